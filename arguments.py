@@ -1,0 +1,188 @@
+"""The command line: recipe values as defaults, every one of them overridden by the usual flag, mistakes as one line.
+
+The effective batch is the recipe's, whatever the number of processes: accumulation steps are computed, never guessed.
+"""
+
+import argparse
+import os
+import sys
+from dataclasses import dataclass, field
+
+from transformers import HfArgumentParser, TrainingArguments
+
+from task_adapters import InputError, Task, get_task, nearest
+
+
+@dataclass
+class CommonArguments:
+    """Flags of all three scripts."""
+
+    task: str = field(default="", metadata={"help": "Name of the task."})
+    model_name_or_path: str = field(
+        default="FacebookAI/xlm-roberta-large", metadata={"help": "Hub id or folder; the folder of an earlier run for the next phase."}
+    )
+    recipe: str = field(default="jiant", metadata={"help": "Published settings that give the defaults."})
+    data_dir: str | None = field(
+        default=None, metadata={"help": "Folder laid out by hub id, used in place of the hub: DIR/nyu-mll/glue/mnli/train-*.parquet."}
+    )
+    max_seq_length: int | None = field(default=None, metadata={"help": "Longest input in pieces, special tokens included."})
+    overwrite: bool = field(default=False, metadata={"help": "Redo a run that --output_dir holds already."})
+
+
+@dataclass
+class TrainArguments(CommonArguments):
+    """Flags of the two scripts that train, beside those of `TrainingArguments`."""
+
+    effective_batch_size: int | None = field(
+        default=None, metadata={"help": "Examples per update over all devices; reached by accumulation."}
+    )
+    doc_stride: int | None = field(default=None, metadata={"help": "Span QA: pieces between the starts of two windows."})
+    max_train_samples: int | None = field(default=None, metadata={"help": "Train on this many examples, drawn with --seed."})
+    max_eval_samples: int | None = field(default=None, metadata={"help": "Score the first this many English dev examples."})
+    keep_head: bool = field(default=False, metadata={"help": "Start from the checkpoint's head in place of a fresh one."})
+    keep_checkpoints: bool = field(default=False, metadata={"help": "Keep checkpoint-* (for resuming) after the run is finished."})
+
+
+class Parser(HfArgumentParser):
+    """argparse prints all two hundred flags before its one line of complaint."""
+
+    def error(self, message):
+        raise InputError(message)
+
+
+def check_task_and_recipe(args: CommonArguments, phase: str) -> Task:
+    if not args.task:
+        raise InputError(
+            "--task is missing. For example: --task " + {"intermediate": "mnli", "target": "xnli", "retrieval": "tatoeba"}[phase]
+        )
+    task = get_task(args.task, phase)
+    if args.recipe not in task.recipes:
+        raise InputError(f"Unknown recipe {args.recipe!r} for {task.name}. {nearest(args.recipe, task.recipes)}")
+    return task
+
+
+def parse(arguments_class, phase: str, **defaults):
+    """The command line of a script. -> (arguments, TrainingArguments or None, task, recipe)"""
+    trains = issubclass(arguments_class, TrainArguments)
+    parser = Parser((arguments_class, TrainingArguments) if trains else (arguments_class,), allow_abbrev=False)
+    known = {option for action in parser._actions for option in action.option_strings}
+    task_and_recipe = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    for action in ("--task", "--recipe", "--gradient_accumulation_steps", "--per_device_train_batch_size", "--effective_batch_size"):
+        task_and_recipe.add_argument(action, action.replace("_", "-"))
+    first, _ = task_and_recipe.parse_known_args()
+    if "-h" not in sys.argv and "--help" not in sys.argv:
+        task = check_task_and_recipe(arguments_class(task=first.task, recipe=first.recipe or "jiant"), phase)
+        if trains:
+            parser.set_defaults(**training_defaults(task, task.recipes[first.recipe or "jiant"], first), **defaults)
+    *parsed, unknown = parser.parse_args_into_dataclasses(return_remaining_strings=True)
+    if unknown:
+        raise InputError(f"Unknown argument {unknown[0]!r}. {nearest(unknown[0], known) if unknown[0].startswith('-') else ''}".strip())
+    args, training_args = parsed if trains else (parsed[0], None)
+    recipe = task.recipes[args.recipe]
+    for name in ("max_seq_length", "doc_stride", "layer", "pooling"):
+        if getattr(args, name, 0) is None:
+            setattr(args, name, getattr(recipe, name))
+    for name in ("max_train_samples", "max_eval_samples", "max_predict_samples"):
+        if getattr(args, name, None) is not None and getattr(args, name) < 1:
+            raise InputError(f"--{name} {getattr(args, name)} leaves nothing: at least 1.")
+    if trains:
+        check_processes(training_args)
+        args.effective_batch_size = training_args.train_batch_size * training_args.gradient_accumulation_steps * training_args.world_size
+    if getattr(args, "languages", None) is not None:
+        for language in args.languages:
+            if language not in task.languages:
+                raise InputError(
+                    f"{task.name} has no {language!r} data. {nearest(language, task.languages)} It covers: {', '.join(task.languages)}."
+                )
+    return args, training_args, task, recipe
+
+
+def training_defaults(task, recipe, given) -> dict:
+    """`TrainingArguments` of a recipe: those it names, and what follows from them."""
+    best = recipe.selection == "best"
+    return {
+        **{name: getattr(recipe, name) for name in (
+            "learning_rate", "num_train_epochs", "warmup_steps", "weight_decay", "adam_epsilon", "max_grad_norm", "eval_steps")},
+        "output_dir": None, "report_to": "none", "logging_steps": 100, "per_device_eval_batch_size": 32,
+        "save_steps": recipe.eval_steps, "save_total_limit": 1, "eval_strategy": "steps" if best else "no",
+        "load_best_model_at_end": best, "metric_for_best_model": task.dev_metric if best else None,
+        "greater_is_better": True if best else None,
+        **batch_and_accumulation(recipe.effective_batch_size, given),
+    }  # fmt: skip
+
+
+def batch_and_accumulation(recipe_batch: int, given) -> dict:
+    """Batch per device and accumulation steps whose product over all devices is the effective batch.
+
+    Where the user gives accumulation steps, they are taken as they are; --effective_batch_size beside them must agree.
+    """
+    import torch
+
+    use_cpu = any(flag in sys.argv for flag in ("--use_cpu", "--use-cpu"))
+    world = int(os.environ.get("WORLD_SIZE", 1))
+    devices = world if world > 1 or use_cpu else max(1, torch.cuda.device_count())
+    batch = whole("effective_batch_size", given.effective_batch_size) or recipe_batch
+    per_device = whole("per_device_train_batch_size", given.per_device_train_batch_size)
+    steps = whole("gradient_accumulation_steps", given.gradient_accumulation_steps)
+    if steps is not None:
+        if given.effective_batch_size and per_device and per_device * steps * devices != batch:
+            raise InputError(
+                f"{per_device} per device x {steps} steps x {devices} devices is {per_device * steps * devices},"
+                f" not --effective_batch_size {batch}."
+            )
+        if per_device is None and batch % (steps * devices):
+            raise InputError(f"{steps} accumulation steps on {devices} devices do not divide an effective batch of {batch}.")
+        return {"per_device_train_batch_size": per_device or batch // (steps * devices), "gradient_accumulation_steps": steps}
+    if batch % devices:
+        raise InputError(f"{devices} devices do not divide an effective batch of {batch}. Choose --effective_batch_size.")
+    if per_device is None:
+        per_device = max(size for size in range(1, 9) if (batch // devices) % size == 0)
+    if batch % (per_device * devices):
+        raise InputError(
+            f"{per_device} per device x {devices} devices does not divide an effective batch of {batch}."
+            " Choose --per_device_train_batch_size or --effective_batch_size."
+        )
+    return {"per_device_train_batch_size": per_device, "gradient_accumulation_steps": batch // (per_device * devices)}
+
+
+def whole(name, text):
+    """A flag's positive whole number; None where it was not given."""
+    if text is None:
+        return None
+    if not text.isdigit() or int(text) < 1:
+        raise InputError(f"--{name} {text} is not a positive whole number.")
+    return int(text)
+
+
+def check_processes(training_args) -> None:
+    """torchrun on a machine without GPU starts copies that do not know of each other; all would write to one folder."""
+    launched = int(os.environ.get("WORLD_SIZE", 1))
+    if launched > 1 and training_args.world_size == 1:
+        raise InputError(f"{launched} processes were launched, but each of them runs alone. On a machine without GPU add --use_cpu.")
+    if not training_args.output_dir:
+        raise InputError("--output_dir is missing.")
+
+
+def is_main_process() -> bool:
+    return int(os.environ.get("RANK", 0)) == 0
+
+
+def say(text: str) -> None:
+    """One line for the user, once, whatever the number of processes."""
+    if is_main_process():
+        print(text, flush=True)
+
+
+def run_script(main) -> None:
+    """Runs a script's `main`; the user's mistake becomes one line on stderr and exit code 2."""
+    import torch.distributed
+
+    try:
+        main()
+    except InputError as error:
+        if is_main_process():
+            print(f"{os.path.basename(sys.argv[0])}: error: {error}", file=sys.stderr)
+        sys.exit(2)
+    finally:
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()

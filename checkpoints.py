@@ -1,0 +1,174 @@
+"""Models and tokenizers, from the hub or from an earlier phase: the encoder is taken over, the head is fresh.
+
+An MNLI head would fit XNLI (same class, same shape) and a tagging head would fit multiple choice (same key): loaded without a
+thought, they would slip into the next phase unseen.
+"""
+
+import contextlib
+import json
+import re
+from pathlib import Path
+
+import torch
+import transformers
+from transformers import AutoConfig, AutoModel, AutoTokenizer, set_seed
+from transformers.integrations import is_deepspeed_zero3_enabled
+
+from task_adapters.base import InputError
+
+
+def load_tokenizer(path: str, needs_offsets: bool):
+    """The tokenizer of a checkpoint. Raises InputError where offsets are needed and it cannot give them."""
+    _refuse_unfinished(path)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(path)
+    except (OSError, ValueError) as error:
+        raise InputError(f"Cannot load a tokenizer from {path!r}: {_first_line(error)}") from error
+    if needs_offsets and not tokenizer.is_fast:
+        raise InputError(
+            f"{path!r} has a slow tokenizer ({type(tokenizer).__name__}) without offsets; this task needs a fast one (tokenizer.json)."
+        )
+    return tokenizer
+
+
+def load_config(path: str, **changes):
+    """The configuration of a checkpoint, as an InputError of one line where there is none."""
+    _refuse_unfinished(path)
+    try:
+        return AutoConfig.from_pretrained(path, **changes)
+    except (OSError, ValueError) as error:
+        raise InputError(f"Cannot load a model from {path!r}: {_first_line(error)}") from error
+
+
+def check_length(max_seq_length: int, config, tokenizer, path: str) -> None:
+    """Refuses a maximum length that the model has no positions for (XLM-R: 512 of its 514, two stand before the first token)."""
+    positions = getattr(config, "max_position_embeddings", None) or tokenizer.model_max_length
+    reserved = (config.pad_token_id or 0) + 1 if "roberta" in config.model_type or config.model_type in ("camembert", "xmod") else 0
+    usable = min(positions - reserved, tokenizer.model_max_length)
+    if max_seq_length > usable:
+        raise InputError(f"--max_seq_length {max_seq_length} is more than {path!r} can read: at most {usable}.")
+    if max_seq_length < 8:
+        raise InputError(f"--max_seq_length {max_seq_length} leaves no room for text: at least 8.")
+
+
+def load_model(model_class, path: str, labels: tuple[str, ...], seed: int, keep_head: bool = False):
+    """The model of a task: the encoder of `path` with a fresh head, drawn with `seed`, or with `keep_head` the head that is there.
+
+    model_class  an Auto class; labels: names in the order of the outputs, () for span QA.
+    Returns (model in fp32, labels: as given, or in the kept head's order).
+    Raises InputError where `path` holds no model, no complete encoder, or no head to keep.
+    """
+    names = labels or ("start", "end")  # span QA has two outputs; the number of an earlier head must not be inherited
+    fresh = {"id2label": dict(enumerate(names)), "label2id": {name: i for i, name in enumerate(names)}}
+    config = load_config(path, **({} if keep_head and labels else fresh))
+    if keep_head and labels:
+        kept = tuple(config.id2label[i] for i in range(config.num_labels))
+        if set(kept) != set(labels):
+            raise InputError(f"--keep_head: the head of {path!r} names {', '.join(kept)}; this task needs {', '.join(labels)}.")
+        labels = kept
+    with _quiet_loading():
+        try:
+            model, loading = model_class.from_pretrained(
+                path, config=config, dtype=torch.float32, ignore_mismatched_sizes=True, output_loading_info=True
+            )
+        except (OSError, ValueError, RuntimeError) as error:
+            raise InputError(f"Cannot load a model from {path!r}: {_first_line(error)}") from error
+    prefix = model.base_model_prefix + "."
+    # Checkpoints of masked-LM and head classes have no pooler: it is the one part of an encoder that may be new.
+    absent = {*loading["missing_keys"], *(key for key, *_ in loading["mismatched_keys"])}
+    missing = sorted(key for key in absent if key.startswith(prefix) and ".pooler." not in key)
+    if missing:
+        raise InputError(f"{path!r} holds no complete {config.model_type} encoder: {len(missing)} weights are missing, {missing[0]} first.")
+    if keep_head and any(not key.startswith(prefix) for key in absent):
+        raise InputError(f"--keep_head: {path!r} has no head of this kind. Leave the flag out for a fresh one.")
+    if not keep_head:
+        draw_head(model, seed)
+    # The heads' plain means would be multiplied by accumulation steps and processes: our loss does its own counting.
+    model.accepts_loss_kwargs = False
+    return model, labels
+
+
+def draw_head(model, seed: int) -> None:
+    """Draws all weights outside the encoder anew, as the model's own class initialises them; the same for the same seed."""
+    set_seed(seed)
+    for name, module in model.named_children():
+        if name == model.base_model_prefix:
+            continue
+        parameters = list(module.parameters())
+        for parameter in parameters:
+            parameter.__dict__.pop("_is_hf_initialized", None)  # transformers would leave loaded weights as they are
+        with _gathered(parameters):
+            module.apply(model._init_weights)
+
+
+def _gathered(parameters):
+    """Under ZeRO-3 each process holds a slice of a weight: gather, change on the first, scatter."""
+    if is_deepspeed_zero3_enabled():
+        import deepspeed
+
+        return deepspeed.zero.GatheredParameters(parameters, modifier_rank=0)
+    return contextlib.nullcontext()
+
+
+def load_encoder(path: str, layers: int | None):
+    """The bare encoder in fp32, cut after `layers` blocks (None: whole), for embedding."""
+    config = load_config(path)
+    if layers is not None and layers < config.num_hidden_layers:
+        config.num_hidden_layers = layers
+    with _quiet_loading():
+        try:
+            model, loading = AutoModel.from_pretrained(path, config=config, dtype=torch.float32, output_loading_info=True)
+        except (OSError, ValueError, RuntimeError) as error:
+            raise InputError(f"Cannot load a model from {path!r}: {_first_line(error)}") from error
+    missing = sorted(key for key in loading["missing_keys"] if "pooler." not in key)
+    if missing:
+        raise InputError(f"{path!r} holds no complete {config.model_type} encoder: {len(missing)} weights are missing, {missing[0]} first.")
+    return model
+
+
+def last_complete_checkpoint(output_dir: str) -> str | None:
+    """The newest checkpoint-N that was written to its end. The Trainer writes trainer_state.json last; a kill may come before."""
+    complete = []
+    for folder in Path(output_dir).glob("checkpoint-*"):
+        match = re.fullmatch(r"checkpoint-(\d+)", folder.name)
+        try:
+            json.loads((folder / "trainer_state.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        if match:
+            complete.append((int(match[1]), str(folder)))
+    return max(complete, default=(0, None))[1]
+
+
+def describe_model(path: str, config) -> dict:
+    """What a result says of the model it started from."""
+    return {
+        "name_or_path": path,
+        "revision": getattr(config, "_commit_hash", None),
+        "model_type": config.model_type,
+        "layers": config.num_hidden_layers,
+        "hidden_size": config.hidden_size,
+    }
+
+
+def _refuse_unfinished(path):
+    folder = Path(path)
+    if (folder / "run.json").is_file() and not (folder / "results.json").is_file():
+        raise InputError(f"{path} holds a run that is not finished: run its command again, it goes on where it stood.")
+    if folder.is_dir() and not (folder / "config.json").is_file():
+        raise InputError(f"{path} holds no model (no config.json).")
+
+
+class _quiet_loading:
+    """from_pretrained reports fresh heads as if they were a problem; here they are the rule, and checked by key."""
+
+    def __enter__(self):
+        self.level = transformers.logging.get_verbosity()
+        transformers.logging.set_verbosity_error()
+
+    def __exit__(self, *_):
+        transformers.logging.set_verbosity(self.level)
+
+
+def _first_line(error):
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,330 @@
+"""Scores over plain lists, one signature: metric(gold, predicted, language) -> {name: value in 0..100}.
+
+The tasks of XTREME (Hu et al., 2020, https://github.com/google-research/xtreme) score here as its own evaluator scores them, with the
+seqeval of its time (0.0.12). The oddity: part-of-speech tags are scored in runs of equal tags, not token by token.
+`language` is the two-letter code; only `mlqa_scores` looks at it. Every metric raises ValueError where gold is empty or does not line up
+with the prediction. Nothing here needs torch, datasets, transformers or evaluate, so stored predictions can be scored anywhere.
+Retrieval of single sentences (Tatoeba) is `accuracy` over line numbers; it has no function of its own.
+"""
+
+import math
+import re
+import string
+import unicodedata
+from collections import Counter
+from itertools import zip_longest
+
+XTREME_METRIC = {
+    "xnli": ("accuracy",),
+    "pawsx": ("accuracy",),
+    "udpos": ("f1",),
+    "panx": ("f1",),
+    "xquad": ("exact_match", "f1"),
+    "mlqa": ("exact_match", "f1"),
+    "tydiqa": ("exact_match", "f1"),
+    "bucc": ("f1",),
+    "tatoeba": ("accuracy",),
+}
+MLQA_ARTICLES = {
+    "en": "a an the",
+    "es": "un una unos unas el la los las",
+    "hi": "",
+    "vi": "của là cái chiếc những",
+    "de": "ein eine einen einem eines einer der die das den dem des",
+    "ar": "ال",
+    "zh": "",
+}
+
+
+def accuracy(gold, predicted, language):
+    """Share of rows with the right label: {"accuracy"}.
+
+    gold, predicted: lists of n labels, both strings or both integers (0-based line numbers for Tatoeba). ValueError if the two differ in
+    length, or if one holds strings and the other does not (every row would count as wrong).
+    """
+    _check_rows(gold, predicted, "labels")
+    _check_kind(gold[0], predicted[0])
+    return {"accuracy": _percent(sum(g == p for g, p in zip(gold, predicted, strict=True)), len(gold))}
+
+
+def accuracy_and_f1(gold, predicted, language, positive="duplicate"):
+    """Accuracy and the F1 of one label: {"accuracy", "f1"}, as GLUE does for QQP (Wang et al., 2018).
+
+    gold, predicted: lists of n labels. f1 is 0 where the positive label never meets itself. ValueError as in `accuracy`, and if
+    `positive` is not of the labels' kind.
+    """
+    scores = accuracy(gold, predicted, language)
+    _check_kind(gold[0], positive)
+    both = sum(g == p == positive for g, p in zip(gold, predicted, strict=True))
+    is_positive = [sum(label == positive for label in labels) for labels in (gold, predicted)]
+    return scores | {"f1": _f1(both, *is_positive)["f1"]}
+
+
+def tag_run_f1(gold, predicted, language):
+    """XTREME's udpos score, micro F1 over runs of equal tags: {"f1", "precision", "recall", "accuracy"}.
+
+    gold, predicted: lists of n sentences, each a list of tags, one for each word. f1 is the figure XTREME publishes; accuracy is the
+    share of tokens. ValueError naming the first sentence whose length differs. Source: seqeval 0.0.12; from 1.0 on seqeval cuts the first
+    letter off a tag without prefix, which makes SCONJ and CCONJ one type and gives other figures.
+    """
+    _check_sentences(gold, predicted)
+    return _chunk_f1(gold, predicted) | _token_share(gold, predicted)
+
+
+def entity_f1(gold, predicted, language):
+    """Micro F1 over named entities: {"f1", "precision", "recall"}; an entity counts if both its ends and its type are right.
+
+    gold, predicted: lists of n sentences, each a list of BIO tags. A stray I- opens an entity, as in conlleval. Errors and source as for
+    `tag_run_f1`: it is the same rule, and on BIO tags every seqeval version agrees.
+    """
+    _check_sentences(gold, predicted)
+    return _chunk_f1(gold, predicted)
+
+
+def token_accuracy(gold, predicted, language):
+    """Share of words with the right tag, over all sentences together: {"accuracy"}. Used for CCG supertags.
+
+    gold, predicted: lists of n sentences, each a list of tags. ValueError naming the first sentence whose length differs.
+    """
+    _check_sentences(gold, predicted)
+    return _token_share(gold, predicted)
+
+
+def squad_scores(gold, predicted, language):
+    """SQuAD 1.1 exact match and bag-of-words F1 (Rajpurkar et al., 2016): {"exact_match", "f1"}, for SQuAD, XQuAD and TyDiQA-GoldP.
+
+    gold: list of n lists of acceptable answers; the best one counts. predicted: list of n strings, None where there is no prediction
+    (scores 0). Means are over all n questions. English articles go in every language, and text without spaces is a single word: XTREME
+    does the same. ValueError for different lengths and for a question without an acceptable answer.
+    """
+    return _question_means(gold, predicted, _normalise_squad)
+
+
+def mlqa_scores(gold, predicted, language):
+    """MLQA's exact match and F1 (Lewis et al., 2020): {"exact_match", "f1"}.
+
+    Shapes as for `squad_scores`. Deletes all Unicode punctuation, strips articles of the answer's language, splits Chinese into
+    characters. ValueError also for a language other than en es hi vi de ar zh.
+    """
+    if language not in MLQA_ARTICLES:
+        raise ValueError(f"MLQA's metric has no rule for {language!r}. It covers: {', '.join(MLQA_ARTICLES)}.")
+    return _question_means(gold, predicted, lambda text: _normalise_mlqa(text, language))
+
+
+def squad_v2_scores(gold, predicted, language, threshold=0.0):
+    """SQuAD 2.0 scores (Rajpurkar et al., 2018), where a question may have no answer.
+
+    gold: list of n lists of acceptable answers, empty for an unanswerable question. predicted: list of n dicts {"text": the best span,
+    "no_answer_margin": null score minus best span score}; the text is dropped where the margin is above the threshold.
+    Returns exact_match, f1; has_answer_exact, has_answer_f1 (over answerable questions) and no_answer_accuracy (over the others), a group
+    without questions leaving its keys out; best_exact, best_f1 and the margins that reach them, best_exact_threshold and best_f1_threshold
+    (in units of the margin; smallest margin - 1 where it is best to answer nothing). Questions of equal margin stay together, so
+    scoring at a best threshold gives the best score; the official script may stop between them. O(n log n).
+    ValueError for different lengths and for a margin that is not a number.
+    """
+    _check_rows(gold, predicted, "questions")
+    margins = [float(prediction["no_answer_margin"]) for prediction in predicted]
+    if any(map(math.isnan, margins)):
+        raise ValueError(f"question {1 + [math.isnan(m) for m in margins].index(True)}: its no_answer_margin is not a number.")
+    blank = [float(not answers) for answers in gold]
+    scores, best = {}, {}
+    for name, short, column in (("exact_match", "exact", 0), ("f1", "f1", 1)):
+        kept = [_v2_scores(answers, prediction["text"])[column] for answers, prediction in zip(gold, predicted, strict=True)]
+        final = [b if m > threshold else k for b, k, m in zip(blank, kept, margins, strict=True)]
+        has_answer = [value for value, is_empty in zip(final, blank, strict=True) if not is_empty]
+        no_answer = [value for value, is_empty in zip(final, blank, strict=True) if is_empty]
+        scores[name] = _percent(sum(final), len(final))
+        if has_answer:
+            scores[f"has_answer_{short}"] = _percent(sum(has_answer), len(has_answer))
+        if no_answer:
+            scores["no_answer_accuracy"] = _percent(sum(no_answer), len(no_answer))
+        best[f"best_{short}"], best[f"best_{short}_threshold"] = _best_threshold(margins, kept, blank)
+    return scores | best
+
+
+def pair_f1(gold, predicted, language):
+    """F1 over sets of sentence pairs: {"f1", "precision", "recall"}, BUCC's score (Zweigenbaum et al., 2017).
+
+    gold, predicted: iterables of (source id, target id); repeated pairs count once, no prediction at all scores 0.
+    """
+    gold, predicted = ({tuple(pair) for pair in pairs} for pairs in (gold, predicted))
+    if not gold:
+        raise ValueError("there are no gold pairs to score against.")
+    return _f1(len(gold & predicted), len(gold), len(predicted))
+
+
+def calibration(gold, predicted, probabilities, bins=15):
+    """How far a classifier's probabilities can be trusted: {"ece", "brier", "nll"}; smaller is better for all three.
+
+    gold, predicted: n class indices; probabilities: (n, classes), rows summing to 1. ece: mean gap between top probability and accuracy
+    over equal-width bins, in 0..100 (Guo et al., 2017). brier: squared distance to the one-hot gold, mean over rows, in 0..2. nll: mean
+    -ln p(gold) in nats, p no smaller than 1e-12. ValueError for shapes that differ, rows that are not probabilities, a gold label outside
+    the classes, and a predicted class that is not the row's most probable one.
+    """
+    import numpy as np
+
+    gold, predicted, table = np.asarray(gold), np.asarray(predicted), np.asarray(probabilities, dtype=np.float64)
+    if table.ndim != 2 or not len(table) or gold.shape != table.shape[:1] or predicted.shape != gold.shape:
+        raise ValueError(
+            f"gold {gold.shape} and predicted {predicted.shape} must be (n,), probabilities {table.shape} (n, classes), n > 0."
+        )
+    if not (table >= 0).all() or not np.allclose(table.sum(axis=1), 1, atol=1e-2):
+        raise ValueError("probabilities must be 0 or more and sum to 1 in every row; are these logits?")
+    if gold.min() < 0 or gold.max() >= table.shape[1]:
+        raise ValueError(f"gold labels run from {gold.min()} to {gold.max()}, but there are {table.shape[1]} classes, 0 to n-1.")
+    rows, top = np.arange(len(gold)), table.max(axis=1)
+    is_off = table[rows, predicted] < top - 1e-6
+    if is_off.any():
+        raise ValueError(f"row {is_off.argmax() + 1}: predicted class {predicted[is_off.argmax()]} is not the most probable one.")
+    home = np.clip(np.ceil(top * bins).astype(int) - 1, 0, bins - 1)
+    gaps = np.abs(np.bincount(home, weights=(gold == predicted) - top))
+    one_hot = np.eye(table.shape[1])[gold]
+    return {
+        "ece": float(100 * gaps.sum() / len(gold)),
+        "brier": float(((table - one_hot) ** 2).sum(axis=1).mean()),
+        "nll": float(-np.log(np.maximum(table[rows, gold], 1e-12)).mean()),
+    }
+
+
+def xtreme_task_score(task, per_language):
+    """XTREME's one figure for a task, in 0..100: plain mean over languages; for QA the mean of mean exact match and mean F1.
+
+    per_language: {language: {metric: value}}, which must hold exactly the languages to average: what is absent cannot be seen here.
+    ValueError for a task outside XTREME, for no language, and for a language without the task's metric.
+    """
+    if task not in XTREME_METRIC:
+        raise ValueError(f"{task!r} is not an XTREME task. They are: {', '.join(XTREME_METRIC)}.")
+    if not per_language:
+        raise ValueError(f"{task} has no language to average over.")
+    for language, scores in per_language.items():
+        for name in XTREME_METRIC[task]:
+            if name not in scores:
+                raise ValueError(f"{task} {language} has no {name!r}, only: {', '.join(scores) or 'nothing'}.")
+    means = [sum(scores[name] for scores in per_language.values()) / len(per_language) for name in XTREME_METRIC[task]]
+    return sum(means) / len(means)
+
+
+def xtreme_overall(task_scores):
+    """XTREME's overall figure, in 0..100: the plain mean of its nine task scores.
+
+    task_scores: {task: score}; other tasks are left alone. ValueError naming each of the nine that is absent or None.
+    """
+    missing = [task for task in XTREME_METRIC if task_scores.get(task) is None]
+    if missing:
+        raise ValueError(f"no overall score without: {', '.join(missing)}.")
+    return sum(task_scores[task] for task in XTREME_METRIC) / len(XTREME_METRIC)
+
+
+def _check_rows(gold, predicted, what):
+    if len(gold) != len(predicted):
+        raise ValueError(f"gold has {len(gold)} {what}, predicted has {len(predicted)}: they must be the same rows.")
+    if not len(gold):
+        raise ValueError(f"there are no gold {what} to score against.")
+
+
+def _check_kind(gold, other):
+    if isinstance(gold, str) != isinstance(other, str):
+        raise ValueError(f"gold labels are like {gold!r}, but {other!r} is no such label: use names on both sides, or numbers on both.")
+
+
+def _check_sentences(gold, predicted):
+    for number, pair in enumerate(zip_longest(gold, predicted), start=1):
+        lengths = ["is absent" if tags is None else f"has {len(tags)} tags" for tags in pair]
+        if lengths[0] != lengths[1]:
+            raise ValueError(
+                f"sentence {number} {lengths[0]} in gold and {lengths[1]} in predicted ({len(gold)} and {len(predicted)} sentences)."
+            )
+        if any("" in tags for tags in pair):
+            raise ValueError(f"sentence {number} has an empty tag.")
+    if not any(len(tags) for tags in gold):
+        raise ValueError("there are no gold tags to score against.")
+
+
+def _percent(part, whole):
+    return 100.0 * float(part) / whole
+
+
+def _f1(both, gold, predicted):
+    precision, recall = (_percent(both, whole) if whole else 0.0 for whole in (predicted, gold))
+    return {"f1": _percent(2 * both, gold + predicted) if both else 0.0, "precision": precision, "recall": recall}
+
+
+def _token_share(gold, predicted):
+    right = [g == p for tags, guesses in zip(gold, predicted, strict=True) for g, p in zip(tags, guesses, strict=True)]
+    return {"accuracy": _percent(sum(right), len(right))}
+
+
+def _chunk_f1(gold, predicted):
+    found = [{(n, *chunk) for n, tags in enumerate(sentences) for chunk in _chunks(tags)} for sentences in (gold, predicted)]
+    return _f1(len(found[0] & found[1]), len(found[0]), len(found[1]))
+
+
+def _chunks(tags):
+    """The (type, first, last) of every chunk as seqeval 0.0.12 sees it: position = first letter, type = what follows the last hyphen.
+
+    A tag without hyphen is its own type, yet its first letter is still read as a position: SYM and SCONJ are single-word chunks (S),
+    NOUN and INTJ run on. A change of type always ends a chunk; O and "." never open one.
+    """
+    first, before, type_before = 0, "O", ""
+    for index, tag in enumerate([*tags, "O"]):
+        position, kind = tag[0], tag.split("-")[-1]
+        is_new_type, step = kind != type_before, before + position
+        if before in "ES" or step in ("BB", "BS", "IB", "IS") or (before not in "O." and is_new_type):
+            yield type_before, first, index - 1
+        if position in "BS" or step in ("EE", "EI", "SE", "SI") or (position not in "O." and is_new_type):
+            first = index
+        before, type_before = position, kind
+
+
+def _normalise_squad(text):
+    text = "".join(c for c in text.lower() if c not in string.punctuation)
+    return " ".join(re.sub(r"\b(?:a|an|the)\b", " ", text).split())
+
+
+def _normalise_mlqa(text, language):
+    text = "".join(c for c in text.lower() if c not in string.punctuation and not unicodedata.category(c).startswith("P"))
+    if language == "ar":  # the article is a prefix; MLQA takes the two letters out wherever they stand
+        text = text.replace(MLQA_ARTICLES["ar"], " ")
+    elif MLQA_ARTICLES[language]:
+        text = re.sub(rf"\b(?:{'|'.join(MLQA_ARTICLES[language].split())})\b", " ", text)
+    if language == "zh":
+        text = re.sub(r"([\u4e00-\u9fa5])", r" \1 ", text)
+    return " ".join(text.split())
+
+
+def _overlap_f1(gold, predicted):
+    gold, predicted = gold.split(), predicted.split()
+    common = sum((Counter(gold) & Counter(predicted)).values())
+    return 2 * common / (len(gold) + len(predicted)) if common else 0.0
+
+
+def _question_means(gold, predicted, normalise):
+    _check_rows(gold, predicted, "questions")
+    exact = f1 = 0.0
+    for number, (answers, text) in enumerate(zip(gold, predicted, strict=True), start=1):
+        if not len(answers):
+            raise ValueError(f"question {number} has no acceptable answer. For unanswerable questions use squad_v2_scores.")
+        if text is not None:
+            answers, text = [normalise(answer) for answer in answers], normalise(text)
+            exact += text in answers
+            f1 += max(_overlap_f1(answer, text) for answer in answers)
+    return {"exact_match": _percent(exact, len(gold)), "f1": _percent(f1, len(gold))}
+
+
+def _v2_scores(answers, text):
+    """Exact match and F1 in 0..1 of a text that is kept; SQuAD 2.0 ignores answers that normalise to nothing, and nothing equals nothing."""
+    answers, text = [a for a in map(_normalise_squad, answers) if a] or [""], _normalise_squad(text)
+    exact = float(text in answers)
+    return exact, max(exact, *(_overlap_f1(answer, text) for answer in answers))
+
+
+def _best_threshold(margins, kept, blank):
+    """The highest mean score (0..100) over all thresholds, and the smallest threshold that reaches it."""
+    order = sorted(range(len(margins)), key=margins.__getitem__)
+    total = best = sum(blank)
+    threshold = margins[order[0]] - 1.0
+    for here, after in zip_longest(order, order[1:]):
+        total += kept[here] - blank[here]
+        if total > best and (after is None or margins[after] > margins[here]):
+            best, threshold = total, margins[here]
+    return _percent(best, len(margins)), threshold

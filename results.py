@@ -1,0 +1,123 @@
+"""What a run writes down, and how it is read again.
+
+run.json      what the run is (task, model, settings); written first. A folder with it and without results.json is unfinished.
+results.json  scores, lineage, data, recipe, versions, time; written last, in one move. A folder with it is finished.
+"""
+
+import importlib.metadata
+import json
+import os
+import platform
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+
+from task_adapters.base import InputError, Task
+
+PACKAGES = ("torch", "transformers", "datasets", "evaluate", "accelerate", "deepspeed", "tokenizers", "scikit-learn")
+OWN_FILES = ("results.json", "run.json", "config.json", "model*.safetensors*", "tokenizer*", "special_tokens_map.json",
+             "sentencepiece.bpe.model", "training_args.bin", "predictions", "labels", "checkpoint-*")  # fmt: skip
+
+
+def write_json(path, value) -> None:
+    """Writes a JSON file in one move: a reader finds the old text, or the new, never a part."""
+    path = Path(path)
+    part = path.with_name(path.name + ".part")
+    part.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    os.replace(part, path)
+
+
+def read_json(path) -> dict | None:
+    """The file's value, None where there is no such file. Raises InputError where it is broken."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise InputError(f"{path} is not valid JSON ({error}).") from error
+
+
+def start_run(output_dir: str, run: dict, overwrite: bool) -> bool:
+    """Notes in `output_dir` what this run is. -> True where the same run is finished already.
+
+    Raises InputError where the folder holds another run, or a model that none of ours wrote; nothing is changed then.
+    """
+    folder = Path(output_dir)
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"--output_dir {output_dir} is a file.")
+    earlier = read_json(folder / "run.json")
+    if earlier is None and any(folder.glob("checkpoint-*")) | (folder / "config.json").exists() | (folder / "results.json").exists():
+        raise InputError(f"--output_dir {output_dir} holds a model or results that no run of this collection left. Choose another folder.")
+    if earlier is not None and overwrite:
+        for pattern in OWN_FILES:  # results.json first: a folder that is half removed must not look finished
+            for path in folder.glob(pattern):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        earlier = None
+    run = json.loads(json.dumps(run))
+    if earlier is not None:
+        for name in (*run, *(name for name in earlier if name not in run)):
+            if earlier.get(name) != run.get(name):
+                raise InputError(
+                    f"{output_dir} holds a run with {name} {earlier.get(name)!r}; this command says {run.get(name)!r}."
+                    " Choose another --output_dir, or redo it with --overwrite."
+                )
+        return (folder / "results.json").is_file()
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / "run.json", run)
+    return False
+
+
+def model_identity(model_name_or_path: str) -> dict:
+    """Which starting point a run has: the same folder trained again is another one."""
+    earlier = read_json(Path(model_name_or_path) / "results.json")
+    return {"model_name_or_path": model_name_or_path.rstrip("/"), "model_finished": earlier and earlier["finished"]}
+
+
+def lineage_of(model_name_or_path: str) -> list[dict]:
+    """What was trained on what before, oldest first: the chain of runs that led to this checkpoint; [] for a model from the hub."""
+    earlier = read_json(Path(model_name_or_path) / "results.json")
+    if earlier is None:
+        return []
+    kept = ("phase", "task", "model", "recipe", "seed", "effective_batch_size", "settings", "data", "dev", "finished")
+    return [*earlier["lineage"], {name: earlier.get(name) for name in kept} | {"folder": model_name_or_path}]
+
+
+def finish_run(output_dir: str, results: dict) -> dict:
+    """Adds versions and time, and writes results.json: from here on the folder is finished."""
+    results = {**results, "versions": versions(), "finished": datetime.now(UTC).isoformat(timespec="seconds")}
+    write_json(Path(output_dir) / "results.json", results)
+    return results
+
+
+def versions() -> dict[str, str | None]:
+    """Versions of the libraries that make the numbers; None where one is not installed."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[package] = None
+    return found
+
+
+def mean_over_languages(task: Task, scores: dict[str, dict]) -> dict[str, float] | None:
+    """Unweighted mean of each metric over exactly the task's languages; None where one is missing."""
+    if set(scores) != set(task.languages):
+        return None
+    names = [name for name in scores[task.languages[0]] if name != "examples"]
+    return {name: sum(scores[language][name] for language in task.languages) / len(task.languages) for name in names}
+
+
+def score_table(task: Task, scores: dict[str, dict]) -> str:
+    """The scores of one run as lines that line up: a row per language, then the mean or why there is none."""
+    names = [name for name in next(iter(scores.values())) if name != "examples"]
+    width = max(len(name) for name in (*names, "examples")) + 2
+    lines = [f"{task.name:<10}" + "".join(f"{name:>{width}}" for name in (*names, "examples"))]
+    for language, score in scores.items():
+        lines.append(f"{language:<10}" + "".join(f"{score[name]:>{width}.2f}" for name in names) + f"{score['examples']:>{width}}")
+    mean = mean_over_languages(task, scores)
+    if mean is None:
+        lines.append(f"no mean: {len(scores)} of the {len(task.languages)} languages of {task.name} are scored")
+    else:
+        lines.append(f"{'mean':<10}" + "".join(f"{mean[name]:>{width}.2f}" for name in names))
+    return "\n".join(lines)

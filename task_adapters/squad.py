@@ -1,0 +1,49 @@
+"""SQuAD v1.1 (Rajpurkar et al., 2016): the answer is a span of the context. English training data of XQuAD and MLQA too.
+
+https://huggingface.co/datasets/rajpurkar/squad, CC BY-SA 4.0. Several copies of SQuAD-like data strip their contexts without
+moving `answer_start`: `relocated` finds the answers again.
+"""
+
+from metrics import squad_scores
+from task_adapters.base import Recipe, Source, Task
+
+
+def relocated(context: str, answers: dict) -> dict:
+    """The same answers with each `answer_start` at the occurrence of its text nearest to the given start; -1 where the context lacks it."""
+    starts = []
+    for text, start in zip(answers["text"], answers["answer_start"]):
+        if not text or context[start : start + len(text)] != text:
+            before, after = context.rfind(text, 0, max(start, 0) + len(text)), context.find(text, max(start, 0))
+            found = [place for place in (before, after) if text and place >= 0]
+            start = min(found, key=lambda place: abs(place - start), default=-1)
+        starts.append(start)
+    return {"text": list(answers["text"]), "answer_start": starts}
+
+
+def to_example(row):
+    return {
+        "id": row["id"],
+        "context": row["context"],
+        "question": row["question"].strip(),
+        "answers": relocated(row["context"], row["answers"]),
+    }
+
+
+TASK = Task(
+    name="squad_v1",
+    phase="intermediate",
+    task_type="span_qa",
+    sources=(
+        Source(
+            "rajpurkar/squad",
+            config="plain_text",
+            splits={"train": "train", "dev": "validation"},
+            rows={"train": 87_599, "dev": 10_570},
+        ),
+    ),
+    to_example=to_example,
+    metric=squad_scores,
+    dev_metric="f1",
+    recipes={"jiant": Recipe()},
+    licence="CC BY-SA 4.0",
+)

@@ -1,0 +1,42 @@
+"""Tatoeba (Artetxe and Schwenk, 2019): up to 1,000 sentences in 36 languages, each with its English translation.
+
+https://huggingface.co/datasets/google/xtreme, configs tatoeba.<three-letter code>; CC BY 2.0 FR. No training: sentences are embedded
+and each English one looks for its translation. On the hub both sentences end in a newline and `source_lang` holds a cache path.
+"""
+
+from metrics import accuracy
+from task_adapters.base import RetrievalRecipe, Source, Task
+
+HUB_NAMES = {
+    "af": "afr", "ar": "ara", "bg": "bul", "bn": "ben", "de": "deu", "el": "ell", "es": "spa", "et": "est", "eu": "eus", "fa": "pes",
+    "fi": "fin", "fr": "fra", "he": "heb", "hi": "hin", "hu": "hun", "id": "ind", "it": "ita", "ja": "jpn", "jv": "jav", "ka": "kat",
+    "kk": "kaz", "ko": "kor", "ml": "mal", "mr": "mar", "nl": "nld", "pt": "por", "ru": "rus", "sw": "swh", "ta": "tam", "te": "tel",
+    "th": "tha", "tl": "tgl", "tr": "tur", "ur": "urd", "vi": "vie", "zh": "cmn",
+}  # fmt: skip
+SMALL_SETS = {"jv": 205, "ka": 746, "kk": 575, "ml": 687, "sw": 390, "ta": 307, "te": 234, "th": 548}
+
+
+def to_example(row):
+    return {"source": row["source_sentence"].strip(), "target": row["target_sentence"].strip()}
+
+
+TASK = Task(
+    name="tatoeba",
+    phase="retrieval",
+    task_type="retrieval",
+    sources=(
+        Source(
+            "google/xtreme",
+            config="tatoeba.{name}",
+            names=HUB_NAMES,
+            splits={"test": "validation"},
+            rows={"test": {language: SMALL_SETS.get(language, 1_000) for language in HUB_NAMES}},
+        ),
+    ),
+    to_example=to_example,
+    metric=accuracy,
+    dev_metric="accuracy",
+    languages=tuple(HUB_NAMES),
+    recipes={"jiant": RetrievalRecipe()},
+    licence="CC BY 2.0 FR",
+)

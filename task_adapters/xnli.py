@@ -1,0 +1,31 @@
+"""XNLI (Conneau et al., 2018): MNLI-style pairs, professionally translated into 14 languages.
+
+https://huggingface.co/datasets/facebook/xnli, CC BY-NC 4.0. The non-English train splits are machine translations:
+zero-shot transfer trains on MNLI, and chooses its checkpoint on MNLI's dev data as jiant does.
+"""
+
+from metrics import accuracy
+from task_adapters.base import Recipe, Source, Task
+from task_adapters.mnli import NLI_LABELS, to_example
+
+TASK = Task(
+    name="xnli",
+    phase="target",
+    task_type="classification",
+    sources=(
+        Source(
+            "facebook/xnli",
+            config="{language}",
+            splits={"test": "test"},
+            rows={"test": 5_010},
+        ),
+    ),
+    to_example=to_example,
+    labels=NLI_LABELS,
+    metric=accuracy,
+    dev_metric="accuracy",
+    languages=("ar", "bg", "de", "el", "en", "es", "fr", "hi", "ru", "sw", "th", "tr", "ur", "vi", "zh"),
+    train_on="mnli",
+    recipes={"jiant": Recipe(num_train_epochs=2, selection="best", max_selection_samples=500)},
+    licence="CC BY-NC 4.0",
+)

@@ -1,0 +1,49 @@
+"""The six kinds of task. Each module has the same names: Model, Collator, to_features, loss, reduce_logits, gold, decode."""
+
+from task_adapters.base import code_of, fingerprint
+from task_types import classification, span_qa, tagging
+
+TASK_TYPES = {"classification": classification, "tagging": tagging, "span_qa": span_qa}
+NEEDS_OFFSETS = ("tagging", "span_qa")
+
+
+def make_features(examples, tokenizer, task, max_length, doc_stride):
+    """Examples -> features (a `Dataset` that holds at least one feature per example; `example_index` counts from 0 over all of them).
+
+    Kept in the cache of `datasets` under a key that names the examples, the tokenizer, the lengths and the code.
+    """
+    task_type = TASK_TYPES[task.task_type]
+    key = (
+        examples._fingerprint,
+        tokenizer_key(tokenizer),
+        task.labels,
+        max_length,
+        doc_stride,
+        code_of(task_type.to_features),
+        code_of(make_features),
+    )
+    return examples.map(
+        _features_of_batch,
+        batched=True,
+        with_indices=True,
+        remove_columns=examples.column_names,
+        desc=f"{task.name} features",
+        fn_kwargs={"tokenizer": tokenizer, "task": task, "max_length": max_length, "doc_stride": doc_stride},
+        new_fingerprint=fingerprint(*key),
+    )
+
+
+def _features_of_batch(batch, indices, tokenizer, task, max_length, doc_stride):
+    features = dict(TASK_TYPES[task.task_type].to_features(batch, tokenizer, task, max_length, doc_stride))
+    if "example_index" in features:  # several features per example: from places in this batch to places among all examples
+        features["example_index"] = [indices[index] for index in features["example_index"]]
+    return features
+
+
+def tokenizer_key(tokenizer):
+    """A key of everything that changes what a tokenizer says."""
+    if not tokenizer.is_fast:
+        return f"{tokenizer.name_or_path} {tokenizer.get_vocab()}"
+    backend = tokenizer.backend_tokenizer
+    backend.no_truncation(), backend.no_padding()  # left over from the last call, set again by the next
+    return backend.to_str() + str(tokenizer.model_input_names)

@@ -1,0 +1,34 @@
+"""One label for one sentence or a pair of them. Example columns: text_a, text_b ("" where there is no second), label."""
+
+from transformers import AutoModelForSequenceClassification, DataCollatorWithPadding
+
+from task_types.loss import cross_entropy
+
+Model = AutoModelForSequenceClassification
+Collator = DataCollatorWithPadding
+
+
+def to_features(examples, tokenizer, task, max_length, doc_stride=None):
+    """A batch of examples -> token ids, the longer text cut first; labels as positions in `task.labels`."""
+    pair = (examples["text_a"], examples["text_b"]) if any(examples["text_b"]) else (examples["text_a"],)
+    features = tokenizer(*pair, truncation="longest_first", max_length=max_length)
+    features["labels"] = [task.labels.index(label) for label in examples["label"]]
+    return features
+
+
+def loss(outputs, labels, num_items_in_batch=None):
+    return cross_entropy(outputs["logits"], labels, num_items_in_batch)
+
+
+def reduce_logits(logits, labels):
+    """What leaves the device: all of the few logits, from which probabilities can be had."""
+    return logits
+
+
+def gold(examples, task):
+    return list(examples["label"])
+
+
+def decode(examples, features, logits, task):
+    """Logits (n, labels) -> one label name per example."""
+    return [task.labels[index] for index in logits.argmax(-1)]

@@ -1,0 +1,98 @@
+"""What phases 1 and 2 share around the Trainer: what a run is, training that can be cut off and go on, scoring on examples."""
+
+import shutil
+import time
+from pathlib import Path
+
+from transformers import Trainer
+
+from arguments import say
+from checkpoints import last_complete_checkpoint
+from results import model_identity
+from task_types import TASK_TYPES
+
+# What changes a score, beside task, model, seed and languages; world size and batch per device do not.
+SETTINGS = ("learning_rate", "num_train_epochs", "max_steps", "warmup_steps", "lr_scheduler_type", "weight_decay", "adam_epsilon",
+            "max_grad_norm", "eval_strategy", "eval_steps", "load_best_model_at_end", "bf16", "fp16", "optim")  # fmt: skip
+OUR_SETTINGS = ("max_seq_length", "doc_stride", "max_train_samples", "max_eval_samples", "max_predict_samples", "languages")
+
+
+def describe_run(phase, args, training_args, task) -> dict:
+    """What a run is: two commands with the same description are the same cell of the grid."""
+    settings = {name: getattr(training_args, name) for name in SETTINGS}
+    settings |= {name: getattr(args, name) for name in OUR_SETTINGS if hasattr(args, name)}
+    return {
+        "phase": phase,
+        "task": task.name,
+        **model_identity(args.model_name_or_path),
+        "head": "kept" if args.keep_head else "fresh",
+        "recipe": args.recipe,
+        "seed": training_args.seed,
+        "data_seed": training_args.data_seed,
+        "effective_batch_size": args.effective_batch_size,
+        **{name: str(value) if value.__class__.__module__.startswith("transformers") else value for name, value in settings.items()},
+    }
+
+
+def train(model, tokenizer, task, training_args, train_features, selection=None) -> tuple[Trainer, dict]:
+    """Trains, or goes on from the last complete checkpoint in the output folder; leaves the chosen weights and the tokenizer there.
+
+    selection  (examples, features) of the English dev data by which checkpoints are compared; None: the last weights are kept.
+    Returns (trainer, how it went: steps, loss, seconds, where it was resumed, the chosen checkpoint).
+
+    """
+    task_type = TASK_TYPES[task.task_type]
+
+    def compute_metrics(prediction):
+        examples, features = selection
+        return task.metric(task_type.gold(examples, task), task_type.decode(examples, features, prediction.predictions, task), "en")
+
+    training_args.label_names = ["labels"]
+    training_args.dataloader_pin_memory = training_args.device.type == "cuda"
+    trainer = Trainer(
+        model=model,
+        args=training_args,
+        train_dataset=train_features,
+        eval_dataset=selection and selection[1],
+        data_collator=task_type.Collator(tokenizer),
+        processing_class=tokenizer,
+        compute_loss_func=task_type.loss,
+        compute_metrics=compute_metrics if selection else None,
+        preprocess_logits_for_metrics=task_type.reduce_logits,
+    )
+    say(
+        f"{task.name}: {len(train_features)} features, {training_args.world_size} process(es) x {training_args.train_batch_size} per process"
+        f" x {training_args.gradient_accumulation_steps} accumulation steps"
+        f" = effective batch {training_args.world_size * training_args.train_batch_size * training_args.gradient_accumulation_steps}"
+    )
+    checkpoint = last_complete_checkpoint(training_args.output_dir)
+    if checkpoint:
+        say(f"going on from {checkpoint}")
+    start = time.time()
+    outcome = trainer.train(resume_from_checkpoint=checkpoint)
+    trainer.compute_metrics = None  # it knows the selection examples only; from here on `score` decodes what it predicts
+    state = trainer.state
+    trainer.save_model(training_args.output_dir)
+    return trainer, {
+        "steps": state.global_step,
+        "train_loss": outcome.training_loss,
+        "train_seconds": round(time.time() - start, 1),
+        "resumed_from_step": int(checkpoint.rsplit("-", 1)[1]) if checkpoint else None,
+        "best_step": state.best_global_step if training_args.load_best_model_at_end else None,
+        "best_selection_score": state.best_metric,
+        "log": [entry for entry in state.log_history if "loss" in entry or any(name.startswith("eval_") for name in entry)],
+    }
+
+
+def score(trainer, task, examples, features, language) -> tuple[list, dict]:
+    """Predicts and scores one language. -> (predictions as people write them, {metric: 0..100, "examples": n})"""
+    task_type = TASK_TYPES[task.task_type]
+    logits = trainer.predict(features, metric_key_prefix=language).predictions
+    predicted = task_type.decode(examples, features, logits, task)
+    return predicted, {**task.metric(task_type.gold(examples, task), predicted, language), "examples": len(examples)}
+
+
+def remove_checkpoints(output_dir: str) -> None:
+    """Removes checkpoint-* of a finished run: optimiser states, three times the size of the model."""
+    for folder in Path(output_dir).glob("checkpoint-*"):
+        shutil.rmtree(folder)
