@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 import transformers
+from huggingface_hub import try_to_load_from_cache
 from transformers import AutoConfig, AutoModel, AutoTokenizer, set_seed
 from transformers.integrations import is_deepspeed_zero3_enabled
 
@@ -144,11 +145,19 @@ def describe_model(path: str, config) -> dict:
     """What a result says of the model it started from."""
     return {
         "name_or_path": path,
-        "revision": getattr(config, "_commit_hash", None),
+        "revision": hub_commit(path),
         "model_type": config.model_type,
         "layers": config.num_hidden_layers,
         "hidden_size": config.hidden_size,
     }
+
+
+def hub_commit(path: str) -> str | None:
+    """The commit of a hub model, read off the cache folder that holds it; None for a folder."""
+    if Path(path).is_dir():
+        return None
+    cached = try_to_load_from_cache(path, "config.json")
+    return Path(cached).parent.name if isinstance(cached, str) else None
 
 
 def _refuse_unfinished(path):

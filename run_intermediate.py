@@ -24,7 +24,7 @@ def main() -> dict:
 
     from checkpoints import check_length, describe_model, load_config, load_model, load_tokenizer
     from results import finish_run, lineage_of, read_json, score_table, start_run
-    from task_adapters import load_examples
+    from task_adapters import data_line, load_examples
     from task_types import NEEDS_OFFSETS, TASK_TYPES, make_features
     from training import describe_run, remove_checkpoints, score, train
 
@@ -46,6 +46,7 @@ def main() -> dict:
         with training_args.main_process_first(desc=f"{source.name} {split} {language}"):
             examples, provenance = load_examples(source, split, language, args.data_dir, max_samples, seed)
         data.append(provenance)
+        say(data_line(provenance))
         return examples
 
     train_examples = examples_of(task, "train", "en", args.max_train_samples, training_args.seed)

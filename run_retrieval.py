@@ -1,12 +1,16 @@
 """Phase 3: no training. Embed the sentences of a retrieval task, match them by distance, score every language.
 
     accelerate launch run_retrieval.py --task tatoeba --model_name_or_path out/mnli --output_dir out/mnli/tatoeba
+    accelerate launch run_retrieval.py --task bucc --data_dir data --model_name_or_path out/mnli --output_dir out/mnli/bucc
 
-Leaves results.json, predictions/ and labels/ (XTREME's formats) in --output_dir. Run again, a finished run is skipped.
+Leaves results.json, predictions/ and labels/ (XTREME's formats) in --output_dir. Run again, a finished run is skipped and one that was
+cut off goes on with the first language that it had not scored.
 """
 
+import os
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from arguments import CommonArguments, is_main_process, parse, run_script, say
 
@@ -19,7 +23,7 @@ class ScriptArguments(CommonArguments):
     languages: list[str] | None = field(default=None, metadata={"help": "Score these languages only; all of the task by default."})
     layer: int | None = field(default=None, metadata={"help": "Hidden state that is read: 0 the embedding output, n that of block n."})
     pooling: str | None = field(default=None, metadata={"help": "mean (over all pieces, <s> and </s> among them) or cls."})
-    max_predict_samples: int | None = field(default=None, metadata={"help": "Use the first this many pairs of each language."})
+    max_predict_samples: int | None = field(default=None, metadata={"help": "Tatoeba: use the first this many pairs of each language."})
     batch_tokens: int = field(default=8192, metadata={"help": "Padded tokens per batch; lower it where memory is short."})
     use_cpu: bool = field(default=False, metadata={"help": "Stay off the GPU."})
 
@@ -29,21 +33,25 @@ def main() -> dict:
     started = time.time()
     args, _, task, recipe = parse(ScriptArguments, "retrieval")
 
-    import torch
     from accelerate import Accelerator
 
     from checkpoints import check_length, describe_model, load_config, load_encoder, load_tokenizer
     from predictions import write_labels, write_predictions
-    from results import finish_run, lineage_of, mean_over_languages, model_identity, read_json, score_table, start_run
-    from task_adapters import InputError, load_examples, nearest
-    from task_types.retrieval import POOLINGS, embed, nearest_neighbours, sorted_english
+    from results import finish_run, lineage_of, mean_over_languages, model_identity, read_json, score_table, start_run, write_json
+    from task_adapters import InputError, data_line, load_examples, nearest
+    from task_types import mining
+    from task_types.retrieval import POOLINGS, different, embed, nearest_neighbours, other_directions, sorted_english
 
-    # ---- the output folder: new or finished
+    # ---- the output folder: new, cut off, or finished
     if not args.output_dir:
         raise InputError("--output_dir is missing.")
     if args.pooling not in POOLINGS:
         raise InputError(f"Unknown --pooling {args.pooling!r}. {nearest(args.pooling, POOLINGS)}")
+    if task.task_type == "mining" and args.max_predict_samples:
+        raise InputError(f"--max_predict_samples counts pairs; {task.name} is mined from all sentences. Choose fewer --languages.")
     accelerator = Accelerator(cpu=args.use_cpu)
+    if int(os.environ.get("WORLD_SIZE", 1)) != accelerator.num_processes:
+        raise InputError("Several processes were launched, but each of them runs alone. On a machine without GPU add --use_cpu.")
     names = ("recipe", "layer", "pooling", "max_seq_length", "max_predict_samples", "languages")
     run = {
         "phase": "retrieval",
@@ -53,9 +61,32 @@ def main() -> dict:
     }
     with accelerator.main_process_first():
         finished = start_run(args.output_dir, run, overwrite=args.overwrite and is_main_process())
+        # Among the predictions, because --overwrite removes that folder.
+        progress_file = Path(args.output_dir) / "predictions" / "scored.json"
+        scored = read_json(progress_file) or {}
     if finished:
         say(f"{args.output_dir} is finished: skipped (--overwrite redoes it)")
         return read_json(f"{args.output_dir}/results.json")
+
+    # ---- examples: the text of every language before hours of embedding
+    languages = args.languages or task.languages
+    scored = {language: scored[language] for language in languages if language in scored}
+    for language in scored:
+        say(f"{task.name} {language}: scored before this run was cut off")
+
+    def examples_of(split, language):
+        with accelerator.main_process_first():
+            examples, provenance = load_examples(task, split, language, args.data_dir, args.max_predict_samples)
+        data.setdefault(language, []).append(provenance)
+        say(data_line(provenance))
+        return examples
+
+    data, dev, test = {}, {}, {}
+    for language in languages:
+        if language not in scored:
+            test[language] = examples_of("test", language)
+            if task.task_type == "mining" and any(source.holds("dev", language, args.data_dir) for source in task.sources):
+                dev[language] = examples_of("dev", language)
 
     # ---- model: the encoder, as far as the layer that is read
     tokenizer = load_tokenizer(args.model_name_or_path, needs_offsets=False)
@@ -67,31 +98,61 @@ def main() -> dict:
     model = load_encoder(args.model_name_or_path, layers=args.layer + 1).to(accelerator.device).eval()
     say(f"{task.name}: {accelerator.num_processes} process(es) on {accelerator.device.type}, layer {args.layer}, {args.pooling} pooling")
 
-    # ---- test, language by language; a sentence that several languages share is embedded once
-    data, scores, seen = [], {}, {}
+    def vectors_of(texts, description):
+        how = args.layer, args.pooling, args.max_seq_length, args.batch_tokens
+        return embed(texts, model, tokenizer, *how, accelerator, description)
 
-    def vectors_of(texts, language):
-        fresh = [text for text in dict.fromkeys(texts) if text not in seen]
-        if fresh:
-            vectors = embed(
-                fresh, model, tokenizer, args.layer, args.pooling, args.max_seq_length, args.batch_tokens, accelerator, language
-            )
-            seen.update(zip(fresh, vectors))
-        return torch.stack([seen[text] for text in texts])
+    # ---- Tatoeba: every English sentence looks for its translation; the English of all languages is embedded together
+    def match(language):
+        examples = test[language]
+        gold, targets = sorted_english(examples), list(examples["target"])
+        english = english_vectors[[english_places[targets[row]] for row in gold]]
+        sources, places = different(examples["source"])
+        foreign = vectors_of(sources, language)[places]
+        predicted = nearest_neighbours(english, foreign).tolist()
+        others = other_directions(gold, predicted, nearest_neighbours(foreign, english))
+        return gold, predicted, {**task.metric(gold, predicted, language), **others, "examples": len(examples)}, {}
 
-    for language in args.languages or task.languages:
-        with accelerator.main_process_first():
-            examples, provenance = load_examples(task, "test", language, args.data_dir, args.max_predict_samples)
-        data.append(provenance)
-        foreign, english = vectors_of(examples["source"], language), vectors_of(examples["target"], "en")
-        gold = sorted_english(examples)
-        predicted = [int(row) for row in nearest_neighbours(english[gold], foreign)]
-        scores[language] = {**task.metric(gold, predicted, language), "examples": len(examples)}
+    # ---- BUCC: translations are mined from all sentences, the threshold is chosen on dev where there is one
+    def candidates_of(examples, description):
+        (source, source_ids), (target, target_ids) = mining.sides(examples)
+        vectors = [vectors_of(texts, description).to(accelerator.device) for texts in (source, target)]
+        return mining.candidates(*vectors, source_ids, target_ids, recipe.duplicates)
+
+    def mine(language):
+        gold = mining.gold(test[language])
+        found = candidates_of(test[language], f"{language} test")
+        if language in dev:
+            threshold = mining.best_threshold(candidates_of(dev[language], f"{language} dev"), mining.gold(dev[language]))
+            threshold_from = "dev"
+        else:
+            threshold, threshold_from = mining.best_threshold(found, gold), "test gold: not comparable with XTREME"
+        predicted = [pair for score, pair in found if score >= threshold]
+        details = {
+            "threshold": threshold,
+            "threshold_from": threshold_from,
+            "candidates": len(found),
+            "pairs": len(predicted),
+            "gold_pairs": len(gold),
+        }
+        say(f"{task.name} {language}: " + ", ".join(f"{name} {value}" for name, value in details.items()))
+        return gold, predicted, {**task.metric(gold, predicted, language), "examples": len(test[language])}, details
+
+    # ---- test, language by language
+    if task.task_type == "retrieval":
+        english, _ = different([text for examples in test.values() for text in examples["target"]])
+        english_vectors = vectors_of(english, "en")
+        english_places = {text: place for place, text in enumerate(english)}
+    for language in test:
+        gold, predicted, scores, details = (mine if task.task_type == "mining" else match)(language)
+        scored[language] = {"scores": scores, "details": details, "data": data[language]}
         if accelerator.is_main_process:
             write_predictions(f"{args.output_dir}/predictions", task.name, language, predicted)
             write_labels(f"{args.output_dir}/labels", task.name, language, gold)
+            write_json(progress_file, scored)
 
     # ---- results
+    scores = {language: scored[language]["scores"] for language in languages}
     if accelerator.is_main_process:
         results = finish_run(args.output_dir, {
             **run,
@@ -99,10 +160,12 @@ def main() -> dict:
             "lineage": lineage_of(args.model_name_or_path),
             "scores": scores,
             "mean": mean_over_languages(task, scores),
-            "data": data,
+            "mining": {language: scored[language]["details"] for language in languages if scored[language]["details"]},
+            "data": [provenance for language in languages for provenance in scored[language]["data"]],
             "world_size": accelerator.num_processes,
             "seconds": round(time.time() - started, 1),
         })  # fmt: skip
+        progress_file.unlink(missing_ok=True)
         say(score_table(task, scores))
         return results
 

@@ -2,6 +2,7 @@
 
 import shutil
 import time
+from enum import Enum
 from pathlib import Path
 
 from transformers import Trainer
@@ -30,7 +31,7 @@ def describe_run(phase, args, training_args, task) -> dict:
         "seed": training_args.seed,
         "data_seed": training_args.data_seed,
         "effective_batch_size": args.effective_batch_size,
-        **{name: str(value) if value.__class__.__module__.startswith("transformers") else value for name, value in settings.items()},
+        **{name: value.value if isinstance(value, Enum) else value for name, value in settings.items()},
     }
 
 
@@ -61,8 +62,8 @@ def train(model, tokenizer, task, training_args, train_features, selection=None)
         preprocess_logits_for_metrics=task_type.reduce_logits,
     )
     say(
-        f"{task.name}: {len(train_features)} features, {training_args.world_size} process(es) x {training_args.train_batch_size} per process"
-        f" x {training_args.gradient_accumulation_steps} accumulation steps"
+        f"{task.name}: {len(train_features)} features, {training_args.world_size} process(es)"
+        f" x {training_args.train_batch_size} per process x {training_args.gradient_accumulation_steps} accumulation steps"
         f" = effective batch {training_args.world_size * training_args.train_batch_size * training_args.gradient_accumulation_steps}"
     )
     checkpoint = last_complete_checkpoint(training_args.output_dir)

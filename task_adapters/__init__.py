@@ -1,11 +1,35 @@
-"""All datasets of the collection: `TASKS[name]`. A new dataset is one file here and one word in the list below."""
+"""All datasets of the collection: `TASKS[name]`. A new dataset is one file here and one word in each of the two lists below."""
 
-from task_adapters import mnli, squad, tatoeba, udpos, xnli, xquad
-from task_adapters.base import InputError, Recipe, RetrievalRecipe, Source, Task, load_examples, nearest
+from task_adapters import (
+    anli,
+    bucc,
+    ccg,
+    commonsenseqa,
+    cosmosqa,
+    hellaswag,
+    mlqa,
+    mnli,
+    panx,
+    pawsx,
+    qqp,
+    squad,
+    squad_v2,
+    tatoeba,
+    tydiqa,
+    udpos,
+    xnli,
+    xquad,
+)
+from task_adapters.base import InputError, Recipe, RetrievalRecipe, Source, Task, data_line, labels_of, load_examples, nearest
 
-TASKS = {module.TASK.name: module.TASK for module in (mnli, squad, xnli, udpos, xquad, tatoeba)}
+MODULES = (
+    anli, mnli, qqp, squad, squad_v2, hellaswag, ccg, cosmosqa, commonsenseqa,
+    xnli, pawsx, udpos, panx, xquad, mlqa, tydiqa, bucc, tatoeba,
+)  # fmt: skip
+TASKS = {module.TASK.name: module.TASK for module in MODULES}
 
-__all__ = ["TASKS", "InputError", "Recipe", "RetrievalRecipe", "Source", "Task", "get_task", "load_examples", "nearest"]
+__all__ = ["TASKS", "InputError", "Recipe", "RetrievalRecipe", "Source", "Task", "data_line", "get_task", "labels_of", "load_examples",
+           "nearest"]  # fmt: skip
 
 
 def get_task(name: str, phase: str) -> Task:

@@ -29,6 +29,7 @@ EXAMPLE_COLUMNS = {
     "mining": Features({"side": TEXT, "id": TEXT, "text": TEXT, "matches": List(TEXT)}),  # side: source or target; matches: gold ids
 }
 PHASES = ("intermediate", "target", "retrieval")
+CONVERTED = "refs/convert/parquet"
 
 
 class InputError(ValueError):
@@ -53,7 +54,9 @@ class Source:
     splits   our split ("train", "dev", "test") -> the hub's split, or several that are read as one.
     names    language code -> the hub's own spelling, used as `{name}`.
     rows     expected rows per split, before any is dropped; per language where they differ.
-    keep     (row, language) -> bool, for configurations that hold several languages.
+    keep     (row, language) -> bool, for configurations that hold several languages; `rows` counts what it keeps.
+    revision a branch or commit; None for main. `CONVERTED` is the hub's own parquet copy of a dataset that is a script on main.
+    and_then further sources whose rows follow these, as one dataset; those that lack a split have no part in it.
     """
 
     hub_id: str
@@ -63,6 +66,11 @@ class Source:
     rows: Mapping[str, Any] = field(default_factory=dict)
     keep: Callable[[dict, str], bool] | None = None
     revision: str | None = None
+    and_then: tuple["Source", ...] = ()
+
+    def parts(self, split: str) -> list["Source"]:
+        """All sources whose rows make up one split, in order."""
+        return [source for source in (self, *self.and_then) if split in source.splits]
 
     def config_for(self, language: str) -> str:
         return self.config.format(language=language, name=self.names.get(language, language))
@@ -81,12 +89,15 @@ class Source:
     def _load_split(self, config, split, data_dir):
         if data_dir is not None:
             return _load_local(Path(data_dir) / self.hub_id, config, split)
+        # The converted branch has no index of its configurations, only folders: CONFIG/SPLIT/0000.parquet.
+        files = {"data_files": {split: f"{config}/{split}/*.parquet"}} if self.revision == CONVERTED else {"name": config}
         try:
-            rows = load_dataset(self.hub_id, config, split=split, revision=self.revision)
+            rows = load_dataset(self.hub_id, split=split, revision=self.revision, **files)
         except (DatasetNotFoundError, ValueError, FileNotFoundError, ConnectionError, RuntimeError) as error:
             offline = " HF_HUB_OFFLINE is set: only the cache was searched." if os.environ.get("HF_HUB_OFFLINE") else ""
+            at = f" at {self.revision}" if self.revision else ""
             raise InputError(
-                f"Cannot load split {split!r} of {self.hub_id} ({config}): {_one_line(error)}{offline}"
+                f"Cannot load split {split!r} of {self.hub_id} ({config}){at}: {_one_line(error)}{offline}"
                 " A folder with the same files can be given with --data_dir."
             ) from error
         # datasets names the cache folder after the commit that it downloaded.
@@ -138,6 +149,7 @@ class Recipe:
 
     selection             "best": the checkpoint with the best English dev score; "last": the final weights.
     max_selection_samples how many of the first dev examples that choice looks at (None: all of them).
+    seed                  where the original names one; else the 42 of `TrainingArguments`.
     """
 
     learning_rate: float = 1e-5
@@ -152,6 +164,7 @@ class Recipe:
     eval_steps: int = 1000
     selection: str = "last"
     max_selection_samples: int | None = None
+    seed: int = 42
 
 
 @dataclass(frozen=True)
@@ -169,11 +182,13 @@ class Task:
 
     phase         "intermediate", "target" or "retrieval".
     sources       tried in order; the result says which one served.
-    labels        names in the order of the model's outputs (classification, tagging). Rows are mapped by name.
+    labels        names in the order of the model's outputs (classification, tagging). Rows are mapped by name. A tagging task that
+                  leaves them out takes them from its training examples (`labels_of`).
     train_on      the task that gives a target its English training and dev data (itself, where None).
     to_example    row -> example, pure; class labels arrive as names (None where the hub says -1).
     metric        (gold, predicted, language) -> {name: 0..100}.
     dev_metric    the name among the metric's values by which checkpoints are compared.
+    may_have_no_answer  span QA where a question can be unanswerable: predictions carry a margin, and gold may be empty.
     """
 
     name: str
@@ -188,6 +203,7 @@ class Task:
     train_on: str | None = None
     recipes: Mapping[str, Recipe | RetrievalRecipe] = field(default_factory=dict)
     licence: str = ""
+    may_have_no_answer: bool = False
 
     def __post_init__(self):
         for value, known in ((self.phase, PHASES), (self.task_type, EXAMPLE_COLUMNS)):
@@ -196,7 +212,7 @@ class Task:
         for what, values in (("languages", self.languages), ("labels", self.labels)):
             if len(set(values)) != len(values):
                 raise ValueError(f"Task {self.name!r} repeats one of its {what}: {values}")
-        if self.task_type in ("classification", "tagging") and not self.labels and self.name != "ccg":
+        if self.task_type == "classification" and not self.labels:
             raise ValueError(f"Task {self.name!r} has no labels.")
         if not self.sources or "jiant" not in self.recipes:
             raise ValueError(f"Task {self.name!r} needs a source and a recipe named 'jiant'.")
@@ -218,64 +234,105 @@ def load_examples(
     sources = [source for source in task.sources if split in source.splits]
     if not sources:
         raise InputError(f"{task.name} has no {split!r} split. It has: {', '.join(task.sources[0].splits)}.")
-    failures = []
+    passed_over = []
     for source in sources:
         try:
-            rows, revision = source.load(split, language, data_dir)
+            loaded = [(part, *part.load(split, language, data_dir)) for part in source.parts(split)]
             break
         except InputError as error:
-            failures.append(str(error))
+            passed_over.append(str(error))
     else:
-        raise InputError(" | ".join(failures))
+        raise InputError(" | ".join(dict.fromkeys(passed_over)))
 
-    where = f"{source.hub_id} ({source.config_for(language)}, {split})"
-    if len(rows) == 0:
-        raise InputError(f"{where} holds no rows.")
-    examples, dropped = _to_examples(rows, task, source, split, language, where)
-    if len(examples) == 0:
-        raise InputError(f"{where} holds no usable row for {language!r}: {dict(dropped)}.")
-    expected, kept = source.rows_expected(split, language), len(examples)
+    converted = [_to_examples(rows, revision, part, task, split, language) for part, rows, revision in loaded]
+    parts = [provenance for _, provenance in converted]
+    examples = concatenate_datasets([part for part, _ in converted]) if len(converted) > 1 else converted[0][0]
+    where = " + ".join(part["hub_id"] for part in parts) + f" ({split}, {language})"
+    if split != "train":
+        _refuse_duplicate_ids(examples, where)
     if split == "test":
         _refuse_placeholders(examples, where)
-    if max_samples is not None and max_samples < kept:
+    if max_samples is not None and max_samples < len(examples):
         examples = (examples if seed is None else examples.shuffle(seed=seed)).select(range(max_samples))
-    return examples, {
+    provenance = {
         "task": task.name,
         "split": split,
         "language": language,
-        "hub_id": source.hub_id,
-        "config": source.config_for(language),
-        "revision": revision,
         "data_dir": data_dir,
-        "rows": len(rows),
-        "rows_expected": expected,
+        **_together(parts),
         "examples": len(examples),
-        "dropped": dict(dropped),
+    }
+    if len(parts) > 1:
+        provenance["parts"] = parts
+    if passed_over:
+        provenance["passed_over"] = passed_over
+    return examples, provenance
+
+
+def _together(parts: list[dict]) -> dict:
+    """One summary of the parts of a split."""
+    expected = [part["rows_expected"] for part in parts]
+    return {
+        **{name: " + ".join(str(part[name]) for part in parts) for name in ("hub_id", "config")},
+        "revision": None if None in (found := [part["revision"] for part in parts]) else " + ".join(found),
+        "rows": sum(part["rows"] for part in parts),
+        "rows_expected": None if None in expected else sum(expected),
+        "dropped": dict(sum((Counter(part["dropped"]) for part in parts), Counter())),
     }
 
 
-def _to_examples(rows, task, source, split, language, where):
-    """Rows -> checked examples, through the cache of `datasets`: the key names the rows, the code and the language."""
-    columns = EXAMPLE_COLUMNS[task.task_type]
-    arguments = {"features": rows.features, "task": task, "source": source, "split": split, "language": language, "where": where}
+def labels_of(task: Task, train_examples) -> tuple[str, ...]:
+    """The task's labels; where it leaves them open, the tags of its training examples in sorted order."""
+    if task.labels or task.task_type != "tagging":
+        return task.labels
+    return tuple(sorted({tag for tags in train_examples["tags"] for tag in tags}))
+
+
+def data_line(provenance: dict) -> str:
+    """What was loaded, as one line: examples, where they are from, and what differs from the published counts."""
+    p = provenance
+    line = f"{p['task']} {p['language']} {p['split']}: {p['examples']:,} examples from {p['hub_id']} ({p['config']})"
+    if p["rows_expected"] not in (None, p["rows"]):
+        line += f"; it holds {p['rows']:,} rows, not the published {p['rows_expected']:,}"
+    line += "".join(f"; {count:,} dropped: {reason}" for reason, count in p["dropped"].items())
+    return line + "".join(f"; passed over: {reason}" for reason in p.get("passed_over", ()))
+
+
+def _to_examples(rows, revision, source, task, split, language):
+    """Rows of one source -> (checked examples, provenance), through the cache of `datasets`: the key names rows, code and language."""
+    where = f"{source.hub_id} ({source.config_for(language)}, {split})"
+    if len(rows) == 0:
+        raise InputError(f"{where} holds no rows.")
+    code = [code_of(function) for function in (task.to_example, source.keep, load_examples) if function is not None]
     mapped = rows.map(
         _convert_batch,
         batched=True,
         with_indices=True,
-        fn_kwargs=arguments,
+        fn_kwargs={"features": rows.features, "task": task, "source": source, "split": split, "language": language, "where": where},
         remove_columns=rows.column_names,
-        features=Features({**columns, "dropped": TEXT}),
+        features=Features({**EXAMPLE_COLUMNS[task.task_type], "dropped": TEXT}),
         desc=f"{task.name} {language} {split}",
-        new_fingerprint=fingerprint(rows._fingerprint, task.name, split, language, code_of(task.to_example), code_of(load_examples)),
+        new_fingerprint=fingerprint(rows._fingerprint, task.name, task.labels, split, language, where, *code),
     )
-    dropped = Counter(reason for reason in mapped["dropped"] if reason)
+    reasons = list(mapped["dropped"])
+    dropped = Counter(reason for reason in reasons if reason)
     if dropped:
-        mapped = mapped.select([i for i, reason in enumerate(mapped["dropped"]) if not reason])
-        dropped.pop(NOT_THIS_LANGUAGE, None)
-    return mapped.remove_columns("dropped"), dropped
+        mapped = mapped.select([i for i, reason in enumerate(reasons) if not reason])
+    other_languages = dropped.pop(NOT_THIS_LANGUAGE, 0)
+    if len(mapped) == 0:
+        raise InputError(f"{where} holds no usable row for {language!r}: {dict(dropped) or 'all are of other languages'}.")
+    return mapped.remove_columns("dropped"), {
+        "hub_id": source.hub_id,
+        "config": source.config_for(language),
+        "revision": revision,
+        "rows": len(rows) - other_languages,
+        "rows_expected": source.rows_expected(split, language),
+        "dropped": dict(dropped),
+    }
 
 
 NOT_THIS_LANGUAGE = "another language"
+FEW = 20  # so few equal labels can be real
 
 
 def _convert_batch(batch, indices, features, task, source, split, language, where):
@@ -332,21 +389,32 @@ def check_example(example: dict, task: Task, split: str) -> None:
     if task.task_type == "span_qa":
         if not example["context"].strip():
             raise InputError(f"question {example['id']!r} has an empty context.")
+        if not example["answers"]["text"] and not task.may_have_no_answer:
+            raise InputError(f"question {example['id']!r} has no answer.")
         if split == "train" and -1 in example["answers"]["answer_start"]:
             raise DropRow("answer not found in its context")
 
 
+def _refuse_duplicate_ids(examples, where):
+    """Answers are kept by question id: of two questions with one id, one would be scored with the other's answer."""
+    if "id" not in examples.column_names or "side" in examples.column_names:
+        return
+    repeated = [name for name, count in Counter(examples["id"]).items() if count > 1]
+    if repeated:
+        raise InputError(f"{where}: {len(repeated)} ids occur more than once, {repeated[0]!r} first.")
+
+
 def _refuse_placeholders(examples, where):
     """XTREME ships test files with one constant label: a score against them would mean nothing."""
-    column = next((name for name in ("label", "tags") if name in examples.column_names), None)
-    if column is None or len(examples) <= 20:
+    column = next((name for name in ("label", "tags", "answers") if name in examples.column_names), None)
+    if column is None or len(examples) <= FEW:
         return
     seen = set()
     for value in examples[column]:
-        seen.update(value if isinstance(value, list) else [value])
+        seen.update(value["text"] if isinstance(value, dict) else value if isinstance(value, list) else [value])
         if len(seen) > 1:
             return
-    raise InputError(f"{where}: every label is {seen.pop()!r}, a placeholder. There is nothing to score against.")
+    raise InputError(f"{where}: every label is {''.join(map(repr, seen)) or 'empty'}, a placeholder. There is nothing to score against.")
 
 
 def fingerprint(*parts) -> str:

@@ -1,10 +1,10 @@
 """The six kinds of task. Each module has the same names: Model, Collator, to_features, loss, reduce_logits, gold, decode."""
 
 from task_adapters.base import code_of, fingerprint
-from task_types import classification, span_qa, tagging
+from task_types import classification, multiple_choice, span_qa, tagging
 
-TASK_TYPES = {"classification": classification, "tagging": tagging, "span_qa": span_qa}
-NEEDS_OFFSETS = ("tagging", "span_qa")
+TASK_TYPES = {"classification": classification, "multiple_choice": multiple_choice, "tagging": tagging, "span_qa": span_qa}
+NEEDS_OFFSETS = ("multiple_choice", "tagging", "span_qa")  # a fast tokenizer: where pieces come from, and the layout of a pair
 
 
 def make_features(examples, tokenizer, task, max_length, doc_stride):

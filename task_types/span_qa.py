@@ -8,6 +8,7 @@ offsets, so no script needs white space.
 from functools import lru_cache
 
 import numpy as np
+import torch
 from transformers import AutoModelForQuestionAnswering, DataCollatorWithPadding
 
 from task_types.loss import cross_entropy
@@ -35,8 +36,8 @@ def to_features(examples, tokenizer, task, max_length, doc_stride):
     """A batch of examples -> windows of `<s> question </s></s> part of the context </s>`, at most `max_length` pieces.
 
     Besides what the model eats: `example_index`, `context_start` (position of the window's first context piece), `offsets` (the
-    window's context pieces as (start, end) characters) and `is_max_context` (one flag per context piece). `labels` is (start, end) as
-    positions in the window; (0, 0), the <s>, where the window does not hold the answer.
+    window's context pieces as (start, end) characters) and `is_max_context` (one flag per context piece). `labels` is (start, end,
+    length of the window), positions in the window; start and end are 0, the <s>, where the window does not hold the answer.
     """
     (before, between, after), type_a, type_b = pair_layout(tokenizer)
     plain = {"add_special_tokens": False, "verbose": False}
@@ -59,7 +60,8 @@ def to_features(examples, tokenizer, task, max_length, doc_stride):
                 types = before[1] + [type_a] * len(question) + between[1] + [type_b] * (end - start) + after[1]
                 features["token_type_ids"].append(types)
             inside = answer is not None and start <= answer[0] and answer[1] < end
-            features["labels"].append([len(head) + piece - start for piece in answer] if inside else [0, 0])
+            place = [len(head) + piece - start for piece in answer] if inside else [0, 0]
+            features["labels"].append([*place, len(features["input_ids"][-1])])
             features["example_index"].append(index)
             features["context_start"].append(len(head))
             features["offsets"].append([list(pair) for pair in offsets[start:end]])
@@ -100,10 +102,16 @@ def answer_pieces(answers, offsets):
 
 
 def loss(outputs, labels, num_items_in_batch=None):
-    """Mean of the start's and the end's cross-entropy. labels: (batch, 2)."""
-    start = cross_entropy(outputs["start_logits"], labels[:, 0], num_items_in_batch)
-    end = cross_entropy(outputs["end_logits"], labels[:, 1], num_items_in_batch)
-    return start + end if num_items_in_batch is not None else (start + end) / 2  # the Trainer counts both labels of each row
+    """Mean of the start's and the end's cross-entropy over the real pieces. labels: (batch, 3): start, end, pieces in the window.
+
+    The head scores padding too: left in the softmax, a window's loss would depend on how long its neighbours in the batch are.
+    """
+    start_logits, end_logits = outputs["start_logits"].float(), outputs["end_logits"].float()
+    padding = torch.arange(start_logits.shape[1], device=labels.device) >= labels[:, 2:]
+    windows = len(labels) if num_items_in_batch is None else num_items_in_batch / 3  # the Trainer counts all three columns
+    start = cross_entropy(start_logits.masked_fill(padding, -torch.inf), labels[:, 0], windows)
+    end = cross_entropy(end_logits.masked_fill(padding, -torch.inf), labels[:, 1], windows)
+    return (start + end) / 2
 
 
 def reduce_logits(logits, labels):
@@ -116,8 +124,14 @@ def gold(examples, task):
 
 
 def decode(examples, features, logits, task):
-    """(start logits, end logits), each (features, length) -> one answer string per example."""
-    return [answer["text"] for answer in best_spans(examples, features, logits)]
+    """(start logits, end logits), each (features, length) -> one answer string per example.
+
+    Where the task says that a question may have no answer: one {"text", "no_answer_margin"}, to be held against a threshold.
+    """
+    spans = best_spans(examples, features, logits)
+    if task.may_have_no_answer:
+        return [{name: span[name] for name in ("text", "no_answer_margin")} for span in spans]
+    return [span["text"] for span in spans]
 
 
 def best_spans(examples, features, logits):
@@ -131,6 +145,8 @@ def best_spans(examples, features, logits):
     for index, first, offsets, is_max_context, start_logits, end_logits in zip(*columns, *logits):
         answer, count = best[index], len(offsets)
         answer["null"] = min(answer["null"], float(start_logits[0] + end_logits[0]))
+        if not count:  # a context of characters that the tokenizer drops, such as a lone zero-width space
+            continue
         start_scores = np.where(is_max_context, start_logits[first : first + count], -np.inf)
         end_scores = end_logits[first : first + count]
         starts, ends = n_best(start_scores), n_best(end_scores)

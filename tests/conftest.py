@@ -1,0 +1,162 @@
+"""A two-layer encoder with its tokenizer, and small data sets in the hub's own layout, made anew for each session. No network."""
+
+import itertools
+import json
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # before datasets is imported: no test may ask the network
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny models gain nothing from a second thread, and two of them wait for each other
+
+ROOT = Path(__file__).parents[1]
+SHARED = ROOT.parent / "shared"
+NLI = ["entailment", "neutral", "contradiction"]  # the hub's order, not ours
+UPOS = ["ADJ", "ADP", "ADV", "AUX", "CCONJ", "DET", "INTJ", "NOUN", "NUM", "PART", "PRON", "PROPN", "PUNCT", "SCONJ", "SYM", "VERB", "X"]
+
+# Two languages with a word list each; the verdict word and the numbers carry the meaning, so that little training is enough.
+WORDS = {
+    "en": {"NOUN": "dog cat house river tree child city book".split(), "VERB": "sees takes finds loves".split(), "DET": ["the", "a"],
+           "ADJ": "small old green quiet".split(), "NLI": {"entailment": "surely", "neutral": "perhaps", "contradiction": "never"}},
+    "de": {"NOUN": "Hund Katze Haus Fluss Baum Kind Stadt Buch".split(), "VERB": "sieht nimmt findet liebt".split(), "DET": ["das", "ein"],
+           "ADJ": "kleine alte grüne stille".split(), "NLI": {"entailment": "sicher", "neutral": "vielleicht", "contradiction": "niemals"}},
+}  # fmt: skip
+
+
+def sentence(rng, language):
+    """-> (words, tags) of one sentence."""
+    words = WORDS[language]
+    order = ("DET", "ADJ", "NOUN", "VERB", "DET", "NOUN")
+    return [rng.choice(words[tag]) for tag in order] + ["."], [*order, "PUNCT"]
+
+
+def text(rng, language):
+    return " ".join(sentence(rng, language)[0])
+
+
+def nli_rows(rng, language, n):
+    rows = []
+    for _, label in zip(range(n), itertools.cycle(range(3))):
+        rows.append(
+            {"premise": text(rng, language), "hypothesis": f"{WORDS[language]['NLI'][NLI[label]]} {text(rng, language)}", "label": label}
+        )
+    return rows
+
+
+def qa_rows(rng, language, n, name=""):
+    """The answer is the number in the context."""
+    rows = []
+    for i in range(n):
+        answer = str(rng.randrange(100, 1000))
+        parts = [text(rng, language) for _ in range(3)]
+        parts.insert(rng.randrange(4), f"{rng.choice(WORDS[language]['NOUN'])} {answer} .")
+        context = " ".join(parts)
+        rows.append({"id": f"{name}{language}{i}", "title": "t", "context": context, "question": "number ?",
+                     "answers": {"text": [answer], "answer_start": [context.index(answer)]}})  # fmt: skip
+    return rows
+
+
+def tag_rows(rng, language, n):
+    rows = [sentence(rng, language) for _ in range(n)]
+    return [{"tokens": words, "pos_tags": [UPOS.index(tag) for tag in tags]} for words, tags in rows]
+
+
+def write_hub_folder(root, hub_id, config, split, rows, features):
+    """One split as the hub keeps it: <root>/<hub_id>/<config>/<split>-00000-of-00001.parquet, features embedded."""
+    from datasets import Dataset
+
+    path = Path(root) / hub_id / config / f"{split}-00000-of-00001.parquet"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Dataset.from_list(rows, features=features).to_parquet(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def data_dir(tmp_path_factory):
+    """A --data_dir with small versions of mnli, xnli, squad, xquad, udpos and tatoeba."""
+    from datasets import ClassLabel, Features, List, Value
+
+    root, rng, string = tmp_path_factory.mktemp("data"), random.Random(0), Value("string")
+    nli = Features({"premise": string, "hypothesis": string, "label": ClassLabel(names=NLI)})
+    answers = {"text": List(string), "answer_start": List(Value("int32"))}
+    squad = Features({"id": string, "title": string, "context": string, "question": string, "answers": answers})
+    xquad = Features({name: kind for name, kind in squad.items() if name != "title"})
+    pos = Features({"tokens": List(string), "pos_tags": List(ClassLabel(names=UPOS))})
+    pairs = Features({"source_sentence": string, "target_sentence": string, "source_lang": string, "target_lang": string})
+
+    write_hub_folder(root, "nyu-mll/glue", "mnli", "train", nli_rows(rng, "en", 480), nli)
+    write_hub_folder(root, "nyu-mll/glue", "mnli", "validation_matched", nli_rows(rng, "en", 60), nli)
+    write_hub_folder(root, "rajpurkar/squad", "plain_text", "train", qa_rows(rng, "en", 480, "train"), squad)
+    write_hub_folder(root, "rajpurkar/squad", "plain_text", "validation", qa_rows(rng, "en", 60, "dev"), squad)
+    for language, name, code in (("en", "English", None), ("de", "German", "deu")):
+        write_hub_folder(root, "facebook/xnli", language, "test", nli_rows(rng, language, 90), nli)
+        rows = [{k: v for k, v in row.items() if k != "title"} for row in qa_rows(rng, language, 40)]
+        write_hub_folder(root, "google/xquad", f"xquad.{language}", "validation", rows, xquad)
+        write_hub_folder(root, "google/xtreme", f"udpos.{name}", "test", tag_rows(rng, language, 60), pos)
+        if code:
+            rows = [{"source_sentence": f"{text(rng, language)} {i}\n", "target_sentence": f"{text(rng, 'en')} {i}\n",
+                     "source_lang": "cache/huggingface/x", "target_lang": "eng"} for i in range(50)]  # fmt: skip
+            write_hub_folder(root, "google/xtreme", f"tatoeba.{code}", "validation", rows, pairs)
+    write_hub_folder(root, "google/xtreme", "udpos.English", "train", tag_rows(rng, "en", 300), pos)
+    write_hub_folder(root, "google/xtreme", "udpos.English", "validation", tag_rows(rng, "en", 60), pos)
+    return str(root)
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory):
+    """A two-layer XLM-R with random weights, without dropout (updates can be compared), saved as a masked-LM checkpoint."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+    from transformers import XLMRobertaConfig, XLMRobertaForMaskedLM, XLMRobertaTokenizer, set_seed
+
+    folder, rng = tmp_path_factory.mktemp("model"), random.Random(1)
+    lines = [text(rng, language) for language in WORDS for _ in range(400)]
+    lines += [f"number ? {rng.randrange(100, 1000)}" for _ in range(900)] + [" ".join(w["NLI"].values()) for w in WORDS.values()] * 50
+    unigram = Tokenizer(models.Unigram())
+    unigram.pre_tokenizer = pre_tokenizers.Metaspace()
+    unigram.train_from_iterator(lines, trainers.UnigramTrainer(vocab_size=400, special_tokens=[], unk_token="<unk>", show_progress=False))
+    pieces = [tuple(piece) for piece in json.loads(unigram.to_str())["model"]["vocab"]]
+    specials = [(piece, 0.0) for piece in ("<s>", "<pad>", "</s>", "<unk>")]
+    vocab = specials + [piece for piece in pieces if piece[0] != "<unk>"] + [("<mask>", 0.0)]
+    tokenizer = XLMRobertaTokenizer(vocab=vocab, model_max_length=512)
+    tokenizer.save_pretrained(folder)
+    set_seed(0)
+    config = XLMRobertaConfig(
+        vocab_size=len(tokenizer), hidden_size=64, num_hidden_layers=2, num_attention_heads=4, intermediate_size=128,
+        max_position_embeddings=514, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, pad_token_id=1, bos_token_id=0,
+        eos_token_id=2, type_vocab_size=1, layer_norm_eps=1e-5, initializer_range=0.05,
+    )  # fmt: skip
+    XLMRobertaForMaskedLM(config).save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture
+def call(monkeypatch):
+    """call(module, "--flag", value, ...): a script's main() with this command line."""
+
+    def run(module, *arguments):
+        monkeypatch.setattr(sys, "argv", [module.__name__ + ".py", *map(str, arguments)])
+        return module.main()
+
+    return run
+
+
+def launch(script, *arguments, processes=1, expect=0, **environment):
+    """Runs a script as a user does; -> its CompletedProcess. Several processes go through torchrun and --use_cpu."""
+    command = (
+        [sys.executable]
+        if processes == 1
+        else [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
+    )
+    process = subprocess.run(
+        [*command, str(ROOT / script), *map(str, arguments)], capture_output=True, text=True, cwd=ROOT,
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), **environment},
+    )  # fmt: skip
+    assert process.returncode == expect, (
+        f"{command} {script}: exit code {process.returncode}\n{process.stdout[-3000:]}\n{process.stderr[-3000:]}"
+    )
+    return process

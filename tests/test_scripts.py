@@ -1,0 +1,246 @@
+"""The three scripts as users run them: they learn, hand over, score, skip what is done, and refuse what is wrong in one line."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import ROOT, SHARED, launch
+from safetensors.torch import load_file
+
+import run_intermediate
+import run_retrieval
+import run_target
+from predictions import score_folders
+from task_adapters import InputError
+
+FAST = (
+    "--learning_rate",
+    "2e-3",
+    "--num_train_epochs",
+    "6",
+    "--effective_batch_size",
+    "16",
+    "--per_device_train_batch_size",
+    "16",
+    "--use_cpu",
+    "--disable_tqdm",
+    "true",
+    "--max_seq_length",
+    "96",
+)
+
+
+def results_of(folder):
+    return json.loads((Path(folder) / "results.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def mnli_run(tiny_model, data_dir, tmp_path_factory):
+    """Phase 1 on MNLI, trained once for all tests that build on it."""
+    folder = tmp_path_factory.mktemp("runs") / "mnli"
+    with pytest.MonkeyPatch.context() as patch:
+        flags = ["run_intermediate.py", "--task", "mnli", "--model_name_or_path", tiny_model, "--data_dir", data_dir, *FAST]
+        patch.setattr(sys, "argv", [*flags, "--output_dir", str(folder)])
+        run_intermediate.main()
+    return str(folder)
+
+
+# ---- the method, end to end
+
+
+def test_phase_1_learns_and_leaves_a_checkpoint_that_pipeline_runs(mnli_run):
+    from transformers import pipeline
+
+    results = results_of(mnli_run)
+    assert results["dev"]["accuracy"] > 90, results["dev"]
+    assert not list(Path(mnli_run).glob("checkpoint-*"))
+    assert list(Path(mnli_run).glob("*.safetensors")) and not list(Path(mnli_run).glob("*.bin.index*")) + list(
+        Path(mnli_run).glob("pytorch_model*")
+    )
+    classify = pipeline("text-classification", model=mnli_run, device="cpu")
+    verdicts = [classify({"text": "the dog sees a cat .", "text_pair": f"{word} the old dog sees a cat ."}) for word in ("never", "surely")]
+    assert [(v[0] if isinstance(v, list) else v)["label"] for v in verdicts] == ["contradiction", "entailment"]
+
+
+def test_the_three_phases_hand_over_and_say_where_a_model_comes_from(call, mnli_run, data_dir, tmp_path):
+    flags = ("--model_name_or_path", mnli_run, "--data_dir", data_dir)
+    results = call(run_target, "--task", "xnli", *flags, *FAST, "--languages", "en", "de", "--output_dir", tmp_path / "xnli")
+    assert results["scores"]["en"]["accuracy"] > 90 and results["scores"]["en"]["examples"] == 90
+    assert results["mean"] is None, "two languages of fifteen have no mean"
+    assert [run["task"] for run in results["lineage"]] == ["mnli"] and results["head"] == "fresh"
+    assert results["training"]["best_step"] and results["effective_batch_size"] == 16 and results["world_size"] == 1
+    assert {d["hub_id"] for d in results["data"]} == {"nyu-mll/glue", "facebook/xnli"}
+
+    retrieved = call(
+        run_retrieval, "--task", "tatoeba", *flags, "--languages", "de", "--layer", "1", "--use_cpu", "--output_dir", tmp_path / "t"
+    )
+    assert retrieved["layer"] == 1 and [run["task"] for run in retrieved["lineage"]] == ["mnli"]
+    assert 0 <= retrieved["scores"]["de"]["accuracy"] <= 100 and retrieved["scores"]["de"]["examples"] == 50
+
+    for folder, task, language in ((tmp_path / "xnli", "xnli", "de"), (tmp_path / "t", "tatoeba", "de")):
+        again = score_folders(folder / "predictions", folder / "labels")[task]["languages"][language]
+        assert again["accuracy"] == results_of(folder)["scores"][language]["accuracy"], "re-scoring the files gives the same number"
+
+
+@pytest.mark.parametrize("task, metric, least", [("udpos", "f1", 95), ("xquad", "f1", 60)])
+def test_tagging_and_span_qa_learn_and_their_files_score_the_same(task, metric, least, call, tiny_model, data_dir, tmp_path):
+    epochs = ("--num_train_epochs", "12", "--learning_rate", "2e-3") if task == "xquad" else ()
+    results = call(run_target, "--task", task, "--model_name_or_path", tiny_model, "--data_dir", data_dir, *FAST, *epochs,
+                   "--languages", "en", "de", "--output_dir", tmp_path)  # fmt: skip
+    assert results["scores"]["en"][metric] > least, results["scores"]
+    again = score_folders(tmp_path / "predictions", tmp_path / "labels")[task]["languages"]
+    for language in ("en", "de"):
+        assert {k: v for k, v in results["scores"][language].items() if k != "examples"} == pytest.approx(again[language])
+
+
+def test_squad_as_intermediate_task_loads_into_any_head(call, tiny_model, data_dir, tmp_path):
+    from transformers import AutoModelForQuestionAnswering, AutoModelForSequenceClassification
+
+    call(run_intermediate, "--task", "squad_v1", "--model_name_or_path", tiny_model, "--data_dir", data_dir, *FAST, "--max_steps", "2",
+         "--output_dir", tmp_path)  # fmt: skip
+    span, classes = AutoModelForQuestionAnswering.from_pretrained(tmp_path), AutoModelForSequenceClassification.from_pretrained(tmp_path)
+    name = "encoder.layer.1.output.dense.weight"
+    assert torch.equal(span.roberta.get_parameter(name), classes.roberta.get_parameter(name))
+
+
+# ---- loops can be run again
+
+
+def test_a_finished_run_is_skipped_and_overwrite_redoes_it(call, tiny_model, data_dir, tmp_path, capsys):
+    flags = (
+        "--task",
+        "mnli",
+        "--model_name_or_path",
+        tiny_model,
+        "--data_dir",
+        data_dir,
+        *FAST,
+        "--max_steps",
+        "2",
+        "--output_dir",
+        tmp_path,
+    )
+    call(run_intermediate, *flags)
+    written = (tmp_path / "results.json").stat().st_mtime_ns
+    call(run_intermediate, *flags)
+    assert "finished: skipped" in capsys.readouterr().out and (tmp_path / "results.json").stat().st_mtime_ns == written
+    call(run_intermediate, *flags, "--overwrite")
+    assert (tmp_path / "results.json").stat().st_mtime_ns > written
+
+
+def test_a_folder_of_another_run_is_refused_and_left_as_it_is(call, mnli_run, tiny_model, data_dir, tmp_path):
+    folder = tmp_path / "mnli"
+    shutil.copytree(mnli_run, folder)
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    flags = ("--model_name_or_path", tiny_model, "--data_dir", data_dir, *FAST, "--output_dir", folder)
+    with pytest.raises(InputError, match="holds a run with task 'mnli'; this command says 'squad_v1'"):
+        call(run_intermediate, "--task", "squad_v1", *flags)
+    with pytest.raises(InputError, match="holds a run with seed 42; this command says 7"):
+        call(run_intermediate, "--task", "mnli", *flags, "--seed", "7")
+    with pytest.raises(InputError, match="holds a model or results that no run of this collection left"):
+        call(run_target, "--task", "udpos", *flags[:-1], tiny_model)
+    assert before == {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+
+
+def test_the_same_folder_trained_again_is_another_starting_point(call, mnli_run, data_dir, tmp_path):
+    model = tmp_path / "mnli"
+    shutil.copytree(mnli_run, model)
+    flags = ("--task", "tatoeba", "--model_name_or_path", model, "--data_dir", data_dir, "--languages", "de", "--layer", "1", "--use_cpu")
+    call(run_retrieval, *flags, "--output_dir", tmp_path / "out")
+    results = results_of(model)
+    (model / "results.json").write_text(json.dumps({**results, "finished": "2031-01-01T00:00:00+00:00"}), encoding="utf-8")
+    with pytest.raises(InputError, match="holds a run with model_finished"):
+        call(run_retrieval, *flags, "--output_dir", tmp_path / "out")
+
+
+def test_a_run_killed_in_the_middle_goes_on_to_the_same_scores(tiny_model, data_dir, tmp_path):
+    flags = ["--task", "xnli", "--model_name_or_path", tiny_model, "--data_dir", data_dir, *FAST, "--eval_steps", "10", "--save_steps", "10",
+             "--languages", "de", "--num_train_epochs", "8"]  # fmt: skip
+    launch("run_target.py", *flags, "--output_dir", tmp_path / "whole")
+    cut = tmp_path / "cut"
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen([sys.executable, "run_target.py", *map(str, flags), "--output_dir", str(cut)], cwd=ROOT, env=environment,
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
+    while process.poll() is None and not (cut / "checkpoint-20" / "trainer_state.json").exists():
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (cut / "results.json").exists()
+    with pytest.raises(InputError, match="not finished: run its command again"):
+        from checkpoints import load_config
+
+        load_config(str(cut))
+    half = cut / "checkpoint-9999"  # a kill while a checkpoint was being written
+    half.mkdir()
+    (half / "model.safetensors").write_bytes(b"half")
+    again = launch("run_target.py", *flags, "--output_dir", cut)
+    assert "going on from" in again.stdout
+    whole, resumed = results_of(tmp_path / "whole"), results_of(cut)
+    assert resumed["training"]["resumed_from_step"] >= 10
+    assert whole["scores"] == resumed["scores"] and whole["dev"] == resumed["dev"]
+    weights = [load_file(folder / "model.safetensors") for folder in (tmp_path / "whole", cut)]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+# ---- bad input: one line, no results
+
+
+@pytest.mark.parametrize("script, flags, message", [
+    (run_intermediate, ["--task", "mnlii"], "Unknown task 'mnlii'. Did you mean 'mnli'?"),
+    (run_intermediate, ["--task", "xnli"], "xnli is a target task: use run_target.py"),
+    (run_intermediate, [], "--task is missing"),
+    (run_target, ["--task", "xnli", "--languages", "swa"], "xnli has no 'swa' data. Did you mean 'sw'?"),
+    (run_target, ["--task", "xnli", "--recipe", "jiantt"], "Unknown recipe 'jiantt' for xnli. Did you mean 'jiant'?"),
+    (run_target, ["--task", "xnli", "--lerning_rate", "1"], "Unknown argument '--lerning_rate'. Did you mean '--learning_rate'?"),
+    (run_target, ["--task", "xnli", "--max_seq_length", "513"], "--max_seq_length 513 is more than"),
+    (run_target, ["--task", "xnli", "--max_train_samples", "0"], "--max_train_samples 0 leaves nothing"),
+    (run_target, ["--task", "xnli", "--per_device_train_batch_size", "5"], "does not divide an effective batch of 32"),
+    (run_target, ["--task", "xnli", "--learning_rate", "fast"], "argument --learning_rate"),
+    (run_target, ["--task", "xnli", "--languages", "sw"], "facebook/xnli holds no split 'test' of configuration 'sw'"),
+    (run_retrieval, ["--task", "tatoeba", "--layer", "3"], "--layer 3: .* has hidden states 0 to 2"),
+    (run_retrieval, ["--task", "tatoeba", "--layer", "1", "--pooling", "max"], "Unknown --pooling 'max'"),
+])  # fmt: skip
+def test_a_mistake_ends_in_one_line_and_leaves_no_results(script, flags, message, call, tiny_model, data_dir, tmp_path):
+    common = ["--model_name_or_path", tiny_model, "--data_dir", data_dir, "--output_dir", tmp_path / "out", "--use_cpu"]
+    with pytest.raises(InputError, match=message) as caught:
+        call(script, *flags, *common)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "out" / "results.json").exists()
+
+
+def test_the_command_line_shows_one_line_and_a_non_zero_exit(tmp_path):
+    process = launch("run_intermediate.py", "--task", "mnlii", "--output_dir", tmp_path, expect=2)
+    assert process.stderr.strip().splitlines() == ["run_intermediate.py: error: Unknown task 'mnlii'. Did you mean 'mnli'?"], process.stderr
+
+
+def test_processes_that_do_not_know_of_each_other_are_refused(tiny_model, data_dir, tmp_path):
+    process = launch("run_target.py", "--task", "xnli", "--model_name_or_path", tiny_model, "--data_dir", data_dir, "--output_dir", tmp_path,
+                     processes=2, expect=1)  # fmt: skip
+    assert "2 processes were launched, but each of them runs alone" in process.stderr
+    assert not (tmp_path / "run.json").exists()
+
+
+# ---- the real loading path
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="../shared, the local hub with real rows, is not here")
+def test_the_hub_is_read_over_http_with_an_empty_cache_and_then_offline(tmp_path):
+    sys.path.insert(0, str(SHARED / "tools"))
+    from local_hub import LocalHub
+
+    flags = ("--task", "tatoeba", "--languages", "sw", "--use_cpu", "--layer", "1", "--max_predict_samples", "20")
+    with LocalHub(SHARED / "hub") as hub:
+        online = {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "0"}
+        launch("run_retrieval.py", *flags, "--output_dir", tmp_path / "online", **online)
+    launch("run_retrieval.py", *flags, "--output_dir", tmp_path / "offline", **{**online, "HF_HUB_OFFLINE": "1"})
+    first, second = results_of(tmp_path / "online"), results_of(tmp_path / "offline")
+    assert first["scores"] == second["scores"]
+    assert first["data"][0]["revision"] == second["data"][0]["revision"] and len(first["data"][0]["revision"]) == 40
+    assert len(first["model"]["revision"]) == 40

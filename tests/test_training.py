@@ -1,0 +1,147 @@
+"""What training must not do: depend on how a batch is cut into pieces, take an earlier head over unseen, start without its encoder."""
+
+import sys
+
+import pytest
+import torch
+from conftest import launch
+from safetensors.torch import load_file, save_file
+from transformers import (
+    AutoModelForMultipleChoice,
+    AutoModelForQuestionAnswering,
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
+)
+
+from arguments import InputError
+from checkpoints import load_encoder, load_model, load_tokenizer
+from task_adapters.mnli import NLI_LABELS
+
+HEADS = ("mnli", "udpos", "squad_v1")  # classification, tagging, span QA
+LAYOUTS = {
+    "1 process x 8": (1, ("--per_device_train_batch_size", "8", "--effective_batch_size", "8")),
+    "1 process x 2 x 4 steps": (1, ("--per_device_train_batch_size", "2", "--effective_batch_size", "8")),
+    "2 processes x 4": (2, ("--per_device_train_batch_size", "4", "--effective_batch_size", "8")),
+    "2 processes x 1 x 4 steps": (2, ("--per_device_train_batch_size", "1", "--effective_batch_size", "8")),
+}
+
+
+@pytest.fixture(scope="module")
+def updated(tiny_model, data_dir, tmp_path_factory):
+    """{layout: {task: weights after one step of plain gradient descent}} and the weights before it."""
+    weights = {}
+    for layout, (processes, flags) in LAYOUTS.items():
+        out = tmp_path_factory.mktemp("update")
+        launch("tests/one_update.py", out, tiny_model, data_dir, *flags, processes=processes)
+        weights[layout] = {task: load_file(out / task / "model.safetensors") for task in HEADS}
+    return weights
+
+
+@pytest.mark.parametrize("task", HEADS)
+@pytest.mark.parametrize("layout", list(LAYOUTS)[1:])
+def test_a_batch_cut_into_pieces_gives_the_same_update(task, layout, updated, tiny_model):
+    """Sentences and windows differ in length, so a mean of means would differ; SGD at rate 1 so that the scale of a gradient shows."""
+    reference, cut, before = updated["1 process x 8"][task], updated[layout][task], load_file(f"{tiny_model}/model.safetensors")
+    name = "roberta.encoder.layer.0.attention.self.value.weight"
+    moved = (reference[name] - before[name]).norm() / before[name].norm()
+    assert moved > 1e-3, "the step must be large enough to compare"
+    for name, weight in reference.items():
+        assert (weight - cut[name]).norm() <= 1e-5 * weight.norm() + 1e-6, name
+
+
+def test_the_head_is_fresh_and_seeded_whatever_the_checkpoint_held(tiny_model, tmp_path):
+    """An MNLI head has the class and the shape that XNLI needs."""
+    trained, _ = load_model(AutoModelForSequenceClassification, tiny_model, NLI_LABELS, seed=1)
+    with torch.no_grad():
+        for parameter in trained.parameters():
+            parameter.add_(1.0)
+    trained.save_pretrained(tmp_path)
+
+    fresh, _ = load_model(AutoModelForSequenceClassification, str(tmp_path), NLI_LABELS, seed=1)
+    base, _ = load_model(AutoModelForSequenceClassification, tiny_model, NLI_LABELS, seed=1)
+    other, _ = load_model(AutoModelForSequenceClassification, tiny_model, NLI_LABELS, seed=2)
+    for name, weight in fresh.state_dict().items():
+        if name.startswith("roberta."):
+            assert torch.equal(weight, trained.state_dict()[name]), f"{name}: the encoder is taken over"
+        else:
+            assert torch.equal(weight, base.state_dict()[name]), f"{name}: the head depends on the seed alone"
+    assert not torch.equal(base.classifier.out_proj.weight, other.classifier.out_proj.weight)
+
+
+def test_keep_head_keeps_it_and_follows_its_label_order(tiny_model, tmp_path):
+    order = ("neutral", "contradiction", "entailment")
+    trained, _ = load_model(AutoModelForSequenceClassification, tiny_model, order, seed=1)
+    trained.save_pretrained(tmp_path)
+    kept, labels = load_model(AutoModelForSequenceClassification, str(tmp_path), NLI_LABELS, seed=5, keep_head=True)
+    assert labels == order and torch.equal(kept.classifier.out_proj.weight, trained.classifier.out_proj.weight)
+    with pytest.raises(InputError, match="names neutral, contradiction, entailment; this task needs 0, 1"):
+        load_model(AutoModelForSequenceClassification, str(tmp_path), ("0", "1"), seed=5, keep_head=True)
+    with pytest.raises(InputError, match="has no head of this kind"):
+        load_model(AutoModelForQuestionAnswering, str(tmp_path), (), seed=5, keep_head=True)
+
+
+def test_a_tagging_head_does_not_slip_into_multiple_choice(tiny_model, tmp_path):
+    """Both call their layer `classifier`; with one tag the shapes agree too."""
+    tagger, _ = load_model(AutoModelForTokenClassification, tiny_model, ("O",), seed=1)
+    with torch.no_grad():
+        tagger.classifier.weight.fill_(7.0)
+    tagger.save_pretrained(tmp_path)
+    chooser, _ = load_model(AutoModelForMultipleChoice, str(tmp_path), (), seed=1)
+    assert chooser.classifier.weight.shape == (1, 64) and chooser.classifier.weight.abs().max() < 1
+    span, _ = load_model(AutoModelForQuestionAnswering, str(tmp_path), (), seed=1)
+    assert span.qa_outputs.weight.shape == (2, 64), "the number of labels is not inherited"
+
+
+def test_a_checkpoint_without_its_encoder_is_refused(tiny_model, tmp_path):
+    """Else a random encoder would be trained, and only the score would tell."""
+    load_model(AutoModelForTokenClassification, tiny_model, ("a", "b"), seed=1)[0].save_pretrained(tmp_path)
+    weights = load_file(tmp_path / "model.safetensors")
+    kept = {name: weight.contiguous() for name, weight in weights.items() if ".layer.1." not in name}
+    save_file(kept, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    for load in (
+        lambda: load_model(AutoModelForTokenClassification, str(tmp_path), ("a", "b"), seed=1),
+        lambda: load_encoder(str(tmp_path), None),
+    ):
+        with pytest.raises(InputError, match="holds no complete xlm-roberta encoder: 16 weights are missing"):
+            load()
+
+
+def test_the_encoder_cut_after_a_layer_gives_that_layers_hidden_states(tiny_model):
+    tokenizer = load_tokenizer(tiny_model, needs_offsets=False)
+    inputs = tokenizer("the dog sees a cat .", return_tensors="pt")
+    with torch.no_grad():
+        whole = load_encoder(tiny_model, None).eval()(**inputs, output_hidden_states=True).hidden_states
+        cut = load_encoder(tiny_model, 1).eval()(**inputs, output_hidden_states=True).hidden_states
+    assert len(whole) == 3 and len(cut) == 2 and torch.equal(whole[1], cut[1])
+
+
+def test_a_slow_tokenizer_is_refused_where_offsets_are_needed(tiny_model, monkeypatch):
+    from transformers import AutoTokenizer
+
+    class Slow:
+        is_fast = False
+
+    monkeypatch.setattr(AutoTokenizer, "from_pretrained", lambda path: Slow())
+    assert load_tokenizer(tiny_model, needs_offsets=False).is_fast is False
+    with pytest.raises(InputError, match="has a slow tokenizer"):
+        load_tokenizer(tiny_model, needs_offsets=True)
+
+
+@pytest.mark.parametrize("given, world, expected", [
+    ({}, 1, (8, 4)),
+    ({}, 2, (8, 2)),
+    ({"per_device_train_batch_size": "2"}, 1, (2, 16)),
+    ({"gradient_accumulation_steps": "1"}, 1, (32, 1)),
+    ({"gradient_accumulation_steps": "8", "per_device_train_batch_size": "1"}, 1, (1, 8)),
+    ({"effective_batch_size": "6"}, 1, (6, 1)),
+])  # fmt: skip
+def test_the_effective_batch_is_reached_by_accumulation(given, world, expected, monkeypatch):
+    from types import SimpleNamespace
+
+    from arguments import batch_and_accumulation
+
+    monkeypatch.setenv("WORLD_SIZE", str(world))
+    monkeypatch.setattr(sys, "argv", ["run.py", "--use_cpu"])
+    names = ("effective_batch_size", "per_device_train_batch_size", "gradient_accumulation_steps")
+    found = batch_and_accumulation(32, SimpleNamespace(**{name: given.get(name) for name in names}))
+    assert (found["per_device_train_batch_size"], found["gradient_accumulation_steps"]) == expected
