@@ -15,67 +15,29 @@ import sys
 from itertools import groupby
 from pathlib import Path
 
-from metrics import XTREME_METRIC, accuracy, entity_f1, mlqa_scores, pair_f1, squad_scores, tag_run_f1, xtreme_overall, xtreme_task_score
+from metrics import XTREME_METRIC, xtreme_overall, xtreme_task_score
+from task_adapters import TASKS, nearest
 
 FOLDER = {"bucc": "bucc2018"}  # every other task's folder has the task's name
-TASK_TYPE = {
-    "xnli": "classification",
-    "pawsx": "classification",
-    "udpos": "tagging",
-    "panx": "tagging",
-    "xquad": "span_qa",
-    "mlqa": "span_qa",
-    "tydiqa": "span_qa",
-    "bucc": "pairs",
-    "tatoeba": "indices",
-}
-METRIC = {
-    "xnli": accuracy,
-    "pawsx": accuracy,
-    "udpos": tag_run_f1,
-    "panx": entity_f1,
-    "xquad": squad_scores,
-    "mlqa": mlqa_scores,
-    "tydiqa": squad_scores,
-    "bucc": pair_f1,
-    "tatoeba": accuracy,
-}
-LABELS = {
-    "xnli": "contradiction entailment neutral",
-    "pawsx": "0 1",
-    "panx": "O B-LOC I-LOC B-ORG I-ORG B-PER I-PER",
-    # XTREME's taggers can also predict O, and `_` stands where Universal Dependencies have no tag
-    "udpos": "ADJ ADP ADV AUX CCONJ DET INTJ NOUN NUM PART PRON PROPN PUNCT SCONJ SYM VERB X O _",
-}
-LANGUAGES = {
-    "xnli": "ar bg de el en es fr hi ru sw th tr ur vi zh",
-    "pawsx": "de en es fr ja ko zh",
-    "udpos": "af ar bg de el en es et eu fa fi fr he hi hu id it ja kk ko mr nl pt ru ta te th tl tr ur vi yo zh",
-    "panx": "ar he vi id jv ms tl eu ml ta te af nl en de el bn hi mr ur fa fr it pt es bg ru ja ka ko th sw yo my zh kk tr et fi hu",
-    "xquad": "ar de el en es hi ru th tr vi zh",
-    "mlqa": "ar de en es hi vi zh",
-    "tydiqa": "ar bn en fi id ko ru sw te",
-    "bucc": "de fr ru zh",
-    "tatoeba": "ar he vi id jv tl eu ml ta te af nl de el bn hi mr ur fa fr it pt es bg ru ja ka ko th sw zh kk tr et fi hu",
-}
+EXTRA_TAGS = {"udpos": ("O", "_")}  # XTREME's taggers can predict O too, and `_` stands where Universal Dependencies have no tag
 LONGEST_CONSTANT_GOLD = 20  # XTREME ships test files whose labels are all one placeholder; a few equal rows can be real
 
 
-def prediction_path(root, task_name, language, task_type=None):
+def prediction_path(root, task_name, language):
     """Where a task's file for one language lies: <root>/<folder>/test-<language>.<json for span_qa, else tsv>."""
-    extension = "json" if _task_type(task_name, task_type) == "span_qa" else "tsv"
+    extension = "json" if _kind(task_name) == "span_qa" else "tsv"
     return Path(root) / FOLDER.get(task_name, task_name) / f"test-{language}.{extension}"
 
 
-def write_predictions(root, task_name, language, predicted, ids=None, task_type=None):
+def write_predictions(root, task_name, language, predicted, ids=None):
     """Write one language's predictions, whole or not at all, and return the path.
 
-    predicted: labels (classification, multiple_choice), lists of tags (tagging), 0-based line numbers (indices), (source id, target id)
-    pairs (pairs), or answers (span_qa), which need their `ids`. An answer is a string, None (left out of the file: no prediction) or
-    SQuAD 2.0's {"text", "no_answer_margin"}, written as "" where the margin is above 0. task_type is needed outside XTREME's nine.
+    predicted: labels (classification, multiple_choice), lists of tags (tagging), 0-based line numbers (retrieval), (source id, target id)
+    pairs (mining), or answers (span_qa), which need their `ids`. An answer is a string, None (left out of the file: no prediction) or
+    SQuAD 2.0's {"text", "no_answer_margin"}, written as "" where the margin is above 0.
     ValueError for what could not be read back.
     """
-    path, kind = prediction_path(root, task_name, language, task_type), _task_type(task_name, task_type)
+    path, kind = prediction_path(root, task_name, language), _kind(task_name)
     if kind != "span_qa":
         return _write(path, _rows_text(kind, predicted, path))
     if ids is None or len(ids) != len(predicted) or len(set(ids)) != len(ids):
@@ -84,13 +46,13 @@ def write_predictions(root, task_name, language, predicted, ids=None, task_type=
     return _write(path, json.dumps(answers, ensure_ascii=False, indent=1) + "\n")
 
 
-def write_labels(root, task_name, language, gold, examples=None, task_type=None):
+def write_labels(root, task_name, language, gold, examples=None):
     """Write one language's gold labels and return the path; shapes as in `write_predictions`.
 
     For span_qa everything comes from `examples`, n dicts {id, context, question, answers: {text, answer_start}}, written as SQuAD's JSON:
     consecutive questions on the same context share a paragraph.
     """
-    path, kind = prediction_path(root, task_name, language, task_type), _task_type(task_name, task_type)
+    path, kind = prediction_path(root, task_name, language), _kind(task_name)
     if kind != "span_qa":
         return _write(path, _rows_text(kind, gold, path))
     if examples is None:
@@ -116,18 +78,18 @@ def write_labels(root, task_name, language, gold, examples=None, task_type=None)
     return _write(path, json.dumps({"data": [{"paragraphs": paragraphs}]}, ensure_ascii=False, indent=1) + "\n")
 
 
-def read_predictions(root, task_name, language, task_type=None):
+def read_predictions(root, task_name, language):
     """One language's predictions as `write_predictions` takes them; {id: answer} for span_qa.
 
     ValueError naming file and line for anything else than the task's format.
     """
-    path, kind = prediction_path(root, task_name, language, task_type), _task_type(task_name, task_type)
+    path, kind = prediction_path(root, task_name, language), _kind(task_name)
     return _read_answers(path) if kind == "span_qa" else _read_rows(path, kind, task_name)
 
 
-def read_labels(root, task_name, language, task_type=None):
+def read_labels(root, task_name, language):
     """One language's gold labels as its metric takes them; for span_qa (ids, lists of acceptable answers). Errors as in predictions."""
-    path, kind = prediction_path(root, task_name, language, task_type), _task_type(task_name, task_type)
+    path, kind = prediction_path(root, task_name, language), _kind(task_name)
     return _read_gold_answers(path) if kind == "span_qa" else _read_rows(path, kind, task_name)
 
 
@@ -146,7 +108,7 @@ def score_folders(predictions_root, labels_root, missing_answers="error"):
         if not folder.parent.is_dir() or not prediction_path(predictions_root, task_name, "*").parent.is_dir():
             continue
         found = sorted(path.stem.removeprefix("test-") for path in folder.parent.glob(folder.name))
-        known = LANGUAGES[task_name].split()
+        known = TASKS[task_name].languages
         for language in found:
             if language not in known:
                 raise ValueError(f"{prediction_path(labels_root, task_name, language)}: {task_name} covers {', '.join(known)}.")
@@ -180,7 +142,7 @@ def _table(results):
     for task_name, result in results.items():
         for language, scores in result["languages"].items():
             yield f"{task_name:<8} {language:<6}" + "".join(f"  {name} {value:6.2f}" for name, value in scores.items())
-        missing = [language for language in LANGUAGES[task_name].split() if language not in result["languages"]]
+        missing = [language for language in TASKS[task_name].languages if language not in result["languages"]]
         yield f"{task_name:<8} score   " + (f"none, without labels for: {' '.join(missing)}" if missing else f"{result['score']:.2f}")
     lacking = [name for name in XTREME_METRIC if results.get(name, {"score": None})["score"] is None]
     overall = (
@@ -191,12 +153,10 @@ def _table(results):
     yield f"{'overall':<8} score   {overall}"
 
 
-def _task_type(task_name, task_type):
-    kind = task_type or TASK_TYPE.get(task_name)
-    kinds = ("classification", "multiple_choice", "tagging", "span_qa", "pairs", "indices")
-    if kind not in kinds:
-        raise ValueError(f"{task_name!r} with task_type {task_type!r}: tasks outside XTREME need one of {', '.join(kinds)}.")
-    return kind
+def _kind(task_name):
+    if task_name not in TASKS:
+        raise ValueError(f"Unknown task {task_name!r}. {nearest(task_name, TASKS)}")
+    return TASKS[task_name].task_type
 
 
 def _score(predictions_root, labels_root, task_name, language, missing_answers):
@@ -204,7 +164,7 @@ def _score(predictions_root, labels_root, task_name, language, missing_answers):
     if not path.exists():
         raise FileNotFoundError(f"{task_name} has no {language!r} predictions: {path} does not exist, {gold_path} does.")
     gold, predicted = read_labels(labels_root, task_name, language), read_predictions(predictions_root, task_name, language)
-    kind = TASK_TYPE[task_name]
+    kind = _kind(task_name)
     if kind == "span_qa":
         ids, gold = gold
         unknown, missing = sorted(predicted.keys() - set(ids)), [id_ for id_ in ids if id_ not in predicted]
@@ -216,7 +176,7 @@ def _score(predictions_root, labels_root, task_name, language, missing_answers):
                 "--missing_answers zero scores them 0, as XTREME does."
             )
         predicted = [predicted.get(id_) for id_ in ids]
-    elif kind != "pairs":
+    elif kind != "mining":
         values = [tag for tags in gold for tag in tags] if kind == "tagging" else gold
         if len(values) > LONGEST_CONSTANT_GOLD and len(set(values)) == 1:
             raise ValueError(f"{gold_path}: all {len(values)} labels are {values[0]!r}, a placeholder; scores against it mean nothing.")
@@ -224,23 +184,23 @@ def _score(predictions_root, labels_root, task_name, language, missing_answers):
             rows = "sentences" if kind == "tagging" else "rows"
             raise ValueError(f"{path} has {len(predicted)} {rows}, {gold_path} has {len(gold)}.")
     try:
-        return METRIC[task_name](gold, predicted, language)
+        return TASKS[task_name].metric(gold, predicted, language)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
 
 
 def _rows_text(kind, values, path):
-    blocks = values if kind in ("tagging", "pairs") else [[value] for value in values]
+    blocks = values if kind in ("tagging", "mining") else [[value] for value in values]
     lines = []
     for number, block in enumerate(blocks, start=1):
-        words = [str(operator.index(word)) if kind == "indices" else str(word) for word in block]
-        if not words or (kind == "pairs" and len(words) != 2):
+        words = [str(operator.index(word)) if kind == "retrieval" else str(word) for word in block]
+        if not words or (kind == "mining" and len(words) != 2):
             raise ValueError(f"{path}: row {number} is {block!r}; a sentence needs a tag at least, a pair exactly two ids.")
         for word in words:
-            has_break = re.search(r"\s" if kind in ("tagging", "pairs") else r"[\r\n]", word)
+            has_break = re.search(r"\s" if kind in ("tagging", "mining") else r"[\r\n]", word)
             if has_break or not word.strip():
                 raise ValueError(f"{path}: row {number} has {word!r}, which is blank or would break the line.")
-        lines.append(("\t" if kind == "pairs" else "\n").join(words) + "\n")
+        lines.append(("\t" if kind == "mining" else "\n").join(words) + "\n")
     return ("\n" if kind == "tagging" else "").join(lines)
 
 
@@ -269,7 +229,7 @@ def _read(path):
 
 
 def _read_rows(path, kind, task_name):
-    rows, sentence, allowed = [], [], LABELS.get(task_name, "").split()
+    rows, sentence, allowed = [], [], TASKS[task_name].labels + EXTRA_TAGS.get(task_name, ())
     lines = [line.strip() for line in _read(path).removesuffix("\n").split("\n")]
     for number, line in enumerate([] if lines == [""] else lines, start=1):
         if not line:
@@ -278,11 +238,11 @@ def _read_rows(path, kind, task_name):
                 raise ValueError(f"{path}:{number}: blank line; {why}.")
             rows.append(sentence)
             sentence = []
-        elif kind == "pairs":
+        elif kind == "mining":
             if len(line.split("\t")) != 2:
                 raise ValueError(f"{path}:{number}: {line!r} is not a source id, one TAB and a target id.")
             rows.append(tuple(line.split("\t")))
-        elif kind == "indices":
+        elif kind == "retrieval":
             if not re.fullmatch("[0-9]+", line):
                 raise ValueError(f"{path}:{number}: {line!r} is not a line number counted from 0; write 29, not [29].")
             rows.append(int(line))
@@ -293,7 +253,7 @@ def _read_rows(path, kind, task_name):
         else:
             rows.append(line)
     rows += [sentence] if sentence else []
-    if not rows and kind != "pairs":  # no pair above the threshold is an answer; no label is a broken file
+    if not rows and kind != "mining":  # no pair above the threshold is an answer; no label is a broken file
         raise ValueError(f"{path} is empty.")
     return rows
 
