@@ -312,7 +312,7 @@ def _question_means(gold, predicted, normalise):
 
 
 def _v2_scores(answers, text):
-    """Exact match and F1 in 0..1 of a text that is kept; SQuAD 2.0 ignores answers that normalise to nothing, and nothing equals nothing."""
+    """Exact match and F1 in 0..1 of a text that is kept; answers that normalise to nothing are ignored, and nothing equals nothing."""
     answers, text = [a for a in map(_normalise_squad, answers) if a] or [""], _normalise_squad(text)
     exact = float(text in answers)
     return exact, max(exact, *(_overlap_f1(answer, text) for answer in answers))

@@ -15,6 +15,7 @@ GOLDEN = Path(__file__).parents[2] / "shared" / "golden"
 EXAMPLES = [
     {"id": "q1", "context": "شمال شرق", "question": "أين؟", "answers": {"text": ["شرق", "شمال شرق"], "answer_start": [5, 0]}},
     {"id": "q2", "context": "شمال شرق", "question": "؟", "answers": {"text": ["شمال"], "answer_start": [0]}},
+    {"id": "q3", "context": "line\u2028break", "question": "?", "answers": {"text": ["line\u2028break"], "answer_start": [0]}},
 ]
 ANSWERS = [example["answers"]["text"] for example in EXAMPLES]
 ROWS = {
