@@ -37,6 +37,9 @@ class TrainArguments(CommonArguments):
         default=None, metadata={"help": "Examples per update over all devices; reached by accumulation."}
     )
     doc_stride: int | None = field(default=None, metadata={"help": "Span QA: pieces between the starts of two windows."})
+    no_answer_threshold: float = field(
+        default=0.0, metadata={"help": "SQuAD v2: answer nothing where that scores this much better than the best span."}
+    )
     max_train_samples: int | None = field(default=None, metadata={"help": "Train on this many examples, drawn with --seed."})
     max_eval_samples: int | None = field(default=None, metadata={"help": "Score the first this many English dev examples."})
     keep_head: bool = field(default=False, metadata={"help": "Start from the checkpoint's head in place of a fresh one."})
@@ -102,7 +105,7 @@ def training_defaults(task, recipe, given) -> dict:
     best = recipe.selection == "best"
     return {
         **{name: getattr(recipe, name) for name in (
-            "learning_rate", "num_train_epochs", "warmup_steps", "weight_decay", "adam_epsilon", "max_grad_norm", "eval_steps")},
+            "learning_rate", "num_train_epochs", "warmup_steps", "weight_decay", "adam_epsilon", "max_grad_norm", "eval_steps", "seed")},
         "output_dir": None, "report_to": "none", "logging_steps": 100, "per_device_eval_batch_size": 32,
         "save_steps": recipe.eval_steps, "save_total_limit": 1, "eval_strategy": "steps" if best else "no",
         "load_best_model_at_end": best, "metric_for_best_model": task.dev_metric if best else None,

@@ -59,7 +59,7 @@ def load_model(model_class, path: str, labels: tuple[str, ...], seed: int, keep_
     Returns (model in fp32, labels: as given, or in the kept head's order).
     Raises InputError where `path` holds no model, no complete encoder, or no head to keep.
     """
-    names = labels or ("start", "end")  # span QA has two outputs; the number of an earlier head must not be inherited
+    names = labels or ("LABEL_0", "LABEL_1")  # span QA has two outputs; the number of an earlier head must not be inherited
     fresh = {"id2label": dict(enumerate(names)), "label2id": {name: i for i, name in enumerate(names)}}
     config = load_config(path, **({} if keep_head and labels else fresh))
     if keep_head and labels:

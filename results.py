@@ -110,7 +110,7 @@ def mean_over_languages(task: Task, scores: dict[str, dict]) -> dict[str, float]
 
 def score_table(task: Task, scores: dict[str, dict]) -> str:
     """The scores of one run as lines that line up: a row per language, then the mean or why there is none."""
-    names = [name for name in next(iter(scores.values())) if name != "examples"]
+    names = [name for name in next(iter(scores.values())) if name != "examples" and not name.endswith("_threshold")]
     width = max(len(name) for name in (*names, "examples")) + 2
     lines = [f"{task.name:<10}" + "".join(f"{name:>{width}}" for name in (*names, "examples"))]
     for language, score in scores.items():

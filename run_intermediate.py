@@ -8,6 +8,7 @@ Leaves an ordinary checkpoint with its tokenizer in --output_dir: `pipeline()` r
 
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 
 from arguments import TrainArguments, is_main_process, parse, run_script, say
 
@@ -24,9 +25,12 @@ def main() -> dict:
 
     from checkpoints import check_length, describe_model, load_config, load_model, load_tokenizer
     from results import finish_run, lineage_of, read_json, score_table, start_run
-    from task_adapters import data_line, load_examples
+    from task_adapters import data_line, labels_of, load_examples
     from task_types import NEEDS_OFFSETS, TASK_TYPES, make_features
     from training import describe_run, remove_checkpoints, score, train
+
+    if task.may_have_no_answer:
+        task = replace(task, metric=partial(task.metric, threshold=args.no_answer_threshold))
 
     # ---- the output folder: new, cut off, or finished
     run = describe_run("intermediate", args, training_args, task)
@@ -53,7 +57,8 @@ def main() -> dict:
     dev_examples = examples_of(task, "dev", "en", args.max_eval_samples)
 
     # ---- model: the encoder of the checkpoint, a fresh head
-    model, labels = load_model(TASK_TYPES[task.task_type].Model, args.model_name_or_path, task.labels, training_args.seed, args.keep_head)
+    model_class, labels = TASK_TYPES[task.task_type].Model, labels_of(task, train_examples)
+    model, labels = load_model(model_class, args.model_name_or_path, labels, training_args.seed, args.keep_head)
     task = replace(task, labels=labels)
 
     # ---- training

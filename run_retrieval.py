@@ -39,6 +39,7 @@ def main() -> dict:
     from predictions import write_labels, write_predictions
     from results import finish_run, lineage_of, mean_over_languages, model_identity, read_json, score_table, start_run, write_json
     from task_adapters import InputError, data_line, load_examples, nearest
+    from task_adapters.reference_scores import reference_lines
     from task_types import mining
     from task_types.retrieval import POOLINGS, different, embed, nearest_neighbours, other_directions, sorted_english
 
@@ -127,7 +128,7 @@ def main() -> dict:
             threshold_from = "dev"
         else:
             threshold, threshold_from = mining.best_threshold(found, gold), "test gold: not comparable with XTREME"
-        predicted = [pair for score, pair in found if score >= threshold]
+        predicted = mining.at_least(threshold, found)
         details = {
             "threshold": threshold,
             "threshold_from": threshold_from,
@@ -166,7 +167,7 @@ def main() -> dict:
             "seconds": round(time.time() - started, 1),
         })  # fmt: skip
         progress_file.unlink(missing_ok=True)
-        say(score_table(task, scores))
+        say("\n".join([score_table(task, scores), *reference_lines(task.name, scores)]))
         return results
 
 

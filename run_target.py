@@ -28,7 +28,8 @@ def main() -> dict:
     from checkpoints import check_length, describe_model, load_config, load_model, load_tokenizer
     from predictions import write_labels, write_predictions
     from results import finish_run, lineage_of, mean_over_languages, read_json, score_table, start_run
-    from task_adapters import TASKS, data_line, load_examples
+    from task_adapters import TASKS, data_line, labels_of, load_examples
+    from task_adapters.reference_scores import reference_lines
     from task_types import NEEDS_OFFSETS, TASK_TYPES, make_features
     from training import describe_run, remove_checkpoints, score, train
 
@@ -61,7 +62,8 @@ def main() -> dict:
     }
 
     # ---- model: the encoder of the checkpoint, a fresh head
-    model, labels = load_model(TASK_TYPES[task.task_type].Model, args.model_name_or_path, task.labels, training_args.seed, args.keep_head)
+    model_class, labels = TASK_TYPES[task.task_type].Model, labels_of(task, train_examples)
+    model, labels = load_model(model_class, args.model_name_or_path, labels, training_args.seed, args.keep_head)
     task = replace(task, labels=labels)
 
     # ---- training
@@ -105,7 +107,7 @@ def main() -> dict:
         })  # fmt: skip
         if not args.keep_checkpoints:
             remove_checkpoints(training_args.output_dir)
-        say(score_table(task, scores))
+        say("\n".join([score_table(task, scores), *reference_lines(task.name, scores)]))
         return results
 
 

@@ -15,7 +15,15 @@ from task_types import TASK_TYPES
 # What changes a score, beside task, model, seed and languages; world size and batch per device do not.
 SETTINGS = ("learning_rate", "num_train_epochs", "max_steps", "warmup_steps", "lr_scheduler_type", "weight_decay", "adam_epsilon",
             "max_grad_norm", "eval_strategy", "eval_steps", "load_best_model_at_end", "bf16", "fp16", "optim")  # fmt: skip
-OUR_SETTINGS = ("max_seq_length", "doc_stride", "max_train_samples", "max_eval_samples", "max_predict_samples", "languages")
+OUR_SETTINGS = (
+    "max_seq_length",
+    "doc_stride",
+    "no_answer_threshold",
+    "max_train_samples",
+    "max_eval_samples",
+    "max_predict_samples",
+    "languages",
+)
 
 
 def describe_run(phase, args, training_args, task) -> dict:

@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from datasets import ClassLabel, Dataset, Features, List, Value, concatenate_datasets, load_dataset
-from datasets.exceptions import DatasetNotFoundError
+from datasets.exceptions import DatasetsError
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HfHubHTTPError
 
 TEXT = Value("string")
 EXAMPLE_COLUMNS = {
@@ -89,11 +91,11 @@ class Source:
     def _load_split(self, config, split, data_dir):
         if data_dir is not None:
             return _load_local(Path(data_dir) / self.hub_id, config, split)
-        # The converted branch has no index of its configurations, only folders: CONFIG/SPLIT/0000.parquet.
-        files = {"data_files": {split: f"{config}/{split}/*.parquet"}} if self.revision == CONVERTED else {"name": config}
         try:
-            rows = load_dataset(self.hub_id, split=split, revision=self.revision, **files)
-        except (DatasetNotFoundError, ValueError, FileNotFoundError, ConnectionError, RuntimeError) as error:
+            if self.revision is not None:
+                return self._load_revision(config, split)
+            rows = load_dataset(self.hub_id, config, split=split)
+        except (DatasetsError, HfHubHTTPError, ValueError, OSError, RuntimeError) as error:
             offline = " HF_HUB_OFFLINE is set: only the cache was searched." if os.environ.get("HF_HUB_OFFLINE") else ""
             at = f" at {self.revision}" if self.revision else ""
             raise InputError(
@@ -102,6 +104,13 @@ class Source:
             ) from error
         # datasets names the cache folder after the commit that it downloaded.
         return rows, Path(rows.cache_files[0]["filename"]).parent.name if rows.cache_files else None
+
+    def _load_revision(self, config, split):
+        """Other branches than main by file name: the converted one has no index of its configurations, and `datasets` cannot find
+        again what it read from there once the network is gone."""
+        patterns = [f"{folder}{split}{end}" for folder in (f"{config}/", "data/", "") for end in ("-*", ".*", "/*")]
+        folder = Path(snapshot_download(self.hub_id, repo_type="dataset", revision=self.revision, allow_patterns=patterns))
+        return _load_local(folder, config, split)[0], folder.name
 
 
 def _one_line(error: BaseException) -> str:
@@ -285,7 +294,7 @@ def labels_of(task: Task, train_examples) -> tuple[str, ...]:
     """The task's labels; where it leaves them open, the tags of its training examples in sorted order."""
     if task.labels or task.task_type != "tagging":
         return task.labels
-    return tuple(sorted({tag for tags in train_examples["tags"] for tag in tags}))
+    return tuple(sorted({tag for tags in train_examples["tags"][:] for tag in tags}))
 
 
 def data_line(provenance: dict) -> str:
@@ -314,7 +323,7 @@ def _to_examples(rows, revision, source, task, split, language):
         desc=f"{task.name} {language} {split}",
         new_fingerprint=fingerprint(rows._fingerprint, task.name, task.labels, split, language, where, *code),
     )
-    reasons = list(mapped["dropped"])
+    reasons = mapped["dropped"][:]  # a slice is one read; going through a column is one per row
     dropped = Counter(reason for reason in reasons if reason)
     if dropped:
         mapped = mapped.select([i for i, reason in enumerate(reasons) if not reason])
@@ -399,7 +408,7 @@ def _refuse_duplicate_ids(examples, where):
     """Answers are kept by question id: of two questions with one id, one would be scored with the other's answer."""
     if "id" not in examples.column_names or "side" in examples.column_names:
         return
-    repeated = [name for name, count in Counter(examples["id"]).items() if count > 1]
+    repeated = [name for name, count in Counter(examples["id"][:]).items() if count > 1]
     if repeated:
         raise InputError(f"{where}: {len(repeated)} ids occur more than once, {repeated[0]!r} first.")
 

@@ -37,6 +37,6 @@ TASK = Task(
     metric=accuracy,
     dev_metric="accuracy",
     languages=tuple(HUB_NAMES),
-    recipes={"jiant": RetrievalRecipe()},
+    recipes={"jiant": RetrievalRecipe(), "xtreme": RetrievalRecipe()},  # both read layer 14 of XLM-R Large, mean over all pieces
     licence="CC BY 2.0 FR",
 )

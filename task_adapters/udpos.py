@@ -21,6 +21,10 @@ TEST_ROWS = {
     "pt": 2681, "ru": 11336, "ta": 120, "te": 146, "th": 1000, "tl": 55, "tr": 4785, "ur": 535, "vi": 800, "yo": 100, "zh": 5528,
 }  # fmt: skip
 
+LABELS = (
+    "ADJ", "ADP", "ADV", "AUX", "CCONJ", "DET", "INTJ", "NOUN", "NUM", "PART", "PRON", "PROPN", "PUNCT", "SCONJ", "SYM", "VERB", "X",
+)  # fmt: skip
+
 
 def to_example(row):
     return {"words": row["tokens"], "tags": row["pos_tags"]}
@@ -40,28 +44,22 @@ TASK = Task(
         ),
     ),
     to_example=to_example,
-    labels=(
-        "ADJ",
-        "ADP",
-        "ADV",
-        "AUX",
-        "CCONJ",
-        "DET",
-        "INTJ",
-        "NOUN",
-        "NUM",
-        "PART",
-        "PRON",
-        "PROPN",
-        "PUNCT",
-        "SCONJ",
-        "SYM",
-        "VERB",
-        "X",
-    ),
+    labels=LABELS,
     metric=tag_run_f1,
     dev_metric="f1",
     languages=tuple(HUB_NAMES),
-    recipes={"jiant": Recipe(num_train_epochs=10, selection="best", max_selection_samples=500)},
+    recipes={
+        "jiant": Recipe(num_train_epochs=10, selection="best", max_selection_samples=500),
+        "xtreme": Recipe(
+            learning_rate=2e-5,
+            num_train_epochs=10,
+            max_seq_length=128,
+            warmup_steps=0,
+            weight_decay=0,
+            eval_steps=500,
+            selection="best",
+            seed=1,
+        ),
+    },
     licence="per treebank",
 )

@@ -26,6 +26,11 @@ TASK = Task(
     dev_metric="accuracy",
     languages=("ar", "bg", "de", "el", "en", "es", "fr", "hi", "ru", "sw", "th", "tr", "ur", "vi", "zh"),
     train_on="mnli",
-    recipes={"jiant": Recipe(num_train_epochs=2, selection="best", max_selection_samples=500)},
+    recipes={
+        "jiant": Recipe(num_train_epochs=2, selection="best", max_selection_samples=500),
+        "xtreme": Recipe(
+            learning_rate=3e-5, num_train_epochs=5, max_seq_length=128, warmup_steps=0, weight_decay=0, eval_steps=100, selection="best"
+        ),
+    },
     licence="CC BY-NC 4.0",
 )

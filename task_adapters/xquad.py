@@ -6,7 +6,9 @@ are stripped and some `answer_start` are off by what was stripped (zh 100 of 1,1
 
 from metrics import squad_scores
 from task_adapters.base import Recipe, Source, Task
-from task_adapters.squad import to_example
+from task_adapters.squad import XTREME_QA, to_example
+
+JIANT_QA = Recipe(num_train_epochs=2, effective_batch_size=16, max_seq_length=384, selection="best", max_selection_samples=500)
 
 TASK = Task(
     name="xquad",
@@ -21,6 +23,6 @@ TASK = Task(
     dev_metric="f1",
     languages=("ar", "de", "el", "en", "es", "hi", "ru", "th", "tr", "vi", "zh"),
     train_on="squad_v1",
-    recipes={"jiant": Recipe(num_train_epochs=2, effective_batch_size=16, max_seq_length=384, selection="best", max_selection_samples=500)},
+    recipes={"jiant": JIANT_QA, "xtreme": XTREME_QA},
     licence="CC BY-SA 4.0",
 )

@@ -26,7 +26,7 @@ def reduce_logits(logits, labels):
 
 
 def gold(examples, task):
-    return list(examples["label"])
+    return examples["label"][:]
 
 
 def decode(examples, features, logits, task):

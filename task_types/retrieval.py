@@ -8,7 +8,10 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
+from task_adapters.base import InputError
+
 POOLINGS = ("mean", "cls")
+TOKENIZED_AT_ONCE = 50_000  # a corpus of half a million sentences takes gigabytes as lists of pieces
 
 
 @torch.inference_mode()
@@ -16,24 +19,32 @@ def embed(texts, model, tokenizer, layer, pooling, max_length, batch_tokens, acc
     """Texts -> unit vectors, (n, hidden size) float32 on the CPU. Every process embeds a part and gets the whole.
 
     Batches hold texts of similar length, `batch_tokens` padded tokens at most. layer: 0 is the embedding output.
+    Raises InputError where a vector is not finite.
     """
-    encoded = tokenizer(texts, truncation=True, max_length=max_length, verbose=False)
-    lengths = np.array([len(ids) for ids in encoded["input_ids"]])
-    batches = batches_by_length(lengths, batch_tokens)
     vectors = torch.zeros(len(texts), model.config.hidden_size, device=accelerator.device)
-    mine = batches[accelerator.process_index :: accelerator.num_processes]
-    for batch in tqdm(mine, desc=description, disable=not accelerator.is_main_process, leave=False):
-        inputs = tokenizer.pad({name: [values[i] for i in batch] for name, values in encoded.items()}, return_tensors="pt")
-        inputs = inputs.to(accelerator.device)
-        hidden = model(**inputs, output_hidden_states=True).hidden_states[layer].float()
-        if pooling == "cls":
-            pooled = hidden[:, 0]
-        else:
-            mask = inputs["attention_mask"].unsqueeze(-1)
-            pooled = (hidden * mask).sum(1) / mask.sum(1)
-        vectors[torch.as_tensor(batch, device=vectors.device)] = torch.nn.functional.normalize(pooled, dim=-1)
+    progress = tqdm(total=len(texts), desc=description, disable=not accelerator.is_main_process, leave=False)
+    for start in range(0, len(texts), TOKENIZED_AT_ONCE):
+        encoded = tokenizer(texts[start : start + TOKENIZED_AT_ONCE], truncation=True, max_length=max_length, verbose=False)
+        lengths = np.array([len(ids) for ids in encoded["input_ids"]])
+        for number, batch in enumerate(batches_by_length(lengths, batch_tokens)):
+            progress.update(len(batch))
+            if number % accelerator.num_processes != accelerator.process_index:
+                continue
+            inputs = tokenizer.pad({name: [values[i] for i in batch] for name, values in encoded.items()}, return_tensors="pt")
+            inputs = inputs.to(accelerator.device)
+            hidden = model(**inputs, output_hidden_states=True).hidden_states[layer].float()
+            if pooling == "cls":
+                pooled = hidden[:, 0]
+            else:
+                mask = inputs["attention_mask"].unsqueeze(-1)
+                pooled = (hidden * mask).sum(1) / mask.sum(1)
+            rows = torch.as_tensor(batch, device=vectors.device) + start
+            vectors[rows] = torch.nn.functional.normalize(pooled, dim=-1)
+    progress.close()
     if accelerator.num_processes > 1:
         vectors = accelerator.reduce(vectors, reduction="sum")  # each row is zero everywhere but where it was embedded
+    if not torch.isfinite(vectors.sum(1)).all():
+        raise InputError(f"Layer {layer} of the model gives vectors that are not numbers ({description}): its weights are broken.")
     return vectors.cpu()
 
 
@@ -48,6 +59,13 @@ def batches_by_length(lengths, batch_tokens):
     return batches + [batch] if batch else batches
 
 
+def different(texts):
+    """-> (the different texts in the order of their first appearance, the place of each given text among them)."""
+    place = {}
+    places = [place.setdefault(text, len(place)) for text in texts]
+    return list(place), places
+
+
 def nearest_neighbours(queries, candidates, block=4096):
     """For each query the position of the candidate with the largest inner product, the first of equals. (n,) integers."""
     return np.concatenate([(queries[i : i + block] @ candidates.T).argmax(-1).numpy() for i in range(0, len(queries), block)])
@@ -56,3 +74,14 @@ def nearest_neighbours(queries, candidates, block=4096):
 def sorted_english(examples):
     """Row numbers in the alphabetical order of the English side, equal sentences in their own order: the lines of XTREME's files."""
     return sorted(range(len(examples)), key=list(examples["target"]).__getitem__)
+
+
+def other_directions(gold, predicted, backward):
+    """What is reported beside XTREME's English -> foreign accuracy: {"foreign_to_english", "mutual"}, in 0..100.
+
+    gold, predicted  foreign row of each English line, n integers; backward: English line found by each foreign row.
+    mutual           share of pairs that are right both ways, so that each is the other's nearest neighbour.
+    """
+    lines = np.arange(len(gold))
+    is_found, is_found_back = np.asarray(predicted) == gold, np.asarray(backward)[gold] == lines
+    return {"foreign_to_english": 100 * float(is_found_back.mean()), "mutual": 100 * float((is_found & is_found_back).mean())}

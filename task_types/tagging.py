@@ -23,6 +23,7 @@ def to_features(examples, tokenizer, task, max_length, doc_stride=None):
     room = max_length - RESERVED
     pieces = tokenizer(examples["words"], is_split_into_words=True, add_special_tokens=False, verbose=False)
     chunks, tags, sentence = [], [], []
+    output_of = {tag: place for place, tag in enumerate(task.labels)}
     for index, (words, word_tags) in enumerate(zip(examples["words"], examples["tags"])):
         lengths = [0] * len(words)
         for word in pieces.word_ids(index):
@@ -51,7 +52,7 @@ def to_features(examples, tokenizer, task, max_length, doc_stride=None):
         labels = [IGNORED] * len(features["input_ids"][index])
         for position, tag in zip(first, chunk_tags):
             # A tag that training never saw (CCG) has no output: it is not learned, and scored as wrong.
-            labels[position] = task.labels.index(tag) if tag in task.labels else IGNORED
+            labels[position] = output_of.get(tag, IGNORED)
         features["first_pieces"].append(first)
         features["labels"].append(labels)
     features["example_index"] = sentence
@@ -68,12 +69,12 @@ def reduce_logits(logits, labels):
 
 
 def gold(examples, task):
-    return [list(tags) for tags in examples["tags"]]
+    return [list(tags) for tags in examples["tags"][:]]
 
 
 def decode(examples, features, logits, task):
     """Best tag ids (features, length) -> one tag name per word of each example."""
     predicted = [[] for _ in range(len(examples))]
-    for row, first, index in zip(logits, features["first_pieces"], features["example_index"]):
+    for row, first, index in zip(logits, features["first_pieces"][:], features["example_index"][:]):
         predicted[index].extend(task.labels[tag] for tag in row[first])
     return predicted

@@ -1,0 +1,179 @@
+"""Mining a planted corpus: is every pair found, in how much memory, in how many times the time of one plain matrix product?
+
+    python benchmarks/mining.py                      # 20,000 x 20,000 vectors of width 1024, about a minute on two cores
+    python benchmarks/mining.py --noise 1.0 --json benchmarks/mining.json
+
+Vectors: unit vectors drawn at random; `--pairs` of the targets are noisy copies of sources, the others are strangers. Beside them a
+planted corpus of sentences in BUCC's own files goes the way that run_retrieval.py goes (loading, merging, mining, threshold on dev,
+F1 on ids), with bags of words in place of a model. The plain product is done in the same tiles on the same threads and kept nowhere.
+"""
+
+import argparse
+import json
+import random
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from metrics import pair_f1
+from task_adapters import TASKS, load_examples
+from task_types import mining
+
+WIDTH = 1024
+
+
+def planted_vectors(count, pairs, noise, seed):
+    """-> (source, target, [(i, j)]): for `pairs` sources i, target j is a copy plus noise of length `noise`."""
+    generator = torch.Generator().manual_seed(seed)
+    source = torch.nn.functional.normalize(torch.randn(count, WIDTH, generator=generator), dim=1)
+    target = torch.randn(count, WIDTH, generator=generator) * max(noise, 1e-3) / WIDTH**0.5
+    place = torch.randperm(count, generator=generator)
+    target[place[:pairs]] += source[:pairs]
+    return source, torch.nn.functional.normalize(target, dim=1), [(i, int(place[i])) for i in range(pairs)]
+
+
+def plain_product(source, target):
+    """All inner products in tiles, each overwritten by the next."""
+    tile = torch.empty(mining.BLOCK, mining.BLOCK, device=source.device)
+    for top in range(0, len(source), mining.BLOCK):
+        rows = source[top : top + mining.BLOCK]
+        for left in range(0, len(target), mining.BLOCK):
+            columns = target[left : left + mining.BLOCK]
+            torch.mm(rows, columns.T, out=tile[: len(rows), : len(columns)])
+
+
+def seconds(function, *arguments):
+    started = time.perf_counter()
+    value = function(*arguments)
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter() - started, value
+
+
+def start_of_memory():
+    """Bytes in use now; from here on `peak_of_memory` counts (Linux: the kernel's own high-water mark of this process)."""
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+        return torch.cuda.memory_allocated()
+    Path("/proc/self/clear_refs").write_text("5")
+    return memory_line("VmRSS")
+
+
+def peak_of_memory():
+    return torch.cuda.max_memory_allocated() if torch.cuda.is_available() else memory_line("VmHWM")
+
+
+def memory_line(name):
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(name))
+    return int(line.split()[1]) * 1024
+
+
+def write_corpus(folder, part, count, pairs, seed):
+    """BUCC's three files: invented German-English sentences, `pairs` of them translations word by word, a tenth of the texts repeated."""
+    draw = random.Random(seed)
+    words = [f"{draw.choice('bdfgklmnprst')}{draw.choice('aeiou')}{draw.choice('bdfgklmnprst')}{number}" for number in range(3000)]
+    sentences = [draw.sample(words, 8) for _ in range(2 * count - pairs)]
+    source, target = sentences[:count], sentences[:pairs] + sentences[count:]
+    order = list(range(count))
+    draw.shuffle(order)  # place of target i in its file
+    place = {i: number for number, i in enumerate(order)}
+    gold = [(i, place[i]) for i in range(pairs)]
+    for i in range(pairs, pairs + (count - pairs) // 10):  # a stranger stands in the corpus twice
+        source[i] = source[i + (count - pairs) // 10]
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = {
+        "de": [f"de-{number:09d}\t{' '.join(text)}" for number, text in enumerate(source, start=1)],
+        "en": [f"en-{number:09d}\t{' '.join(target[i])}" for number, i in enumerate(order, start=1)],
+        "gold": [f"de-{i + 1:09d}\ten-{j + 1:09d}" for i, j in gold],
+    }
+    for end, rows in lines.items():
+        (folder / f"de-en.{part}.{end}").write_text("\n".join(rows) + "\n", encoding="utf-8")
+
+
+def bags_of_words(texts, noise, seed):
+    """Unit vectors of texts: the sum of a random vector for each word, plus noise."""
+    generator, vector_of = torch.Generator().manual_seed(seed), {}
+    rows = np.empty((len(texts), WIDTH), dtype=np.float32)
+    for row, text in enumerate(texts):
+        words = text.split()
+        for word in words:
+            if word not in vector_of:
+                vector_of[word] = np.random.default_rng(int.from_bytes(word.encode(), "big")).standard_normal(WIDTH, dtype=np.float32)
+        rows[row] = np.sum([vector_of[word] for word in words], axis=0)
+    vectors = torch.nn.functional.normalize(torch.from_numpy(rows), dim=1)
+    vectors += torch.randn(vectors.shape, generator=generator) * noise / WIDTH**0.5
+    return torch.nn.functional.normalize(vectors, dim=1)
+
+
+def mine_sentences(folder, noise, device):
+    """-> (scores, threshold) of the planted corpus in `folder`, by the functions that run_retrieval.py calls."""
+    task, found, gold = TASKS["bucc"], {}, {}
+    for seed, split in enumerate(("dev", "test")):
+        examples, _ = load_examples(task, split, "de", str(folder))
+        (source, source_ids), (target, target_ids) = mining.sides(examples)
+        vectors = [bags_of_words(texts, noise, 2 * seed + side).to(device) for side, texts in enumerate((source, target))]
+        found[split], gold[split] = mining.candidates(*vectors, source_ids, target_ids), mining.gold(examples)
+    threshold = mining.best_threshold(found["dev"], gold["dev"])
+    return pair_f1(gold["test"], mining.at_least(threshold, found["test"]), "de"), threshold
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--count", type=int, default=20_000, help="vectors on each side")
+    parser.add_argument("--pairs", type=int, default=10_000, help="of them translations")
+    parser.add_argument("--noise", type=float, default=0.0, help="length of the noise, where a vector has length 1")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--sentences", type=int, default=5_000, help="sentences on each side of the corpus of text; 0 leaves it out")
+    parser.add_argument("--json", help="write the figures there")
+    args = parser.parse_args()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+
+    source, target, gold = planted_vectors(args.count, args.pairs, args.noise, seed=0)
+    source, target = source.to(device), target.to(device)
+    plain, mined, ratios = [], [], []
+    plain_product(source[: mining.BLOCK], target[: mining.BLOCK])  # threads and libraries start
+    before = start_of_memory()
+    for _ in range(args.repeats):  # side by side, as other work on the machine slows both
+        plain.append(seconds(plain_product, source, target)[0])
+        taken, neighbours = seconds(mining.top_k_both_ways, source, target, mining.NEIGHBOURS, mining.BLOCK)
+        mined.append(taken)
+        ratios.append(taken / plain[-1])
+    taken_after, pairs = seconds(lambda: mining.one_to_one(*mining.margin_pairs(*neighbours)))
+    peak = peak_of_memory()
+    found = [(score, (row, column)) for score, row, column in pairs]
+    threshold = mining.best_threshold(found, gold)
+    figures = {
+        "device": device,
+        "threads": torch.get_num_threads(),
+        "vectors": [args.count, args.count, WIDTH],
+        "pairs": args.pairs,
+        "noise": args.noise,
+        "f1": pair_f1(gold, mining.at_least(threshold, found), "de")["f1"],
+        "threshold": threshold,
+        "plain_product_seconds": statistics.median(plain),
+        "neighbours_both_ways_seconds": statistics.median(mined),
+        "ratio": statistics.median(ratios),
+        "ratios": [round(ratio, 3) for ratio in ratios],
+        "margins_and_matching_seconds": taken_after,
+        "peak_above_vectors_mib": (peak - before) / 2**20,
+        "whole_matrix_mib": args.count**2 * 4 / 2**20,
+    }
+    if args.sentences:
+        with tempfile.TemporaryDirectory() as folder:
+            for seed, (part, count) in enumerate((("sample", args.sentences // 4), ("training", args.sentences))):
+                write_corpus(Path(folder) / "bucc2018" / "de-en", part, count, count // 2, seed)
+            taken, (scores, threshold) = seconds(mine_sentences, folder, args.noise, device)
+        figures["sentences"] = {"count": args.sentences, **scores, "threshold_from_dev": threshold, "seconds": taken}
+    print(json.dumps(figures, indent=1))
+    if args.json:
+        Path(args.json).write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

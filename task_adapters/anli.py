@@ -1,0 +1,44 @@
+"""ANLI+ (Nie et al., 2020): Adversarial NLI rounds 1-3 together with SNLI and MNLI, under one head.
+
+https://huggingface.co/datasets/facebook/anli (CC BY-NC 4.0), stanfordnlp/snli (CC BY-SA 4.0), nyu-mll/glue (OANC and others).
+Training data are all three, 162,865 + 549,367 + 392,702 = 1,104,934 examples: SNLI's 785 pairs without a majority label (-1 on the hub)
+are dropped and counted, nothing else is. jiant draws the five sets in proportion to their size, which shuffling them together does too.
+Dev is ANLI's three rounds pooled (3,200); jiant compares models by the plain mean over all five sets' dev scores.
+"""
+
+from metrics import accuracy
+from task_adapters.base import DropRow, Recipe, Source, Task
+from task_adapters.mnli import NLI_LABELS
+
+ROUNDS = ("r1", "r2", "r3")
+
+
+def to_example(row):
+    if row["label"] is None:
+        raise DropRow("no gold label")
+    return {"text_a": row["premise"], "text_b": row["hypothesis"], "label": row["label"]}
+
+
+TASK = Task(
+    name="anli",
+    phase="intermediate",
+    task_type="classification",
+    sources=(
+        Source(
+            "facebook/anli",
+            config="plain_text",
+            splits={"train": tuple(f"train_{r}" for r in ROUNDS), "dev": tuple(f"dev_{r}" for r in ROUNDS)},
+            rows={"train": 162_865, "dev": 3_200},
+            and_then=(
+                Source("stanfordnlp/snli", config="plain_text", splits={"train": "train"}, rows={"train": 550_152}),
+                Source("nyu-mll/glue", config="mnli", splits={"train": "train"}, rows={"train": 392_702}),
+            ),
+        ),
+    ),
+    to_example=to_example,
+    labels=NLI_LABELS,
+    metric=accuracy,
+    dev_metric="accuracy",
+    recipes={"jiant": Recipe()},
+    licence="CC BY-NC 4.0, CC BY-SA 4.0, OANC",
+)

@@ -1,0 +1,171 @@
+"""BUCC 2018 (Zweigenbaum et al., 2017, https://aclanthology.org/W17-2512): find the translations hidden in two large sets of sentences.
+
+https://comparable.limsi.fr/bucc2018; German, French, Russian, Chinese against English. As in XTREME and jiant, "test" is BUCC's training
+part and "dev" its sample part, on which the threshold is chosen. Read from BUCC's own files under --data_dir,
+DIR/bucc2018/de-en/de-en.{training,sample}.{de,en,gold}, or from https://huggingface.co/datasets/mteb/BUCC. The oddity: that copy has the
+test part only, as one row of two long lists without ids; ids in the files' format (de-000000001) are invented, counted from 1 in list
+order. Copies that hold the gold pairs alone leave nothing to search among and are refused.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from datasets import Dataset, List
+
+from metrics import pair_f1
+from task_adapters.base import EXAMPLE_COLUMNS, InputError, RetrievalRecipe, Source, Task
+
+GOLD_ONLY_COPIES = ("google/xtreme/bucc18.{language}", "mteb/bucc-bitext-mining")
+GOLD_ONLY = (
+    "holds gold pairs only. Mining has to find them among sentences without a translation, so a score on them would not be BUCC's:"
+    " use BUCC's own files or mteb/BUCC"
+)
+
+
+@dataclass(frozen=True)
+class MiningRecipe(RetrievalRecipe):
+    """duplicates: a mined sentence that stands in the corpus under several ids gives pairs of "all" of them (jiant), or "none" (XTREME)."""
+
+    duplicates: str = "all"
+
+
+class RawFiles(Source):
+    """BUCC's own files: lines of id, TAB, sentence, and lines of source id, TAB, English id in `.gold`."""
+
+    def holds(self, split, language, data_dir):
+        """Whether --data_dir has any file of this part: then it is meant, and what is wrong with it is an error."""
+        return any(path.exists() for path in self.files(split, language, data_dir))
+
+    def files(self, split, language, data_dir):
+        if data_dir is None:
+            return []
+        name = self.config_for(language)
+        folders = [Path(data_dir) / self.hub_id / name, Path(data_dir) / name]
+        folder = next((folder for folder in folders if folder.is_dir()), folders[0])
+        return [folder / f"{name}.{self.splits[split]}.{end}" for end in (language, "en", "gold")]
+
+    def load(self, split, language, data_dir):
+        """-> (a row per sentence, checksum of the three files). InputError with file and line number for what is not BUCC's format."""
+        if not self.holds(split, language, data_dir):
+            place = f"{self.files(split, language, data_dir)[0]} does not exist." if data_dir else "--data_dir is not given."
+            copies = [Path(data_dir or "") / copy.format(language=language) for copy in GOLD_ONLY_COPIES] if data_dir else []
+            refused = "".join(f" {copy} {GOLD_ONLY}." for copy in copies if copy.exists())
+            raise InputError(f"BUCC's own {self.splits[split]} files are read from --data_dir: {place}{refused}")
+        source_file, target_file, gold_file = self.files(split, language, data_dir)
+        source, target = read_sentences(source_file), read_sentences(target_file)
+        gold = read_gold(gold_file, source, target)
+        digest = hashlib.sha256(b"".join(path.read_bytes() for path in (source_file, target_file, gold_file)))
+        return rows_of(source, target, gold, str(gold_file.parent)), f"sha256 {digest.hexdigest()[:16]}"
+
+
+class PairedLists(Source):
+    """mteb/BUCC: one row of `sentence1`, `sentence2` (English) and `gold`, pairs of positions in them that count from 1."""
+
+    def holds(self, split, language, data_dir):
+        return split in self.splits and not RAW_FILES.holds(split, language, data_dir)
+
+    def load(self, split, language, data_dir):
+        """-> (a row per sentence, revision). InputError for gold positions outside the lists, and for copies of another layout."""
+        if not self.holds(split, language, data_dir):
+            raise InputError(f"{self.hub_id} is not looked at where --data_dir holds BUCC's own files")
+        rows, revision = super().load(split, language, data_dir)
+        where = f"{self.hub_id} ({self.config_for(language)}, {split})"
+        if len(rows) != 1 or not all(isinstance(rows.features.get(name), List) for name in ("sentence1", "sentence2", "gold")):
+            raise InputError(
+                f"{where} {GOLD_ONLY}. (Expected one row of three lists, sentence1, sentence2 and gold; found {len(rows)} row(s) of"
+                f" {', '.join(rows.column_names)}.)"
+            )
+        row = rows[0]
+        names = [f"{language}-{{:09d}}".format, "en-{:09d}".format]
+        sides = [
+            {name(number): text.strip() for number, text in enumerate(row[column], start=1)}
+            for name, column in zip(names, ("sentence1", "sentence2"), strict=True)
+        ]
+        for number, pair in enumerate(row["gold"], start=1):
+            if len(pair) != 2 or not all(1 <= place <= len(side) for place, side in zip(pair, sides)):
+                raise InputError(
+                    f"{where}: gold pair {number} is {pair}; it should be two positions, 1 to {len(sides[0])} and 1 to {len(sides[1])}."
+                )
+        return rows_of(*sides, [(names[0](i), names[1](j)) for i, j in row["gold"]], where), revision
+
+
+def read_sentences(path):
+    """{id: sentence} of one file."""
+    sentences, line_of = {}, {}
+    for number, (name, text) in _fields(path, "an id, one TAB and a sentence"):
+        if name in line_of:
+            raise InputError(f"{path}:{number}: id {name!r} stands on line {line_of[name]} already.")
+        line_of[name], sentences[name] = number, text.strip()
+    return sentences
+
+
+def read_gold(path, source, target):
+    """[(source id, target id)], both of them known."""
+    pairs = []
+    for number, pair in _fields(path, "a source id, one TAB and an English id"):
+        for name, side, end in zip(pair, (source, target), ("source", "English"), strict=True):
+            if name not in side:
+                raise InputError(f"{path}:{number}: the {end} sentences have no id {name!r}.")
+        pairs.append(pair)
+    return pairs
+
+
+def _fields(path, expected):
+    """(line number, (id, rest)) of each line. Only line feeds end a line: the sentences hold other separators."""
+    try:
+        lines = path.read_bytes().decode("utf-8-sig").removesuffix("\n").split("\n")
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist; a part of BUCC is three files that end in the two languages and in gold.") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not UTF-8 text: byte {error.start} is {error.object[error.start]:#x}.") from None
+    if lines == [""]:
+        raise InputError(f"{path} is empty.")
+    for number, line in enumerate(lines, start=1):
+        name, tab, rest = line.rstrip("\r").partition("\t")
+        if not tab or name.split() != [name]:
+            raise InputError(f"{path}:{number}: {line[:60]!r} is not {expected}.")
+        yield number, (name, rest)
+
+
+def rows_of(source, target, gold, where):
+    """A row per sentence, source side first. Refuses a corpus in which every sentence has a translation."""
+    if len({i for i, _ in gold}) == len(source) and len({j for _, j in gold}) == len(target):
+        raise InputError(f"{where} {GOLD_ONLY}.")
+    matches = [{}, {}]
+    for pair in dict.fromkeys(gold):
+        for side, name, other in zip(matches, pair, reversed(pair), strict=True):
+            side.setdefault(name, []).append(other)
+    return Dataset.from_dict(
+        {
+            "side": ["source"] * len(source) + ["target"] * len(target),
+            "id": [*source, *target],
+            "text": [*source.values(), *target.values()],
+            "matches": [side.get(name, []) for side, names in zip(matches, (source, target), strict=True) for name in names],
+        },
+        features=EXAMPLE_COLUMNS["mining"],
+    )
+
+
+def to_example(row):
+    return {name: row[name] for name in ("side", "id", "text", "matches")}
+
+
+RAW_FILES = RawFiles("bucc2018", config="{language}-en", splits={"test": "training", "dev": "sample"})
+
+TASK = Task(
+    name="bucc",
+    phase="retrieval",
+    task_type="mining",
+    sources=(RAW_FILES, PairedLists("mteb/BUCC", config="{language}-en", splits={"test": "test"})),
+    to_example=to_example,
+    metric=pair_f1,
+    dev_metric="f1",
+    languages=("de", "fr", "ru", "zh"),
+    recipes={
+        "jiant": MiningRecipe(),
+        # XTREME asks for layer 7 of the last 12 (+ 1) hidden states, which for 24 blocks is 20, and pools on <s>.
+        "xtreme": MiningRecipe(layer=20, pooling="cls", duplicates="none"),
+    },
+    licence="not stated by its distributors",
+)

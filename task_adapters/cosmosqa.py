@@ -1,0 +1,38 @@
+"""Cosmos QA (Huang et al., 2019): reading between the lines of everyday stories, four answers to choose from.
+
+https://huggingface.co/datasets/allenai/cosmos_qa, CC BY 4.0. Its main branch was a script when last seen: the hub's converted copy is
+tried first, then main, then the mirror Samsoup/cosmos_qa. Test labels are -1 and not used. The paper's 25,588 training questions are
+more than were released.
+"""
+
+from metrics import accuracy
+from task_adapters.base import CONVERTED, Recipe, Source, Task
+
+SPLITS = {"train": "train", "dev": "validation"}
+ROWS = {"train": 25_262, "dev": 2_985}
+
+
+def to_example(row):
+    return {
+        "context": row["context"],
+        "question": row["question"],
+        "choices": [row[f"answer{number}"] for number in range(4)],
+        "label": int(row["label"]),
+    }
+
+
+TASK = Task(
+    name="cosmosqa",
+    phase="intermediate",
+    task_type="multiple_choice",
+    sources=(
+        Source("allenai/cosmos_qa", splits=SPLITS, rows=ROWS, revision=CONVERTED),
+        Source("allenai/cosmos_qa", splits=SPLITS, rows=ROWS),
+        Source("Samsoup/cosmos_qa", splits=SPLITS, rows=ROWS),
+    ),
+    to_example=to_example,
+    metric=accuracy,
+    dev_metric="accuracy",
+    recipes={"jiant": Recipe()},
+    licence="CC BY 4.0",
+)

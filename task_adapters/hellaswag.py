@@ -1,0 +1,35 @@
+"""HellaSwag (Zellers et al., 2019): which of four endings goes on with the story?
+
+https://huggingface.co/datasets/Rowan/hellaswag, MIT. Labels are strings, "0" to "3", and "" in the test part, which is therefore not
+used. Should main not load (it was a script for long, and its GitHub source is blocked), the hub's converted copy and a pull request
+with the same files are tried. As in jiant, `ctx_b`, the begun second sentence, opens every ending.
+"""
+
+from metrics import accuracy
+from task_adapters.base import CONVERTED, Recipe, Source, Task
+
+LABELS = ("0", "1", "2", "3")
+SPLITS = {"train": "train", "dev": "validation"}
+ROWS = {"train": 39_905, "dev": 10_042}
+
+
+def to_example(row):
+    return {
+        "context": row["ctx_a"],
+        "question": "",
+        "choices": [f"{row['ctx_b']} {ending}".strip() for ending in row["endings"]],
+        "label": LABELS.index(row["label"]) if row["label"] in LABELS else -1,
+    }
+
+
+TASK = Task(
+    name="hellaswag",
+    phase="intermediate",
+    task_type="multiple_choice",
+    sources=tuple(Source("Rowan/hellaswag", splits=SPLITS, rows=ROWS, revision=revision) for revision in (None, CONVERTED, "refs/pr/7")),
+    to_example=to_example,
+    metric=accuracy,
+    dev_metric="accuracy",
+    recipes={"jiant": Recipe()},
+    licence="MIT",
+)

@@ -1,0 +1,27 @@
+"""MLQA (Lewis et al., 2020): SQuAD-like questions in seven languages, context and question in the same one.
+
+https://huggingface.co/datasets/google/xtreme, configs MLQA.<context language>.<question language>; CC BY-SA 3.0. English training data is
+SQuAD v1.1. Contexts are stripped without moving `answer_start`; scoring is by text. The test part is scored, as XTREME does (jiant's
+validation figures are on the dev part), with MLQA's own metric: articles of the answer's language, Chinese by the character.
+"""
+
+from metrics import mlqa_scores
+from task_adapters.base import Source, Task
+from task_adapters.squad import XTREME_QA, to_example
+from task_adapters.xquad import JIANT_QA
+
+TEST_ROWS = {"ar": 5_335, "de": 4_517, "en": 11_590, "es": 5_253, "hi": 4_918, "vi": 5_495, "zh": 5_137}
+
+TASK = Task(
+    name="mlqa",
+    phase="target",
+    task_type="span_qa",
+    sources=(Source("google/xtreme", config="MLQA.{language}.{language}", splits={"test": "test"}, rows={"test": TEST_ROWS}),),
+    to_example=to_example,
+    metric=mlqa_scores,
+    dev_metric="f1",
+    languages=tuple(TEST_ROWS),
+    train_on="squad_v1",
+    recipes={"jiant": JIANT_QA, "xtreme": XTREME_QA},
+    licence="CC BY-SA 3.0",
+)

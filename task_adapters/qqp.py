@@ -1,0 +1,34 @@
+"""QQP (Iyer et al., 2017): are two questions from Quora the same question?
+
+https://huggingface.co/datasets/nyu-mll/glue, config qqp; licence: Quora's terms, non-commercial use. Dev is `validation`; the hub's test
+labels are hidden (-1). A few questions are empty and stay. Scored by accuracy and the F1 of "duplicate"; checkpoints are compared by F1
+where they are compared at all (jiant takes the mean of the two).
+"""
+
+from metrics import accuracy_and_f1
+from task_adapters.base import Recipe, Source, Task
+
+
+def to_example(row):
+    return {"text_a": row["question1"] or "", "text_b": row["question2"] or "", "label": row["label"]}
+
+
+TASK = Task(
+    name="qqp",
+    phase="intermediate",
+    task_type="classification",
+    sources=(
+        Source(
+            "nyu-mll/glue",
+            config="qqp",
+            splits={"train": "train", "dev": "validation"},
+            rows={"train": 363_846, "dev": 40_430},
+        ),
+    ),
+    to_example=to_example,
+    labels=("not_duplicate", "duplicate"),
+    metric=accuracy_and_f1,
+    dev_metric="f1",
+    recipes={"jiant": Recipe()},
+    licence="Quora, non-commercial",
+)

@@ -1,0 +1,41 @@
+"""TyDiQA-GoldP (Clark et al., 2020): questions asked by speakers of nine languages, answered from their own Wikipedia.
+
+https://huggingface.co/datasets/google-research-datasets/tydiqa, config secondary_task; Apache 2.0. All languages share one table: the
+language is the id's first word, and training takes the English rows only (jiant's download gives all nine, which is not zero-shot).
+XTREME scores the dev part; it has no other, so dev for choosing a checkpoint is the English part of what is scored, as in jiant.
+Contexts are stripped without moving `answer_start`: answers are found again, and training rows without theirs are dropped and counted.
+"""
+
+from metrics import squad_scores
+from task_adapters.base import Source, Task
+from task_adapters.squad import XTREME_QA, to_example
+from task_adapters.xquad import JIANT_QA
+
+ID_PREFIX = {
+    "ar": "arabic", "bn": "bengali", "en": "english", "fi": "finnish", "id": "indonesian", "ko": "korean", "ru": "russian",
+    "sw": "swahili", "te": "telugu",
+}  # fmt: skip
+TEST_ROWS = {"ar": 921, "bn": 113, "en": 440, "fi": 782, "id": 565, "ko": 276, "ru": 812, "sw": 499, "te": 669}
+SPLITS = {"train": "train", "dev": "validation", "test": "validation"}
+ROWS = {"train": {"en": 3_696}, "dev": TEST_ROWS, "test": TEST_ROWS}
+
+
+def is_of_language(row, language):
+    return row["id"].split("-")[0] == ID_PREFIX[language]
+
+
+TASK = Task(
+    name="tydiqa",
+    phase="target",
+    task_type="span_qa",
+    sources=(
+        Source("google-research-datasets/tydiqa", config="secondary_task", splits=SPLITS, rows=ROWS, keep=is_of_language),
+        Source("google/xtreme", config="tydiqa", splits=SPLITS, rows=ROWS, keep=is_of_language),
+    ),
+    to_example=to_example,
+    metric=squad_scores,
+    dev_metric="f1",
+    languages=tuple(ID_PREFIX),
+    recipes={"jiant": JIANT_QA, "xtreme": XTREME_QA},
+    licence="Apache 2.0",
+)

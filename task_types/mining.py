@@ -1,0 +1,158 @@
+"""Translations are mined from two large sets of sentences. Example columns: side (source, target), id, text, matches (gold ids).
+
+Ratio margin (Artetxe and Schwenk, 2019, https://aclanthology.org/P19-1309) as XTREME and jiant use it: a pair's cosine over the mean of
+both sentences' cosines with their four nearest neighbours on the other side. The matrix of all cosines is never whole in memory.
+"""
+
+from itertools import product
+
+import numpy as np
+import torch
+
+from task_types.retrieval import different
+
+NEIGHBOURS = 4
+GROUP = 32  # values that are first reduced to their maximum; 16 to 64 are equally fast
+BLOCK = 8192  # a tile of 256 MiB; with 4096 the steps between two products cost twice as much on a busy machine
+LAST = 0xFFFFFFFF  # the largest position
+
+
+def sides(examples):
+    """-> ((texts, ids), (texts, ids)) of source and target: the different sentences, and for each the list of ids it stands under."""
+    found = {"source": ([], []), "target": ([], [])}
+    for side, name, text in zip(examples["side"], examples["id"], examples["text"]):
+        found[side][0].append(text)
+        found[side][1].append(name)
+    merged = []
+    for texts, names in found.values():
+        texts, places = different(texts)
+        ids = [[] for _ in texts]
+        for place, name in zip(places, names):
+            ids[place].append(name)
+        merged.append((texts, ids))
+    return merged
+
+
+def gold(examples):
+    """[(source id, target id)] of the sentences that are translations of each other."""
+    rows = zip(examples["side"], examples["id"], examples["matches"])
+    return [(name, match) for side, name, matches in rows if side == "source" for match in matches]
+
+
+def candidates(source, target, source_ids, target_ids, duplicates="all"):
+    """[(score, (source id, target id))], best first: every sentence's best partner by margin, each sentence used once.
+
+    source, target  unit vectors of the different sentences, (n, d) and (m, d); *_ids: for each the ids it stands under.
+    duplicates      "all": a sentence under several ids gives all combinations; "none": it gives no pair.
+    """
+    pairs = one_to_one(*margin_pairs(*top_k_both_ways(source, target, NEIGHBOURS)))
+    if duplicates == "none":
+        pairs = [(score, i, j) for score, i, j in pairs if len(source_ids[i]) == len(target_ids[j]) == 1]
+    return [(score, pair) for score, i, j in pairs for pair in product(source_ids[i], target_ids[j])]
+
+
+def best_threshold(found, gold):
+    """The threshold whose pairs have the best F1 with gold: half way between the last score that is in and the first that is out.
+
+    Pairs of equal score (several ids of one sentence) are in or out together, as no threshold parts them. 0 where none is right.
+    XTREME's code raises IndexError where the best is to keep all; here the threshold is then the last score.
+    """
+    gold = set(gold)
+    threshold = best = right = 0
+    for rank, (score, pair) in enumerate(found, start=1):
+        right += pair in gold
+        following = found[rank][0] if rank < len(found) else None
+        f1 = 2 * right / (rank + len(gold))
+        if following != score and f1 > best:
+            best, threshold = f1, score if following is None else (score + following) / 2
+    return float(threshold)
+
+
+def at_least(threshold, found):
+    """The id pairs whose score reaches the threshold, best first."""
+    return [pair for score, pair in found if score >= threshold]
+
+
+def margin_pairs(source_neighbours, target_neighbours):
+    """Neighbours both ways, each (cosines, positions) -> (scores, rows, columns): each source's best target, each target's best source."""
+    (forward, columns), (backward, rows) = source_neighbours, target_neighbours
+    forward, backward = forward.astype(np.float64), backward.astype(np.float64)
+    source_means, target_means = forward.mean(1), backward.mean(1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        forward = np.nan_to_num(forward / ((source_means[:, None] + target_means[columns]) / 2), nan=-np.inf)
+        backward = np.nan_to_num(backward / ((target_means[:, None] + source_means[rows]) / 2), nan=-np.inf)
+    best_column, best_row = (scores.argmax(1)[:, None] for scores in (forward, backward))
+    return (
+        np.concatenate([forward.max(1), backward.max(1)]),
+        np.concatenate([np.arange(len(forward)), np.take_along_axis(rows, best_row, 1)[:, 0]]),
+        np.concatenate([np.take_along_axis(columns, best_column, 1)[:, 0], np.arange(len(backward))]),
+    )
+
+
+def one_to_one(scores, rows, columns):
+    """[(score, row, column)], best first, as long as scores are above 0; a pair is left out where a better one has its row or column."""
+    order = np.argsort(-scores, kind="stable")
+    used_rows, used_columns, chosen = set(), set(), []
+    for score, row, column in zip(scores[order].tolist(), rows[order].tolist(), columns[order].tolist()):
+        if score <= 0:
+            break
+        if row not in used_rows and column not in used_columns:
+            used_rows.add(row)
+            used_columns.add(column)
+            chosen.append((score, row, column))
+    return chosen
+
+
+@torch.inference_mode()
+def top_k_both_ways(source, target, k, block=BLOCK):
+    """The k largest inner products of each source and each target vector: two pairs of (n, k) arrays (values, positions), best first.
+
+    Exact, and one pass over the product in tiles of block x block. Equal values come in the order of their positions, whatever the block.
+    A tile's best k are among the k groups of GROUP values whose maxima are largest, so that all other values are read once only.
+    """
+    best_targets = torch.full((len(source), min(k, len(target))), -(2**63), dtype=torch.int64, device=source.device)
+    best_sources = torch.full((len(target), min(k, len(source))), -(2**63), dtype=torch.int64, device=source.device)
+    size = [-(-min(block, len(vectors)) // GROUP) * GROUP for vectors in (source, target)]
+    tile = torch.empty(size, dtype=torch.float32, device=source.device)
+    for top in range(0, len(source), block):
+        rows = source[top : top + block]
+        for left in range(0, len(target), block):
+            columns = target[left : left + block]
+            torch.mm(rows, columns.T, out=tile[: len(rows), : len(columns)])
+            tile[len(rows) :] = -torch.inf
+            tile[:, len(columns) :] = -torch.inf
+            row_maxima = tile.unflatten(1, (-1, GROUP)).amax(2)
+            column_maxima = tile.unflatten(0, (-1, GROUP)).amax(1).T  # of tile.T it would take ten times as long
+            keep_best(best_targets[top : top + block], tile[: len(rows)], row_maxima[: len(rows)], left)
+            keep_best(best_sources[left : left + block], tile.T[: len(columns)], column_maxima[: len(columns)], top)
+    return from_keys(best_targets), from_keys(best_sources)
+
+
+def keep_best(best, tile, maxima, start):
+    """Puts a tile's largest values of each row, as keys, in the place of smaller ones in `best`. Column 0 is position `start`.
+
+    maxima  the largest value of every GROUP columns.
+    """
+    count = best.shape[1]
+    groups = tile.unflatten(1, (-1, GROUP))
+    places = torch.arange(maxima.shape[1], device=tile.device).expand_as(maxima)
+    chosen = to_keys(maxima, places).topk(min(count, maxima.shape[1])).values
+    chosen = LAST - (chosen & LAST)  # back from key to group
+    values = groups.gather(1, chosen.unsqueeze(2).expand(-1, -1, GROUP))
+    positions = start + chosen.unsqueeze(2) * GROUP + torch.arange(GROUP, device=tile.device)
+    keys = to_keys(values, positions).flatten(1)
+    best.copy_(torch.cat([best, keys], dim=1).topk(count).values)
+
+
+def to_keys(values, positions):
+    """(value, position) as one int64 that is larger for a larger value and, among equal values, for the smaller position."""
+    bits = (values + 0.0).view(torch.int32)  # + 0.0: no minus zero
+    ordered = bits ^ ((bits >> 31) & 0x7FFFFFFF)  # the bits of negative floats count backwards
+    return (ordered.to(torch.int64) << 32) | (LAST - positions)
+
+
+def from_keys(keys):
+    """-> (values, positions), arrays of the keys' shape."""
+    ordered = (keys >> 32).to(torch.int32)
+    values = (ordered ^ ((ordered >> 31) & 0x7FFFFFFF)).view(torch.float32)
+    return values.cpu().numpy(), (LAST - (keys & LAST)).cpu().numpy()

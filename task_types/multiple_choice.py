@@ -1,0 +1,66 @@
+"""One of several answers to a question about a context ("" where there is none). Example columns: context, question, choices, label.
+
+Each choice is read beside context and question as a pair, `<s> context question </s></s> choice </s>`, all choices of an example in one
+pass. Where that is too long the context loses its beginning, as in jiant; the question at its end and the choice stay whole.
+"""
+
+from transformers import AutoModelForMultipleChoice, DataCollatorForMultipleChoice
+
+from task_adapters.base import InputError
+from task_types.loss import cross_entropy
+from task_types.span_qa import pair_layout
+
+Model = AutoModelForMultipleChoice
+Collator = DataCollatorForMultipleChoice
+
+
+def to_features(examples, tokenizer, task, max_length, doc_stride=None):
+    """A batch of examples -> for each one list of token ids per choice, (choices, pieces), under the tokenizer's own input names.
+
+    Raises InputError where a choice alone is longer than `max_length`, and where examples differ in their number of choices.
+    """
+    choices = examples["choices"]
+    if len({len(row) for row in choices}) > 1:
+        raise InputError(f"{task.name}: examples with {min(map(len, choices))} and with {max(map(len, choices))} choices.")
+    (before, between, after), type_a, type_b = pair_layout(tokenizer)
+    special = len(before[0]) + len(between[0]) + len(after[0])
+    plain = {"add_special_tokens": False, "verbose": False}
+    firsts = [f"{context} {question}".strip() for context, question in zip(examples["context"], examples["question"])]
+    firsts = tokenizer(firsts, **plain)["input_ids"]
+    seconds = iter(tokenizer([choice for row in choices for choice in row], **plain)["input_ids"])
+
+    names = [name for name in ("input_ids", "attention_mask", "token_type_ids") if name in tokenizer.model_input_names]
+    features = {name: [] for name in names}
+    for row, whole in zip(choices, firsts):
+        encoded = {name: [] for name in names}
+        for choice, second in zip(row, seconds):
+            room = max_length - special - len(second)
+            if room < 0:
+                raise InputError(f"--max_seq_length {max_length} is too short for a choice of {len(second)} pieces: {choice[:60]!r}.")
+            first = whole[max(len(whole) - room, 0) :]
+            ids = before[0] + first + between[0] + second + after[0]
+            types = before[1] + [type_a] * len(first) + between[1] + [type_b] * len(second) + after[1]
+            for name, values in (("input_ids", ids), ("attention_mask", [1] * len(ids)), ("token_type_ids", types)):
+                if name in encoded:
+                    encoded[name].append(values)
+        for name in names:
+            features[name].append(encoded[name])
+    return {**features, "labels": list(examples["label"])}
+
+
+def loss(outputs, labels, num_items_in_batch=None):
+    return cross_entropy(outputs["logits"], labels, num_items_in_batch)
+
+
+def reduce_logits(logits, labels):
+    """What leaves the device: one score per choice."""
+    return logits
+
+
+def gold(examples, task):
+    return examples["label"][:]
+
+
+def decode(examples, features, logits, task):
+    """Logits (n, choices) -> the place of the chosen answer, counted from 0, for each example."""
+    return [int(choice) for choice in logits.argmax(-1)]

@@ -1,0 +1,789 @@
+"""Every task on rows of the hub's own shape, the known traps of the data one by one, and bad input."""
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from datasets import ClassLabel, Dataset, Features, List, Value
+
+from task_adapters import TASKS, InputError, Recipe, Source, Task, data_line, get_task, labels_of, load_examples
+from task_adapters.__main__ import as_text, expected, main, parts_of, summary, table
+from task_adapters.base import CONVERTED, EXAMPLE_COLUMNS
+from task_adapters.ccg import read_auto
+from task_adapters.reference_scores import REFERENCES, reference_lines, references_for
+from task_adapters.squad import relocated
+
+ROOT = Path(__file__).parents[1]
+SHARED = ROOT.parent / "shared"
+TEXT, INT = Value("string"), Value("int32")
+HUB_NLI = ClassLabel(names=["entailment", "neutral", "contradiction"])
+HUB_UPOS = List(ClassLabel(names=list(TASKS["udpos"].labels)))
+HUB_NER = List(ClassLabel(names=["O", "B-PER", "I-PER", "B-ORG", "I-ORG", "B-LOC", "I-LOC"]))
+ANSWERS = {"text": List(TEXT), "answer_start": List(INT)}
+SQUAD = {"id": TEXT, "title": TEXT, "context": TEXT, "question": TEXT, "answers": ANSWERS}
+NLI = {"premise": TEXT, "hypothesis": TEXT, "label": HUB_NLI}
+ANLI = {"uid": TEXT, **NLI, "reason": TEXT}
+GLUE_NLI = {**NLI, "idx": INT}
+HELLASWAG = {
+    **{name: TEXT for name in ("activity_label", "ctx_a", "ctx_b", "ctx", "source_id", "split", "split_type", "label")},
+    "ind": INT, "endings": List(TEXT),
+}  # fmt: skip
+COSMOS = {**{name: TEXT for name in ("id", "context", "question", "answer0", "answer1", "answer2", "answer3")}, "label": INT}
+CSQA = {"id": TEXT, "question": TEXT, "question_concept": TEXT, "choices": {"label": List(TEXT), "text": List(TEXT)}, "answerKey": TEXT}
+AUTO = (
+    "ID=wsj_0099.7 PARSER=GOLD NUMPARSE=1\n"
+    r"(<T S[dcl] 0 2> (<L NP NNP NNP Mira NP>) (<T S[dcl]\NP 0 2> (<L (S[dcl]\NP)/NP VBD VBD drew (S[dcl]\NP_1)/NP_2>) "
+    "(<L NP NNS NNS maps NP>) ) )\n"
+)
+AUTO_EXAMPLE = {"words": ["Mira", "drew", "maps"], "tags": ["NP", r"(S[dcl]\NP)/NP", "NP"]}
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+
+
+def write(root, place, features, *rows):
+    """A parquet file of the hub at its own place, class names inside it."""
+    path = root / place
+    path.parent.mkdir(parents=True, exist_ok=True)
+    columns = {name: [row.get(name, "" if kind == TEXT else 0) for row in rows] for name, kind in features.items()}
+    Dataset.from_dict(columns, features=Features(features)).to_parquet(path)
+    return root
+
+
+def write_text(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def load(name, split, root, language="en", **options):
+    examples, provenance = load_examples(TASKS[name], split, language, str(root), **options)
+    return examples.to_list(), provenance
+
+
+def pair(a, b, label):
+    return {"text_a": a, "text_b": b, "label": label}
+
+
+def question(id_="q1", context="The answer is blue.", text=("blue",), start=(14,), language_question="What is it?"):
+    return {"id": id_, "title": "t", "context": context, "question": language_question,
+            "answers": {"text": list(text), "answer_start": list(start)}}  # fmt: skip
+
+
+def without_title(row):
+    return {name: value for name, value in row.items() if name != "title"}
+
+
+# Each task: files in the hub's layout, what is asked for, the whole examples that must come out.
+STORY = {"ctx_a": "A man sits down.", "ctx_b": "he", "endings": ["sings.", "sleeps.", "eats.", "runs."], "label": "2"}
+RIDDLE = {"id": "c1", "question": "Where do fish live?", "choices": {"label": list("ABCDE"), "text": ["sea", "sky", "sand", "sun", "wood"]},
+          "answerKey": "A"}  # fmt: skip
+COSMOS_ROW = {"context": "It rained.", "question": "Why was she wet ?", "answer0": "Rain", "answer1": "Sun", "answer2": "Tea",
+              "answer3": "None", "label": 0}  # fmt: skip
+WALK = {
+    "anli": (
+        [("facebook/anli/plain_text/dev_r1-00000-of-00001.parquet", ANLI, {"premise": "p1", "hypothesis": "h1", "label": 0}),
+         ("facebook/anli/plain_text/dev_r2-00000-of-00001.parquet", ANLI, {"premise": "p2", "hypothesis": "h2", "label": 1}),
+         ("facebook/anli/plain_text/dev_r3-00000-of-00001.parquet", ANLI, {"premise": "p3", "hypothesis": "h3", "label": 2})],
+        "dev", "en", [pair("p1", "h1", "entailment"), pair("p2", "h2", "neutral"), pair("p3", "h3", "contradiction")]),
+    "mnli": (
+        [("nyu-mll/glue/mnli/validation_matched-00000-of-00001.parquet", GLUE_NLI, {"premise": "p", "hypothesis": "h", "label": 2})],
+        "dev", "en", [pair("p", "h", "contradiction")]),
+    "qqp": (
+        [("nyu-mll/glue/qqp/train-00000-of-00001.parquet",
+          {"question1": TEXT, "question2": TEXT, "label": ClassLabel(names=["not_duplicate", "duplicate"]), "idx": INT},
+          {"question1": "Who?", "question2": "", "label": 0}, {"question1": "Who?", "question2": None, "label": 1})],
+        "train", "en", [pair("Who?", "", "not_duplicate"), pair("Who?", "", "duplicate")]),
+    "squad_v1": (
+        [("rajpurkar/squad/plain_text/train-00000-of-00001.parquet", SQUAD, question())], "train", "en", [without_title(question())]),
+    "squad_v2": (
+        [("rajpurkar/squad_v2/squad_v2/validation-00000-of-00001.parquet", SQUAD, question(), question("q2", text=(), start=()))],
+        "dev", "en", [without_title(question()), without_title(question("q2", text=(), start=()))]),
+    "hellaswag": (
+        [("Rowan/hellaswag/data/validation-00000-of-00001.parquet", HELLASWAG, STORY, {**STORY, "ctx_b": "", "label": "0"})],
+        "dev", "en",
+        [{"context": "A man sits down.", "question": "", "choices": ["he sings.", "he sleeps.", "he eats.", "he runs."], "label": 2},
+         {"context": "A man sits down.", "question": "", "choices": ["sings.", "sleeps.", "eats.", "runs."], "label": 0}]),
+    "cosmosqa": (
+        [("allenai/cosmos_qa/default/train/0000.parquet", COSMOS, COSMOS_ROW)],
+        "train", "en",
+        [{"context": "It rained.", "question": "Why was she wet ?", "choices": ["Rain", "Sun", "Tea", "None"], "label": 0}]),
+    "commonsenseqa": (
+        [("tau/commonsense_qa/data/train-00000-of-00001.parquet", CSQA, RIDDLE, {**RIDDLE, "answerKey": "E"})],
+        "train", "en",
+        [{"context": "", "question": "Where do fish live?", "choices": ["sea", "sky", "sand", "sun", "wood"], "label": label}
+         for label in (0, 4)]),
+    "xnli": ([("facebook/xnli/sw/test-00000-of-00001.parquet", NLI, {"premise": "p", "hypothesis": "h", "label": 0})],
+             "test", "sw", [pair("p", "h", "entailment")]),
+    "pawsx": (
+        [("google-research-datasets/paws-x/ko/test-00000-of-00001.parquet",
+          {"id": INT, "sentence1": TEXT, "sentence2": TEXT, "label": ClassLabel(names=["0", "1"])},
+          {"sentence1": "가", "sentence2": "나", "label": 1}, {"sentence1": "", "sentence2": None, "label": 0})],
+        "test", "ko", [pair("가", "나", "1"), pair("", "", "0")]),
+    "udpos": (
+        [("google/xtreme/udpos.Afrikaans/test-00000-of-00001.parquet", {"tokens": List(TEXT), "pos_tags": HUB_UPOS},
+          {"tokens": ["Die", "hond"], "pos_tags": [5, 7]})],
+        "test", "af", [{"words": ["Die", "hond"], "tags": ["DET", "NOUN"]}]),
+    "panx": (
+        [("google/xtreme/PAN-X.jv/test-00000-of-00001.parquet", {"tokens": List(TEXT), "ner_tags": HUB_NER, "langs": List(TEXT)},
+          {"tokens": ["Joko", "ing", "Solo"], "ner_tags": [1, 0, 5], "langs": ["jv"] * 3})],
+        "test", "jv", [{"words": ["Joko", "ing", "Solo"], "tags": ["B-PER", "O", "B-LOC"]}]),
+    "xquad": (
+        [("google/xquad/xquad.zh/validation-00000-of-00001.parquet", {n: k for n, k in SQUAD.items() if n != "title"},
+          question("x", "丹佛野马队赢了。", ("丹佛野马",), (0,)))],
+        "test", "zh", [without_title(question("x", "丹佛野马队赢了。", ("丹佛野马",), (0,)))]),
+    "mlqa": (
+        [("google/xtreme/MLQA.vi.vi/test-00000-of-00001.parquet", SQUAD, question("m", "Trời xanh.", ("xanh",), (5,)))],
+        "test", "vi", [without_title(question("m", "Trời xanh.", ("xanh",), (5,)))]),
+    "tydiqa": (
+        [("google-research-datasets/tydiqa/secondary_task/validation-00000-of-00001.parquet", SQUAD,
+          question("korean-7-1", "하늘은 파랗다.", ("파랗다",), (4,)), question("english-7-1"))],
+        "test", "ko", [without_title(question("korean-7-1", "하늘은 파랗다.", ("파랗다",), (4,)))]),
+    "bucc": (
+        [("mteb/BUCC/de-en/test-00000-of-00001.parquet", {"sentence1": List(TEXT), "sentence2": List(TEXT), "gold": List(List(INT))},
+          {"sentence1": ["Ja.", "Und?"], "sentence2": ["Yes."], "gold": [[1, 1]]})],
+        "test", "de",
+        [{"side": "source", "id": "de-000000001", "text": "Ja.", "matches": ["en-000000001"]},
+         {"side": "source", "id": "de-000000002", "text": "Und?", "matches": []},
+         {"side": "target", "id": "en-000000001", "text": "Yes.", "matches": ["de-000000001"]}]),
+    "tatoeba": (
+        [("google/xtreme/tatoeba.cmn/validation-00000-of-00001.parquet",
+          {name: TEXT for name in ("source_sentence", "target_sentence", "source_lang", "target_lang")},
+          {"source_sentence": "谢谢。\n", "target_sentence": "Thanks.\n", "source_lang": "cache/downloads/0f", "target_lang": "eng"})],
+        "test", "zh", [{"source": "谢谢。", "target": "Thanks."}]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_every_task_reads_rows_of_the_hub_as_examples(name, tmp_path):
+    if name == "ccg":
+        write_text(tmp_path / "LDC2005T13/ccgbank_1_1/data/AUTO/00/wsj_0099.auto", AUTO)
+        write_text(tmp_path / "LDC2005T13/sections.json", '{"train": "00"}')
+        split, language, wanted = "train", "en", [AUTO_EXAMPLE]
+    else:
+        files, split, language, wanted = WALK[name]
+        for place, features, *rows in files:
+            write(tmp_path, place, features, *rows)
+    examples, provenance = load(name, split, tmp_path, language)
+    assert examples == wanted
+    task = TASKS[name]
+    served = [source for source in task.sources if source.hub_id == provenance["hub_id"]][0]
+    assert provenance["examples"] == len(wanted) == provenance["rows"]
+    assert provenance["config"] == served.config_for(language) and provenance["rows_expected"] == served.rows_expected(split, language)
+    assert provenance["dropped"] == {}
+    assert data_line(provenance).startswith(f"{name} {language} {split}: {len(wanted)} examples from {provenance['hub_id']}")
+
+
+@pytest.mark.parametrize("task", TASKS.values(), ids=lambda task: task.name)
+def test_every_task_is_well_formed(task):
+    assert TASKS[task.name] is task
+    assert len(set(task.languages)) == len(task.languages) and len(set(task.labels)) == len(task.labels)
+    assert task.licence and inspect_doc(task)
+    if task.phase == "target":
+        trained = TASKS[task.train_on] if task.train_on else task
+        assert "en" in trained.languages and trained.labels == task.labels and trained.task_type == task.task_type
+        assert {"train", "dev"} <= {split for source in trained.sources for split in source.splits}
+    if task.phase != "intermediate":
+        assert set(task.recipes) == {"jiant", "xtreme"}
+    for source in task.sources:
+        configs = [source.config_for(language) for language in task.languages]
+        assert source.keep or len(set(configs)) == len(configs), "two languages read the same rows"
+
+
+def inspect_doc(task):
+    return sys.modules[task.to_example.__module__].__doc__
+
+
+LANGUAGES = {  # XTREME's, protocol.md section 2
+    "xnli": "ar bg de el en es fr hi ru sw th tr ur vi zh",
+    "pawsx": "de en es fr ja ko zh",
+    "udpos": "af ar bg de el en es et eu fa fi fr he hi hu id it ja kk ko mr nl pt ru ta te th tl tr ur vi yo zh",
+    "panx": "ar he vi id jv ms tl eu ml ta te af nl en de el bn hi mr ur fa fr it pt es bg ru ja ka ko th sw yo my zh kk tr et fi hu",
+    "xquad": "en es de el ru tr ar vi th zh hi",
+    "mlqa": "en es de ar hi vi zh",
+    "tydiqa": "en ar bn fi id ko ru sw te",
+    "bucc": "de fr ru zh",
+    "tatoeba": "ar he vi id jv tl eu ml ta te af nl de el bn hi mr ur fa fr it pt es bg ru ja ka ko th sw zh kk tr et fi hu",
+}
+
+
+def test_languages_and_counts_are_those_of_the_benchmark():
+    for name, languages in LANGUAGES.items():
+        assert sorted(TASKS[name].languages) == sorted(languages.split()), name
+    assert expected(TASKS["tatoeba"], "test") == "31,692"  # protocol.md, section 2
+    assert expected(TASKS["tydiqa"], "test") == "5,077"
+    assert expected(TASKS["xnli"], "test") == "75,150"
+    assert expected(TASKS["anli"], "train") == "1,105,719"
+
+
+def test_xtreme_recipes_are_those_of_its_scripts():
+    settings = {name: TASKS[name].recipes["xtreme"] for name in ("xnli", "pawsx", "udpos", "panx", "xquad", "mlqa", "tydiqa")}
+    short = dict(effective_batch_size=32, max_seq_length=128, warmup_steps=0, weight_decay=0, selection="best")
+    assert settings["xnli"] == Recipe(learning_rate=3e-5, num_train_epochs=5, eval_steps=100, **short)
+    assert settings["pawsx"] == Recipe(learning_rate=2e-5, num_train_epochs=5, eval_steps=200, **short)
+    assert settings["udpos"] == Recipe(learning_rate=2e-5, num_train_epochs=10, eval_steps=500, seed=1, **short)
+    assert settings["panx"] == Recipe(learning_rate=2e-5, num_train_epochs=10, eval_steps=1000, seed=1, **short)
+    long = Recipe(learning_rate=3e-5, num_train_epochs=3, max_seq_length=384, warmup_steps=500, weight_decay=1e-4, selection="last")
+    assert settings["xquad"] == settings["mlqa"] == settings["tydiqa"] == long
+
+
+# ---- the traps of the data, one by one
+
+
+def test_snli_rows_without_a_gold_label_are_dropped_and_counted(tmp_path):
+    for r in ("r1", "r2", "r3"):
+        write(tmp_path, f"facebook/anli/plain_text/train_{r}-00000-of-00001.parquet", ANLI, {"premise": r, "hypothesis": "h", "label": 0})
+    rows = [{"premise": "s", "hypothesis": "h", "label": label} for label in (-1, 2, -1)]
+    write(tmp_path, "stanfordnlp/snli/plain_text/train-00000-of-00001.parquet", NLI, *rows)
+    write(tmp_path, "nyu-mll/glue/mnli/train-00000-of-00001.parquet", GLUE_NLI, {"premise": "m", "hypothesis": "h", "label": 1})
+    examples, provenance = load("anli", "train", tmp_path)
+    assert [example["text_a"] for example in examples] == ["r1", "r2", "r3", "s", "m"]
+    assert examples[3]["label"] == "contradiction"
+    assert provenance["dropped"] == {"no gold label": 2} and provenance["rows"] == 7
+    assert [(part["hub_id"], part["rows"]) for part in provenance["parts"]] == [
+        ("facebook/anli", 3), ("stanfordnlp/snli", 3), ("nyu-mll/glue", 1)]  # fmt: skip
+    assert "2 dropped: no gold label" in data_line(provenance)
+
+
+def test_anli_is_three_datasets_and_1104934_examples():
+    source = TASKS["anli"].sources[0]
+    rows = {part.hub_id: part.rows["train"] for part in source.parts("train")}
+    assert rows == {"facebook/anli": 162_865, "stanfordnlp/snli": 550_152, "nyu-mll/glue": 392_702}
+    assert sum(rows.values()) - 785 == 1_104_934
+    assert [part.hub_id for part in source.parts("dev")] == ["facebook/anli"]
+
+
+def test_a_part_with_its_labels_in_another_order_is_mapped_by_name(tmp_path):
+    for r in ("r1", "r2", "r3"):
+        write(tmp_path, f"facebook/anli/plain_text/train_{r}-00000-of-00001.parquet", ANLI, {"premise": r, "hypothesis": "h", "label": 0})
+    other = {**NLI, "label": ClassLabel(names=["contradiction", "entailment", "neutral"])}
+    write(tmp_path, "stanfordnlp/snli/plain_text/train-00000-of-00001.parquet", other, {"premise": "s", "hypothesis": "h", "label": 0})
+    write(tmp_path, "nyu-mll/glue/mnli/train-00000-of-00001.parquet", GLUE_NLI, {"premise": "m", "hypothesis": "h", "label": 0})
+    examples, _ = load("anli", "train", tmp_path)
+    assert [example["label"] for example in examples] == ["entailment"] * 3 + ["contradiction", "entailment"]
+
+
+def test_hellaswag_labels_are_strings_and_empty_in_the_test_part(tmp_path):
+    assert "test" not in TASKS["hellaswag"].sources[0].splits
+    write(tmp_path, "Rowan/hellaswag/data/train-00000-of-00001.parquet", HELLASWAG, STORY, {**STORY, "label": ""})
+    with pytest.raises(InputError, match=r"row 1: label -1 does not point at one of 4 choices"):
+        load("hellaswag", "train", tmp_path)
+    with pytest.raises(InputError, match="hellaswag has no 'test' split. It has: train, dev"):
+        load("hellaswag", "test", tmp_path)
+
+
+def test_commonsenseqa_answers_are_letters(tmp_path):
+    shuffled = {**RIDDLE, "choices": {"label": ["B", "A"], "text": ["sky", "sea"]}}  # the letter counts, not its place in the alphabet
+    write(tmp_path, "tau/commonsense_qa/data/train-00000-of-00001.parquet", CSQA, shuffled)
+    assert load("commonsenseqa", "train", tmp_path)[0][0]["label"] == 1
+    write(tmp_path, "tau/commonsense_qa/data/validation-00000-of-00001.parquet", CSQA, {**RIDDLE, "answerKey": ""})
+    with pytest.raises(InputError, match="row 0: label -1"):
+        load("commonsenseqa", "dev", tmp_path)
+
+
+def test_cosmosqa_labels_are_minus_one_in_the_test_part(tmp_path):
+    write(tmp_path, "allenai/cosmos_qa/default/train/0000.parquet", COSMOS, {**COSMOS_ROW, "label": -1})
+    with pytest.raises(InputError, match="row 0: label -1 does not point at one of 4 choices"):
+        load("cosmosqa", "train", tmp_path)
+
+
+def test_pawsx_comes_from_the_complete_source():
+    assert {source.hub_id for source in TASKS["pawsx"].sources} == {"google-research-datasets/paws-x"}
+    assert TASKS["pawsx"].sources[0].rows_expected("train", "en") == 49_401
+
+
+def test_tydiqa_trains_on_english_only_by_id_prefix(tmp_path):
+    rows = [question(f"{name}-1-1") for name in ("arabic", "english", "finnish", "englishman")]
+    write(tmp_path, "google-research-datasets/tydiqa/secondary_task/train-00000-of-00001.parquet", SQUAD, *rows)
+    examples, provenance = load("tydiqa", "train", tmp_path)
+    assert [example["id"] for example in examples] == ["english-1-1"]
+    assert provenance["rows"] == 1 and provenance["rows_expected"] == 3_696 and provenance["dropped"] == {}
+
+
+def test_answers_of_stripped_contexts_are_found_again_and_lost_ones_dropped(tmp_path):
+    off = question("english-1", "  The sky is blue, blue.".strip(), ("blue",), (13,))  # 13 before two blanks were stripped
+    lost = question("english-2", "The sky is grey.", ("blue",), (11,))
+    place = "google-research-datasets/tydiqa/secondary_task/{}-00000-of-00001.parquet"
+    write(tmp_path, place.format("train"), SQUAD, off, lost)
+    write(tmp_path, place.format("validation"), SQUAD, lost)
+    examples, provenance = load("tydiqa", "train", tmp_path)
+    assert [example["answers"] for example in examples] == [{"text": ["blue"], "answer_start": [11]}]
+    assert provenance["dropped"] == {"answer not found in its context": 1} and provenance["rows"] == 2
+    examples, provenance = load("tydiqa", "test", tmp_path)  # scored by its text, which needs no place
+    assert [example["answers"] for example in examples] == [{"text": ["blue"], "answer_start": [-1]}] and not provenance["dropped"]
+
+
+@pytest.mark.parametrize(
+    ("context", "text", "start", "found"),
+    [
+        ("ab ab ab", "ab", 3, 3),  # right as it stands
+        ("ab ab ab", "ab", 4, 3),  # the nearest, before
+        ("ab -- ab", "ab", 5, 6),  # the nearest, after
+        ("ab", "ab", 99, 0),
+        ("ab", "ab", -5, 0),
+        ("ab", "c", 0, -1),
+        ("กขค กขค", "ขค", 4, 5),
+        ("ab", "", 0, -1),
+    ],
+)
+def test_relocated_takes_the_occurrence_nearest_to_the_given_start(context, text, start, found):
+    assert relocated(context, {"text": [text], "answer_start": [start]}) == {"text": [text], "answer_start": [found]}
+
+
+def test_tatoeba_sentences_lose_their_trailing_newline(tmp_path):
+    files, split, language, _ = WALK["tatoeba"]
+    write(tmp_path, *files[0])
+    assert load("tatoeba", split, tmp_path, language)[0] == [{"source": "谢谢。", "target": "Thanks."}]
+
+
+def test_config_spellings_are_the_hubs():
+    config = {name: TASKS[name].sources[0].config_for for name in ("udpos", "tatoeba", "panx", "mlqa", "xquad", "xnli", "tydiqa")}
+    assert config["udpos"]("af") == "udpos.Afrikaans" and config["udpos"]("el") == "udpos.Greek"
+    assert (config["tatoeba"]("zh"), config["tatoeba"]("fa"), config["tatoeba"]("sw")) == ("tatoeba.cmn", "tatoeba.pes", "tatoeba.swh")
+    assert config["panx"]("zh") == "PAN-X.zh" and config["mlqa"]("zh") == "MLQA.zh.zh" and config["xquad"]("zh") == "xquad.zh"
+    assert config["tydiqa"]("en") == "secondary_task"
+
+
+def test_labels_are_mapped_by_name_not_by_number(tmp_path):
+    assert TASKS["xnli"].labels == TASKS["mnli"].labels == TASKS["anli"].labels == ("contradiction", "entailment", "neutral")
+    assert TASKS["panx"].labels == ("B-LOC", "B-ORG", "B-PER", "I-LOC", "I-ORG", "I-PER", "O")
+    renumbered = {**NLI, "label": ClassLabel(names=["neutral", "entailment", "contradiction"])}
+    write(tmp_path, "facebook/xnli/de/test-00000-of-00001.parquet", renumbered, {"premise": "p", "hypothesis": "h", "label": 0})
+    assert load("xnli", "test", tmp_path, "de")[0][0]["label"] == "neutral"
+
+
+def test_xnli_trains_on_mnli_not_on_machine_translations():
+    assert TASKS["xnli"].train_on == "mnli" and set(TASKS["xnli"].sources[0].splits) == {"test"}
+
+
+def test_a_second_source_serves_where_the_first_is_gone_and_the_result_says_so(tmp_path):
+    write(tmp_path, "Samsoup/cosmos_qa/data/train-00000-of-00001.parquet", COSMOS, COSMOS_ROW)
+    _, provenance = load("cosmosqa", "train", tmp_path)
+    assert provenance["hub_id"] == "Samsoup/cosmos_qa"
+    assert all("allenai/cosmos_qa does not exist" in reason for reason in provenance["passed_over"])
+    assert "passed over: " in data_line(provenance)
+    with pytest.raises(InputError) as gone:
+        load("cosmosqa", "dev", tmp_path)
+    assert "allenai/cosmos_qa" in str(gone.value) and "Samsoup/cosmos_qa" in str(gone.value) and "\n" not in str(gone.value)
+
+
+def test_hellaswag_and_cosmosqa_know_the_converted_copy():
+    assert [source.revision for source in TASKS["hellaswag"].sources] == [None, CONVERTED, "refs/pr/7"]
+    assert [(source.hub_id, source.revision) for source in TASKS["cosmosqa"].sources] == [
+        ("allenai/cosmos_qa", CONVERTED), ("allenai/cosmos_qa", None), ("Samsoup/cosmos_qa", None)]  # fmt: skip
+
+
+LAYOUTS = ["{config}/{split}-00000-of-00001.parquet", "{config}/{split}/0000.parquet", "data/{split}-00000-of-00001.parquet",
+           "{split}-00000-of-00001.parquet"]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "layout"), [
+    *(("hellaswag", layout) for layout in LAYOUTS), *(("commonsenseqa", layout) for layout in LAYOUTS),
+    *(("squad_v1", layout) for layout in LAYOUTS), *(("squad_v2", layout) for layout in LAYOUTS),
+    ("mnli", LAYOUTS[0]), ("mnli", LAYOUTS[1]), ("pawsx", LAYOUTS[0]), ("pawsx", LAYOUTS[1]), ("tydiqa", LAYOUTS[0])])  # fmt: skip
+def test_layouts_of_downloaded_datasets_are_found(name, layout, tmp_path):
+    source = TASKS[name].sources[0]
+    features, row = {
+        "hellaswag": (HELLASWAG, STORY),
+        "commonsenseqa": (CSQA, RIDDLE),
+        "squad_v1": (SQUAD, question()),
+        "squad_v2": (SQUAD, question()),
+        "mnli": (GLUE_NLI, {"premise": "p", "hypothesis": "h", "label": 0}),
+        "pawsx": ({"sentence1": TEXT, "sentence2": TEXT, "label": ClassLabel(names=["0", "1"])}, {"sentence1": "a", "sentence2": "b"}),
+        "tydiqa": (SQUAD, question("english-1")),
+    }[name]
+    write(tmp_path / source.hub_id, layout.format(config=source.config_for("en"), split=source.splits["train"]), features, row)
+    assert load(name, "train", tmp_path)[1]["examples"] == 1
+
+
+def test_shards_are_read_in_order_and_other_splits_are_left_alone(tmp_path):
+    for shard in range(3):
+        name = f"nyu-mll/glue/mnli/validation_matched-{shard:05}-of-00003.parquet"
+        write(tmp_path, name, GLUE_NLI, {"premise": str(shard), "hypothesis": "h", "label": 0})
+    name = "nyu-mll/glue/mnli/validation_matched_extra-00000-of-00001.parquet"
+    write(tmp_path, name, GLUE_NLI, {"premise": "x", "hypothesis": "h", "label": 0})
+    assert [example["text_a"] for example in load("mnli", "dev", tmp_path)[0]] == ["0", "1", "2"]
+
+
+def test_the_commit_of_a_downloaded_folder_is_in_the_result(tmp_path):
+    files, split, language, _ = WALK["squad_v1"]
+    write(tmp_path, *files[0])
+    note = ".cache/huggingface/download/plain_text/train-00000-of-00001.parquet.metadata"
+    write_text(tmp_path / "rajpurkar/squad" / note, "7b6d24c440a36b6815f21b70d25016731768db1f\nabc\n1.0\n")
+    assert load("squad_v1", split, tmp_path)[1]["revision"] == "7b6d24c440a36b6815f21b70d25016731768db1f"
+
+
+def test_max_samples_takes_the_first_rows_or_draws_them_with_a_seed(tmp_path):
+    rows = [{"premise": str(i), "hypothesis": "h", "label": i % 3} for i in range(30)]
+    write(tmp_path, "nyu-mll/glue/mnli/train-00000-of-00001.parquet", GLUE_NLI, *rows)
+    first = [example["text_a"] for example in load("mnli", "train", tmp_path, max_samples=5)[0]]
+    drawn, again, other = (
+        [example["text_a"] for example in load("mnli", "train", tmp_path, max_samples=5, seed=seed)[0]] for seed in (1, 1, 2)
+    )
+    assert first == list("01234") and drawn == again != other and drawn != first
+    assert load("mnli", "train", tmp_path, max_samples=99)[1]["examples"] == 30
+
+
+# ---- CCGbank
+
+
+def ccgbank(root, sections=range(25), text=AUTO):
+    for section in sections:
+        write_text(root / f"LDC2005T13/ccgbank_1_1/data/AUTO/{section:02}/wsj_{section:02}01.auto", text)
+    return root
+
+
+def test_ccg_sections_are_jiants_by_default(tmp_path):
+    root = ccgbank(tmp_path)
+    for split, sections in (("train", 19), ("dev", 3), ("test", 3)):
+        examples, provenance = load("ccg", split, root)
+        assert examples == [AUTO_EXAMPLE] * sections
+        assert provenance["revision"].startswith({"train": "sections 00-18", "dev": "sections 19-21", "test": "sections 22-24"}[split])
+    assert TASKS["ccg"].sources[0].rows == {"train": 38_015, "dev": 5_484}
+
+
+def test_ccg_sections_can_be_those_of_the_literature(tmp_path):
+    root = ccgbank(tmp_path)
+    write_text(root / "LDC2005T13/sections.json", '{"train": "02-21", "dev": "00", "test": "23"}')
+    assert [len(load("ccg", split, root)[0]) for split in ("train", "dev", "test")] == [20, 1, 1]
+
+
+@pytest.mark.parametrize(("text", "message"), [
+    ('{"train": "02-22", "dev": "21"}', "section 21 is in train and in dev"),
+    ('{"trian": "02"}', "'trian' is no split. Did you mean 'train'"),
+    ('{"dev": "21-19"}', "'21-19' is no range of sections"),
+    ('{"dev": "wsj"}', "'wsj' is no range of sections"),
+    ("{", "sections.json is not valid JSON"),
+    ("[]", "sections.json must look like"),
+])  # fmt: skip
+def test_wrong_ccg_sections_are_refused_in_one_line(text, message, tmp_path):
+    write_text(ccgbank(tmp_path) / "LDC2005T13/sections.json", text)
+    with pytest.raises(InputError, match=message):
+        load("ccg", "dev", tmp_path)
+
+
+def test_ccg_tags_are_those_of_training_sorted_and_others_do_not_stop_the_run(tmp_path):
+    write_text(tmp_path / "LDC2005T13/ccg.train", "Mira drew\tNP S\\NP\nmaps\tN\n")
+    write_text(tmp_path / "LDC2005T13/ccg.dev", "odd\tODD/TAG\n")
+    train, _ = load_examples(TASKS["ccg"], "train", "en", str(tmp_path))
+    labels = labels_of(TASKS["ccg"], train)
+    assert labels == ("N", "NP", "S\\NP")
+    assert load("ccg", "dev", tmp_path)[0] == [{"words": ["odd"], "tags": ["ODD/TAG"]}]
+    assert replace(TASKS["ccg"], labels=labels).labels == labels
+    assert labels_of(TASKS["udpos"], train) == TASKS["udpos"].labels and labels_of(TASKS["squad_v1"], train) == ()
+
+
+def test_ccg_reads_jiants_files(tmp_path):
+    write_text(tmp_path / "LDC2005T13/ccg.train", r"Mira drew maps" + "\t" + r"NP (S[dcl]\NP)/NP NP" + "\n")
+    examples, provenance = load("ccg", "train", tmp_path)
+    assert examples == [AUTO_EXAMPLE] and provenance["revision"].startswith("ccg.train, sha256 ")
+
+
+@pytest.mark.parametrize(("text", "message"), [
+    (AUTO + "ID=wsj_1 PARSER=GOLD\n", r"wsj_0001.auto:3: the file ends where a derivation should stand"),
+    (AUTO + AUTO.split("\n")[1], r"wsj_0001.auto:3: a line ID=... should stand here"),
+    (AUTO.split("\n")[0] + "\n" + AUTO, r"wsj_0001.auto:2: a derivation should stand here"),
+    (AUTO.replace("(<L NP NNS NNS maps NP>)", "(<L NP NNS maps NP>)"), r"wsj_0001.auto:2: no whole derivation"),
+    (AUTO.replace(") )\n", ")\n"), r"wsj_0001.auto:2: no whole derivation"),
+    ("ID=wsj_1\n( )\n", r"wsj_0001.auto:2: no whole derivation"),
+])  # fmt: skip
+def test_broken_ccgbank_lines_are_named_by_file_and_number(text, message, tmp_path):
+    ccgbank(tmp_path)
+    write_text(tmp_path / "LDC2005T13/ccgbank_1_1/data/AUTO/00/wsj_0001.auto", text)
+    with pytest.raises(InputError, match=message):
+        load("ccg", "train", tmp_path)
+
+
+@pytest.mark.parametrize(("line", "message"), [
+    ("a b\tX", "ccg.train:2: 2 words and 1 tags"), ("a b X Y", "ccg.train:2: 0 TABs"), ("a\tX\tY", "ccg.train:2: 2 TABs")])  # fmt: skip
+def test_broken_lines_of_jiants_files_are_named_by_file_and_number(line, message, tmp_path):
+    write_text(tmp_path / "LDC2005T13/ccg.train", f"a\tX\n{line}\n")
+    with pytest.raises(InputError, match=message):
+        load("ccg", "train", tmp_path)
+
+
+def test_words_with_brackets_are_read_from_auto_files(tmp_path):
+    line = "ID=x\n(<T NP 0 2> (<L NP[nb]/N DT DT :) NP[nb]_1/N_1>) (<L N NN NN -LRB- N>) )\n"
+    assert read_auto(tmp_path / "x.auto", line.encode()) == [([":)", "-LRB-"], ["NP[nb]/N", "N"])]
+
+
+def test_without_ccgbank_one_line_says_what_to_bring(tmp_path):
+    for data_dir in (None, str(tmp_path)):
+        with pytest.raises(
+            InputError, match=r"CCGbank \(LDC2005T13\) is licensed and not on the hub: put its data folder.*--data_dir"
+        ) as e:
+            load_examples(TASKS["ccg"], "train", "en", data_dir)
+        assert "\n" not in str(e.value)
+    (tmp_path / "LDC2005T13").mkdir()
+    with pytest.raises(InputError, match="holds neither AUTO/<section>/.*nor ccg.train"):
+        load("ccg", "train", tmp_path)
+    ccgbank(tmp_path, range(3))
+    with pytest.raises(InputError, match="no .auto files of section 03, 04, .*, which train needs"):
+        load("ccg", "train", tmp_path)
+
+
+def test_two_copies_of_ccgbank_are_refused(tmp_path):
+    ccgbank(tmp_path)
+    write_text(tmp_path / "LDC2005T13/copy/AUTO/00/wsj_0001.auto", AUTO)
+    with pytest.raises(InputError, match="wsj_0001.auto is also at"):
+        load("ccg", "train", tmp_path)
+
+
+# ---- bad input
+
+
+def test_an_unknown_language_offers_the_nearest_and_the_list(tmp_path):
+    with pytest.raises(InputError, match=r"xnli has no 'se' data\. Did you mean 'sw'\? It covers: ar, bg, .*zh"):
+        load("xnli", "test", tmp_path, "se")
+
+
+def test_an_unknown_task_offers_the_nearest():
+    with pytest.raises(InputError, match="Unknown task 'pawx'. Did you mean 'pawsx'"):
+        get_task("pawx", "target")
+    with pytest.raises(InputError, match="anli is an intermediate task: use run_intermediate.py. Tasks of run_target.py: xnli"):
+        get_task("anli", "target")
+
+
+def test_a_missing_folder_or_split_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"squad does not exist: --data_dir must hold a folder named by hub id"):
+        load("squad_v1", "train", tmp_path)
+    files, *_ = WALK["squad_v1"]
+    write(tmp_path, *files[0])
+    with pytest.raises(InputError, match="holds no split 'validation' of configuration 'plain_text'"):
+        load("squad_v1", "dev", tmp_path)
+
+
+def test_an_empty_file_is_named(tmp_path):
+    write_text(tmp_path / "rajpurkar/squad/plain_text/train-00000-of-00001.parquet", "")
+    with pytest.raises(InputError, match="train-00000-of-00001.parquet is empty"):
+        load("squad_v1", "train", tmp_path)
+    write(tmp_path, "nyu-mll/glue/mnli/train-00000-of-00001.parquet", GLUE_NLI)
+    with pytest.raises(InputError, match="Cannot read .*mnli/train-00000-of-00001.parquet: .*no data"):
+        load("mnli", "train", tmp_path)
+
+
+def test_a_broken_file_is_named(tmp_path):
+    write_text(tmp_path / "rajpurkar/squad/plain_text/train-00000-of-00001.parquet", "not parquet at all")
+    with pytest.raises(InputError, match="Cannot read .*train-00000-of-00001.parquet") as error:
+        load("squad_v1", "train", tmp_path)
+    assert "\n" not in str(error.value)
+
+
+def test_a_missing_column_is_named_beside_those_that_are_there(tmp_path):
+    features = {"premise": TEXT, "label": HUB_NLI}
+    write(tmp_path, "facebook/xnli/sw/test-00000-of-00001.parquet", features, {"premise": "p", "label": 0})
+    with pytest.raises(InputError, match=r"facebook/xnli \(sw, test\) has no column 'hypothesis'. It has: premise, label"):
+        load("xnli", "test", tmp_path, "sw")
+
+
+def test_a_label_outside_the_set_is_refused_with_its_row(tmp_path):
+    features = {"premise": TEXT, "hypothesis": TEXT, "label": TEXT}
+    rows = [{"premise": "p", "hypothesis": "h", "label": label} for label in ("neutral", "contradictory")]
+    write(tmp_path, "facebook/xnli/sw/test-00000-of-00001.parquet", features, *rows)
+    with pytest.raises(InputError, match="row 1: label 'contradictory' is not one of contradiction, entailment, neutral"):
+        load("xnli", "test", tmp_path, "sw")
+
+
+def test_hidden_test_labels_are_refused(tmp_path):
+    write(tmp_path, "facebook/xnli/sw/test-00000-of-00001.parquet", NLI, {"premise": "p", "hypothesis": "h", "label": -1})
+    with pytest.raises(InputError, match="row 0: label None is not one of"):
+        load("xnli", "test", tmp_path, "sw")
+
+
+def test_constant_placeholder_labels_are_refused_in_test_data_only(tmp_path):
+    def rows(n, label=0):
+        return [{"premise": str(i), "hypothesis": "h", "label": label} for i in range(n)]
+
+    place = "facebook/xnli/{}/test-00000-of-00001.parquet"
+    write(tmp_path, place.format("sw"), NLI, *rows(21))
+    write(tmp_path, place.format("de"), NLI, *rows(20))
+    write(tmp_path, place.format("fr"), NLI, *rows(20), *rows(1, 2))
+    with pytest.raises(InputError, match="every label is 'entailment', a placeholder"):
+        load("xnli", "test", tmp_path, "sw")
+    assert [load("xnli", "test", tmp_path, language)[1]["examples"] for language in ("de", "fr")] == [20, 21]
+    tags = {"tokens": List(TEXT), "pos_tags": HUB_UPOS}
+    write(tmp_path, "google/xtreme/udpos.Thai/test-00000-of-00001.parquet", tags, *[{"tokens": ["a", "b"], "pos_tags": [16, 16]}] * 30)
+    with pytest.raises(InputError, match="every label is 'X', a placeholder"):
+        load("udpos", "test", tmp_path, "th")
+    answers = [question(str(i), "a b c", ("a",), (0,)) for i in range(30)]
+    write(tmp_path, "google/xtreme/MLQA.vi.vi/test-00000-of-00001.parquet", SQUAD, *answers)
+    with pytest.raises(InputError, match="every label is 'a', a placeholder"):
+        load("mlqa", "test", tmp_path, "vi")
+
+
+def test_duplicated_question_ids_are_refused_where_they_are_scored(tmp_path):
+    for split in ("train", "validation"):
+        write(tmp_path, f"rajpurkar/squad/plain_text/{split}-00000-of-00001.parquet", SQUAD, question("q"), question("q"), question("r"))
+    with pytest.raises(InputError, match="1 ids occur more than once, 'q' first"):
+        load("squad_v1", "dev", tmp_path)
+    assert load("squad_v1", "train", tmp_path)[1]["examples"] == 3
+
+
+def test_empty_contexts_and_missing_answers_are_refused(tmp_path):
+    place = "rajpurkar/squad/plain_text/train-00000-of-00001.parquet"
+    write(tmp_path, place, SQUAD, question(), question("q2", " \n", ("x",), (0,)))
+    with pytest.raises(InputError, match="row 1: question 'q2' has an empty context"):
+        load("squad_v1", "train", tmp_path)
+    write(tmp_path, place, SQUAD, question("q3", text=(), start=()))
+    with pytest.raises(InputError, match="row 0: question 'q3' has no answer"):
+        load("squad_v1", "train", tmp_path)
+
+
+def test_tags_that_do_not_line_up_and_sentences_without_words(tmp_path):
+    tags, place = {"tokens": List(TEXT), "pos_tags": HUB_UPOS}, "google/xtreme/udpos.Afrikaans/test-00000-of-00001.parquet"
+    write(tmp_path, place, tags, {"tokens": [], "pos_tags": []}, {"tokens": ["a"], "pos_tags": [0]})
+    assert load("udpos", "test", tmp_path, "af")[1]["dropped"] == {"no words": 1}
+    write(tmp_path, place, tags, {"tokens": ["a", "b"], "pos_tags": [0]})
+    with pytest.raises(InputError, match="row 0: 2 words but 1 tags"):
+        load("udpos", "test", tmp_path, "af")
+
+
+def test_a_language_without_a_row_is_refused(tmp_path):
+    write(tmp_path, "google-research-datasets/tydiqa/secondary_task/validation-00000-of-00001.parquet", SQUAD, question("arabic-1"))
+    with pytest.raises(InputError, match="no usable row for 'ko': all are of other languages"):
+        load("tydiqa", "test", tmp_path, "ko")
+
+
+def test_a_task_that_contradicts_itself_is_refused_when_it_is_made():
+    task = TASKS["xnli"]
+    for change, message in (
+        ({"task_type": "clasification"}, "'clasification' is unknown. Did you mean 'classification'"),
+        ({"languages": ("en", "en")}, "repeats one of its languages"),
+        ({"labels": ()}, "has no labels"),
+        ({"sources": ()}, "needs a source"),
+        ({"recipes": {}}, "a recipe named 'jiant'"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            replace(task, **change)
+    assert isinstance(task, Task) and isinstance(task.sources[0], Source)
+
+
+# ---- published scores
+
+
+def test_reference_scores_cover_the_languages_of_their_tasks():
+    for reference in REFERENCES:
+        assert set(reference.scores) == set(TASKS[reference.task].languages)
+        assert all(1 < value < 100 for value in reference.scores.values()) and reference.source.startswith("jiant authors, https://")
+    assert references_for("bucc")[0].scores == {"de": 77.7, "fr": 62.7, "ru": 79.2, "zh": 66.5}
+    assert len(references_for("tatoeba")[0].scores) == 36 and references_for("xnli") == []
+    assert references_for("tatoeba")[0].scores["sw"] == 7.9 and references_for("tatoeba")[0].scores["de"] == 63.9
+
+
+def test_reference_lines_put_ours_beside_the_published():
+    lines = reference_lines("tatoeba", {"de": {"accuracy": 60.0, "examples": 1000}, "sw": {"accuracy": 8.0, "examples": 390}})
+    assert [line.split() for line in lines[1:]] == [
+        ["ours", "published", "difference"], ["de", "60.00", "63.90", "-3.90"], ["sw", "8.00", "7.90", "+0.10"]]  # fmt: skip
+    assert reference_lines("xnli", {"de": {"accuracy": 60.0}}) == [] and reference_lines("tatoeba", {"de": {"f1": 1.0}}) == []
+
+
+# ---- the command
+
+
+def test_the_table_shows_every_task_in_columns():
+    lines = table(TASKS.values())
+    assert [line.split()[0] for line in lines] == ["task", *TASKS]
+    starts = lines[0].index("licence")
+    assert all(line[starts - 2 : starts] == "  " and line[starts] != " " for line in lines)
+    row = next(line for line in lines if line.startswith("xquad"))
+    assert "google/xquad, else google/xtreme" in row and row.split()[-5:-3] == ["squad_v1", "13,090"]
+
+
+def test_check_lists_what_is_missing_or_differs_and_why(tmp_path, capsys):
+    files, *_ = WALK["commonsenseqa"]
+    write(tmp_path, *files[0])
+    assert main(["--check", "commonsenseqa", "--data_dir", str(tmp_path)]) == 1
+    out = capsys.readouterr().out
+    assert "DIFFERS  commonsenseqa en train: 2 examples from tau/commonsense_qa (default); it holds 2 rows, not the published 9,741" in out
+    assert "choices: sea | sky | sand | sun | wood" in out
+    assert "MISSING  commonsenseqa en dev" in out
+    listed = out.split("Missing or different:\n")[1].splitlines()
+    assert listed[0] == "  commonsenseqa en train: 2 rows of 9,741, from tau/commonsense_qa"
+    assert listed[1].startswith("  commonsenseqa en dev: ") and "holds no split 'validation'" in listed[1] and len(listed) == 2
+
+
+def test_check_succeeds_where_nothing_is_missing(tmp_path, capsys, monkeypatch):
+    files, *_ = WALK["commonsenseqa"]
+    for split in ("train", "validation"):
+        write(tmp_path, files[0][0].replace("train", split), *files[0][1:])
+    source = replace(TASKS["commonsenseqa"].sources[0], rows={"train": 2, "dev": 2})
+    monkeypatch.setitem(TASKS, "commonsenseqa", replace(TASKS["commonsenseqa"], sources=(source,)))
+    assert main(["--check", "commonsenseqa", "--data_dir", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.rstrip().endswith("Nothing is missing.")
+
+
+def test_check_of_a_target_includes_the_task_that_trains_it(tmp_path, capsys):
+    assert main(["--check", "xnli", "--languages", "sw", "--data_dir", str(tmp_path)]) == 1
+    missing = [line.split()[1:] for line in capsys.readouterr().out.splitlines() if line.startswith("MISSING")]
+    assert missing == [["xnli", "sw", "test"], ["mnli", "en", "train"], ["mnli", "en", "dev"]]
+
+
+def test_check_asks_for_every_language_once():
+    asked = Counter(parts_of(TASKS["udpos"], None))
+    assert asked == Counter([("train", "en"), ("dev", "en"), *(("test", language) for language in TASKS["udpos"].languages)])
+    assert list(parts_of(TASKS["udpos"], ["af"])) == [("train", "en"), ("dev", "en"), ("test", "af")]
+
+
+def test_the_summary_names_each_split_once():
+    assert summary({("xnli", "test"): {"ar": "gone", "bg": "gone too"}}) == ["  xnli ar test (so or alike: bg): gone"]
+
+
+def test_long_texts_are_cut_in_the_shown_example():
+    assert as_text({"words": ["a", "b"], "context": "x\ny" + "z" * 500, "label": 1}) == [
+        "words: a | b", ("context: x y" + "z" * 500)[:160] + "...", "label: 1"]  # fmt: skip
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    (["--check", "xnlo"], "Unknown task 'xnlo'. Did you mean 'xnli'"),
+    (["--check", "xnli", "--languages", "xx"], "None of these tasks has 'xx' data"),
+    (["--chekc"], "unrecognized arguments: --chekc"),
+])  # fmt: skip
+def test_wrong_flags_of_the_command_end_in_one_line(arguments, message):
+    run = subprocess.run([sys.executable, "-m", "task_adapters", *arguments], cwd=ROOT, capture_output=True, text=True)
+    assert run.returncode == 2 and message in run.stderr and len(run.stderr.splitlines()) == 1, run.stderr
+
+
+def hub_with_a_converted_copy(root):
+    """HellaSwag as a script on main and as the converted branch; the stand-in hub serves a commit from a folder of that name."""
+    import hashlib
+
+    write_text(root / "datasets/Rowan/hellaswag/hellaswag.py", "import datasets\n")
+    base = root / "datasets/Rowan/hellaswag@refs_convert_parquet"
+    for split in ("train", "validation"):
+        write(base, f"default/{split}/0000.parquet", HELLASWAG, STORY)
+    listing = [(str(p.relative_to(base)), hashlib.sha1(p.read_bytes()).hexdigest()) for p in sorted(base.rglob("*")) if p.is_file()]
+    commit = hashlib.sha1(str(listing).encode()).hexdigest()
+    base.with_name(f"hellaswag@{commit}").symlink_to(base)
+    return commit
+
+
+def test_what_prefetch_loads_from_the_converted_copy_is_there_without_a_network(tmp_path):
+    if not (SHARED / "tools/local_hub.py").is_file():
+        pytest.skip("needs ../shared/tools/local_hub.py, which is not here")
+    sys.path.insert(0, str(SHARED / "tools"))
+    from local_hub import LocalHub
+
+    commit = hub_with_a_converted_copy(tmp_path / "hub")
+    with LocalHub(tmp_path / "hub") as hub:
+        environment = {**os.environ, "HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "0"}
+        environment.pop("HF_DATASETS_CACHE", None)
+        command = [sys.executable, "-m", "task_adapters", "--prefetch", "hellaswag"]
+        online = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert online.returncode == 1 and "1 examples from Rowan/hellaswag (default); it holds 1 rows" in online.stdout, online.stderr
+    assert "Dataset scripts are no longer supported" in online.stdout and "context:" not in online.stdout
+    offline = {**environment, "HF_HUB_OFFLINE": "1"}
+    code = "import json; from task_adapters import *; print(json.dumps(load_examples(TASKS['hellaswag'], 'dev')[1]))"
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=offline, capture_output=True, text=True)
+    provenance = json.loads(run.stdout.splitlines()[-1])
+    assert provenance["examples"] == 1 and provenance["revision"] == commit
+
+
+def test_examples_have_the_columns_of_their_type():
+    assert set(EXAMPLE_COLUMNS["multiple_choice"]) == {"context", "question", "choices", "label"}
