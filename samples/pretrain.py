@@ -1,0 +1,86 @@
+"""The miniature encoder: an XLM-R of a megabyte or two, trained by masked language modelling on the world's text.
+
+    python -m samples.pretrain --data_dir samples/data --output_dir samples/encoder
+
+The text of the languages is not parallel; names and numbers are all that they share. The recipe is XLM-R's in small: 15% of the pieces
+masked, one vocabulary for all languages, no language marks.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+WIDTH, LAYERS, HEADS, VOCABULARY, MAX_LENGTH = 64, 3, 4, 3000, 64
+
+
+def train_tokenizer(lines, folder):
+    """A unigram tokenizer of XLM-R's kind, saved so that AutoTokenizer loads it."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+    from transformers import XLMRobertaTokenizer
+
+    unigram = Tokenizer(models.Unigram())
+    unigram.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()])
+    trainer = trainers.UnigramTrainer(vocab_size=VOCABULARY, special_tokens=["<unk>"], unk_token="<unk>", show_progress=False)
+    unigram.train_from_iterator(lines, trainer)
+    pieces = [tuple(piece) for piece in json.loads(unigram.to_str())["model"]["vocab"] if piece[0] != "<unk>"]
+    # Digits stay pieces of their own: numbers are what the languages share.
+    known = {piece for piece, _ in pieces}
+    pieces += [(piece, -12.0) for piece in "0123456789" if piece not in known]
+    specials = [(piece, 0.0) for piece in ("<s>", "<pad>", "</s>", "<unk>")]
+    tokenizer = XLMRobertaTokenizer(vocab=[*specials, *pieces, ("<mask>", 0.0)], model_max_length=512)
+    tokenizer.save_pretrained(folder)
+    return tokenizer
+
+
+def pretrain(data_dir, output_dir, steps, seed=0, batch_size=64, learning_rate=2e-3):
+    """Trains tokenizer and encoder on <data_dir>/text/*.txt and saves both. -> the last losses that were logged."""
+    from datasets import load_dataset
+    from transformers import (
+        DataCollatorForLanguageModeling,
+        Trainer,
+        TrainingArguments,
+        XLMRobertaConfig,
+        XLMRobertaForMaskedLM,
+        set_seed,
+    )
+
+    files = sorted(str(path) for path in (Path(data_dir) / "text").glob("*.txt"))
+    if not files:
+        raise SystemExit(f"{data_dir}/text holds no text: run python -m samples.write_data --output_dir {data_dir} first.")
+    text = load_dataset("text", data_files=files, split="train")
+    tokenizer = train_tokenizer(text["text"], output_dir)
+    features = text.map(
+        lambda batch: tokenizer(batch["text"], truncation=True, max_length=MAX_LENGTH), batched=True, remove_columns="text", desc="tokenise"
+    )
+    set_seed(seed)
+    config = XLMRobertaConfig(
+        vocab_size=len(tokenizer), hidden_size=WIDTH, num_hidden_layers=LAYERS, num_attention_heads=HEADS, intermediate_size=2 * WIDTH,
+        max_position_embeddings=514, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, pad_token_id=1, bos_token_id=0,
+        eos_token_id=2, type_vocab_size=1, layer_norm_eps=1e-5, initializer_range=0.05,
+    )  # fmt: skip
+    model = XLMRobertaForMaskedLM(config)
+    arguments = TrainingArguments(
+        output_dir=output_dir, max_steps=steps, per_device_train_batch_size=batch_size, learning_rate=learning_rate, warmup_steps=0.05,
+        weight_decay=0.01, lr_scheduler_type="linear", logging_steps=max(1, steps // 10), save_strategy="no", report_to="none", seed=seed,
+        train_sampling_strategy="group_by_length", dataloader_pin_memory=False,
+    )  # fmt: skip
+    collator = DataCollatorForLanguageModeling(tokenizer, mlm_probability=0.15)
+    trainer = Trainer(model=model, args=arguments, train_dataset=features, data_collator=collator, processing_class=tokenizer)
+    trainer.train()
+    trainer.save_model(output_dir)
+    return [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data_dir", default="samples/data")
+    parser.add_argument("--output_dir", default="samples/encoder")
+    parser.add_argument("--steps", type=int, default=6000)
+    parser.add_argument("--learning_rate", type=float, default=2e-3)
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    print(pretrain(args.data_dir, args.output_dir, args.steps, args.seed, learning_rate=args.learning_rate))
+
+
+if __name__ == "__main__":
+    main()
