@@ -12,6 +12,7 @@ import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
+from metrics import xtreme_task_score
 from task_adapters.base import InputError, Task
 
 PACKAGES = ("torch", "transformers", "datasets", "evaluate", "accelerate", "deepspeed", "tokenizers", "scikit-learn")
@@ -106,6 +107,11 @@ def mean_over_languages(task: Task, scores: dict[str, dict]) -> dict[str, float]
         return None
     names = [name for name in scores[task.languages[0]] if name != "examples"]
     return {name: sum(scores[language][name] for language in task.languages) / len(task.languages) for name in names}
+
+
+def xtreme_score(task: Task, scores: dict[str, dict]) -> float | None:
+    """The task's score as XTREME counts it (QA: the mean of exact match and F1); None where one of its languages is missing."""
+    return xtreme_task_score(task.name, scores) if set(scores) == set(task.languages) else None
 
 
 def score_table(task: Task, scores: dict[str, dict]) -> str:

@@ -37,7 +37,17 @@ def main() -> dict:
 
     from checkpoints import check_length, describe_model, load_config, load_encoder, load_tokenizer
     from predictions import write_labels, write_predictions
-    from results import finish_run, lineage_of, mean_over_languages, model_identity, read_json, score_table, start_run, write_json
+    from results import (
+        finish_run,
+        lineage_of,
+        mean_over_languages,
+        model_identity,
+        read_json,
+        score_table,
+        start_run,
+        write_json,
+        xtreme_score,
+    )
     from task_adapters import InputError, data_line, load_examples, nearest
     from task_adapters.reference_scores import reference_lines
     from task_types import mining
@@ -161,6 +171,7 @@ def main() -> dict:
             "lineage": lineage_of(args.model_name_or_path),
             "scores": scores,
             "mean": mean_over_languages(task, scores),
+            "xtreme_score": xtreme_score(task, scores),
             "mining": {language: scored[language]["details"] for language in languages if scored[language]["details"]},
             "data": [provenance for language in languages for provenance in scored[language]["data"]],
             "world_size": accelerator.num_processes,

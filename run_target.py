@@ -27,7 +27,7 @@ def main() -> dict:
 
     from checkpoints import check_length, describe_model, load_config, load_model, load_tokenizer
     from predictions import write_labels, write_predictions
-    from results import finish_run, lineage_of, mean_over_languages, read_json, score_table, start_run
+    from results import finish_run, lineage_of, mean_over_languages, read_json, score_table, start_run, xtreme_score
     from task_adapters import TASKS, data_line, labels_of, load_examples
     from task_adapters.reference_scores import reference_lines
     from task_types import NEEDS_OFFSETS, TASK_TYPES, make_features
@@ -97,6 +97,7 @@ def main() -> dict:
             "lineage": lineage_of(args.model_name_or_path),
             "scores": scores,
             "mean": mean_over_languages(task, scores),
+            "xtreme_score": xtreme_score(task, scores),
             "dev": dev,
             "data": data,
             "training": training,

@@ -34,11 +34,11 @@ def commands(output_dir):
         if start:
             yield "run_intermediate", start, model, ["--model_name_or_path", ENCODER, "--num_train_epochs", EPOCHS[start], *SMALL]
         for target in TARGETS:
-            flags = ["--model_name_or_path", model, "--languages", *LANGUAGES[target]]
+            folder, flags = f"{output_dir}/{start or 'none'}/{target}", ["--model_name_or_path", model, "--languages", *LANGUAGES[target]]
             if target in EPOCHS:
-                yield "run_target", target, f"{output_dir}/{start or 'none'}/{target}", [*flags, "--num_train_epochs", EPOCHS[target], *SMALL]
+                yield "run_target", target, folder, [*flags, "--num_train_epochs", EPOCHS[target], *SMALL]
             else:
-                yield "run_retrieval", target, f"{output_dir}/{start or 'none'}/{target}", [*flags, "--layer", 2, "--use_cpu"]
+                yield "run_retrieval", target, folder, [*flags, "--layer", 2, "--use_cpu"]
 
 
 def chance(target, output_dir):
@@ -71,7 +71,8 @@ def table(results, chances):
         others = [score for language, score in scores.items() if language != "en"]
         return scores["en"] if part == "en" else sum(others) / len(others)
 
-    lines = [f"{'':<12}" + "".join(f"{target:>15}" for target, _ in columns), f"{'trained on':<12}" + "".join(f"{part:>15}" for _, part in columns)]
+    lines = [f"{'':<12}" + "".join(f"{target:>15}" for target, _ in columns)]
+    lines.append(f"{'trained on':<12}" + "".join(f"{part:>15}" for _, part in columns))
     rows = {}
     for start in (None, *INTERMEDIATE):
         rows[start] = [value(start, *column) for column in columns]

@@ -61,6 +61,18 @@ def qa_rows(rng, language, n, name=""):
     return rows
 
 
+def choice_rows(rng, language, n):
+    """The right ending repeats the number of the context. The hub's labels are strings."""
+    rows = []
+    for i in range(n):
+        numbers = rng.sample(range(100, 1000), 4)
+        right = rng.randrange(4)
+        rows.append({"ind": i, "activity_label": "", "ctx_a": f"{text(rng, language)} {numbers[right]}", "ctx_b": "the", "ctx": "",
+                     "endings": [f"{rng.choice(WORDS[language]['NOUN'])} {number} ." for number in numbers], "source_id": "s",
+                     "split": "train", "split_type": "indomain", "label": str(right)})  # fmt: skip
+    return rows
+
+
 def tag_rows(rng, language, n):
     rows = [sentence(rng, language) for _ in range(n)]
     return [{"tokens": words, "pos_tags": [UPOS.index(tag) for tag in tags]} for words, tags in rows]
@@ -93,6 +105,10 @@ def data_dir(tmp_path_factory):
     write_hub_folder(root, "nyu-mll/glue", "mnli", "validation_matched", nli_rows(rng, "en", 60), nli)
     write_hub_folder(root, "rajpurkar/squad", "plain_text", "train", qa_rows(rng, "en", 480, "train"), squad)
     write_hub_folder(root, "rajpurkar/squad", "plain_text", "validation", qa_rows(rng, "en", 60, "dev"), squad)
+    choice = {name: string for name in ("activity_label", "ctx_a", "ctx_b", "ctx", "source_id", "split", "split_type", "label")}
+    choice = Features({"ind": Value("int32"), **choice, "endings": List(string)})
+    write_hub_folder(root, "Rowan/hellaswag", "data", "train", choice_rows(rng, "en", 120), choice)
+    write_hub_folder(root, "Rowan/hellaswag", "data", "validation", choice_rows(rng, "en", 40), choice)
     for language, name, code in (("en", "English", None), ("de", "German", "deu")):
         write_hub_folder(root, "facebook/xnli", language, "test", nli_rows(rng, language, 90), nli)
         rows = [{k: v for k, v in row.items() if k != "title"} for row in qa_rows(rng, language, 40)]

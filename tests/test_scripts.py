@@ -161,8 +161,8 @@ def test_the_same_folder_trained_again_is_another_starting_point(call, mnli_run,
 
 
 def test_a_run_killed_in_the_middle_goes_on_to_the_same_scores(tiny_model, data_dir, tmp_path):
-    flags = ["--task", "xnli", "--model_name_or_path", tiny_model, "--data_dir", data_dir, *FAST, "--eval_steps", "10", "--save_steps", "10",
-             "--languages", "de", "--num_train_epochs", "8"]  # fmt: skip
+    flags = ["--task", "xnli", "--model_name_or_path", tiny_model, "--data_dir", data_dir, *FAST, "--languages", "de",
+             "--eval_steps", "10", "--save_steps", "10", "--num_train_epochs", "8"]  # fmt: skip
     launch("run_target.py", *flags, "--output_dir", tmp_path / "whole")
     cut = tmp_path / "cut"
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -221,8 +221,8 @@ def test_the_command_line_shows_one_line_and_a_non_zero_exit(tmp_path):
 
 
 def test_processes_that_do_not_know_of_each_other_are_refused(tiny_model, data_dir, tmp_path):
-    process = launch("run_target.py", "--task", "xnli", "--model_name_or_path", tiny_model, "--data_dir", data_dir, "--output_dir", tmp_path,
-                     processes=2, expect=1)  # fmt: skip
+    flags = ("--task", "xnli", "--model_name_or_path", tiny_model, "--data_dir", data_dir)
+    process = launch("run_target.py", *flags, "--output_dir", tmp_path, processes=2, expect=1)
     assert "2 processes were launched, but each of them runs alone" in process.stderr
     assert not (tmp_path / "run.json").exists()
 

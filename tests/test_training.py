@@ -17,7 +17,7 @@ from arguments import InputError
 from checkpoints import load_encoder, load_model, load_tokenizer
 from task_adapters.mnli import NLI_LABELS
 
-HEADS = ("mnli", "udpos", "squad_v1")  # classification, tagging, span QA
+HEADS = ("mnli", "udpos", "squad_v1", "hellaswag")  # classification, tagging, span QA, multiple choice
 LAYOUTS = {
     "1 process x 8": (1, ("--per_device_train_batch_size", "8", "--effective_batch_size", "8")),
     "1 process x 2 x 4 steps": (1, ("--per_device_train_batch_size", "2", "--effective_batch_size", "8")),
