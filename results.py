@@ -55,7 +55,9 @@ def start_run(output_dir: str, run: dict, overwrite: bool) -> bool:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
         earlier = None
     run = json.loads(json.dumps(run))
-    if earlier is not None:
+    # A command that ended in an error before it made anything is no run that could be lost.
+    made = [path for pattern in ("results.json", "checkpoint-*", "predictions") for path in folder.glob(pattern)]
+    if earlier is not None and made:
         for name in (*run, *(name for name in earlier if name not in run)):
             if earlier.get(name) != run.get(name):
                 raise InputError(

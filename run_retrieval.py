@@ -80,6 +80,12 @@ def main() -> dict:
         return read_json(f"{args.output_dir}/results.json")
 
     # ---- examples: the text of every language before hours of embedding
+    tokenizer = load_tokenizer(args.model_name_or_path, needs_offsets=False)
+    config = load_config(args.model_name_or_path)
+    check_length(args.max_seq_length, config, tokenizer, args.model_name_or_path)
+    if not 0 <= args.layer <= config.num_hidden_layers:
+        raise InputError(f"--layer {args.layer}: {args.model_name_or_path!r} has hidden states 0 to {config.num_hidden_layers}.")
+
     languages = args.languages or task.languages
     scored = {language: scored[language] for language in languages if language in scored}
     for language in scored:
@@ -100,11 +106,6 @@ def main() -> dict:
                 dev[language] = examples_of("dev", language)
 
     # ---- model: the encoder, as far as the layer that is read
-    tokenizer = load_tokenizer(args.model_name_or_path, needs_offsets=False)
-    config = load_config(args.model_name_or_path)
-    check_length(args.max_seq_length, config, tokenizer, args.model_name_or_path)
-    if not 0 <= args.layer <= config.num_hidden_layers:
-        raise InputError(f"--layer {args.layer}: {args.model_name_or_path!r} has hidden states 0 to {config.num_hidden_layers}.")
     # One block more than is read: some architectures normalise what the last block leaves, and only that.
     model = load_encoder(args.model_name_or_path, layers=args.layer + 1).to(accelerator.device).eval()
     say(f"{task.name}: {accelerator.num_processes} process(es) on {accelerator.device.type}, layer {args.layer}, {args.pooling} pooling")

@@ -149,6 +149,13 @@ def test_a_folder_of_another_run_is_refused_and_left_as_it_is(call, mnli_run, ti
     assert before == {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
 
 
+def test_a_command_that_failed_at_once_does_not_hold_the_folder(call, tiny_model, data_dir, tmp_path):
+    flags = ("--task", "tatoeba", "--model_name_or_path", tiny_model, "--data_dir", data_dir, "--languages", "de", "--use_cpu")
+    with pytest.raises(InputError, match="has hidden states 0 to 2"):
+        call(run_retrieval, *flags, "--layer", "3", "--output_dir", tmp_path)
+    assert call(run_retrieval, *flags, "--layer", "2", "--output_dir", tmp_path)["layer"] == 2
+
+
 def test_the_same_folder_trained_again_is_another_starting_point(call, mnli_run, data_dir, tmp_path):
     model = tmp_path / "mnli"
     shutil.copytree(mnli_run, model)
