@@ -180,6 +180,8 @@ def run_script(main) -> None:
     """Runs a script's `main`; the user's mistake becomes one line on stderr and exit code 2."""
     import torch.distributed
 
+    if not torch.cuda.is_available():
+        os.environ.setdefault("DS_ACCELERATOR", "cpu")  # else DeepSpeed, where installed, warns at every start
     try:
         main()
     except InputError as error:
