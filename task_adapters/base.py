@@ -38,6 +38,10 @@ class InputError(ValueError):
     """The user's mistake: the message is one line that says what is wrong, with which value, and what would be right."""
 
 
+class Absent(InputError):
+    """A source is not here: the next one is tried. A source that is here and broken stops the run with an InputError."""
+
+
 class DropRow(Exception):
     """Raised by a `to_example` whose row the protocol leaves out; the reason is counted and stands in the result."""
 
@@ -98,7 +102,7 @@ class Source:
         except (DatasetsError, HfHubHTTPError, ValueError, OSError, RuntimeError) as error:
             offline = " HF_HUB_OFFLINE is set: only the cache was searched." if os.environ.get("HF_HUB_OFFLINE") else ""
             at = f" at {self.revision}" if self.revision else ""
-            raise InputError(
+            raise Absent(
                 f"Cannot load split {split!r} of {self.hub_id} ({config}){at}: {_one_line(error)}{offline}"
                 " A folder with the same files can be given with --data_dir."
             ) from error
@@ -121,7 +125,7 @@ def _one_line(error: BaseException) -> str:
 def _load_local(folder: Path, config: str, split: str) -> tuple[Dataset, str | None]:
     """Reads `folder` as `hf download --repo-type dataset ID --local-dir folder` leaves it (parquet, jsonl, json, csv or tsv)."""
     if not folder.is_dir():
-        raise InputError(f"{folder} does not exist: --data_dir must hold a folder named by hub id, DIR/{folder.parent.name}/{folder.name}.")
+        raise Absent(f"{folder} does not exist: --data_dir must hold a folder named by hub id, DIR/{folder.parent.name}/{folder.name}.")
     places = [folder / config] + ([folder / "data", folder] if config in ("default", folder.name, "plain_text") else [])
     for place in places:
         for suffix, builder in ((".parquet", "parquet"), (".jsonl", "json"), (".json", "json"), (".csv", "csv"), (".tsv", "csv")):
@@ -141,7 +145,7 @@ def _load_local(folder: Path, config: str, split: str) -> tuple[Dataset, str | N
             except Exception as error:  # the readers raise many kinds for a broken file; it is re-raised, as one line that names the file
                 raise InputError(f"Cannot read {files[0]}: {_one_line(error.__cause__ or error)}") from error
             return rows, _downloaded_commit(folder, files[0])
-    raise InputError(
+    raise Absent(
         f"{folder} holds no split {split!r} of configuration {config!r}: looked for {places[0]}/{split}-*.parquet (or jsonl, csv, tsv)."
     )
 
@@ -248,7 +252,7 @@ def load_examples(
         try:
             loaded = [(part, *part.load(split, language, data_dir)) for part in source.parts(split)]
             break
-        except InputError as error:
+        except Absent as error:
             passed_over.append(str(error))
     else:
         raise InputError(" | ".join(dict.fromkeys(passed_over)))

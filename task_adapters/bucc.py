@@ -14,7 +14,7 @@ from pathlib import Path
 from datasets import Dataset, List
 
 from metrics import pair_f1
-from task_adapters.base import EXAMPLE_COLUMNS, InputError, RetrievalRecipe, Source, Task
+from task_adapters.base import EXAMPLE_COLUMNS, Absent, InputError, RetrievalRecipe, Source, Task
 
 GOLD_ONLY_COPIES = ("google/xtreme/bucc18.{language}", "mteb/bucc-bitext-mining")
 GOLD_ONLY = (
@@ -51,7 +51,7 @@ class RawFiles(Source):
             place = f"{self.files(split, language, data_dir)[0]} does not exist." if data_dir else "--data_dir is not given."
             copies = [Path(data_dir or "") / copy.format(language=language) for copy in GOLD_ONLY_COPIES] if data_dir else []
             refused = "".join(f" {copy} {GOLD_ONLY}." for copy in copies if copy.exists())
-            raise InputError(f"BUCC's own {self.splits[split]} files are read from --data_dir: {place}{refused}")
+            raise Absent(f"BUCC's own {self.splits[split]} files are read from --data_dir: {place}{refused}")
         source_file, target_file, gold_file = self.files(split, language, data_dir)
         source, target = read_sentences(source_file), read_sentences(target_file)
         gold = read_gold(gold_file, source, target)
@@ -67,8 +67,6 @@ class PairedLists(Source):
 
     def load(self, split, language, data_dir):
         """-> (a row per sentence, revision). InputError for gold positions outside the lists, and for copies of another layout."""
-        if not self.holds(split, language, data_dir):
-            raise InputError(f"{self.hub_id} is not looked at where --data_dir holds BUCC's own files")
         rows, revision = super().load(split, language, data_dir)
         where = f"{self.hub_id} ({self.config_for(language)}, {split})"
         if len(rows) != 1 or not all(isinstance(rows.features.get(name), List) for name in ("sentence1", "sentence2", "gold")):

@@ -560,6 +560,13 @@ def test_a_missing_folder_or_split_is_named(tmp_path):
         load("squad_v1", "dev", tmp_path)
 
 
+def test_a_broken_first_source_is_not_passed_over_for_the_second(tmp_path):
+    write_text(tmp_path / "google/xquad/xquad.de/validation-00000-of-00001.parquet", "no parquet")
+    write_text(tmp_path / "google/xtreme/XQuAD.de/validation-00000-of-00001.parquet", "no parquet either")
+    with pytest.raises(InputError, match="Cannot read .*google/xquad/xquad.de/validation-00000-of-00001.parquet"):
+        load_examples(TASKS["xquad"], "test", "de", str(tmp_path))
+
+
 def test_an_empty_file_is_named(tmp_path):
     write_text(tmp_path / "rajpurkar/squad/plain_text/train-00000-of-00001.parquet", "")
     with pytest.raises(InputError, match="train-00000-of-00001.parquet is empty"):
