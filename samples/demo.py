@@ -23,7 +23,7 @@ LANGUAGES = {
 }
 TARGETS = tuple(LANGUAGES)
 METRIC = {"xnli": "accuracy", "udpos": "f1", "xquad": "f1", "bucc": "f1", "tatoeba": "accuracy"}
-SMALL = ("--learning_rate 1e-3 --max_seq_length 128 --per_device_train_batch_size 32 --use_cpu --disable_tqdm true"
+SMALL = ("--learning_rate 1e-3 --max_seq_length 128 --per_device_train_batch_size 16 --use_cpu --disable_tqdm true"
          " --logging_steps 100000 --eval_steps 200 --save_steps 200").split()  # fmt: skip
 EPOCHS = {"mnli": 3, "squad_v1": 3, "xnli": 3, "udpos": 3, "xquad": 3}
 
