@@ -72,7 +72,7 @@ def check_agreement(path: str, config: dict, training_args) -> None:
         raise InputError(f'{path} says {in_file}, the flags say {flag}. Write "auto" there, or change the flag.')
     optimizer, scheduler = config.get("optimizer", {}).get("type"), config.get("scheduler", {}).get("type")
     if optimizer and not (optimizer.lower() in ("adam", "adamw") and training_args.optim.startswith("adamw_torch")):
-        raise InputError(f"{path} says optimizer {optimizer}, the flags say --optim {training_args.optim}. Remove one of them.")
+        raise InputError(f"{path} says optimizer {optimizer}, the flags say --optim {training_args.optim.value}. Remove one of them.")
     if scheduler and not (scheduler == "WarmupDecayLR" and training_args.lr_scheduler_type == "linear"):
         raise InputError(
             f"{path} says scheduler {scheduler}, the flags say --lr_scheduler_type {training_args.lr_scheduler_type.value}."
