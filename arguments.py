@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from transformers import HfArgumentParser, TrainingArguments
 
+import deepspeed_support
 from task_adapters import InputError, Task, get_task, nearest
 
 
@@ -43,6 +44,9 @@ class TrainArguments(CommonArguments):
     max_train_samples: int | None = field(default=None, metadata={"help": "Train on this many examples, drawn with --seed."})
     max_eval_samples: int | None = field(default=None, metadata={"help": "Score the first this many English dev examples."})
     keep_head: bool = field(default=False, metadata={"help": "Start from the checkpoint's head in place of a fresh one."})
+    freeze_embeddings: bool = field(
+        default=False, metadata={"help": "Leave the word embeddings as they are: 46% of XLM-R Large's weights, without gradient and state."}
+    )
     keep_checkpoints: bool = field(default=False, metadata={"help": "Keep checkpoint-* (for resuming) after the run is finished."})
 
 
@@ -66,17 +70,27 @@ def check_task_and_recipe(args: CommonArguments, phase: str) -> Task:
 
 def parse(arguments_class, phase: str, **defaults):
     """The command line of a script. -> (arguments, TrainingArguments or None, task, recipe)"""
+    import torch
+
     trains = issubclass(arguments_class, TrainArguments)
     parser = Parser((arguments_class, TrainingArguments) if trains else (arguments_class,), allow_abbrev=False)
     known = {option for action in parser._actions for option in action.option_strings}
     task_and_recipe = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    for action in ("--task", "--recipe", "--gradient_accumulation_steps", "--per_device_train_batch_size", "--effective_batch_size"):
+    for action in ("--task", "--recipe", "--gradient_accumulation_steps", "--per_device_train_batch_size", "--effective_batch_size",
+                   "--deepspeed"):  # fmt: skip
         task_and_recipe.add_argument(action, action.replace("_", "-"))
     first, _ = task_and_recipe.parse_known_args()
+    deepspeed_file = deepspeed_config = None
     if "-h" not in sys.argv and "--help" not in sys.argv:
         task = check_task_and_recipe(arguments_class(task=first.task, recipe=first.recipe or "jiant"), phase)
         if trains:
-            parser.set_defaults(**training_defaults(task, task.recipes[first.recipe or "jiant"], first), **defaults)
+            deepspeed_file = deepspeed_support.config_path(first.deepspeed)
+            if deepspeed_file:
+                deepspeed_config = deepspeed_support.read_config(deepspeed_file)
+                deepspeed_support.prepare_processes(use_cpu=cpu_is_asked_for())
+                defaults |= {"deepspeed": deepspeed_file, "use_cpu": not torch.cuda.is_available()}
+            recipe = task.recipes[first.recipe or "jiant"]
+            parser.set_defaults(**training_defaults(task, recipe, first, deepspeed=bool(deepspeed_file)), **defaults)
     *parsed, unknown = parser.parse_args_into_dataclasses(return_remaining_strings=True)
     if unknown:
         raise InputError(f"Unknown argument {unknown[0]!r}. {nearest(unknown[0], known) if unknown[0].startswith('-') else ''}".strip())
@@ -90,6 +104,8 @@ def parse(arguments_class, phase: str, **defaults):
             raise InputError(f"--{name} {getattr(args, name)} leaves nothing: at least 1.")
     if trains:
         check_processes(training_args)
+        if deepspeed_file:
+            deepspeed_support.check_agreement(deepspeed_file, deepspeed_config, training_args)
         args.effective_batch_size = training_args.train_batch_size * training_args.gradient_accumulation_steps * training_args.world_size
     if getattr(args, "languages", None) is not None:
         for language in args.languages:
@@ -100,7 +116,7 @@ def parse(arguments_class, phase: str, **defaults):
     return args, training_args, task, recipe
 
 
-def training_defaults(task, recipe, given) -> dict:
+def training_defaults(task, recipe, given, deepspeed: bool) -> dict:
     """`TrainingArguments` of a recipe: those it names, and what follows from them."""
     best = recipe.selection == "best"
     return {
@@ -110,20 +126,20 @@ def training_defaults(task, recipe, given) -> dict:
         "save_steps": recipe.eval_steps, "save_total_limit": 1, "eval_strategy": "steps" if best else "no",
         "load_best_model_at_end": best, "metric_for_best_model": task.dev_metric if best else None,
         "greater_is_better": True if best else None,
-        **batch_and_accumulation(recipe.effective_batch_size, given),
+        **batch_and_accumulation(recipe.effective_batch_size, given, deepspeed),
     }  # fmt: skip
 
 
-def batch_and_accumulation(recipe_batch: int, given) -> dict:
+def batch_and_accumulation(recipe_batch: int, given, deepspeed: bool = False) -> dict:
     """Batch per device and accumulation steps whose product over all devices is the effective batch.
 
     Where the user gives accumulation steps, they are taken as they are; --effective_batch_size beside them must agree.
     """
     import torch
 
-    use_cpu = any(flag in sys.argv for flag in ("--use_cpu", "--use-cpu"))
     world = int(os.environ.get("WORLD_SIZE", 1))
-    devices = world if world > 1 or use_cpu else max(1, torch.cuda.device_count())
+    # One process uses all GPUs it sees, under DeepSpeed only its own.
+    devices = world if world > 1 or cpu_is_asked_for() or deepspeed else max(1, torch.cuda.device_count())
     batch = whole("effective_batch_size", given.effective_batch_size) or recipe_batch
     per_device = whole("per_device_train_batch_size", given.per_device_train_batch_size)
     steps = whole("gradient_accumulation_steps", given.gradient_accumulation_steps)
@@ -146,6 +162,10 @@ def batch_and_accumulation(recipe_batch: int, given) -> dict:
             " Choose --per_device_train_batch_size or --effective_batch_size."
         )
     return {"per_device_train_batch_size": per_device, "gradient_accumulation_steps": batch // (per_device * devices)}
+
+
+def cpu_is_asked_for() -> bool:
+    return any(flag in sys.argv for flag in ("--use_cpu", "--use-cpu"))
 
 
 def whole(name, text):

@@ -4,7 +4,6 @@ An MNLI head would fit XNLI (same class, same shape) and a tagging head would fi
 thought, they would slip into the next phase unseen.
 """
 
-import contextlib
 import json
 import re
 from pathlib import Path
@@ -15,6 +14,7 @@ from huggingface_hub import try_to_load_from_cache
 from transformers import AutoConfig, AutoModel, AutoTokenizer, set_seed
 from transformers.integrations import is_deepspeed_zero3_enabled
 
+from deepspeed_support import gathered
 from task_adapters.base import InputError
 
 
@@ -52,7 +52,7 @@ def check_length(max_seq_length: int, config, tokenizer, path: str) -> None:
         raise InputError(f"--max_seq_length {max_seq_length} leaves no room for text: at least 8.")
 
 
-def load_model(model_class, path: str, labels: tuple[str, ...], seed: int, keep_head: bool = False):
+def load_model(model_class, path: str, labels: tuple[str, ...], seed: int, keep_head: bool = False, freeze_embeddings: bool = False):
     """The model of a task: the encoder of `path` with a fresh head, drawn with `seed`, or with `keep_head` the head that is there.
 
     model_class  an Auto class; labels: names in the order of the outputs, () for span QA.
@@ -84,6 +84,11 @@ def load_model(model_class, path: str, labels: tuple[str, ...], seed: int, keep_
         raise InputError(f"--keep_head: {path!r} has no head of this kind. Leave the flag out for a fresh one.")
     if not keep_head:
         draw_head(model, seed)
+    if freeze_embeddings:
+        model.get_input_embeddings().requires_grad_(False)
+    if is_deepspeed_zero3_enabled():
+        # Loaded slice by slice, a model would be saved under the names of old files (LayerNorm.gamma), which other readers do not know.
+        model._weight_conversions = None
     # The heads' plain means would be multiplied by accumulation steps and processes: our loss does its own counting.
     model.accepts_loss_kwargs = False
     return model, labels
@@ -98,17 +103,8 @@ def draw_head(model, seed: int) -> None:
         parameters = list(module.parameters())
         for parameter in parameters:
             parameter.__dict__.pop("_is_hf_initialized", None)  # transformers would leave loaded weights as they are
-        with _gathered(parameters):
+        with gathered(parameters):
             module.apply(model._init_weights)
-
-
-def _gathered(parameters):
-    """Under ZeRO-3 each process holds a slice of a weight: gather, change on the first, scatter."""
-    if is_deepspeed_zero3_enabled():
-        import deepspeed
-
-        return deepspeed.zero.GatheredParameters(parameters, modifier_rank=0)
-    return contextlib.nullcontext()
 
 
 def load_encoder(path: str, layers: int | None):

@@ -63,7 +63,7 @@ def main() -> dict:
 
     # ---- model: the encoder of the checkpoint, a fresh head
     model_class, labels = TASK_TYPES[task.task_type].Model, labels_of(task, train_examples)
-    model, labels = load_model(model_class, args.model_name_or_path, labels, training_args.seed, args.keep_head)
+    model, labels = load_model(model_class, args.model_name_or_path, labels, training_args.seed, args.keep_head, args.freeze_embeddings)
     task = replace(task, labels=labels)
 
     # ---- training

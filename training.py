@@ -9,7 +9,9 @@ from transformers import Trainer
 
 from arguments import say
 from checkpoints import last_complete_checkpoint
+from deepspeed_support import full_precision_weights, layout_of_checkpoint, layout_of_run, read_config
 from results import model_identity
+from task_adapters import InputError
 from task_types import TASK_TYPES
 
 # What changes a score, beside task, model, seed and languages; world size and batch per device do not.
@@ -23,6 +25,7 @@ OUR_SETTINGS = (
     "max_eval_samples",
     "max_predict_samples",
     "languages",
+    "freeze_embeddings",
 )
 
 
@@ -77,11 +80,17 @@ def train(model, tokenizer, task, training_args, train_features, selection=None)
     checkpoint = last_complete_checkpoint(training_args.output_dir)
     if checkpoint:
         say(f"going on from {checkpoint}")
+        written, here = layout_of_checkpoint(checkpoint), layout_of_run(training_args)
+        if written != here:
+            raise InputError(f"{checkpoint} was written with {written}, this command has {here}. Go on as before, or --overwrite.")
     start = time.time()
     outcome = trainer.train(resume_from_checkpoint=checkpoint)
     trainer.compute_metrics = None  # it knows the selection examples only; from here on `score` decodes what it predicts
     state = trainer.state
     trainer.save_model(training_args.output_dir)
+    weights = full_precision_weights(trainer)
+    if weights:
+        model.save_pretrained(training_args.output_dir, state_dict=weights)
     return trainer, {
         "steps": state.global_step,
         "train_loss": outcome.training_loss,
@@ -89,6 +98,7 @@ def train(model, tokenizer, task, training_args, train_features, selection=None)
         "resumed_from_step": int(checkpoint.rsplit("-", 1)[1]) if checkpoint else None,
         "best_step": state.best_global_step if training_args.load_best_model_at_end else None,
         "best_selection_score": state.best_metric,
+        "deepspeed": training_args.deepspeed and {"file": training_args.deepspeed, **read_config(training_args.deepspeed)},
         "log": [entry for entry in state.log_history if "loss" in entry or any(name.startswith("eval_") for name in entry)],
     }
 

@@ -1,0 +1,124 @@
+"""What DeepSpeed needs beside the Trainer: a start without MPI and without a compiler, settings that agree, a checkpoint without it.
+
+Nothing here does anything in a run without --deepspeed. The settings themselves are JSON: ds_configs/.
+"""
+
+import contextlib
+import importlib.util
+import json
+import os
+import socket
+from pathlib import Path
+
+import torch
+from transformers.integrations import is_deepspeed_zero3_enabled
+
+from task_adapters.base import InputError
+
+
+def config_path(flag: str | None) -> str | None:
+    """The JSON file of a run: that of --deepspeed, else that of `accelerate config`; None without DeepSpeed."""
+    if flag is not None or os.environ.get("ACCELERATE_USE_DEEPSPEED", "false").lower() != "true":
+        return flag
+    path = os.environ.get("ACCELERATE_DEEPSPEED_CONFIG_FILE", "none")
+    if path.lower() == "none":
+        raise InputError("accelerate's settings ask for DeepSpeed but name no JSON file. Name one there, or here: --deepspeed FILE.")
+    # accelerate takes --deepspeed_config_file as the whole truth and would read its other DeepSpeed variables against ours.
+    return path
+
+
+def read_config(path: str) -> dict:
+    """The settings in a DeepSpeed file. Raises InputError where it is missing, broken, or leaves no plain checkpoint."""
+    if importlib.util.find_spec("deepspeed") is None:
+        raise InputError(f"--deepspeed {path}: DeepSpeed is not installed (pip install deepspeed).")
+    try:
+        config = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        ours = ", ".join(sorted(file.name for file in (Path(__file__).parent / "ds_configs").glob("*.json")))
+        raise InputError(f"--deepspeed {path} cannot be read ({error.strerror}). In ds_configs/: {ours}.") from error
+    except ValueError as error:
+        raise InputError(f"--deepspeed {path} is not valid JSON ({error}).") from error
+    if not isinstance(config, dict) or not isinstance(config.get("zero_optimization"), dict):
+        raise InputError(f"--deepspeed {path} has no zero_optimization section.")
+    zero = config["zero_optimization"]
+    if zero.get("stage") == 3 and not zero.get("stage3_gather_16bit_weights_on_model_save"):
+        raise InputError(f"{path}: without stage3_gather_16bit_weights_on_model_save no model is left that loads without DeepSpeed.")
+    return config
+
+
+def prepare_processes(use_cpu: bool) -> None:
+    """Must run before `TrainingArguments` are made, which start DeepSpeed's communication."""
+    if "RANK" not in os.environ:  # python or `accelerate launch` with one process: DeepSpeed would look for MPI
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        alone = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+        for name, value in alone.items():
+            os.environ.setdefault(name, value)
+    if torch.cuda.is_available() and not use_cpu:
+        return
+    os.environ["DS_ACCELERATOR"] = "cpu"
+    import deepspeed
+
+    # On CPU DeepSpeed compiles this kernel at every user's first start; torch's gloo does the same work uncompiled.
+    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+    deepspeed.init_distributed("gloo", auto_mpi_discovery=False)
+
+
+def check_agreement(path: str, config: dict, training_args) -> None:
+    """Refuses a file that says otherwise than the flags do: one of the two would be silently without effect."""
+    for mismatch in training_args.hf_deepspeed_config.mismatches:
+        in_file, flag = mismatch.removeprefix("- ds ").split(" vs hf ")
+        raise InputError(f'{path} says {in_file}, the flags say {flag}. Write "auto" there, or change the flag.')
+    optimizer, scheduler = config.get("optimizer", {}).get("type"), config.get("scheduler", {}).get("type")
+    if optimizer and not (optimizer.lower() in ("adam", "adamw") and training_args.optim.startswith("adamw_torch")):
+        raise InputError(f"{path} says optimizer {optimizer}, the flags say --optim {training_args.optim.value}. Remove one of them.")
+    if scheduler and not (scheduler == "WarmupDecayLR" and training_args.lr_scheduler_type == "linear"):
+        raise InputError(
+            f"{path} says scheduler {scheduler}, the flags say --lr_scheduler_type {training_args.lr_scheduler_type.value}."
+            " Remove the section."
+        )
+
+
+def layout_of_run(training_args) -> str:
+    """Who wrote, or can read, the optimiser states of a checkpoint; world size counts under DeepSpeed alone."""
+    if not training_args.deepspeed:
+        return "no DeepSpeed"
+    stage = "stage 3" if training_args.hf_deepspeed_config.is_zero3() else "stage 1 or 2"
+    return f"DeepSpeed ZeRO {stage} in {training_args.world_size} process(es)"
+
+
+def layout_of_checkpoint(folder: str) -> str:
+    """The same, read off the names of a checkpoint's files."""
+    processes = len(list(Path(folder).glob("global_step*/*_optim_states.pt")))
+    if not processes:
+        return "no DeepSpeed"
+    sliced = any(Path(folder).glob("global_step*/zero_pp_rank_*_model_states.pt"))
+    return f"DeepSpeed ZeRO {'stage 3' if sliced else 'stage 1 or 2'} in {processes} process(es)"
+
+
+def gathered(parameters):
+    """Under ZeRO-3 each process holds a slice of a weight: gather, change on the first, scatter."""
+    if is_deepspeed_zero3_enabled():
+        import deepspeed
+
+        return deepspeed.zero.GatheredParameters(parameters, modifier_rank=0)
+    return contextlib.nullcontext()
+
+
+def full_precision_weights(trainer) -> dict | None:
+    """The fp32 weights that DeepSpeed trains where the model itself is a rounded copy (bf16, fp16); None everywhere else.
+
+    All processes must call it. Frozen weights have no such original and come as the model has them.
+    """
+    if not trainer.is_deepspeed_enabled or trainer.model.dtype == torch.float32:
+        return None
+    from deepspeed.utils import safe_get_full_fp32_param
+
+    weights = {}
+    for name, parameter in trainer.model.named_parameters():
+        with gathered([parameter]) if not parameter.requires_grad else contextlib.nullcontext():
+            weight = safe_get_full_fp32_param(parameter) if parameter.requires_grad else parameter.detach().float().clone()
+        if trainer.args.should_save:
+            weights[name] = weight.cpu()
+    return weights

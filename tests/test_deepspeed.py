@@ -1,0 +1,167 @@
+"""DeepSpeed: the five configurations agree with the flags, give the plain run's update, go on after a cut, leave a plain checkpoint.
+
+Nothing is compiled. Two of the ten runs (configuration x processes) are made by default; DEEPSPEED_TESTS=all makes all of them.
+"""
+
+import importlib.util
+import json
+import os
+import shutil
+from types import SimpleNamespace
+
+import pytest
+import torch
+from conftest import ROOT, launch
+from safetensors.torch import load_file
+from transformers import AutoModelForTokenClassification, TrainingArguments
+
+import deepspeed_support
+import run_intermediate
+from arguments import InputError
+from checkpoints import load_model
+
+CONFIGS = ("zero1", "zero2", "zero2_offload", "zero3", "zero3_offload")
+DEFAULT_RUNS = (("zero2_offload", 1), ("zero3", 2))
+needs_deepspeed = pytest.mark.skipif(importlib.util.find_spec("deepspeed") is None, reason="DeepSpeed is not installed")
+
+
+@pytest.fixture
+def resolved():
+    """resolved(config, **flags): a file's values after the Trainer has filled in its own; -> (DeepSpeed configuration, arguments)"""
+    from transformers.integrations.deepspeed import HfTrainerDeepSpeedConfig, unset_hf_deepspeed_config
+
+    kept = []
+
+    def resolve(config, **flags):
+        args = TrainingArguments(use_cpu=True, per_device_train_batch_size=4, gradient_accumulation_steps=2, max_grad_norm=0.5, **flags)
+        kept.append(HfTrainerDeepSpeedConfig(config))
+        kept[-1].trainer_config_process(args)
+        args.hf_deepspeed_config = kept[-1]
+        return kept[-1], args
+
+    yield resolve
+    unset_hf_deepspeed_config()
+
+
+@needs_deepspeed
+@pytest.mark.parametrize("flags", [{}, {"bf16": True}])
+@pytest.mark.parametrize("name", CONFIGS)
+def test_every_file_takes_its_values_from_the_flags(name, flags, resolved):
+    path = f"{ROOT}/ds_configs/{name}.json"
+    found, args = resolved(path, **flags)
+    assert found.mismatches == [] and found.config["train_batch_size"] == 8 and found.config["gradient_clipping"] == 0.5
+    assert found.config["train_micro_batch_size_per_gpu"] == 4 and found.config["gradient_accumulation_steps"] == 2
+    assert found.config["bf16"]["enabled"] is bool(flags) and found.config["fp16"]["enabled"] is False
+    assert found.is_zero3() is name.startswith("zero3") and found.is_offload() is name.endswith("offload")
+    if found.is_offload():
+        assert found.config["zero_force_ds_cpu_optimizer"] is False, "DeepSpeed's own CPU AdamW must be compiled by the user"
+    deepspeed_support.check_agreement(path, deepspeed_support.read_config(path), args)
+
+
+@needs_deepspeed
+@pytest.mark.parametrize("section, flags, message", [
+    ({"fp16": {"enabled": True}}, {"bf16": True}, "says fp16.enabled=True, the flags say"),
+    ({"bf16": {"enabled": True}}, {}, "says bf16.enabled=True, the flags say"),
+    ({"train_micro_batch_size_per_gpu": 3}, {}, "per_gpu=3, the flags say per_device_train_batch_size=4"),
+    ({"gradient_clipping": 1.0}, {}, "gradient_clipping=1.0, the flags say max_grad_norm=0.5"),
+    ({"optimizer": {"type": "Lamb", "params": {}}}, {}, "says optimizer Lamb, the flags say --optim adamw_torch"),
+    ({"scheduler": {"type": "WarmupLR", "params": {}}}, {}, "says scheduler WarmupLR, the flags say --lr_scheduler_type linear"),
+])  # fmt: skip
+def test_a_file_that_contradicts_a_flag_is_refused(section, flags, message, resolved):
+    config = {**deepspeed_support.read_config(f"{ROOT}/ds_configs/zero2.json"), **section}
+    _, args = resolved(config, **flags)
+    with pytest.raises(InputError, match=message):
+        deepspeed_support.check_agreement("my.json", config, args)
+
+
+@needs_deepspeed
+@pytest.mark.parametrize("text, message", [
+    (None, "cannot be read .No such file or directory.. In ds_configs/: zero1.json"),
+    ("{", "is not valid JSON"),
+    ("{}", "has no zero_optimization section"),
+    ('{"zero_optimization": {"stage": 3}}', "no model is left that loads without DeepSpeed"),
+])  # fmt: skip
+def test_a_file_that_is_missing_broken_or_leaves_no_checkpoint_is_one_line(text, message, call, tiny_model, data_dir, tmp_path):
+    if text is not None:
+        (tmp_path / "my.json").write_text(text)
+    with pytest.raises(InputError, match=message):
+        call(run_intermediate, "--task", "mnli", "--model_name_or_path", tiny_model, "--data_dir", data_dir, "--use_cpu",
+             "--output_dir", tmp_path / "out", "--deepspeed", tmp_path / "my.json")  # fmt: skip
+    assert not (tmp_path / "out").exists()
+
+
+def test_without_deepspeed_nothing_is_prepared(call, monkeypatch):
+    monkeypatch.delenv("ACCELERATE_USE_DEEPSPEED", raising=False)
+    assert deepspeed_support.config_path(None) is None
+    monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
+    monkeypatch.setenv("ACCELERATE_DEEPSPEED_CONFIG_FILE", "x.json")
+    assert deepspeed_support.config_path(None) == "x.json" and deepspeed_support.config_path("y.json") == "y.json"
+    monkeypatch.setenv("ACCELERATE_DEEPSPEED_CONFIG_FILE", "none")
+    with pytest.raises(InputError, match="name no JSON file"):
+        deepspeed_support.config_path(None)
+
+
+def test_a_checkpoint_is_not_gone_on_from_under_another_layout(tmp_path):
+    run = SimpleNamespace(deepspeed=None)
+    assert deepspeed_support.layout_of_checkpoint(tmp_path) == deepspeed_support.layout_of_run(run) == "no DeepSpeed"
+    (tmp_path / "global_step2").mkdir()
+    for rank in range(2):
+        (tmp_path / f"global_step2/bf16_zero_pp_rank_{rank}_mp_rank_00_optim_states.pt").touch()
+    assert deepspeed_support.layout_of_checkpoint(tmp_path) == "DeepSpeed ZeRO stage 1 or 2 in 2 process(es)"
+    (tmp_path / "global_step2/zero_pp_rank_0_mp_rank_00_model_states.pt").touch()
+    assert deepspeed_support.layout_of_checkpoint(tmp_path) == "DeepSpeed ZeRO stage 3 in 2 process(es)"
+
+
+# ---- whole runs
+
+# Plain gradient descent, so that the size of a gradient shows. The greatest loss is the "best": the first checkpoint is chosen.
+FLAGS = (
+    "--task mnli --use_cpu --disable_tqdm true --max_seq_length 96 --effective_batch_size 8 --max_steps 6 --optim sgd --warmup_steps 0"
+    " --learning_rate 0.1 --max_eval_samples 16 --eval_strategy steps --eval_steps 2 --save_steps 2 --save_total_limit 9 --keep_checkpoints"
+    " --load_best_model_at_end true --metric_for_best_model loss --greater_is_better true"
+).split()
+
+
+@pytest.fixture(scope="module")
+def plain_run(tiny_model, data_dir, tmp_path_factory):
+    out = tmp_path_factory.mktemp("plain") / "out"
+    launch("run_intermediate.py", *FLAGS, "--model_name_or_path", tiny_model, "--data_dir", data_dir, "--output_dir", out)
+    return out
+
+
+def same(found, expected, tolerance):
+    found, expected = load_file(found / "model.safetensors"), load_file(expected / "model.safetensors")
+    assert found.keys() == expected.keys(), "the names are those of a run without DeepSpeed"
+    for name, weight in expected.items():
+        assert found[name].dtype == torch.float32
+        assert (found[name] - weight).norm() <= tolerance * weight.norm() + tolerance / 10, name
+
+
+@needs_deepspeed
+@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_run_updates_chooses_goes_on_and_hands_over_as_without_deepspeed(name, processes, plain_run, tiny_model, data_dir, tmp_path):
+    if (name, processes) not in DEFAULT_RUNS and os.environ.get("DEEPSPEED_TESTS") != "all":
+        pytest.skip("half a minute each: DEEPSPEED_TESTS=all runs it")
+    out, cut = tmp_path / "out", tmp_path / "cut"
+    flags = (*FLAGS, "--model_name_or_path", tiny_model, "--data_dir", data_dir, "--deepspeed", f"ds_configs/{name}.json")
+    launch("run_intermediate.py", *flags, "--output_dir", out, processes=processes)
+    results = json.loads((out / "results.json").read_text())
+    assert results["training"]["deepspeed"]["file"] == f"ds_configs/{name}.json" and results["world_size"] == processes
+    same(out / "checkpoint-6", plain_run / "checkpoint-6", 1e-5)
+    assert results["training"]["best_step"] == 2
+    same(out, plain_run, 1e-5)
+    same(out, out / "checkpoint-2", 0)
+
+    shutil.copytree(out, cut)
+    for step in (4, 6):
+        shutil.rmtree(cut / f"checkpoint-{step}")
+    for file in ("results.json", "model.safetensors"):
+        (cut / file).unlink()
+    launch("run_intermediate.py", *flags, "--output_dir", cut, processes=processes)
+    assert json.loads((cut / "results.json").read_text())["training"]["resumed_from_step"] == 2
+    same(cut / "checkpoint-6", out / "checkpoint-6", 0)
+
+    tagger, _ = load_model(AutoModelForTokenClassification, str(out), ("a", "b"), seed=1)
+    name = "encoder.layer.1.output.dense.weight"
+    assert torch.equal(tagger.roberta.get_parameter(name), load_file(out / "model.safetensors")[f"roberta.{name}"])
