@@ -179,7 +179,7 @@ def main() -> dict:
             "seconds": round(time.time() - started, 1),
         })  # fmt: skip
         progress_file.unlink(missing_ok=True)
-        say("\n".join([score_table(task, scores), *reference_lines(task.name, scores)]))
+        say("\n".join([score_table(task, scores), *reference_lines(task.name, scores, config.num_hidden_layers)]))
         return results
 
 

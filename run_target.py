@@ -108,7 +108,7 @@ def main() -> dict:
         })  # fmt: skip
         if not args.keep_checkpoints:
             remove_checkpoints(training_args.output_dir)
-        say("\n".join([score_table(task, scores), *reference_lines(task.name, scores)]))
+        say("\n".join([score_table(task, scores), *reference_lines(task.name, scores, config.num_hidden_layers)]))
         return results
 
 

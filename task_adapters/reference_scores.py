@@ -19,7 +19,7 @@ class Reference:
 
 
 JIANT = "jiant authors, https://github.com/jiant-dev/jiant/pull/128"
-XLMR_LARGE = "FacebookAI/xlm-roberta-large"
+XLMR_LARGE, XLMR_LARGE_LAYERS = "FacebookAI/xlm-roberta-large", 24
 REFERENCES = (
     Reference(
         "bucc", "f1", XLMR_LARGE, "no intermediate task, dev part, layer 14, length 256", JIANT,
@@ -42,8 +42,13 @@ def references_for(task_name: str) -> list[Reference]:
     return [reference for reference in REFERENCES if reference.task == task_name]
 
 
-def reference_lines(task_name: str, scores: dict[str, dict]) -> list[str]:
-    """Ours beside each published figure, as lines that line up; [] where none is known. scores: {language: {metric: value}}."""
+def reference_lines(task_name: str, scores: dict[str, dict], layers: int = XLMR_LARGE_LAYERS) -> list[str]:
+    """Ours beside each published figure, as lines that line up; [] where none is known for a model of that many layers.
+
+    scores: {language: {metric: value}}.
+    """
+    if layers != XLMR_LARGE_LAYERS:  # all figures so far are XLM-R Large's: beside another model's they would only confuse
+        return []
     lines = []
     for reference in references_for(task_name):
         both = [language for language in scores if language in reference.scores and reference.metric in scores[language]]

@@ -688,6 +688,7 @@ def test_reference_lines_put_ours_beside_the_published():
     lines = reference_lines("tatoeba", {"de": {"accuracy": 60.0, "examples": 1000}, "sw": {"accuracy": 8.0, "examples": 390}})
     assert [line.split() for line in lines[1:]] == [
         ["ours", "published", "difference"], ["de", "60.00", "63.90", "-3.90"], ["sw", "8.00", "7.90", "+0.10"]]  # fmt: skip
+    assert reference_lines("tatoeba", {"de": {"accuracy": 60.0}}, layers=12) == [], "another model's figures are not put beside"
     assert reference_lines("xnli", {"de": {"accuracy": 60.0}}) == [] and reference_lines("tatoeba", {"de": {"f1": 1.0}}) == []
 
 
