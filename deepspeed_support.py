@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from transformers.integrations import is_deepspeed_zero3_enabled
 
+from results import read_json, write_json
 from task_adapters.base import InputError
 
 
@@ -106,19 +107,25 @@ def gathered(parameters):
     return contextlib.nullcontext()
 
 
-def full_precision_weights(trainer) -> dict | None:
-    """The fp32 weights that DeepSpeed trains where the model itself is a rounded copy (bf16, fp16); None everywhere else.
+def save_full_precision(trainer, output_dir: str) -> None:
+    """Saves the fp32 weights that DeepSpeed trains where the model itself is a rounded copy (bf16, fp16), as plain --bf16 does.
 
-    All processes must call it. Frozen weights have no such original and come as the model has them.
+    All processes must call it, after `trainer.save_model`. Frozen weights have no such original: they stay rounded.
     """
     if not trainer.is_deepspeed_enabled or trainer.model.dtype == torch.float32:
-        return None
+        return
     from deepspeed.utils import safe_get_full_fp32_param
 
     weights = {}
     for name, parameter in trainer.model.named_parameters():
-        with gathered([parameter]) if not parameter.requires_grad else contextlib.nullcontext():
-            weight = safe_get_full_fp32_param(parameter) if parameter.requires_grad else parameter.detach().float().clone()
+        if parameter.requires_grad:
+            weight = safe_get_full_fp32_param(parameter)
+        else:
+            with gathered([parameter]):
+                weight = parameter.detach().float().clone()
         if trainer.args.should_save:
             weights[name] = weight.cpu()
-    return weights
+    if trainer.args.should_save:
+        trainer.model.save_pretrained(output_dir, state_dict=weights)
+        config = Path(output_dir) / "config.json"  # it names the type of the model in memory, by which others would load
+        write_json(config, {**read_json(config), "dtype": "float32"})

@@ -9,7 +9,7 @@ from transformers import Trainer
 
 from arguments import say
 from checkpoints import last_complete_checkpoint
-from deepspeed_support import full_precision_weights, layout_of_checkpoint, layout_of_run, read_config
+from deepspeed_support import layout_of_checkpoint, layout_of_run, read_config, save_full_precision
 from results import model_identity
 from task_adapters import InputError
 from task_types import TASK_TYPES
@@ -88,9 +88,7 @@ def train(model, tokenizer, task, training_args, train_features, selection=None)
     trainer.compute_metrics = None  # it knows the selection examples only; from here on `score` decodes what it predicts
     state = trainer.state
     trainer.save_model(training_args.output_dir)
-    weights = full_precision_weights(trainer)
-    if weights:
-        model.save_pretrained(training_args.output_dir, state_dict=weights)
+    save_full_precision(trainer, training_args.output_dir)
     return trainer, {
         "steps": state.global_step,
         "train_loss": outcome.training_loss,

@@ -317,9 +317,8 @@ def check() -> str:
             setting = replace(setting, batch=batch, length=length)
             found = counted(hidden, layers, heads, setting)
             formula = kept_per_token(hidden, layers, setting, device="cpu") * batch * length
-            lines.append(
-                f"| {setting.name} | {hidden} x {layers}, {batch} x {length} | {found / 1e6:.2f} | {formula / 1e6:.2f} | {formula / found:.3f} |"
-            )
+            shape = f"{hidden} x {layers}, {batch} x {length}"
+            lines.append(f"| {setting.name} | {shape} | {found / 1e6:.2f} | {formula / 1e6:.2f} | {formula / found:.3f} |")
     return "\n".join(lines)
 
 
