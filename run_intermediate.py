@@ -85,7 +85,7 @@ def main() -> dict:
         ((name, task),) = tasks.items()
         model_class = TASK_TYPES[task.task_type].Model
         model, labels = load_model(model_class, args.model_name_or_path, task.labels, training_args.seed, args.keep_head)
-        tasks = {name: replace(task, labels=labels)}
+        tasks[name] = task = replace(task, labels=labels)
 
     # ---- training
     def features_of(task, examples):
@@ -97,9 +97,8 @@ def main() -> dict:
     if training_args.eval_strategy != "no":
         selection = {}
         for name, task in tasks.items():
-            examples = dev_examples[name].select(
-                range(min(recipe.max_selection_samples or len(dev_examples[name]), len(dev_examples[name])))
-            )
+            count = min(recipe.max_selection_samples or len(dev_examples[name]), len(dev_examples[name]))
+            examples = dev_examples[name].select(range(count))
             selection[name] = examples, features_of(task, examples)
     features = {name: features_of(task, train_examples[name]) for name, task in tasks.items()}
     if len(tasks) > 1:
