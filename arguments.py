@@ -80,7 +80,8 @@ def parse(arguments_class, phase: str, **defaults):
     task_and_recipe = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     task_and_recipe.add_argument("--task", nargs="*", default=[])
     for action in (
-        "--recipe", "--eval_strategy", "--gradient_accumulation_steps", "--per_device_train_batch_size", "--effective_batch_size"
+        "--recipe", "--eval_strategy", "--eval_steps",
+        "--gradient_accumulation_steps", "--per_device_train_batch_size", "--effective_batch_size",
     ):  # fmt: skip
         task_and_recipe.add_argument(action, action.replace("_", "-"))
     first, _ = task_and_recipe.parse_known_args()
@@ -120,7 +121,8 @@ def training_defaults(tasks, recipe, given) -> dict:
         **{name: getattr(recipe, name) for name in (
             "learning_rate", "num_train_epochs", "warmup_steps", "weight_decay", "adam_epsilon", "max_grad_norm", "eval_steps", "seed")},
         "output_dir": None, "report_to": "none", "logging_steps": 100, "per_device_eval_batch_size": 32,
-        "save_steps": recipe.eval_steps, "save_total_limit": 1, "eval_strategy": "steps" if best else "no",
+        # Of several tasks a checkpoint that was compared is also kept: else the best may be one that is not there.
+        "save_steps": together and given.eval_steps or recipe.eval_steps, "save_total_limit": 1, "eval_strategy": "steps" if best else "no",
         "load_best_model_at_end": best, "metric_for_best_model": ("mean" if together else tasks[0].dev_metric) if best else None,
         "greater_is_better": True if best else None,
         **batch_and_accumulation(recipe.effective_batch_size, given),

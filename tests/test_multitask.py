@@ -217,11 +217,11 @@ def test_heads_are_found_again_and_give_the_scores_of_the_run(joint_run, data_di
 def test_a_joint_run_killed_in_the_middle_goes_on_to_the_same_weights(call, tiny_model, data_dir, tmp_path):
     flags = ["--task", "mnli", "hellaswag", "--model_name_or_path", tiny_model, "--data_dir", data_dir, *COMMON, "--learning_rate", "1e-3",
              "--effective_batch_size", "8", "--per_device_train_batch_size", "4", "--max_steps", "40", "--max_eval_samples", "20",
-             "--eval_strategy", "steps", "--eval_steps", "10", "--save_steps", "10"]  # fmt: skip
+             "--eval_strategy", "steps", "--eval_steps", "10"]  # fmt: skip
     whole = call(run_intermediate, *flags, "--output_dir", tmp_path / "whole")
     cut = tmp_path / "cut"
-    process = subprocess.Popen([sys.executable, "run_intermediate.py", *map(str, flags), "--output_dir", str(cut)],
-                               cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
+    command, quiet = [sys.executable, "run_intermediate.py", *map(str, flags), "--output_dir", str(cut)], subprocess.DEVNULL
+    process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=quiet, stderr=quiet)
     while process.poll() is None and not (cut / "checkpoint-20" / "trainer_state.json").exists():
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
