@@ -83,8 +83,8 @@ def test_every_task_goes_round_its_own_features_in_a_new_order_each_time():
 
 LAYOUTS = {
     "1 process x 8": (1, ("--per_device_train_batch_size", "8")),
-    "2 processes x 4": (2, ("--per_device_train_batch_size", "4")),
-    "2 processes x 1 x 4 steps": (2, ("--per_device_train_batch_size", "1")),
+    "1 process x 2 x 4 steps": (1, ("--per_device_train_batch_size", "2")),
+    "2 processes x 2 x 2 steps": (2, ("--per_device_train_batch_size", "2")),
 }
 STEPS = 7
 
