@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from transformers import HfArgumentParser, TrainingArguments
 
 import deepspeed_support
-from task_adapters import InputError, Task, get_task, nearest
+from task_adapters import TASKS, InputError, Task, get_task, nearest
 
 
 @dataclass
@@ -57,45 +57,56 @@ class Parser(HfArgumentParser):
         raise InputError(message)
 
 
-def check_task_and_recipe(args: CommonArguments, phase: str) -> Task:
-    if not args.task:
+def find_tasks(names: list[str], recipe: str, phase: str) -> tuple[Task, ...]:
+    """The tasks of these names in the collection's own order, so that `squad_v1 mnli` and `mnli squad_v1` are the same run."""
+    if not names:
         raise InputError(
             "--task is missing. For example: --task " + {"intermediate": "mnli", "target": "xnli", "retrieval": "tatoeba"}[phase]
         )
-    task = get_task(args.task, phase)
-    if args.recipe not in task.recipes:
-        raise InputError(f"Unknown recipe {args.recipe!r} for {task.name}. {nearest(args.recipe, task.recipes)}")
-    return task
+    if names == ["all"] and phase == "intermediate":
+        names = [task.name for task in TASKS.values() if task.phase == phase]
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"--task names {name!r} {names.count(name)} times.")
+        task = get_task(name, phase)
+        if recipe not in task.recipes:
+            raise InputError(f"Unknown recipe {recipe!r} for {task.name}. {nearest(recipe, task.recipes)}")
+        if task.recipes[recipe] != TASKS[names[0]].recipes[recipe]:
+            raise InputError(f"Recipe {recipe!r} has other settings for {name} than for {names[0]}: they cannot be trained together.")
+    return tuple(sorted((TASKS[name] for name in names), key=list(TASKS.values()).index))
 
 
 def parse(arguments_class, phase: str, **defaults):
-    """The command line of a script. -> (arguments, TrainingArguments or None, task, recipe)"""
+    """The command line of a script. -> (arguments, TrainingArguments or None, tasks: one, or several to be trained together, recipe)"""
     import torch
 
     trains = issubclass(arguments_class, TrainArguments)
     parser = Parser((arguments_class, TrainingArguments) if trains else (arguments_class,), allow_abbrev=False)
     known = {option for action in parser._actions for option in action.option_strings}
     task_and_recipe = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    for action in ("--task", "--recipe", "--gradient_accumulation_steps", "--per_device_train_batch_size", "--effective_batch_size",
-                   "--deepspeed"):  # fmt: skip
+    task_and_recipe.add_argument("--task", nargs="*", default=[])
+    for action in (
+        "--recipe", "--eval_strategy", "--eval_steps", "--deepspeed",
+        "--gradient_accumulation_steps", "--per_device_train_batch_size", "--effective_batch_size",
+    ):  # fmt: skip
         task_and_recipe.add_argument(action, action.replace("_", "-"))
     first, _ = task_and_recipe.parse_known_args()
     deepspeed_file = deepspeed_config = None
     if "-h" not in sys.argv and "--help" not in sys.argv:
-        task = check_task_and_recipe(arguments_class(task=first.task, recipe=first.recipe or "jiant"), phase)
+        tasks = find_tasks(first.task if phase == "intermediate" else first.task[:1], first.recipe or "jiant", phase)
         if trains:
             deepspeed_file = deepspeed_support.config_path(first.deepspeed)
             if deepspeed_file:
                 deepspeed_config = deepspeed_support.read_config(deepspeed_file)
                 deepspeed_support.prepare_processes(use_cpu=cpu_is_asked_for())
                 defaults |= {"deepspeed": deepspeed_file, "use_cpu": not torch.cuda.is_available()}
-            recipe = task.recipes[first.recipe or "jiant"]
-            parser.set_defaults(**training_defaults(task, recipe, first, deepspeed=bool(deepspeed_file)), **defaults)
+            recipe = tasks[0].recipes[first.recipe or "jiant"]
+            parser.set_defaults(**training_defaults(tasks, recipe, first, deepspeed=bool(deepspeed_file)), **defaults)
     *parsed, unknown = parser.parse_args_into_dataclasses(return_remaining_strings=True)
     if unknown:
         raise InputError(f"Unknown argument {unknown[0]!r}. {nearest(unknown[0], known) if unknown[0].startswith('-') else ''}".strip())
     args, training_args = parsed if trains else (parsed[0], None)
-    recipe = task.recipes[args.recipe]
+    recipe = tasks[0].recipes[args.recipe]
     for name in ("max_seq_length", "doc_stride", "layer", "pooling"):
         if getattr(args, name, 0) is None:
             setattr(args, name, getattr(recipe, name))
@@ -106,25 +117,28 @@ def parse(arguments_class, phase: str, **defaults):
         check_processes(training_args)
         if deepspeed_file:
             deepspeed_support.check_agreement(deepspeed_file, deepspeed_config, training_args)
+        if len(tasks) > 1:
+            check_together(args, training_args)
         args.effective_batch_size = training_args.train_batch_size * training_args.gradient_accumulation_steps * training_args.world_size
     if getattr(args, "languages", None) is not None:
         for language in args.languages:
-            if language not in task.languages:
-                raise InputError(
-                    f"{task.name} has no {language!r} data. {nearest(language, task.languages)} It covers: {', '.join(task.languages)}."
-                )
-    return args, training_args, task, recipe
+            if language not in tasks[0].languages:
+                known = tasks[0].languages
+                raise InputError(f"{tasks[0].name} has no {language!r} data. {nearest(language, known)} It covers: {', '.join(known)}.")
+    return args, training_args, tasks, recipe
 
 
-def training_defaults(task, recipe, given, deepspeed: bool) -> dict:
+def training_defaults(tasks, recipe, given, deepspeed: bool) -> dict:
     """`TrainingArguments` of a recipe: those it names, and what follows from them."""
-    best = recipe.selection == "best"
+    together = len(tasks) > 1
+    best = recipe.selection == "best" or (together and given.eval_strategy not in (None, "no"))
     return {
         **{name: getattr(recipe, name) for name in (
             "learning_rate", "num_train_epochs", "warmup_steps", "weight_decay", "adam_epsilon", "max_grad_norm", "eval_steps", "seed")},
         "output_dir": None, "report_to": "none", "logging_steps": 100, "per_device_eval_batch_size": 32,
-        "save_steps": recipe.eval_steps, "save_total_limit": 1, "eval_strategy": "steps" if best else "no",
-        "load_best_model_at_end": best, "metric_for_best_model": task.dev_metric if best else None,
+        # Of several tasks a checkpoint that was compared is also kept: else the best may be one that is not there.
+        "save_steps": together and given.eval_steps or recipe.eval_steps, "save_total_limit": 1, "eval_strategy": "steps" if best else "no",
+        "load_best_model_at_end": best, "metric_for_best_model": ("mean" if together else tasks[0].dev_metric) if best else None,
         "greater_is_better": True if best else None,
         **batch_and_accumulation(recipe.effective_batch_size, given, deepspeed),
     }  # fmt: skip
@@ -184,6 +198,20 @@ def check_processes(training_args) -> None:
         raise InputError(f"{launched} processes were launched, but each of them runs alone. On a machine without GPU add --use_cpu.")
     if not training_args.output_dir:
         raise InputError("--output_dir is missing.")
+
+
+def check_together(args, training_args) -> None:
+    """What several tasks at once cannot have."""
+    if training_args.deepspeed:
+        raise InputError("Several tasks at once have not been tried under DeepSpeed; --deepspeed is for one task.")
+    if args.keep_head:
+        raise InputError("--keep_head is for one task: several at once start with fresh heads.")
+    if training_args.label_smoothing_factor:
+        raise InputError("--label_smoothing_factor is for one task: several at once have each its own loss.")
+    if training_args.train_sampling_strategy != "random":
+        raise InputError(f"--train_sampling_strategy {training_args.train_sampling_strategy} is for one task: several have --sampling.")
+    if training_args.n_gpu > 1:
+        raise InputError(f"Several tasks need a process for each of the {training_args.n_gpu} GPUs: start with accelerate launch.")
 
 
 def is_main_process() -> bool:

@@ -67,6 +67,7 @@ def load_model(model_class, path: str, labels: tuple[str, ...], seed: int, keep_
         if set(kept) != set(labels):
             raise InputError(f"--keep_head: the head of {path!r} names {', '.join(kept)}; this task needs {', '.join(labels)}.")
         labels = kept
+    set_seed(seed)  # the pooler of multiple choice, where the checkpoint has none, is drawn while loading
     with _quiet_loading():
         try:
             model, loading = model_class.from_pretrained(

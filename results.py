@@ -17,7 +17,7 @@ from task_adapters.base import InputError, Task
 
 PACKAGES = ("torch", "transformers", "datasets", "evaluate", "accelerate", "deepspeed", "tokenizers", "scikit-learn")
 OWN_FILES = ("results.json", "run.json", "config.json", "model*.safetensors*", "tokenizer*", "special_tokens_map.json",
-             "sentencepiece.bpe.model", "training_args.bin", "predictions", "labels", "checkpoint-*")  # fmt: skip
+             "sentencepiece.bpe.model", "training_args.bin", "predictions", "labels", "heads", "checkpoint-*")  # fmt: skip
 
 
 def write_json(path, value) -> None:
@@ -82,7 +82,8 @@ def lineage_of(model_name_or_path: str) -> list[dict]:
     if earlier is None:
         return []
     kept = ("phase", "task", "model", "recipe", "seed", "effective_batch_size", "settings", "data", "dev", "finished")
-    return [*earlier["lineage"], {name: earlier.get(name) for name in kept} | {"folder": model_name_or_path}]
+    together = [name for name in ("dev_mean", "sampling", "sampling_cap", "temperature") if name in earlier]  # where task is a list
+    return [*earlier["lineage"], {name: earlier.get(name) for name in (*kept, *together)} | {"folder": model_name_or_path}]
 
 
 def finish_run(output_dir: str, results: dict) -> dict:
@@ -114,6 +115,19 @@ def mean_over_languages(task: Task, scores: dict[str, dict]) -> dict[str, float]
 def xtreme_score(task: Task, scores: dict[str, dict]) -> float | None:
     """The task's score as XTREME counts it (QA: the mean of exact match and F1); None where one of its languages is missing."""
     return xtreme_task_score(task.name, scores) if set(scores) == set(task.languages) else None
+
+
+def dev_table(tasks: dict[str, Task], dev: dict[str, dict]) -> str:
+    """The dev scores of several tasks as lines that line up, each by the metric that the task is known by, and their mean."""
+    lines = [
+        f"{name:<14}{task.dev_metric:<10}{dev[name][task.dev_metric]:>8.2f}{dev[name]['examples']:>10}" for name, task in tasks.items()
+    ]
+    return "\n".join([*lines, f"{'mean':<24}{dev_mean(tasks, dev):>8.2f}"])
+
+
+def dev_mean(tasks: dict[str, Task], dev: dict[str, dict]) -> float:
+    """The unweighted mean over tasks of the score by which each task's checkpoints are compared."""
+    return sum(dev[name][task.dev_metric] for name, task in tasks.items()) / len(tasks)
 
 
 def score_table(task: Task, scores: dict[str, dict]) -> str:

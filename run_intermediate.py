@@ -1,39 +1,57 @@
-"""Phase 1: train a multilingual encoder on an English intermediate task.
+"""Phase 1: train a multilingual encoder on an English intermediate task, or on several at once.
 
     accelerate launch run_intermediate.py --task mnli --output_dir out/mnli
+    accelerate launch run_intermediate.py --task mnli squad_v1 hellaswag --output_dir out/three
+    accelerate launch run_intermediate.py --task all --output_dir out/all
 
-Leaves an ordinary checkpoint with its tokenizer in --output_dir: `pipeline()` runs it, and phases 2 and 3 take it as
---model_name_or_path. Run again, a finished run is skipped and one that was cut off goes on where it stood.
+Leaves an ordinary checkpoint with its tokenizer in --output_dir: phases 2 and 3 take it as --model_name_or_path. Of one task it is the
+model with its head, and `pipeline()` runs it; of several it is the encoder, and the heads stand in heads/<task>/ beside it
+(`multitask.load_task_model` puts the two together). Run again, a finished run is skipped and one that was cut off goes on where it stood.
 """
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Literal
 
 from arguments import TrainArguments, is_main_process, parse, run_script, say
+from task_adapters import InputError
 
 
 @dataclass
 class ScriptArguments(TrainArguments):
     """Flags of this script; those of `TrainingArguments` follow."""
 
+    task: list[str] = field(default_factory=list, metadata={"help": "Name of the task; several names, or `all`: trained together."})
+    sampling: Literal["proportional", "uniform", "temperature"] = field(
+        default="proportional", metadata={"help": "Several tasks: how each step's is drawn; proportional to its size, up to the cap."}
+    )
+    sampling_cap: int = field(default=131072, metadata={"help": "Several tasks: the size from which on a larger one is not drawn more."})
+    temperature: float | None = field(default=None, metadata={"help": "With --sampling temperature: T of size^(1/T)."})
+
+    def __post_init__(self):
+        if self.sampling_cap < 1:
+            raise InputError(f"--sampling_cap {self.sampling_cap} leaves nothing to draw: at least 1.")
+        if (self.sampling == "temperature") != (self.temperature is not None):
+            raise InputError("--sampling temperature and --temperature T go together.")
+        if self.temperature is not None and not self.temperature > 0:
+            raise InputError(f"--temperature {self.temperature} is not above 0.")
+
 
 def main() -> dict:
     """Runs the script. -> what stands in results.json"""
     started = time.time()
-    args, training_args, task, recipe = parse(ScriptArguments, "intermediate")
+    args, training_args, tasks, recipe = parse(ScriptArguments, "intermediate")
 
     from checkpoints import check_length, describe_model, load_config, load_model, load_tokenizer
-    from results import finish_run, lineage_of, read_json, score_table, start_run
+    from multitask import dev_mean, load_models, train_together, with_task
+    from results import dev_table, finish_run, lineage_of, read_json, score_table, start_run
     from task_adapters import data_line, labels_of, load_examples
     from task_types import NEEDS_OFFSETS, TASK_TYPES, make_features
     from training import describe_run, remove_checkpoints, score, train
 
-    if task.may_have_no_answer:
-        task = replace(task, metric=partial(task.metric, threshold=args.no_answer_threshold))
-
     # ---- the output folder: new, cut off, or finished
-    run = describe_run("intermediate", args, training_args, task)
+    run = describe_run("intermediate", args, training_args, tasks)
     with training_args.main_process_first(desc="output folder"):
         finished = start_run(training_args.output_dir, run, overwrite=args.overwrite and is_main_process())
     if finished:
@@ -41,7 +59,7 @@ def main() -> dict:
         return read_json(f"{training_args.output_dir}/results.json")
 
     # ---- examples: text
-    tokenizer = load_tokenizer(args.model_name_or_path, needs_offsets=task.task_type in NEEDS_OFFSETS)
+    tokenizer = load_tokenizer(args.model_name_or_path, needs_offsets=any(task.task_type in NEEDS_OFFSETS for task in tasks))
     config = load_config(args.model_name_or_path)
     check_length(args.max_seq_length, config, tokenizer, args.model_name_or_path)
     data = []
@@ -53,25 +71,42 @@ def main() -> dict:
         say(data_line(provenance))
         return examples
 
-    train_examples = examples_of(task, "train", "en", args.max_train_samples, training_args.seed)
-    dev_examples = examples_of(task, "dev", "en", args.max_eval_samples)
+    train_examples = {task.name: examples_of(task, "train", "en", args.max_train_samples, training_args.seed) for task in tasks}
+    dev_examples = {task.name: examples_of(task, "dev", "en", args.max_eval_samples) for task in tasks}
+    tasks = {task.name: replace(task, labels=labels_of(task, train_examples[task.name])) for task in tasks}
+    for name, task in tasks.items():
+        if task.may_have_no_answer:
+            tasks[name] = replace(task, metric=partial(task.metric, threshold=args.no_answer_threshold))
 
-    # ---- model: the encoder of the checkpoint, a fresh head
-    model_class, labels = TASK_TYPES[task.task_type].Model, labels_of(task, train_examples)
-    model, labels = load_model(model_class, args.model_name_or_path, labels, training_args.seed, args.keep_head, args.freeze_embeddings)
-    task = replace(task, labels=labels)
+    # ---- model: the encoder of the checkpoint, a fresh head for each task
+    if len(tasks) > 1:
+        model = load_models(args.model_name_or_path, tasks, training_args.seed, args.freeze_embeddings)
+    else:
+        ((name, task),) = tasks.items()
+        model_class, path = TASK_TYPES[task.task_type].Model, args.model_name_or_path
+        model, labels = load_model(model_class, path, task.labels, training_args.seed, args.keep_head, args.freeze_embeddings)
+        tasks[name] = task = replace(task, labels=labels)
 
     # ---- training
-    def features_of(examples):
+    def features_of(task, examples):
         with training_args.main_process_first(desc="features"):
-            return make_features(examples, tokenizer, task, args.max_seq_length, args.doc_stride)
+            features = make_features(examples, tokenizer, task, args.max_seq_length, args.doc_stride)
+        return with_task(features, task.name) if len(tasks) > 1 else features
 
     selection = None
     if training_args.eval_strategy != "no":
-        selection_examples = dev_examples.select(range(min(recipe.max_selection_samples or len(dev_examples), len(dev_examples))))
-        selection = selection_examples, features_of(selection_examples)
-    trainer, training = train(model, tokenizer, task, training_args, features_of(train_examples), selection)
-    _, dev = score(trainer, task, dev_examples, features_of(dev_examples), "en")
+        selection = {}
+        for name, task in tasks.items():
+            count = min(recipe.max_selection_samples or len(dev_examples[name]), len(dev_examples[name]))
+            examples = dev_examples[name].select(range(count))
+            selection[name] = examples, features_of(task, examples)
+    features = {name: features_of(task, train_examples[name]) for name, task in tasks.items()}
+    if len(tasks) > 1:
+        sampling = args.sampling, args.sampling_cap, args.temperature
+        trainer, training = train_together(model, tokenizer, tasks, training_args, features, sampling, selection)
+    else:
+        trainer, training = train(model, tokenizer, task, training_args, features[name], selection and selection[name])
+    dev = {name: score(trainer, task, dev_examples[name], features_of(task, dev_examples[name]), "en")[1] for name, task in tasks.items()}
 
     # ---- results
     if is_main_process():
@@ -79,7 +114,7 @@ def main() -> dict:
             **run,
             "model": describe_model(args.model_name_or_path, config),
             "lineage": lineage_of(args.model_name_or_path),
-            "dev": dev,
+            **({"dev": dev, "dev_mean": dev_mean(tasks, dev)} if len(tasks) > 1 else {"dev": dev[name]}),
             "data": data,
             "training": training,
             "world_size": training_args.world_size,
@@ -89,7 +124,7 @@ def main() -> dict:
         })  # fmt: skip
         if not args.keep_checkpoints:
             remove_checkpoints(training_args.output_dir)
-        say(score_table(task, {"en": dev}))
+        say(dev_table(tasks, dev) if len(tasks) > 1 else score_table(task, {"en": dev[name]}))
         return results
 
 

@@ -31,7 +31,7 @@ class ScriptArguments(CommonArguments):
 def main() -> dict:
     """Runs the script. -> what stands in results.json"""
     started = time.time()
-    args, _, task, recipe = parse(ScriptArguments, "retrieval")
+    args, _, (task,), recipe = parse(ScriptArguments, "retrieval")
 
     from accelerate import Accelerator
 

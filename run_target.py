@@ -23,7 +23,7 @@ class ScriptArguments(TrainArguments):
 def main() -> dict:
     """Runs the script. -> what stands in results.json"""
     started = time.time()
-    args, training_args, task, recipe = parse(ScriptArguments, "target")
+    args, training_args, (task,), recipe = parse(ScriptArguments, "target")
 
     from checkpoints import check_length, describe_model, load_config, load_model, load_tokenizer
     from predictions import write_labels, write_predictions
@@ -34,7 +34,7 @@ def main() -> dict:
     from training import describe_run, remove_checkpoints, score, train
 
     # ---- the output folder: new, cut off, or finished
-    run = describe_run("target", args, training_args, task)
+    run = describe_run("target", args, training_args, [task])
     with training_args.main_process_first(desc="output folder"):
         finished = start_run(training_args.output_dir, run, overwrite=args.overwrite and is_main_process())
     if finished:

@@ -27,15 +27,16 @@ OUR_SETTINGS = (
     "languages",
     "freeze_embeddings",
 )
+TOGETHER = ("sampling", "sampling_cap", "temperature")  # of several tasks
 
 
-def describe_run(phase, args, training_args, task) -> dict:
+def describe_run(phase, args, training_args, tasks) -> dict:
     """What a run is: two commands with the same description are the same cell of the grid."""
     settings = {name: getattr(training_args, name) for name in SETTINGS}
     settings |= {name: getattr(args, name) for name in OUR_SETTINGS if hasattr(args, name)}
     return {
         "phase": phase,
-        "task": task.name,
+        "task": tasks[0].name if len(tasks) == 1 else [task.name for task in tasks],
         **model_identity(args.model_name_or_path),
         "head": "kept" if args.keep_head else "fresh",
         "recipe": args.recipe,
@@ -43,6 +44,7 @@ def describe_run(phase, args, training_args, task) -> dict:
         "data_seed": training_args.data_seed,
         "effective_batch_size": args.effective_batch_size,
         **{name: value.value if isinstance(value, Enum) else value for name, value in settings.items()},
+        **({name: getattr(args, name) for name in TOGETHER} if len(tasks) > 1 else {}),
     }
 
 
@@ -77,26 +79,31 @@ def train(model, tokenizer, task, training_args, train_features, selection=None)
         f" x {training_args.train_batch_size} per process x {training_args.gradient_accumulation_steps} accumulation steps"
         f" = effective batch {training_args.world_size * training_args.train_batch_size * training_args.gradient_accumulation_steps}"
     )
-    checkpoint = last_complete_checkpoint(training_args.output_dir)
+    training = run_trainer(trainer)
+    trainer.compute_metrics = None  # it knows the selection examples only; from here on `score` decodes what it predicts
+    trainer.save_model(training_args.output_dir)
+    save_full_precision(trainer, training_args.output_dir)
+    return trainer, training
+
+
+def run_trainer(trainer) -> dict:
+    """Trains, or goes on from the last complete checkpoint in the output folder. -> how it went"""
+    checkpoint = last_complete_checkpoint(trainer.args.output_dir)
     if checkpoint:
         say(f"going on from {checkpoint}")
-        written, here = layout_of_checkpoint(checkpoint), layout_of_run(training_args)
+        written, here = layout_of_checkpoint(checkpoint), layout_of_run(trainer.args)
         if written != here:
             raise InputError(f"{checkpoint} was written with {written}, this command has {here}. Go on as before, or --overwrite.")
     start = time.time()
-    outcome = trainer.train(resume_from_checkpoint=checkpoint)
-    trainer.compute_metrics = None  # it knows the selection examples only; from here on `score` decodes what it predicts
-    state = trainer.state
-    trainer.save_model(training_args.output_dir)
-    save_full_precision(trainer, training_args.output_dir)
-    return trainer, {
+    outcome, state = trainer.train(resume_from_checkpoint=checkpoint), trainer.state
+    return {
         "steps": state.global_step,
         "train_loss": outcome.training_loss,
         "train_seconds": round(time.time() - start, 1),
         "resumed_from_step": int(checkpoint.rsplit("-", 1)[1]) if checkpoint else None,
-        "best_step": state.best_global_step if training_args.load_best_model_at_end else None,
+        "best_step": state.best_global_step if trainer.args.load_best_model_at_end else None,
         "best_selection_score": state.best_metric,
-        "deepspeed": training_args.deepspeed and {"file": training_args.deepspeed, **read_config(training_args.deepspeed)},
+        "deepspeed": trainer.args.deepspeed and {"file": trainer.args.deepspeed, **read_config(trainer.args.deepspeed)},
         "log": [entry for entry in state.log_history if "loss" in entry or any(name.startswith("eval_") for name in entry)],
     }
 
@@ -104,6 +111,7 @@ def train(model, tokenizer, task, training_args, train_features, selection=None)
 def score(trainer, task, examples, features, language) -> tuple[list, dict]:
     """Predicts and scores one language. -> (predictions as people write them, {metric: 0..100, "examples": n})"""
     task_type = TASK_TYPES[task.task_type]
+    trainer.preprocess_logits_for_metrics = task_type.reduce_logits
     logits = trainer.predict(features, metric_key_prefix=language).predictions
     predicted = task_type.decode(examples, features, logits, task)
     return predicted, {**task.metric(task_type.gold(examples, task), predicted, language), "examples": len(examples)}

@@ -1,0 +1,223 @@
+"""Several tasks at once: one shared encoder, one head per task, one task per optimiser step.
+
+The Trainer is the stock one. Its training data are one long list of all steps' features, read in order (`MixedFeatures`): which task a
+step uses and which features it sees is a function of the seed and the step's number, so that processes, accumulation steps and a run
+that goes on after a kill all agree without telling each other. Single tasks do not come here: `training.train` is theirs.
+"""
+
+import math
+import zlib
+from pathlib import Path
+
+import numpy as np
+import torch
+import transformers
+from safetensors.torch import load_file, save_file
+from transformers import Trainer, set_seed
+
+from arguments import say
+from checkpoints import load_config, load_encoder, load_model
+from results import dev_mean
+from task_adapters import InputError, nearest
+from task_types import TASK_TYPES
+from training import run_trainer, score
+
+
+def sampling_probabilities(sizes: dict[str, int], sampling: str, cap: int, temperature: float | None = None) -> dict[str, float]:
+    """How often each task is drawn: proportional to min(size, cap), to its 1/temperature-th power, or all alike.
+
+    The cap is T5's examples-proportional mixing (Raffel et al., 2020, section 3.5.2); jiant has it as `train_examples_cap`.
+    """
+    power = {"proportional": 1.0, "uniform": 0.0, "temperature": 1 / (temperature or 1)}[sampling]
+    weights = {name: min(size, cap) ** power for name, size in sizes.items()}
+    return {name: weight / sum(weights.values()) for name, weight in weights.items()}
+
+
+def draw_schedule(probabilities: dict[str, float], steps: int, seed: int) -> np.ndarray:
+    """The task of each step, as places in `probabilities`. Step i's depends on the seed and i alone, not on how many steps follow."""
+    edges = np.cumsum(list(probabilities.values()))
+    return np.searchsorted(edges[:-1], np.random.default_rng(seed).random(steps), side="right")
+
+
+def count_steps(sizes: dict[str, int], cap: int, epochs: float, batch: int) -> int:
+    """Steps of a run: the sum over tasks of epochs x capped size / batch, as in jiant."""
+    return sum(math.ceil(epochs * math.ceil(min(size, cap) / batch)) for size in sizes.values())
+
+
+class MixedFeatures(torch.utils.data.Dataset):
+    """The features of all steps, one after the other: those of step i are items i x batch to (i + 1) x batch, all of one task.
+
+    Read in order, in batches dealt out to processes in turn, each step's micro-batches on all processes are of the same task. Every
+    task goes round its own features, shuffled anew each time by a generator that knows the seed, the task's name and the round.
+    """
+
+    def __init__(self, features: dict, schedule: np.ndarray, batch: int, seed: int):
+        self.names, self.schedule, self.batch, self.seed = list(features), schedule, batch, seed
+        self.features, self.orders = features, {}
+        # How many steps the same task had before: where in its own features a step begins.
+        self.earlier = np.zeros(len(schedule), dtype=np.int64)
+        for place in range(len(self.names)):
+            steps = np.flatnonzero(schedule == place)
+            self.earlier[steps] = np.arange(len(steps))
+
+    def __len__(self):
+        return len(self.schedule) * self.batch
+
+    def __getitem__(self, item):
+        step, slot = divmod(item, self.batch)
+        name = self.names[self.schedule[step]]
+        features = self.features[name]
+        turn, place = divmod(int(self.earlier[step]) * self.batch + slot, len(features))
+        return features[self.row(name, turn, place)]
+
+    def row(self, name, turn, place):
+        if self.orders.get(name, (None,))[0] != turn:
+            generator = np.random.default_rng((self.seed, zlib.crc32(name.encode()), turn))
+            self.orders[name] = turn, generator.permutation(len(self.features[name]))
+        return int(self.orders[name][1][place])
+
+
+class MultitaskModel(torch.nn.Module):
+    """The Auto models of all tasks around one encoder (`share_encoder`). A batch says which of them it is for.
+
+    A head without a part in a step has no gradient there (None, not zero), so that AdamW leaves it as it is: no decay, no momentum.
+    A task that is drawn rarely is thus not pulled back to zero, or pushed on, between two of its steps.
+    """
+
+    accepts_loss_kwargs = True  # the Trainer then counts the labels of the whole step and hands the count to `forward`
+
+    def __init__(self, encoder, models: dict, losses: dict):
+        super().__init__()
+        self.encoder, self.models, self.losses, self.config = encoder, torch.nn.ModuleDict(models), losses, encoder.config
+
+    def forward(self, task, labels=None, num_items_in_batch=None, input_ids=None, attention_mask=None, token_type_ids=None):
+        inputs = {"input_ids": input_ids, "attention_mask": attention_mask, "token_type_ids": token_type_ids}
+        outputs = self.models[task](**{name: value for name, value in inputs.items() if value is not None})
+        return {"loss": self.losses[task](outputs, labels, num_items_in_batch), **outputs}  # the loss as a single task's run has it
+
+    def activation_checkpointing_enable(self, **options):
+        self.encoder.activation_checkpointing_enable(**options)
+
+
+def share_encoder(model, encoder) -> None:
+    """Puts `encoder` in the place of the model's own, as a plain attribute: the model uses it, and its weights are not the model's.
+
+    So each weight has one name in the whole, as optimisers and safetensors want it, and a model's state is its head.
+    """
+    delattr(model, model.base_model_prefix)
+    model.__dict__[model.base_model_prefix] = encoder
+
+
+def load_models(path: str, tasks: dict, seed: int, freeze_embeddings: bool = False) -> MultitaskModel:
+    """The encoder of `path`, once, and for each task a fresh head: the one that its single-task run with this seed starts from."""
+    set_seed(seed)  # the pooler, where the checkpoint has none
+    encoder, models = load_encoder(path, None), {}
+    if freeze_embeddings:
+        encoder.get_input_embeddings().requires_grad_(False)
+    for name, task in tasks.items():
+        models[name], _ = load_model(TASK_TYPES[task.task_type].Model, path, task.labels, seed)
+        share_encoder(models[name], encoder)  # at once: no more than two encoders are in memory
+        assert not list(models[name].parameters(recurse=False)), f"{type(models[name]).__name__} has weights beside encoder and head"
+    return MultitaskModel(encoder, models, {name: TASK_TYPES[task.task_type].loss for name, task in tasks.items()})
+
+
+class MultitaskTrainer(Trainer):
+    """The Trainer, whose evaluation is one of ours: each task's dev score, on examples, and their unweighted mean."""
+
+    tasks, selection = {}, {}
+
+    def evaluate(self, *_, **__):
+        dev = {name: score(self, task, *self.selection[name], "en")[1] for name, task in self.tasks.items()}
+        found = {f"eval_{name}_{metric}": value for name, values in dev.items() for metric, value in values.items() if metric != "examples"}
+        found["eval_mean"] = dev_mean(self.tasks, dev)
+        self.log(found)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, found)
+        return found
+
+
+def train_together(model, tokenizer, tasks, training_args, features, sampling, selection=None) -> tuple[Trainer, dict]:
+    """Trains, or goes on from the last complete checkpoint in the output folder; leaves encoder, heads and tokenizer there.
+
+    tasks, features  the same names; features as from `with_task`.
+    sampling         how tasks are drawn: (one of proportional, uniform, temperature; cap; temperature)
+    selection        {name: (examples, features)} of the dev data by whose mean checkpoints are compared; None: the last weights are kept.
+    Returns (trainer, how it went: as from `training.train`, and of each task its size, its probability and the steps it had).
+    """
+    batch = training_args.train_batch_size * training_args.gradient_accumulation_steps * training_args.world_size
+    sizes = {name: len(features[name]) for name in tasks}
+    seed = training_args.seed if training_args.data_seed is None else training_args.data_seed
+    probabilities = sampling_probabilities(sizes, *sampling)
+    if training_args.max_steps < 1:
+        training_args.max_steps = count_steps(sizes, sampling[1], training_args.num_train_epochs, batch)
+    schedule = draw_schedule(probabilities, training_args.max_steps, seed)
+    training_args.train_sampling_strategy = "sequential"  # the order is MixedFeatures' own
+    training_args.label_names = ["labels"]
+    training_args.dataloader_pin_memory = training_args.device.type == "cuda"
+    collators = {name: TASK_TYPES[task.task_type].Collator(tokenizer) for name, task in tasks.items()}
+
+    def collate(rows):
+        (name,) = {row["task"] for row in rows}
+        return {"task": name, **collators[name]([{key: row[key] for key in row if key != "task"} for row in rows])}
+
+    eaten = ("task", "labels", *tokenizer.model_input_names)
+    trainer = MultitaskTrainer(
+        model=model,
+        args=training_args,
+        train_dataset=MixedFeatures({name: only(features[name], eaten) for name in tasks}, schedule, batch, seed),
+        eval_dataset=selection and {name: selection[name][1] for name in tasks},
+        data_collator=collate,
+        processing_class=tokenizer,
+    )
+    trainer.tasks, trainer.selection = tasks, selection
+    drawn = dict(zip(tasks, np.bincount(schedule, minlength=len(tasks)).tolist()))
+    for name in tasks:
+        say(f"{name}: {sizes[name]} features, drawn with probability {probabilities[name]:.4f}: {drawn[name]} of {len(schedule)} steps")
+    training = run_trainer(trainer)
+    save_together(trainer, training_args.output_dir)
+    return trainer, training | {"features": sizes, "probabilities": probabilities, "drawn": drawn}
+
+
+def with_task(features, name):
+    """Features that say which task they are of."""
+    return features.add_column("task", [name] * len(features))
+
+
+def only(features, columns):
+    return features.select_columns([name for name in columns if name in features.column_names])
+
+
+def save_together(trainer, output_dir: str) -> None:
+    """The encoder as an ordinary checkpoint with its tokenizer in `output_dir`; heads/<task>/ holds a head's weights and configuration."""
+    state = trainer.accelerator.get_state_dict(trainer.model_wrapped)  # on all processes: ZeRO-3 gathers
+    if not trainer.args.should_save:
+        return
+    model = trainer.model
+    model.encoder.save_pretrained(output_dir, state_dict=part_of(state, "encoder."))
+    trainer.processing_class.save_pretrained(output_dir)
+    for name, head in model.models.items():
+        head.config.architectures = [type(head).__name__]
+        head.config.save_pretrained(f"{output_dir}/heads/{name}")
+        weights = {key: weight.contiguous() for key, weight in part_of(state, f"models.{name}.").items()}
+        save_file(weights, f"{output_dir}/heads/{name}/model.safetensors", metadata={"format": "pt"})
+
+
+def part_of(state, prefix):
+    return {key.removeprefix(prefix): weight for key, weight in state.items() if key.startswith(prefix)}
+
+
+def load_task_model(output_dir: str, name: str):
+    """The ordinary model of one task of a multi-task run: its encoder with heads/<name>; `save_pretrained` makes it a checkpoint.
+
+    Raises InputError where the run has no such head.
+    """
+    folder = Path(output_dir) / "heads" / name
+    if not folder.is_dir():
+        raise InputError(f"{output_dir} has no head {name!r}. {nearest(name, sorted(path.name for path in folder.parent.glob('*')))}")
+    config = load_config(str(folder))
+    model_class = getattr(transformers, config.architectures[0])
+    model, _ = load_model(model_class, output_dir, tuple(config.id2label[i] for i in range(config.num_labels)), seed=0)
+    loaded = model.load_state_dict(load_file(folder / "model.safetensors"), strict=False)
+    missing = [key for key in loaded.missing_keys if not key.startswith(model.base_model_prefix + ".")]
+    if missing or loaded.unexpected_keys:
+        raise InputError(f"{folder} does not hold the head of a {config.architectures[0]}: {(missing + loaded.unexpected_keys)[0]}.")
+    return model

@@ -1,0 +1,267 @@
+"""Several tasks at once: drawn as the formula says, the same on all processes, learned, resumed, handed over, and heads found again."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import ROOT, launch
+from recorded_steps import record
+from safetensors.torch import load_file
+
+import run_intermediate
+import run_target
+from checkpoints import load_encoder, load_model, load_tokenizer
+from multitask import MixedFeatures, count_steps, draw_schedule, load_task_model, sampling_probabilities
+from task_adapters import TASKS, InputError, load_examples
+from task_types import TASK_TYPES, make_features
+from training import score
+
+THREE = ("mnli", "squad_v1", "hellaswag")
+SIZES = {"small": 1_000, "middle": 60_000, "large": 900_000}
+COMMON = ("--use_cpu", "--disable_tqdm", "true", "--max_seq_length", "96")
+
+
+def results_of(folder):
+    return json.loads((Path(folder) / "results.json").read_text(encoding="utf-8"))
+
+
+# ---- which task, which features
+
+
+@pytest.mark.parametrize("sampling, cap, temperature, expected", [
+    ("proportional", 131072, None, (1000 / 192072, 60000 / 192072, 131072 / 192072)),
+    ("proportional", 10**9, None, (1 / 961, 60 / 961, 900 / 961)),
+    ("uniform", 131072, None, (1 / 3, 1 / 3, 1 / 3)),
+    ("temperature", 90_000, 2.0, np.sqrt([1, 60, 90]) / np.sqrt([1, 60, 90]).sum()),
+])  # fmt: skip
+def test_ten_thousand_draws_have_the_proportions_of_the_formula(sampling, cap, temperature, expected):
+    probabilities = sampling_probabilities(SIZES, sampling, cap, temperature)
+    assert list(probabilities.values()) == pytest.approx(list(expected))
+    drawn = np.bincount(draw_schedule(probabilities, 10_000, seed=3), minlength=3)
+    for count, share in zip(drawn, expected):
+        assert abs(count - 10_000 * share) < 4 * np.sqrt(10_000 * share * (1 - share)) + 1
+
+
+def test_a_steps_task_depends_on_the_seed_and_the_steps_number_alone():
+    probabilities = sampling_probabilities(SIZES, "proportional", 131072)
+    schedule = draw_schedule(probabilities, 1_000, seed=3)
+    assert (draw_schedule(probabilities, 400, seed=3) == schedule[:400]).all()
+    assert (draw_schedule(probabilities, 1_000, seed=4) != schedule).any()
+
+
+def test_steps_are_the_sum_over_tasks_of_their_capped_epochs():
+    assert count_steps({"a": 33, "b": 64, "c": 1000}, cap=100, epochs=3, batch=32) == 3 * (2 + 2 + 4)
+    assert count_steps({"a": 33}, cap=100, epochs=0.4, batch=32) == 1
+
+
+def test_every_task_goes_round_its_own_features_in_a_new_order_each_time():
+    features = {"a": [("a", i) for i in range(5)], "b": [("b", i) for i in range(7)]}
+    schedule = np.array([0, 1, 0, 0, 1, 1, 0, 0, 1, 0])
+    items = MixedFeatures(features, schedule, batch=4, seed=0)
+    assert len(items) == 40
+    found = [items[i] for i in range(40)]
+    for step, place in enumerate(schedule):
+        assert {name for name, _ in found[4 * step : 4 * step + 4]} == {"ab"[place]}
+    for name, size in (("a", 5), ("b", 7)):
+        rows = [row for task, row in found if task == name]
+        rounds = [rows[start : start + size] for start in range(0, len(rows) - size + 1, size)]
+        assert len(rounds) > 1 and all(sorted(part) == list(range(size)) for part in rounds)
+        assert rounds[0] != rounds[1], "shuffled anew"
+    again = MixedFeatures(features, schedule, batch=4, seed=0)
+    assert [again[i] for i in range(24, 40)] == found[24:], "read from the middle, as after a kill"
+    assert [MixedFeatures(features, schedule, 4, seed=1)[i] for i in range(40)] != found
+
+
+# ---- processes and accumulation
+
+LAYOUTS = {
+    "1 process x 8": (1, ("--per_device_train_batch_size", "8")),
+    "1 process x 2 x 4 steps": (1, ("--per_device_train_batch_size", "2")),
+    "2 processes x 2 x 2 steps": (2, ("--per_device_train_batch_size", "2")),
+}
+STEPS = 7
+
+
+@pytest.fixture(scope="module")
+def recorded(tiny_model, data_dir, tmp_path_factory):
+    """{layout: (folder of the run, [per step (tasks of all its forward passes, all its rows)])}"""
+    found = {}
+    for layout, (processes, flags) in LAYOUTS.items():
+        out = tmp_path_factory.mktemp("layout")
+        flags = (
+            out / "notes", "--task", *THREE, "--model_name_or_path", tiny_model, "--data_dir", data_dir, *COMMON, "--output_dir", out,
+            "--max_steps", STEPS, "--warmup_steps", "0", "--optim", "sgd", "--learning_rate", "0.2", "--effective_batch_size", "8",
+            "--max_eval_samples", "8", "--sampling", "uniform", *flags,
+        )  # fmt: skip
+        if processes == 1:
+            record(*flags)
+        else:
+            launch("tests/recorded_steps.py", *flags, processes=processes)
+        notes = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((out / "notes").glob("*.json"))]
+        assert len(notes) == processes == results_of(out)["world_size"]
+        each = len(notes[0]) // STEPS
+        steps = [[part for rank in notes for part in rank[each * step : each * (step + 1)]] for step in range(STEPS)]
+        found[layout] = out, [({task for task, _ in parts}, sorted(row for _, rows in parts for row in rows)) for parts in steps]
+    return found
+
+
+@pytest.mark.parametrize("layout", list(LAYOUTS)[1:])
+def test_processes_and_accumulation_agree_in_each_steps_task_its_rows_and_the_weights(layout, recorded, tiny_model):
+    (folder, steps), (other, others) = recorded["1 process x 8"], recorded[layout]
+    assert all(len(tasks) == 1 for tasks, _ in steps + others), "one task per step"
+    assert set.union(*(tasks for tasks, _ in steps)) == set(THREE), "the comparison has to see all of them"
+    assert steps == others
+    drawn = results_of(folder)["training"]["drawn"]
+    assert drawn == {name: sum(tasks == {name} for tasks, _ in steps) for name in THREE} == results_of(other)["training"]["drawn"]
+    before = load_file(f"{tiny_model}/model.safetensors")
+    for part in ("model.safetensors", *(f"heads/{name}/model.safetensors" for name in THREE)):
+        reference, cut = load_file(folder / part), load_file(other / part)
+        for name, weight in reference.items():
+            assert (weight - cut[name]).norm() <= 1e-5 * weight.norm() + 1e-6, f"{part} {name}"
+    name = "encoder.layer.0.attention.self.value.weight"
+    moved = load_file(folder / "model.safetensors")[name] - before[f"roberta.{name}"]
+    assert moved.norm() > 1e-3 * before[f"roberta.{name}"].norm(), "the steps must be large enough to compare"
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_head_that_no_step_used_stays_as_it_was_drawn(processes, call, tiny_model, data_dir, tmp_path):
+    """AdamW with decay would shrink it, were its gradient zero and not absent; and under DDP the step must not wait for it."""
+    flags = ("--task", "mnli", "hellaswag", "--model_name_or_path", tiny_model, "--data_dir", data_dir, *COMMON, "--max_steps", "2",
+             "--warmup_steps", "0", "--learning_rate", "0.01", "--weight_decay", "0.5", "--effective_batch_size", "4",
+             "--sampling_cap", "1", "--max_eval_samples", "4", "--output_dir", tmp_path, "--seed", "4")  # fmt: skip
+    if processes == 1:
+        call(run_intermediate, *flags)
+    else:
+        launch("run_intermediate.py", *flags, processes=processes)
+    drawn = results_of(tmp_path)["training"]["drawn"]
+    assert sorted(drawn.values()) == [0, 2], "choose a seed that draws one task only"
+    for name, steps in drawn.items():
+        task = TASKS[name]
+        fresh, _ = load_model(TASK_TYPES[task.task_type].Model, tiny_model, task.labels, seed=4)
+        head, fresh = load_file(tmp_path / "heads" / name / "model.safetensors"), fresh.state_dict()
+        assert all(torch.equal(weight, fresh[key]) == (steps == 0) for key, weight in head.items() if key.endswith("weight"))
+
+
+# ---- learning, and what the run leaves
+
+
+@pytest.fixture(scope="module")
+def joint_run(tiny_model, data_dir, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("joint") / "three"
+    with pytest.MonkeyPatch.context() as patch:
+        flags = ["run_intermediate.py", "--task", "squad_v1", "hellaswag", "mnli", "--model_name_or_path", tiny_model, "--data_dir",
+                 data_dir, *COMMON, "--learning_rate", "2e-3", "--num_train_epochs", "6", "--effective_batch_size", "16",
+                 "--per_device_train_batch_size", "16", "--output_dir", str(folder)]  # fmt: skip
+        patch.setattr(sys, "argv", flags)
+        run_intermediate.main()
+    return folder
+
+
+def test_each_task_learns_in_a_joint_run(joint_run):
+    results = results_of(joint_run)
+    dev = results["dev"]
+    assert dev["mnli"]["accuracy"] > 90 and dev["squad_v1"]["f1"] > 80 and dev["hellaswag"]["accuracy"] > 40, dev
+    assert results["dev_mean"] == pytest.approx((dev["mnli"]["accuracy"] + dev["squad_v1"]["f1"] + dev["hellaswag"]["accuracy"]) / 3)
+    assert results["task"] == list(THREE), "in the collection's order"
+    assert (results["sampling"], results["sampling_cap"], results["temperature"]) == ("proportional", 131072, None)
+    training = results["training"]
+    assert sum(training["drawn"].values()) == training["steps"] == count_steps(training["features"], 131072, 6, 16)
+    assert not list(joint_run.glob("checkpoint-*"))
+
+
+def test_phase_2_starts_from_the_encoder_that_was_saved(joint_run, call, data_dir, tmp_path):
+    saved = load_file(joint_run / "model.safetensors")
+    for task in (TASKS["xnli"], TASKS["udpos"], TASKS["xquad"], TASKS["hellaswag"]):
+        model, _ = load_model(TASK_TYPES[task.task_type].Model, str(joint_run), task.labels or ("a", "b"), seed=1)
+        own = model.base_model.state_dict()
+        assert set(saved) - set(own) <= {"pooler.dense.weight", "pooler.dense.bias"} and set(own) <= set(saved)
+        assert all(torch.equal(weight, saved[name]) for name, weight in own.items()), task.name
+    assert all(torch.equal(weight, saved[name]) for name, weight in load_encoder(str(joint_run), None).state_dict().items())
+
+    results = call(run_target, "--task", "xnli", "--model_name_or_path", joint_run, "--data_dir", data_dir, *COMMON, "--languages", "en",
+                   "--max_steps", "1", "--learning_rate", "0", "--max_eval_samples", "4", "--output_dir", tmp_path)  # fmt: skip
+    after = load_file(tmp_path / "model.safetensors")
+    assert all(torch.equal(after[f"roberta.{name}"], weight) for name, weight in saved.items() if f"roberta.{name}" in after)
+    (earlier,) = results["lineage"]
+    assert earlier["task"] == list(THREE) and earlier["sampling_cap"] == 131072 and earlier["dev_mean"] == results_of(joint_run)["dev_mean"]
+
+
+def test_heads_are_found_again_and_give_the_scores_of_the_run(joint_run, data_dir, tmp_path):
+    from transformers import Trainer, TrainingArguments
+
+    tokenizer, dev = load_tokenizer(str(joint_run), needs_offsets=True), results_of(joint_run)["dev"]
+    training_args = TrainingArguments(tmp_path, use_cpu=True, report_to="none", label_names=["labels"], disable_tqdm=True)
+    for name in THREE:
+        task, task_type = TASKS[name], TASK_TYPES[TASKS[name].task_type]
+        model = load_task_model(str(joint_run), name)
+        examples, _ = load_examples(task, "dev", "en", data_dir)
+        trainer = Trainer(model, training_args, data_collator=task_type.Collator(tokenizer), compute_loss_func=task_type.loss)
+        features = make_features(examples, tokenizer, task, 96, 128)
+        assert score(trainer, task, examples, features, "en")[1] == dev[name]
+    with pytest.raises(InputError, match="has no head 'mnlii'. Did you mean 'mnli'?"):
+        load_task_model(str(joint_run), "mnlii")
+    with pytest.raises(InputError, match="holds no complete xlm-roberta encoder"):
+        load_model(TASK_TYPES["classification"].Model, str(joint_run / "heads" / "mnli"), TASKS["mnli"].labels, seed=1)
+
+
+# ---- runs that are cut off, and checkpoints that are compared
+
+
+def test_a_joint_run_killed_in_the_middle_goes_on_to_the_same_weights(call, tiny_model, data_dir, tmp_path):
+    flags = ["--task", "mnli", "hellaswag", "--model_name_or_path", tiny_model, "--data_dir", data_dir, *COMMON, "--learning_rate", "1e-3",
+             "--effective_batch_size", "8", "--per_device_train_batch_size", "4", "--max_steps", "40", "--max_eval_samples", "20",
+             "--eval_strategy", "steps", "--eval_steps", "10"]  # fmt: skip
+    whole = call(run_intermediate, *flags, "--output_dir", tmp_path / "whole")
+    cut = tmp_path / "cut"
+    command, quiet = [sys.executable, "run_intermediate.py", *map(str, flags), "--output_dir", str(cut)], subprocess.DEVNULL
+    process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=quiet, stderr=quiet)
+    while process.poll() is None and not (cut / "checkpoint-20" / "trainer_state.json").exists():
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (cut / "results.json").exists()
+    resumed = call(run_intermediate, *flags, "--output_dir", cut)
+    assert resumed["training"]["resumed_from_step"] >= 20
+    for part in ("model.safetensors", "heads/mnli/model.safetensors", "heads/hellaswag/model.safetensors"):
+        weights = [load_file(folder / part) for folder in (tmp_path / "whole", cut)]
+        assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0]), part
+    assert whole["dev"] == resumed["dev"] and whole["training"]["drawn"] == resumed["training"]["drawn"]
+
+    scores = {entry["step"]: entry for entry in whole["training"]["log"] if "eval_mean" in entry}
+    assert sorted(scores) == [10, 20, 30, 40]
+    for entry in scores.values():
+        assert entry["eval_mean"] == pytest.approx((entry["eval_mnli_accuracy"] + entry["eval_hellaswag_accuracy"]) / 2)
+    best = max(scores, key=lambda step: (scores[step]["eval_mean"], -step))
+    assert whole["training"]["best_step"] == best and whole["dev_mean"] == pytest.approx(scores[best]["eval_mean"])
+
+
+# ---- bad input
+
+
+@pytest.mark.parametrize("flags, message", [
+    (["--task", "mnli", "squad1"], "Unknown task 'squad1'. Did you mean 'squad_v1'?"),
+    (["--task", "mnli", "squad_v1", "mnli"], "--task names 'mnli' 2 times"),
+    (["--task", "mnli", "xnli"], "xnli is a target task: use run_target.py"),
+    (["--task", "mnli", "all"], "Unknown task 'all'"),
+    (["--task", "mnli", "hellaswag", "--sampling_cap", "0"], "--sampling_cap 0 leaves nothing to draw: at least 1"),
+    (["--task", "mnli", "hellaswag", "--sampling", "proportionl"], "argument --sampling: invalid choice: 'proportionl'"),
+    (["--task", "mnli", "hellaswag", "--sampling", "temperature"], "--sampling temperature and --temperature T go together"),
+    (["--task", "mnli", "hellaswag", "--temperature", "2"], "--sampling temperature and --temperature T go together"),
+    (["--task", "mnli", "hellaswag", "--sampling", "temperature", "--temperature", "0"], "--temperature 0.0 is not above 0"),
+    (["--task", "mnli", "hellaswag", "--keep_head"], "--keep_head is for one task"),
+    (["--task", "mnli", "ccg"], "CCGbank .* is licensed and not on the hub"),
+    (["--task", "all"], "anli|glue|snli"),
+])  # fmt: skip
+def test_a_mistake_ends_in_one_line_and_leaves_no_results(flags, message, call, tiny_model, data_dir, tmp_path):
+    common = ["--model_name_or_path", tiny_model, "--data_dir", data_dir, "--output_dir", tmp_path / "out", "--use_cpu"]
+    with pytest.raises(InputError, match=message) as caught:
+        call(run_intermediate, *flags, *common)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "out" / "results.json").exists()
