@@ -136,8 +136,8 @@ def training_defaults(tasks, recipe, given, deepspeed: bool) -> dict:
         **{name: getattr(recipe, name) for name in (
             "learning_rate", "num_train_epochs", "warmup_steps", "weight_decay", "adam_epsilon", "max_grad_norm", "eval_steps", "seed")},
         "output_dir": None, "report_to": "none", "logging_steps": 100, "per_device_eval_batch_size": 32,
-        # Of several tasks a checkpoint that was compared is also kept: else the best may be one that is not there.
-        "save_steps": together and given.eval_steps or recipe.eval_steps, "save_total_limit": 1, "eval_strategy": "steps" if best else "no",
+        # A checkpoint that is compared is also kept: else the best may be one that is not there.
+        "save_steps": given.eval_steps or recipe.eval_steps, "save_total_limit": 1, "eval_strategy": "steps" if best else "no",
         "load_best_model_at_end": best, "metric_for_best_model": ("mean" if together else tasks[0].dev_metric) if best else None,
         "greater_is_better": True if best else None,
         **batch_and_accumulation(recipe.effective_batch_size, given, deepspeed),
@@ -196,6 +196,14 @@ def check_processes(training_args) -> None:
     launched = int(os.environ.get("WORLD_SIZE", 1))
     if launched > 1 and training_args.world_size == 1:
         raise InputError(f"{launched} processes were launched, but each of them runs alone. On a machine without GPU add --use_cpu.")
+    if training_args.n_gpu > 1:  # DataParallel multiplies the loss by the number of GPUs
+        count = training_args.n_gpu
+        raise InputError(
+            f"One process sees {count} GPUs: start one for each (torchrun --nproc_per_node {count}),"
+            " or show it one (CUDA_VISIBLE_DEVICES=0)."
+        )
+    if training_args.label_smoothing_factor:
+        raise InputError("--label_smoothing_factor would have no effect: the losses here are plain cross-entropies.")
     if not training_args.output_dir:
         raise InputError("--output_dir is missing.")
 
@@ -206,12 +214,8 @@ def check_together(args, training_args) -> None:
         raise InputError("Several tasks at once have not been tried under DeepSpeed; --deepspeed is for one task.")
     if args.keep_head:
         raise InputError("--keep_head is for one task: several at once start with fresh heads.")
-    if training_args.label_smoothing_factor:
-        raise InputError("--label_smoothing_factor is for one task: several at once have each its own loss.")
     if training_args.train_sampling_strategy != "random":
         raise InputError(f"--train_sampling_strategy {training_args.train_sampling_strategy} is for one task: several have --sampling.")
-    if training_args.n_gpu > 1:
-        raise InputError(f"Several tasks need a process for each of the {training_args.n_gpu} GPUs: start with accelerate launch.")
 
 
 def is_main_process() -> bool:

@@ -169,7 +169,7 @@ def test_the_same_folder_trained_again_is_another_starting_point(call, mnli_run,
 
 def test_a_run_killed_in_the_middle_goes_on_to_the_same_scores(tiny_model, data_dir, tmp_path):
     flags = ["--task", "xnli", "--model_name_or_path", tiny_model, "--data_dir", data_dir, *FAST, "--languages", "de",
-             "--eval_steps", "10", "--save_steps", "10", "--num_train_epochs", "8"]  # fmt: skip
+             "--eval_steps", "10", "--num_train_epochs", "8"]  # fmt: skip
     launch("run_target.py", *flags, "--output_dir", tmp_path / "whole")
     cut = tmp_path / "cut"
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -210,6 +210,7 @@ def test_a_run_killed_in_the_middle_goes_on_to_the_same_scores(tiny_model, data_
     (run_target, ["--task", "xnli", "--max_train_samples", "0"], "--max_train_samples 0 leaves nothing"),
     (run_target, ["--task", "xnli", "--per_device_train_batch_size", "5"], "does not divide an effective batch of 32"),
     (run_target, ["--task", "xnli", "--learning_rate", "fast"], "argument --learning_rate"),
+    (run_target, ["--task", "xnli", "--label_smoothing_factor", "0.1"], "--label_smoothing_factor would have no effect"),
     (run_target, ["--task", "xnli", "--languages", "sw"], "facebook/xnli holds no split 'test' of configuration 'sw'"),
     (run_retrieval, ["--task", "tatoeba", "--layer", "3"], "--layer 3: .* has hidden states 0 to 2"),
     (run_retrieval, ["--task", "tatoeba", "--layer", "1", "--pooling", "max"], "Unknown --pooling 'max'"),
