@@ -45,7 +45,8 @@ class TrainArguments(CommonArguments):
     max_eval_samples: int | None = field(default=None, metadata={"help": "Score the first this many English dev examples."})
     keep_head: bool = field(default=False, metadata={"help": "Start from the checkpoint's head in place of a fresh one."})
     freeze_embeddings: bool = field(
-        default=False, metadata={"help": "Leave the word embeddings as they are: 46% of XLM-R Large's weights, without gradient and state."}
+        default=False,
+        metadata={"help": "Leave the word embeddings as they are, nearly half of XLM-R Large's weights: no gradient, no state."},
     )
     keep_checkpoints: bool = field(default=False, metadata={"help": "Keep checkpoint-* (for resuming) after the run is finished."})
 

@@ -228,6 +228,13 @@ def test_the_command_line_shows_one_line_and_a_non_zero_exit(tmp_path):
     assert process.stderr.strip().splitlines() == ["run_intermediate.py: error: Unknown task 'mnlii'. Did you mean 'mnli'?"], process.stderr
 
 
+@pytest.mark.parametrize("script, flag", [(run_intermediate, "--sampling_cap"), (run_target, "--languages"), (run_retrieval, "--layer")])
+def test_help_is_printed(script, flag, call, capsys):
+    with pytest.raises(SystemExit) as ended:
+        call(script, "--help")
+    assert ended.value.code == 0 and flag in capsys.readouterr().out
+
+
 def test_processes_that_do_not_know_of_each_other_are_refused(tiny_model, data_dir, tmp_path):
     flags = ("--task", "xnli", "--model_name_or_path", tiny_model, "--data_dir", data_dir)
     process = launch("run_target.py", *flags, "--output_dir", tmp_path, processes=2, expect=1)
