@@ -81,7 +81,8 @@ def lineage_of(model_name_or_path: str) -> list[dict]:
     earlier = read_json(Path(model_name_or_path) / "results.json")
     if earlier is None:
         return []
-    kept = ("phase", "task", "model", "recipe", "seed", "effective_batch_size", "settings", "data", "dev", "finished")
+    kept = ("phase", "task", "model", "head", "recipe", "seed", "effective_batch_size", "learning_rate", "num_train_epochs", "max_steps",
+            "data", "dev", "finished")  # fmt: skip
     together = [name for name in ("dev_mean", "sampling", "sampling_cap", "temperature") if name in earlier]  # where task is a list
     return [*earlier["lineage"], {name: earlier.get(name) for name in (*kept, *together)} | {"folder": model_name_or_path}]
 

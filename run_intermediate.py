@@ -44,8 +44,8 @@ def main() -> dict:
     args, training_args, tasks, recipe = parse(ScriptArguments, "intermediate")
 
     from checkpoints import check_length, describe_model, load_config, load_model, load_tokenizer
-    from multitask import dev_mean, load_models, train_together, with_task
-    from results import dev_table, finish_run, lineage_of, read_json, score_table, start_run
+    from multitask import load_models, train_together, with_task
+    from results import dev_mean, dev_table, finish_run, lineage_of, read_json, score_table, start_run
     from task_adapters import data_line, labels_of, load_examples
     from task_types import NEEDS_OFFSETS, TASK_TYPES, make_features
     from training import describe_run, remove_checkpoints, score, train

@@ -53,7 +53,6 @@ def train(model, tokenizer, task, training_args, train_features, selection=None)
 
     selection  (examples, features) of the English dev data by which checkpoints are compared; None: the last weights are kept.
     Returns (trainer, how it went: steps, loss, seconds, where it was resumed, the chosen checkpoint).
-
     """
     task_type = TASK_TYPES[task.task_type]
 

@@ -11,9 +11,11 @@ import os
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import pyarrow
 from datasets import ClassLabel, Dataset, Features, List, Value, concatenate_datasets, load_dataset
 from datasets.exceptions import DatasetsError
 from huggingface_hub import snapshot_download
@@ -142,7 +144,7 @@ def _load_local(folder: Path, config: str, split: str) -> tuple[Dataset, str | N
             options = {"delimiter": "\t"} if suffix == ".tsv" else {}
             try:
                 rows = load_dataset(builder, data_files={split: [str(p) for p in files]}, split=split, **options)
-            except Exception as error:  # the readers raise many kinds for a broken file; it is re-raised, as one line that names the file
+            except (DatasetsError, pyarrow.ArrowException, ValueError, OSError) as error:
                 raise InputError(f"Cannot read {files[0]}: {_one_line(error.__cause__ or error)}") from error
             return rows, _downloaded_commit(folder, files[0])
     raise Absent(
@@ -436,5 +438,10 @@ def fingerprint(*parts) -> str:
 
 
 def code_of(function: Callable) -> str:
-    """The source text of the module that defines `function`."""
-    return inspect.getsource(inspect.getmodule(function))
+    """The source text of the module that defines `function` and of those beside it: they use each other."""
+    return _code_in(Path(inspect.getfile(function)).parent)
+
+
+@lru_cache
+def _code_in(folder: Path) -> str:
+    return "".join(path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.py")))

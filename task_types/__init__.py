@@ -1,5 +1,7 @@
 """The six kinds of task. Each module has the same names: Model, Collator, to_features, loss, reduce_logits, gold, decode."""
 
+from functools import lru_cache
+
 from task_adapters.base import code_of, fingerprint
 from task_types import classification, multiple_choice, span_qa, tagging
 
@@ -20,7 +22,6 @@ def make_features(examples, tokenizer, task, max_length, doc_stride):
         max_length,
         doc_stride,
         code_of(task_type.to_features),
-        code_of(make_features),
     )
     return examples.map(
         _features_of_batch,
@@ -40,6 +41,7 @@ def _features_of_batch(batch, indices, tokenizer, task, max_length, doc_stride):
     return features
 
 
+@lru_cache(maxsize=8)  # the vocabulary of XLM-R is 17 MB of text, and every language asks
 def tokenizer_key(tokenizer):
     """A key of everything that changes what a tokenizer says."""
     if not tokenizer.is_fast:

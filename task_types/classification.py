@@ -2,10 +2,11 @@
 
 from transformers import AutoModelForSequenceClassification, DataCollatorWithPadding
 
-from task_types.loss import cross_entropy
+from task_types.loss import loss_of_logits
 
 Model = AutoModelForSequenceClassification
 Collator = DataCollatorWithPadding
+loss = loss_of_logits
 
 
 def to_features(examples, tokenizer, task, max_length, doc_stride=None):
@@ -14,10 +15,6 @@ def to_features(examples, tokenizer, task, max_length, doc_stride=None):
     features = tokenizer(*pair, truncation="longest_first", max_length=max_length)
     features["labels"] = [task.labels.index(label) for label in examples["label"]]
     return features
-
-
-def loss(outputs, labels, num_items_in_batch=None):
-    return cross_entropy(outputs["logits"], labels, num_items_in_batch)
 
 
 def reduce_logits(logits, labels):

@@ -5,6 +5,11 @@ import torch.nn.functional as F
 IGNORED = -100  # torch's own marker for a position without a label
 
 
+def loss_of_logits(outputs, labels, num_items_in_batch=None):
+    """The loss of every model with one `logits`: (batch, classes), (batch, pieces, classes) or (batch, choices)."""
+    return cross_entropy(outputs["logits"], labels, num_items_in_batch)
+
+
 def cross_entropy(logits, labels, num_items_in_batch=None):
     """Cross-entropy summed over this micro-batch and divided by the labels of the whole step.
 

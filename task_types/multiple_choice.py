@@ -7,11 +7,12 @@ pass. Where that is too long the context loses its beginning, as in jiant; the q
 from transformers import AutoModelForMultipleChoice, DataCollatorForMultipleChoice
 
 from task_adapters.base import InputError
-from task_types.loss import cross_entropy
+from task_types.loss import loss_of_logits
 from task_types.span_qa import pair_layout
 
 Model = AutoModelForMultipleChoice
 Collator = DataCollatorForMultipleChoice
+loss = loss_of_logits
 
 
 def to_features(examples, tokenizer, task, max_length, doc_stride=None):
@@ -46,10 +47,6 @@ def to_features(examples, tokenizer, task, max_length, doc_stride=None):
         for name in names:
             features[name].append(encoded[name])
     return {**features, "labels": list(examples["label"])}
-
-
-def loss(outputs, labels, num_items_in_batch=None):
-    return cross_entropy(outputs["logits"], labels, num_items_in_batch)
 
 
 def reduce_logits(logits, labels):

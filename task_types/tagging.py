@@ -6,10 +6,11 @@ again (as XTREME does, Hu et al. 2020, utils_preprocess.py), so that every word 
 
 from transformers import AutoModelForTokenClassification, DataCollatorForTokenClassification
 
-from task_types.loss import IGNORED, cross_entropy
+from task_types.loss import IGNORED, loss_of_logits
 
 Model = AutoModelForTokenClassification
 Collator = DataCollatorForTokenClassification
+loss = loss_of_logits
 
 RESERVED = 3  # XTREME leaves room for <s> and a double </s>: chunks of 125 pieces at a maximum of 128
 
@@ -57,10 +58,6 @@ def to_features(examples, tokenizer, task, max_length, doc_stride=None):
         features["labels"].append(labels)
     features["example_index"] = sentence
     return features
-
-
-def loss(outputs, labels, num_items_in_batch=None):
-    return cross_entropy(outputs["logits"], labels, num_items_in_batch)
 
 
 def reduce_logits(logits, labels):
