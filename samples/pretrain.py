@@ -9,25 +9,37 @@ masked, one vocabulary for all languages, no language marks.
 """
 
 import argparse
-import json
+import math
+import string
+from collections import Counter
 from pathlib import Path
+
+from samples.lexicon import read_lexicon
 
 WIDTH, LAYERS, HEADS, VOCABULARY, MAX_LENGTH = 64, 3, 4, 3000, 64
 
 
-def train_tokenizer(lines, folder):
-    """A unigram tokenizer of XLM-R's kind, saved so that AutoTokenizer loads it."""
-    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+def make_tokenizer(lines, folder):
+    """A unigram tokenizer of XLM-R's kind, saved so that AutoTokenizer loads it.
+
+    The world has so few word forms that each frequent one is a piece, other words fall apart into characters. Words end at
+    punctuation too, and as Chinese writes no spaces, its words are those of the lexicon.
+    """
+    from tokenizers import Regex, pre_tokenizers
     from transformers import XLMRobertaTokenizer
 
-    unigram = Tokenizer(models.Unigram())
-    unigram.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()])
-    trainer = trainers.UnigramTrainer(vocab_size=VOCABULARY, special_tokens=["<unk>"], unk_token="<unk>", show_progress=False)
-    unigram.train_from_iterator(lines, trainer)
-    pieces = [tuple(piece) for piece in json.loads(unigram.to_str())["model"]["vocab"] if piece[0] != "<unk>"]
-    # Digits stay pieces of their own: numbers are what the languages share.
-    known = {piece for piece, _ in pieces}
-    pieces += [(piece, -12.0) for piece in "0123456789" if piece not in known]
+    forms = (form for rows in read_lexicon("zh").values() for word, row in rows.items() for form in (word, *row.values()))
+    chinese = sorted({word for form in forms for word in form.split() if not word.isascii()}, key=len, reverse=True)
+    split = pre_tokenizers.Sequence([
+        pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace(), pre_tokenizers.Punctuation(),
+        pre_tokenizers.Split(Regex("|".join(chinese)), "isolated"),
+    ])  # fmt: skip
+    counts = Counter(word for line in lines for word, _ in split.pre_tokenize_str(line))
+    characters = {*string.ascii_letters, *string.digits, *string.punctuation, *(character for word in counts for character in word)}
+    words = [(word, count) for word, count in counts.most_common(VOCABULARY - len(characters)) if count >= 20 and word not in characters]
+    pieces = [(word, math.log(count / counts.total())) for word, count in words]
+    # A word is likelier than its characters, whatever their number.
+    pieces += [(character, math.log((counts[character] or 1) / counts.total()) - 10) for character in sorted(characters)]
     specials = [(piece, 0.0) for piece in ("<s>", "<pad>", "</s>", "<unk>")]
     tokenizer = XLMRobertaTokenizer(vocab=[*specials, *pieces, ("<mask>", 0.0)], model_max_length=512)
     tokenizer.save_pretrained(folder)
@@ -37,6 +49,7 @@ def train_tokenizer(lines, folder):
 def pretrain(data_dir, output_dir, steps, seed=0, batch_size=64, learning_rate=2e-3):
     """Trains tokenizer and encoder on <data_dir>/text/*.txt and saves both. -> the last losses that were logged."""
     from datasets import load_dataset
+    from torch.nn.functional import cross_entropy
     from transformers import (
         DataCollatorForLanguageModeling,
         Trainer,
@@ -50,7 +63,7 @@ def pretrain(data_dir, output_dir, steps, seed=0, batch_size=64, learning_rate=2
     if not files:
         raise SystemExit(f"{data_dir}/text holds no text: run python -m samples.write_data --output_dir {data_dir} first.")
     text = load_dataset("text", data_files=files, split="train")
-    tokenizer = train_tokenizer(text["text"], output_dir)
+    tokenizer = make_tokenizer(text["text"], output_dir)
     features = text.map(
         lambda batch: tokenizer(batch["text"], truncation=True, max_length=MAX_LENGTH), batched=True, remove_columns="text", desc="tokenise"
     )
@@ -66,8 +79,18 @@ def pretrain(data_dir, output_dir, steps, seed=0, batch_size=64, learning_rate=2
         weight_decay=0.01, lr_scheduler_type="linear", logging_steps=max(1, steps // 10), save_strategy="no", report_to="none", seed=seed,
         train_sampling_strategy="group_by_length", dataloader_pin_memory=False,
     )  # fmt: skip
+
+    class MaskedOnly(Trainer):
+        """Scores the vocabulary where a piece is masked and nowhere else: three times as fast."""
+
+        def compute_loss(self, model, inputs, return_outputs=False, **_):
+            labels = inputs.pop("labels")
+            masked = labels != -100
+            hidden = model.roberta(**inputs).last_hidden_state
+            return cross_entropy(model.lm_head(hidden[masked]), labels[masked])
+
     collator = DataCollatorForLanguageModeling(tokenizer, mlm_probability=0.15)
-    trainer = Trainer(model=model, args=arguments, train_dataset=features, data_collator=collator, processing_class=tokenizer)
+    trainer = MaskedOnly(model=model, args=arguments, train_dataset=features, data_collator=collator, processing_class=tokenizer)
     trainer.train()
     trainer.save_model(output_dir)
     return [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]

@@ -575,35 +575,36 @@ def owner(m):
 
 
 def raw_text(w, language):
-    """Statements, questions with and without answers, passives and short stories. Never a meaning of a validation or test set."""
+    """Statements, questions with and without answers, passives, retellings, short stories. Never a meaning of a validation or test set."""
     rng, lines = w.rng(f"text {language}"), []
-    people = [Thing(name) for name in world.NAMES for _ in range(24)] + [Thing(f"{a} {b}") for a in world.NAMES for b in world.SURNAMES]
-    people += [world.random_person_noun(rng) for _ in range(400)]
-    by_residue = [[person for person in people if residue(person.noun) == i] for i in range(len(LANGUAGES))]
 
-    def draw(make=lambda: random_meaning(rng, with_surname=0.15), subject=None):
+    def draw(make=world.usual_meaning, **options):
         while True:
-            m = make()
-            if subject is None:
-                missing = (LANGUAGES.index(language) - LANGUAGES.index(owner(m)) + residue(m.subject.noun)) % len(LANGUAGES)
-                m = replace(m, subject=rng.choice(by_residue[missing]))
-            else:
-                m = replace(m, subject=subject)
-            if owner(m) == language and m.object != m.subject:
-                return m
+            m = make(rng, **options)
+            if m.object == m.subject:
+                continue
+            for _ in range(20):
+                if owner(m) == language:
+                    return m
+                m = world.at_usual_place_and_time(rng, m)  # until it is this language's to say
 
     while len(lines) < w.size(20000):
         kind = rng.random()
-        if kind < 0.45:
+        if kind < 0.3:
             said = [fronted(rng, draw())]
-        elif kind < 0.5:
+        elif kind < 0.35:
             said = [Utterance(draw(), second=draw())]
-        elif kind < 0.62:
-            m = draw(lambda: random_meaning(rng, negated=0.0, with_surname=0.15))
+        elif kind < 0.47:
+            m = draw(negated=0.0)
             question = Utterance(m, asked=rng.choice(world.slots(m)))
             said = [question] if rng.random() < 0.5 else [question, fronted(rng, m)]
-        elif kind < 0.68 and language in ("en", "de", "es", "fr", "zh"):
-            said = [Utterance(draw(lambda: two_people(rng)), is_passive=True)]
+        elif kind < 0.53 and language in ("en", "de", "es", "fr", "zh"):
+            said = [Utterance(draw(two_people), is_passive=True)]
+        elif kind < 0.8:  # told twice, once with less
+            m = draw()
+            while m.verb == "be" or not world.details(m) or owner(weaker := world.less(rng, m)) != language:
+                m = draw()
+            said = [fronted(rng, each) for each in rng.sample([m, weaker], 2)]
         else:
             first = draw()
             rest = [draw(subject=first.subject if rng.random() < 0.4 else None) for _ in range(rng.randint(1, 3))]

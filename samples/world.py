@@ -3,7 +3,9 @@
 Nothing here knows a language: relations between sentences are decided on meanings, so they hold in all eight languages at once.
 """
 
-from dataclasses import replace
+import random
+from dataclasses import dataclass, replace
+from functools import cache
 
 from samples.grammar import Meaning, Thing, is_person
 from samples.lexicon import (
@@ -76,6 +78,79 @@ def random_meaning(rng, place=0.7, time=0.6, negated=0.15, be=0.12, with_surname
     while thing == subject:
         thing = random_object(rng, verb)
     return Meaning(subject, verb, thing, where, when, rng.random() < negated and thing.count == 1)
+
+
+@dataclass(frozen=True)
+class Habits:
+    """What somebody usually does, with what, where and when. Half the world is habit: it is what texts of all languages tell alike."""
+
+    verbs: tuple
+    objects: tuple  # nouns and names
+    places: tuple
+    times: tuple
+    never: tuple  # verbs
+
+
+def dealt(rng, cards, hands, size):
+    """`size` different cards to each hand; every card to about as many hands as any other."""
+    pack = []
+    for _ in range(hands):
+        held = []
+        while len(held) < size:
+            pack = pack or rng.sample(cards, len(cards))
+            fresh = next((i for i, card in enumerate(pack) if card not in held), None)
+            held.append(pack.pop(fresh) if fresh is not None else rng.choice([card for card in cards if card not in held]))
+        yield tuple(held)
+
+
+@cache
+def habits():
+    """{name or person noun: Habits} and {noun: its usual adjectives and count}: facts of this world, the same for every seed of a data set."""
+    rng, people = random.Random(1), (*NAMES, *KINDS["person"])
+    things = [noun for kind, nouns in KINDS.items() if kind not in ("person", "category") for noun in nouns]
+    shared = (*CITIES, *COMPANIES)
+    packs = ((*OBJECT_KINDS, *ACTIVITIES), 10), (things, 8), (people, 3), (PLACES, 3), (shared, 2), ((*TIMES, *TIMES, *YEARS), 4)
+    verbs, objects, friends, places, towns, times = (list(dealt(rng, cards, len(people), size)) for cards, size in packs)
+    of_people = {
+        who: Habits(verbs[i][:6], objects[i] + friends[i], places[i] + towns[i], times[i], verbs[i][6:]) for i, who in enumerate(people)
+    }
+    of_things = {noun: (rng.sample(ADJECTIVES[KIND_OF[noun]], 2), rng.sample(range(3, 11), 2)) for noun in (*things, *KINDS["person"])}
+    return of_people, of_things
+
+
+HABIT = 0.85  # how often a part of an event is as usual
+
+
+def usual_meaning(rng, subject=None, **options):
+    """Any event, but most of its parts are as the subject's habits have them."""
+    m = random_meaning(rng, with_surname=0.15, **options)
+    m = replace(m, subject=subject or m.subject)
+    of_people, of_things = habits()
+    own = of_people[m.subject.noun.split()[0]]
+
+    def usually(old, new):
+        return rng.choice(new) if new and rng.random() < HABIT else old
+
+    verb, thing = m.verb, m.object
+    if thing is not None:
+        known = [(v, noun) for v in (own.never if m.negated else own.verbs) for noun in own.objects if v in OBJECT_KINDS and fits(v, Thing(noun))]
+        verb, noun = usually((verb, thing.noun), [(v, n) for v, n in known if (v, n) != ("write", "newspaper") and n != m.subject.noun])
+        if noun != thing.noun or verb != m.verb:
+            thing = Thing(noun, definite=rng.random() < 0.15)
+            if noun in of_things:
+                adjectives, counts = of_things[noun]
+                chosen = rng.choice(adjectives) if rng.random() < 0.5 and verb != "write" else ""
+                thing = replace(thing, adjective=chosen, count=rng.choice(counts) if rng.random() < 0.25 and not m.negated else 1)
+    elif verb != "be":
+        verb = usually(verb, [v for v in (own.never if m.negated else own.verbs) if v in ACTIVITIES])
+    return at_usual_place_and_time(rng, replace(m, verb=verb, object=thing))
+
+
+def at_usual_place_and_time(rng, m):
+    """Where a meaning has a place or a time, another one: as a rule one of the subject's own."""
+    own = habits()[0][m.subject.noun.split()[0]]
+    place, time = (rng.choice(usual) if rng.random() < HABIT else any_(rng) for usual, any_ in ((own.places, random_place), (own.times, random_time)))
+    return replace(m, place=m.place and place, time=m.time and time)
 
 
 def random_front(rng, meaning):
@@ -176,6 +251,8 @@ def premise_for(rng, hypothesis, label):
             noun = rng.choice([n for n in KINDS[h.object.noun]])
             return more(rng, replace(h, object=replace(h.object, noun=noun)), at_least=0)
         return more(rng, h)
+    if label == NEUTRAL and rng.random() < 0.5:  # somebody else's doing says nothing of this one's
+        return more(rng, replace(h, subject=another(rng, h.subject)), at_least=0)
     weaker = less(rng, h)
     if label == NEUTRAL:  # the premise may well say other things that the hypothesis does not
         taken = set(details(h))
@@ -183,6 +260,14 @@ def premise_for(rng, hypothesis, label):
             if part not in taken and rng.random() < 0.7:
                 weaker = with_more(rng, weaker, part)
     return weaker
+
+
+def another(rng, subject):
+    """Somebody else of the same sort: a name for a name, a noun for a noun."""
+    while True:
+        other = Thing(random_name(rng)) if is_name(subject.noun) else random_person_noun(rng)
+        if other.noun != subject.noun:
+            return other
 
 
 def more(rng, meaning, at_least=1):
