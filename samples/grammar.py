@@ -309,8 +309,7 @@ class Spanish(Language):
 
     def noun_phrase(self, thing, slot, meaning):
         """Persons who are objects take "a", which melts with "el"; so do known animals, unless they are goods."""
-        known_animal = thing.definite and is_animal(thing) and meaning.verb not in ("buy", "sell")
-        marked = slot == "object" and (is_person(thing) or known_animal)
+        marked = slot == "object" and (is_person(thing) or is_animal(thing) and meaning.verb not in ("buy", "sell"))
         if is_name(thing.noun):
             return (self.phrase("a") if marked else []) + self.name(thing.noun, slot, "PER")
         forms, feminine, plural = self.nouns[thing.noun], self.is_feminine(thing), thing.count > 1
