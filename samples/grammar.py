@@ -273,7 +273,9 @@ class German(Language):
         """Known things stand before the time, new ones after the place; "kein" has already negated a new one."""
         known = m.object is not None and (m.object.definite or is_name(m.object.noun))
         negation = self.phrase("nicht") if m.negated and (known or not m.object) else []
-        return (object if known else []) + time + negation + place + ([] if known else object)
+        digits_meet = object and time and not place and object[0].text.isdigit() and time[-1].text.isdigit()  # im Jahr 2010 9 Eier
+        early = known or digits_meet
+        return (object if early else []) + time + negation + place + ([] if early else object)
 
     def statement(self, m, head, subject, object, place, time):
         start = head + self.verb(m) + subject if head else subject + self.verb(m)
@@ -306,8 +308,8 @@ class Spanish(Language):
         return self.phrase(self.adjectives[adjective][column], slot, "ADJ") if adjective else []
 
     def noun_phrase(self, thing, slot, meaning):
-        """Persons who are objects take "a", which melts with "el"."""
-        marked = slot == "object" and is_person(thing)
+        """Persons who are objects take "a", which melts with "el"; so do known animals, unless they are goods."""
+        marked = slot == "object" and (is_person(thing) or is_animal(thing) and meaning.verb not in ("buy", "sell"))
         if is_name(thing.noun):
             return (self.phrase("a") if marked else []) + self.name(thing.noun, slot, "PER")
         forms, feminine, plural = self.nouns[thing.noun], self.is_feminine(thing), thing.count > 1
@@ -317,13 +319,15 @@ class Spanish(Language):
             return self.number(thing.count) + noun
         if thing.definite:
             article = ("a la" if feminine else "al") if marked else "la" if feminine else "el"
+        elif meaning.negated:
+            article = "ninguna" if feminine else "ningún"
         else:
             article = "una" if feminine else "un"
         return self.phrase(article, slot) + noun
 
     def verb(self, m):
         if m.verb == "be":
-            return self.phrase("estaba")
+            return self.phrase("estuvo")
         return (self.phrase("no") if m.negated else []) + self.phrase(self.verbs[m.verb]["past"], tag="VERB")
 
     def statement(self, m, head, subject, object, place, time):
@@ -469,6 +473,8 @@ class Russian(Language):
             wh = self.phrase({"place": "где", "year": "в каком году", "object": "что"}[slot])
             if slot == "object" and (is_person(m.object) or self.nouns[m.object.noun]["animate"] == "yes"):
                 wh = self.phrase("кого")
+        if slot in ("place", "object") and not object:  # где был король, but: где король купил яйцо
+            return wh + self.verb(m, self.is_feminine(m.subject)) + subject + place + time
         return wh + subject + self.verb(m, self.is_feminine(m.subject)) + object + place + time
 
 
@@ -594,10 +600,12 @@ class Chinese(Language):
         return rest if meaning.negated else self.phrase("一", slot) + self.phrase(forms["measure"], slot) + rest
 
     def adjective(self, thing, slot=""):
+        if (thing.adjective, thing.noun) == ("big", "elephant"):  # 大象 is any elephant
+            return self.phrase("巨大 的", slot, "ADJ")
         return self.phrase(self.adjectives[thing.adjective]["form"], slot, "ADJ") if thing.adjective else []
 
     def verb(self, m):
-        """了 stands between a verb and the noun it brings along: 唱了歌, but 没有唱歌."""
+        """了 stands between a verb and the noun it brings along (唱了歌, but 没有唱歌) where that can end a sentence (跑步了)."""
         verb, *rest = self.verbs[m.verb]["base" if m.negated else "past"].split()
         return self.phrase(verb, tag="VERB") + self.phrase(" ".join(rest))
 
@@ -623,7 +631,12 @@ class Chinese(Language):
 
     def passive(self, m, place, time):
         patient, agent = self.noun_phrase(m.object, "object", m), self.noun_phrase(m.subject, "subject", m)
-        return patient + time + place + self.phrase("被") + agent + self.verb(m)
+        result = self.phrase("下来" if m.verb == "draw" else "")  # 被 wants a result, and 画 alone has none
+        return patient + time + place + self.phrase("被") + agent + self.verb(m) + result
+
+
+def is_animal(thing):
+    return thing.noun == "animal" or KIND_OF.get(thing.noun) == "animal"
 
 
 def is_person(thing):

@@ -1,6 +1,7 @@
 """The miniature world: the same seed, the hub's layout, splits apart, no shortcuts, and sentences that are right as language."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -340,14 +341,14 @@ READ = {
     "es": [
         "En 1999 el rey vendió cinco elefantes grandes en el pueblo.",
         "La reina joven escribió tres cartas nuevas en la oficina por la noche.",
-        "Ali no comió un huevo el sábado.",
+        "Ali no comió ningún huevo el sábado.",
         "Emma perdió la guitarra vieja en Solvex el miércoles.",
         "El profesor elogió al niño feliz en la escuela.",
         "En la cocina Nadia lavó 6 tazas blancas ayer.",
         "¿Cuántas flores dibujó Rosa en La Paz?",
-        "¿Dónde estaba el rey el jueves?",
+        "¿Dónde estuvo el rey el jueves?",
         "Hugo vio un animal blanco en la estación por la mañana.",
-        "¿En qué año oyó Olga el león en el parque?",
+        "¿En qué año oyó Olga al león en el parque?",
         "¿Quién encontró tres llaves en el hotel el domingo?",
         "La mujer triste no lloró en el hospital.",
         "¿Qué compró Irina en Buenos Aires?",
@@ -375,12 +376,12 @@ READ = {
         "Учитель похвалил счастливого мальчика в школе.",
         "На кухне Nadia помыла 6 белых чашек вчера.",
         "Сколько цветов Rosa нарисовала в La Paz?",
-        "Где король был в четверг?",
+        "Где был король в четверг?",
         "Hugo видел белое животное на вокзале утром.",
         "В каком году Olga слышала льва в парке?",
         "Кто нашёл три ключа в гостинице в воскресенье?",
         "Грустная женщина не плакала в больнице.",
-        "Что Irina купила в Buenos Aires?",
+        "Что купила Irina в Buenos Aires?",
     ],
     "tr": [
         "1999 yılında kral köyde beş büyük fil sattı.",
@@ -413,11 +414,11 @@ READ = {
         "ماذا اشترت Irina في Buenos Aires؟",
     ],
     "zh": [
-        "1999 年，国王在村子里卖了五头大象。",
+        "1999 年，国王在村子里卖了五头巨大的象。",
         "年轻的女王晚上在办公室里写了三封新信。",
         "Ali 星期六没有吃鸡蛋。",
         "Emma 星期三在 Solvex 公司弄丢了那把旧吉他。",
-        "老师在学校里表扬了快乐的男孩。",
+        "老师在学校里称赞了快乐的男孩。",
         "在厨房里，Nadia 昨天洗了 6 个白色的杯子。",
         "Rosa 在 La Paz 画了几朵花？",
         "国王星期四在哪里？",
@@ -441,3 +442,59 @@ def test_sentences_read_by_a_person(language):
     """Verified word by word: gender, case, agreement, vowel harmony, elision, measure words, order."""
     said = [utterance.text(language) for utterance in READ_BY_A_PERSON]
     assert said == READ[language]
+
+
+NO_KEY = Meaning(Thing("Bruno"), "find", Thing("key"), negated=True)
+NO_OLD_BOOK = Meaning(Thing("Eva"), "read", Thing("book", "old"), "park", negated=True)
+THE_DOG = Meaning(Thing("Nina"), "see", Thing("dog", "black", definite=True), "park", "sunday")
+THE_COW = Meaning(Thing("Karim"), "buy", Thing("cow", definite=True))
+NINE_EGGS = Meaning(Thing("Boris"), "find", Thing("egg", count=9), time="2010")
+LAST_YEARS = Meaning(Thing("Diana"), "be", place="Oslo", time="2011")
+QUEEN = Meaning(Thing("Anna"), "wake", Thing("queen", definite=True), "hotel", "yesterday")
+DECIDED = (  # where a grammar leaves a choice, or a first version was understood but not what one says
+    (Utterance(NO_KEY), dict(de="Bruno fand keinen Schlüssel.", es="Bruno no encontró ninguna llave.", ru="Bruno не нашёл ключ.")),
+    (Utterance(NO_KEY), dict(fr="Bruno n'a pas trouvé de clé.", tr="Bruno anahtar bulamadı.", zh="Bruno 没有找到钥匙。")),
+    (Utterance(NO_OLD_BOOK), dict(es="Eva no leyó ningún libro viejo en el parque.", tr="Eva parkta eski bir kitap okumadı.")),
+    (Utterance(THE_DOG), dict(de="Nina sah den schwarzen Hund am Sonntag im Park.", es="Nina vio al perro negro en el parque el domingo.")),
+    (Utterance(replace(THE_DOG, negated=True)), dict(es="Nina no vio al perro negro en el parque el domingo.")),
+    (Utterance(replace(THE_DOG, object=Thing("dog"))), dict(es="Nina vio un perro en el parque el domingo.")),
+    (Utterance(replace(THE_DOG, object=Thing("cow", definite=True))), dict(es="Nina vio a la vaca en el parque el domingo.")),
+    (Utterance(replace(THE_DOG, object=Thing("animal", definite=True))), dict(es="Nina vio al animal en el parque el domingo.")),
+    (Utterance(replace(THE_DOG, object=Thing("hat", definite=True))), dict(es="Nina vio el sombrero en el parque el domingo.")),
+    (Utterance(THE_COW), dict(es="Karim compró la vaca.", ru="Karim купил корову.", ar="اشترى Karim البقرة.", zh="Karim 买了那头牛。")),
+    (Utterance(QUEEN), dict(de="Anna weckte die Königin gestern im Hotel.", zh="Anna 昨天在酒店里叫醒了女王。")),
+    (Utterance(replace(QUEEN, negated=True)), dict(de="Anna weckte die Königin gestern nicht im Hotel.")),
+    (Utterance(NINE_EGGS), dict(de="Boris fand 9 Eier im Jahr 2010.", tr="Boris 2010 yılında 9 yumurta buldu.")),
+    (Utterance(replace(NINE_EGGS, place="Oslo")), dict(de="Boris fand im Jahr 2010 in Oslo 9 Eier.")),
+    (Utterance(replace(NINE_EGGS, place="Oslo"), asked="place"), dict(de="Wo fand Boris 9 Eier im Jahr 2010?")),
+    (Utterance(NINE_EGGS, front="time"), dict(de="Im Jahr 2010 fand Boris 9 Eier.")),
+    (Utterance(replace(NINE_EGGS, time="monday")), dict(de="Boris fand am Montag 9 Eier.")),
+    (Utterance(LAST_YEARS, asked="year"), dict(es="¿En qué año estuvo Diana en Oslo?", ru="В каком году Diana была в Oslo?")),
+    (Utterance(LAST_YEARS, asked="place"), dict(es="¿Dónde estuvo Diana en 2011?", ru="Где была Diana в 2011 году?")),
+    (Utterance(QUEEN, asked="object"), dict(ru="Кого разбудила Anna в гостинице вчера?", es="¿A quién despertó Anna en el hotel ayer?")),
+    (Utterance(QUEEN, asked="place"), dict(ru="Где Anna разбудила королеву вчера?", es="¿Dónde despertó Anna a la reina ayer?")),
+    (Utterance(Meaning(Thing("Hugo"), "work", place="Lima")), dict(zh="Hugo 在 Lima 工作过。")),
+    (Utterance(Meaning(Thing("Hugo"), "work", negated=True)), dict(zh="Hugo 没有工作。")),
+    (Utterance(Meaning(Thing("Hugo"), "run", time="monday"), asked="subject"), dict(zh="星期一谁跑步了？")),
+    (Utterance(Meaning(Thing("Hugo"), "sleep")), dict(zh="Hugo 睡觉了。")),
+    (Utterance(Meaning(Thing("Hugo"), "hear", Thing("elephant"))), dict(zh="Hugo 听见了一头象。")),
+    (Utterance(Meaning(Thing("Hugo"), "hear", Thing("elephant", "big", 7)), asked="count"), dict(zh="Hugo 听见了几头巨大的象？")),
+    (Utterance(Meaning(Thing("Tom"), "draw", Thing("Sara"), "beach"), is_passive=True), dict(zh="Sara 在海滩上被 Tom 画了下来。")),
+    (Utterance(Meaning(Thing("Tom"), "see", Thing("Sara"), "beach"), is_passive=True), dict(zh="Sara 在海滩上被 Tom 看见了。")),
+)
+
+
+@pytest.mark.parametrize(("language", "utterance", "said"), [(x, u, said) for u, by_language in DECIDED for x, said in by_language.items()])
+def test_sentences_decided_upon(language, utterance, said):
+    assert utterance.text(language) == said
+
+
+def test_words_decided_upon_have_their_tags():
+    work, drawn = Meaning(Thing("Hugo"), "work"), Meaning(Thing("Tom"), "draw", Thing("Sara"))
+    assert GRAMMARS["zh"].say(work).words[1:3] == [("工作", "VERB"), ("过", "AUX")]
+    assert GRAMMARS["zh"].say_passive(drawn).words[3:6] == [("画", "VERB"), ("了", "AUX"), ("下来", "VERB")]
+    elephant = GRAMMARS["zh"].ask(Meaning(Thing("Hugo"), "hear", Thing("elephant", "big", 7)), "count").words[5:8]
+    assert elephant == [("巨大", "ADJ"), ("的", "PART"), ("象", "NOUN")]
+    assert GRAMMARS["es"].say(NO_KEY).words[3:5] == [("ninguna", "DET"), ("llave", "NOUN")]
+    assert GRAMMARS["es"].say(THE_DOG).words[2:5] == [("a", "ADP"), ("el", "DET"), ("perro", "NOUN")]
+    assert GRAMMARS["es"].say(LAST_YEARS).words[1] == ("estuvo", "AUX")
