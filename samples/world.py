@@ -82,43 +82,44 @@ def random_meaning(rng, place=0.7, time=0.6, negated=0.15, be=0.12, with_surname
 
 @dataclass(frozen=True)
 class Habits:
-    """What somebody usually does, with what, where and when. Half the world is habit: it is what texts of all languages tell alike."""
+    """What somebody usually does and never does, where and when. It is what the texts of all languages tell alike."""
 
-    verbs: tuple
-    objects: tuple  # nouns and names
+    deeds: tuple  # (verb, noun or name), or (activity, "")
+    never: tuple
     places: tuple
     times: tuple
-    never: tuple  # verbs
+
+
+HABIT = 0.9  # how often a part of an event is as usual
 
 
 def dealt(rng, cards, hands, size):
-    """`size` different cards to each hand; every card to about as many hands as any other."""
+    """For each hand `size` different cards; every card goes to about as many hands as any other."""
     pack = []
     for _ in range(hands):
         held = []
         while len(held) < size:
             pack = pack or rng.sample(cards, len(cards))
-            fresh = next((i for i, card in enumerate(pack) if card not in held), None)
-            held.append(pack.pop(fresh) if fresh is not None else rng.choice([card for card in cards if card not in held]))
+            card = pack.pop()
+            if card not in held:
+                held.append(card)
         yield tuple(held)
 
 
 @cache
 def habits():
-    """{name or person noun: Habits} and {noun: its usual adjectives and count}: facts of this world, the same for every seed of a data set."""
+    """({name or person noun: Habits}, {noun: its usual adjective and count}): facts of this world, whatever the seed of its data."""
     rng, people = random.Random(1), (*NAMES, *KINDS["person"])
     things = [noun for kind, nouns in KINDS.items() if kind not in ("person", "category") for noun in nouns]
-    shared = (*CITIES, *COMPANIES)
-    packs = ((*OBJECT_KINDS, *ACTIVITIES), 10), (things, 8), (people, 3), (PLACES, 3), (shared, 2), ((*TIMES, *TIMES, *YEARS), 4)
-    verbs, objects, friends, places, towns, times = (list(dealt(rng, cards, len(people), size)) for cards, size in packs)
-    of_people = {
-        who: Habits(verbs[i][:6], objects[i] + friends[i], places[i] + towns[i], times[i], verbs[i][6:]) for i, who in enumerate(people)
-    }
-    of_things = {noun: (rng.sample(ADJECTIVES[KIND_OF[noun]], 2), rng.sample(range(3, 11), 2)) for noun in (*things, *KINDS["person"])}
+    packs = (things, 6), (people, 2), (ACTIVITIES, 4), (PLACES, 2), ((*CITIES, *COMPANIES), 1), (TIMES, 2), (YEARS, 2)
+    hands = zip(people, *(dealt(rng, cards, len(people), size) for cards, size in packs))
+    of_people = {}
+    for who, objects, friends, activities, places, towns, times, years in hands:
+        deeds = [(rng.choice([verb for verb in OBJECT_KINDS if usable(verb, Thing(noun))]), noun) for noun in objects + friends]
+        done, never = (tuple(deeds[i::2]) + tuple((activity, "") for activity in activities[i::2]) for i in (0, 1))
+        of_people[who] = Habits(done, never, places + towns, times + years)
+    of_things = {noun: (rng.choice(ADJECTIVES[KIND_OF[noun]]), rng.randint(3, 10)) for noun in (*things, *KINDS["person"])}
     return of_people, of_things
-
-
-HABIT = 0.85  # how often a part of an event is as usual
 
 
 def usual_meaning(rng, subject=None, **options):
@@ -127,29 +128,23 @@ def usual_meaning(rng, subject=None, **options):
     m = replace(m, subject=subject or m.subject)
     of_people, of_things = habits()
     own = of_people[m.subject.noun.split()[0]]
-
-    def usually(old, new):
-        return rng.choice(new) if new and rng.random() < HABIT else old
-
-    verb, thing = m.verb, m.object
-    if thing is not None:
-        known = [(v, noun) for v in (own.never if m.negated else own.verbs) for noun in own.objects if v in OBJECT_KINDS and fits(v, Thing(noun))]
-        verb, noun = usually((verb, thing.noun), [(v, n) for v, n in known if (v, n) != ("write", "newspaper") and n != m.subject.noun])
-        if noun != thing.noun or verb != m.verb:
-            thing = Thing(noun, definite=rng.random() < 0.15)
-            if noun in of_things:
-                adjectives, counts = of_things[noun]
-                chosen = rng.choice(adjectives) if rng.random() < 0.5 and verb != "write" else ""
-                thing = replace(thing, adjective=chosen, count=rng.choice(counts) if rng.random() < 0.25 and not m.negated else 1)
-    elif verb != "be":
-        verb = usually(verb, [v for v in (own.never if m.negated else own.verbs) if v in ACTIVITIES])
-    return at_usual_place_and_time(rng, replace(m, verb=verb, object=thing))
+    deeds = [deed for deed in (own.never if m.negated else own.deeds) if bool(deed[1]) == (m.object is not None)]
+    if m.verb != "be" and rng.random() < HABIT:
+        verb, noun = rng.choice(deeds)
+        thing = noun and Thing(noun, definite=noun not in NAMES and (is_person(Thing(noun)) or rng.random() < 0.15))
+        if noun in of_things and not is_person(thing):
+            adjective, count = of_things[noun]
+            described, counted = rng.random() < 0.5 and verb != "write", rng.random() < 0.25 and not m.negated
+            thing = replace(thing, adjective=adjective if described else "", count=count if counted else 1)
+        m = replace(m, verb=verb, object=thing or None)
+    return at_usual_place_and_time(rng, m)
 
 
 def at_usual_place_and_time(rng, m):
     """Where a meaning has a place or a time, another one: as a rule one of the subject's own."""
     own = habits()[0][m.subject.noun.split()[0]]
-    place, time = (rng.choice(usual) if rng.random() < HABIT else any_(rng) for usual, any_ in ((own.places, random_place), (own.times, random_time)))
+    usual = ((own.places, random_place), (own.times, random_time))
+    place, time = (rng.choice(known) if rng.random() < HABIT else any_of_all(rng) for known, any_of_all in usual)
     return replace(m, place=m.place and place, time=m.time and time)
 
 
@@ -200,7 +195,7 @@ def exchanged(rng, meaning, part):
     if part == "noun":
         if thing is None or is_person(thing) or thing.noun in KINDS["category"]:
             return None
-        fitting = [n for n in others(thing.noun) if (meaning.verb, n) != ("write", "newspaper")]
+        fitting = [n for n in others(thing.noun) if usable(meaning.verb, Thing(n))]
         return replace(meaning, object=replace(thing, noun=rng.choice(fitting))) if fitting else None
     if part == "adjective":
         if thing is None or is_person(thing):
@@ -212,6 +207,10 @@ def exchanged(rng, meaning, part):
     if part == "verb" and thing is not None:
         fitting = [v for v in fitting if fits(v, thing)]
     return replace(meaning, **{part: rng.choice(fitting)}) if fitting else None
+
+
+def usable(verb, thing):
+    return fits(verb, thing) and (verb, thing.noun) != ("write", "newspaper")
 
 
 def fits(verb, thing):
@@ -314,6 +313,14 @@ def slots(fact):
     return asked
 
 
+def is_animate(thing):
+    return is_person(thing) or thing.noun == "animal" or KIND_OF.get(thing.noun) == "animal"
+
+
+def indefinite(thing):
+    return thing and replace(thing, definite=False)
+
+
 def answers(question, slot, fact):
     """Whether a fact answers a question; parts the question does not mention may be anything."""
     if question.verb != fact.verb or (slot == "year" and not fact.time.isdigit()):
@@ -323,9 +330,9 @@ def answers(question, slot, fact):
         if not same or fact.object.count == 1:
             return False
     elif slot == "object":
-        if is_person(fact.object) != is_person(question.object):
+        if is_animate(fact.object) != is_animate(question.object):  # Russian asks for people and animals alike
             return False
-    elif question.object != fact.object:
+    elif indefinite(question.object) != indefinite(fact.object):  # nor does it say "a" and "the"
         return False
     if slot != "subject" and question.subject != fact.subject:
         return False
