@@ -1,15 +1,12 @@
 """Tiny random encoders of every family, each with a tokenizer of the family's kind; no weights of anybody's, no network.
 
-`python -m tests.families` writes the table of docs/encoders.md from what these models and the code say.
+`PYTHONPATH=.:tests python tests/families.py` writes the table of docs/encoders.md from what these models and the code say.
 """
 
 import json
 import random
-import sys
 from dataclasses import dataclass
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parents[1])), sys.path.insert(0, str(Path(__file__).parent))
 
 import torch
 import transformers
@@ -44,10 +41,9 @@ def template(backend, before, after):
 
 
 def wordpiece():
-    backend = learn(
-        models.WordPiece(unk_token="[UNK]"), trainers.WordPieceTrainer(vocab_size=300, special_tokens=list(SPECIAL.values()), show_progress=False),
-        pre_tokenizers.BertPreTokenizer(),
-    )  # fmt: skip
+    special = list(SPECIAL.values())
+    trainer = trainers.WordPieceTrainer(vocab_size=300, special_tokens=special, show_progress=False)
+    backend = learn(models.WordPiece(unk_token="[UNK]"), trainer, pre_tokenizers.BertPreTokenizer())
     return transformers.BertTokenizer(vocab=backend.get_vocab(), do_lower_case=False)
 
 

@@ -68,11 +68,14 @@ def examples():
             [{"text_a": row["premise"], "text_b": row["hypothesis"], "label": NLI[row["label"]]} for row in nli_rows(rng, "en", 8)]
         ),
         "tagging": Dataset.from_list([{"words": words, "tags": tags} for words, tags in tagged]),
-        "span_qa": Dataset.from_list([{name: row[name] for name in ("id", "context", "question", "answers")} for row in qa_rows(rng, "en", 8)]),
+        "span_qa": Dataset.from_list([{name: row[name] for name in row if name != "title"} for row in qa_rows(rng, "en", 8)]),
         "multiple_choice": Dataset.from_list(
-            [{"context": row["ctx_a"], "question": row["ctx_b"], "choices": row["endings"], "label": int(row["label"])}
-             for row in choice_rows(rng, "en", 8)]),
-    }  # fmt: skip
+            [
+                {"context": row["ctx_a"], "question": row["ctx_b"], "choices": row["endings"], "label": int(row["label"])}
+                for row in choice_rows(rng, "en", 8)
+            ]
+        ),
+    }
 
 
 def arguments(folder, **settings):
@@ -155,6 +158,23 @@ def test_a_fresh_head_is_as_the_models_own_class_draws_it(encoder):
                 assert 0.6 < weight.std() / own[name].std() < 1.6, (kind, name)
             else:
                 assert torch.equal(weight, own[name]), (kind, name)
+
+
+def test_heads_of_ours_score_each_choice_and_each_piece_as_the_familys_own_do(encoders):
+    """EuroBERT: two examples of three choices, the last of one padded; span QA's start is the first output."""
+    path = encoders["eurobert"]
+    tokenizer = load_tokenizer(path, needs_offsets=True)
+    batch = tokenizer(["the dog", "a", "a small tree", "das Haus", "book", "sees the cat"], padding=True, return_tensors="pt")
+    chooser, _ = load_model(TASK_TYPES["multiple_choice"].Model, path, (), seed=1)
+    classifier, _ = load_model(TASK_TYPES["classification"].Model, path, ("x",), seed=2)
+    span, _ = load_model(TASK_TYPES["span_qa"].Model, path, (), seed=1)
+    tagger, _ = load_model(TASK_TYPES["tagging"].Model, path, ("x", "y"), seed=2)
+    classifier.load_state_dict(chooser.state_dict()), tagger.load_state_dict(span.state_dict())
+    with torch.no_grad():
+        logits = chooser.eval()(**{name: values.view(2, 3, -1) for name, values in batch.items()}).logits
+        torch.testing.assert_close(logits, classifier.eval()(**batch).logits.view(2, 3))
+        outputs, tags = span.eval()(**batch), tagger.eval()(**batch).logits
+    assert torch.equal(outputs.start_logits, tags[..., 0]) and torch.equal(outputs.end_logits, tags[..., 1])
 
 
 def test_four_tasks_together_share_one_encoder_and_their_heads_are_found_again(encoder, examples, tmp_path):
@@ -354,4 +374,6 @@ def test_a_head_that_cannot_be_made_is_one_line(tmp_path):
 
 
 def test_the_table_says_what_the_code_does(tmp_path):
-    assert table(tmp_path) in (ROOT / "docs" / "encoders.md").read_text(encoding="utf-8"), "python -m tests.families writes it anew"
+    assert table(tmp_path) in (ROOT / "docs" / "encoders.md").read_text(encoding="utf-8"), (
+        "PYTHONPATH=.:tests python tests/families.py writes it anew"
+    )
