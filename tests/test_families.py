@@ -178,6 +178,14 @@ def test_heads_of_ours_score_each_choice_and_each_piece_as_the_familys_own_do(en
     assert torch.equal(outputs.start_logits, tags[..., 0]) and torch.equal(outputs.end_logits, tags[..., 1])
 
 
+@pytest.mark.parametrize("name", ["modernbert", "eurobert"])
+def test_a_tagger_of_two_tags_is_not_kept_for_span_qa(name, encoders, tmp_path):
+    """Both call their layer `classifier`, of the same shape, and span QA has no label names that would differ."""
+    load_model(TASK_TYPES["tagging"].Model, encoders[name], ("B", "O"), seed=1)[0].save_pretrained(tmp_path)
+    with pytest.raises(InputError, match="has no head of this kind: it is a (Modern|Euro)BertForTokenClassification"):
+        load_model(TASK_TYPES["span_qa"].Model, str(tmp_path), (), seed=1, keep_head=True)
+
+
 def test_four_tasks_together_share_one_encoder_and_their_heads_are_found_again(encoder, examples, tmp_path):
     tokenizer, tasks = load_tokenizer(encoder, needs_offsets=True), {task.name: task for task in TASK_OF.values()}
     model = load_models(encoder, tasks, seed=1)
