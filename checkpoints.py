@@ -18,7 +18,7 @@ from transformers.integrations import is_deepspeed_zero3_enabled
 
 from deepspeed_support import gathered
 from task_adapters.base import InputError
-from task_types.heads import fill_gap
+from task_types.heads import model_for
 
 # Where a hub model has .bin weights only, transformers would ask the hub, in a thread, to convert them for everybody.
 os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
@@ -98,7 +98,7 @@ def load_model(model_class, path: str, labels: tuple[str, ...], seed: int, keep_
         labels = kept
     if keep_head:
         _refuse_other_head(path, model_class, config)
-    fill_gap(model_class, config)
+    model_class = model_for(model_class, type(config))
     set_seed(seed)  # the pooler of multiple choice, where the checkpoint has none, is drawn while loading
     with _quiet_loading():
         try:

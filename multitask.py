@@ -214,7 +214,7 @@ def load_task_model(output_dir: str, name: str):
     if not folder.is_dir():
         raise InputError(f"{output_dir} has no head {name!r}. {nearest(name, sorted(path.name for path in folder.parent.glob('*')))}")
     config = load_config(str(folder))
-    # The Auto class knows heads of ours too (task_types/heads.py), which transformers does not.
+    # Not the class itself: heads of ours (task_types/heads.py) are not in transformers.
     model_class = getattr(transformers, "AutoModelFor" + config.architectures[0].rpartition("For")[2])
     model, _ = load_model(model_class, output_dir, tuple(config.id2label[i] for i in range(config.num_labels)), seed=0)
     loaded = model.load_state_dict(load_file(folder / "model.safetensors"), strict=False)

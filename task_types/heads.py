@@ -1,9 +1,10 @@
 """Heads that transformers has not got for a family: multiple choice out of its classifier, span QA out of its tagger.
 
 EuroBERT has neither (transformers 5.23). Each is the family's own head with another number of outputs, as the library's own ones are
-(BERT's span QA is its tagger with two tags). They are made when `load_model` first meets such a family, and the Auto classes find them
-from then on; outside this collection a checkpoint with such a head loads as an encoder.
+(BERT's span QA is its tagger with two tags). Outside this collection a checkpoint with such a head loads as an encoder.
 """
+
+from functools import lru_cache
 
 import transformers
 from transformers import (
@@ -55,14 +56,17 @@ MADE = {
 }
 
 
-def fill_gap(auto_class, config) -> None:
-    """Gives `auto_class` a model for the family of `config` where it has none. Raises InputError where none can be made."""
-    family, kind = type(config), auto_class.__name__.removeprefix("AutoModel")
+@lru_cache
+def model_for(auto_class, family):
+    """What loads a model of this configuration class: the Auto class, or a class of ours where that has none for the family.
+
+    Not registered with the Auto class: transformers 5.17 ignores that for its own families. Raises InputError where none can be made.
+    """
     if family in auto_class._model_mapping:
-        return
+        return auto_class
     head, source = MADE.get(auto_class, (None, None))
+    kind = auto_class.__name__.removeprefix("AutoModel")
     if source is None or family not in source._model_mapping:
-        raise InputError(f"{config.model_type} has no model {kind} in transformers {transformers.__version__}, and none can be made here.")
+        raise InputError(f"{family.model_type} has no model {kind} in transformers {transformers.__version__}, and none can be made here.")
     basis = source._model_mapping[family]
-    made = type(basis.__name__.rpartition("For")[0] + kind, (head, basis), {})
-    auto_class.register(family, made, exist_ok=True)  # else transformers leaves its own families as they are
+    return type(basis.__name__.rpartition("For")[0] + kind, (head, basis), {})
