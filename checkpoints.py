@@ -5,6 +5,8 @@ thought, they would slip into the next phase unseen.
 """
 
 import json
+import os
+import pickle
 import re
 from pathlib import Path
 
@@ -16,19 +18,37 @@ from transformers.integrations import is_deepspeed_zero3_enabled
 
 from deepspeed_support import gathered
 from task_adapters.base import InputError
+from task_types.heads import model_for
+
+# Where a hub model has .bin weights only, transformers would ask the hub, in a thread, to convert them for everybody.
+os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
+UNREADABLE = (OSError, ValueError, RuntimeError, pickle.UnpicklingError)  # the last: .bin weights that hold more than tensors
+
+# Positions count from behind the padding token's id, so that many rows of the table are never used.
+OFFSET_POSITIONS = ("camembert", "xmod", "mpnet", "ibert", "data2vec-text", "longformer", "luke", "mluke")
 
 
 def load_tokenizer(path: str, needs_offsets: bool):
-    """The tokenizer of a checkpoint. Raises InputError where offsets are needed and it cannot give them."""
+    """The tokenizer of a checkpoint, with the input names of its model: token types where that has more than one.
+
+    Raises InputError where offsets are needed and it cannot give them.
+    """
     _refuse_unfinished(path)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(path)
+        tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise InputError(f"Cannot load a tokenizer from {path!r}: {_first_line(error)}") from error
     if needs_offsets and not tokenizer.is_fast:
         raise InputError(
             f"{path!r} has a slow tokenizer ({type(tokenizer).__name__}) without offsets; this task needs a fast one (tokenizer.json)."
         )
+    if tokenizer.pad_token is None:
+        raise InputError(f"{path!r} has a tokenizer without a padding token. Set pad_token in its tokenizer_config.json.")
+    # A name that the model does not know would be an error or nothing; RemBERT's tokenizer leaves out one that its model was trained with.
+    names = [name for name in tokenizer.model_input_names if name != "token_type_ids"]
+    has_types = (getattr(load_config(path), "type_vocab_size", None) or 0) > 1
+    tokenizer.model_input_names = names + ["token_type_ids"] * has_types
+    tokenizer.padding_side = "right"  # tokenizers made for decoders pad left; windows, words and losses here count from the start
     return tokenizer
 
 
@@ -36,7 +56,7 @@ def load_config(path: str, **changes):
     """The configuration of a checkpoint, as an InputError of one line where there is none."""
     _refuse_unfinished(path)
     try:
-        return AutoConfig.from_pretrained(path, **changes)
+        return AutoConfig.from_pretrained(path, trust_remote_code=False, **changes)
     except (OSError, ValueError) as error:
         raise InputError(f"Cannot load a model from {path!r}: {_first_line(error)}") from error
 
@@ -44,12 +64,21 @@ def load_config(path: str, **changes):
 def check_length(max_seq_length: int, config, tokenizer, path: str) -> None:
     """Refuses a maximum length that the model has no positions for (XLM-R: 512 of its 514, two stand before the first token)."""
     positions = getattr(config, "max_position_embeddings", None) or tokenizer.model_max_length
-    reserved = (config.pad_token_id or 0) + 1 if "roberta" in config.model_type or config.model_type in ("camembert", "xmod") else 0
+    reserved = (config.pad_token_id or 0) + 1 if "roberta" in config.model_type or config.model_type in OFFSET_POSITIONS else 0
     usable = min(positions - reserved, tokenizer.model_max_length)
     if max_seq_length > usable:
         raise InputError(f"--max_seq_length {max_seq_length} is more than {path!r} can read: at most {usable}.")
     if max_seq_length < 8:
         raise InputError(f"--max_seq_length {max_seq_length} leaves no room for text: at least 8.")
+
+
+def check_precision(config, training_args, path: str) -> None:
+    """Refuses fp16 for (m)DeBERTa-v3: attention scores overflowed and nothing was learned (https://github.com/microsoft/DeBERTa/issues/77).
+
+    transformers mended the attention (pull request 24116); with published weights that has not been tried here.
+    """
+    if config.model_type == "deberta-v2" and (training_args.fp16 or training_args.fp16_full_eval):
+        raise InputError(f"--fp16: {path!r} is a DeBERTa, which is known to overflow in fp16. Use --bf16, or neither (fp32).")
 
 
 def load_model(model_class, path: str, labels: tuple[str, ...], seed: int, keep_head: bool = False, freeze_embeddings: bool = False):
@@ -67,13 +96,16 @@ def load_model(model_class, path: str, labels: tuple[str, ...], seed: int, keep_
         if set(kept) != set(labels):
             raise InputError(f"--keep_head: the head of {path!r} names {', '.join(kept)}; this task needs {', '.join(labels)}.")
         labels = kept
+    if keep_head:
+        _refuse_other_head(path, model_class, config)
+    model_class = model_for(model_class, type(config))
     set_seed(seed)  # the pooler of multiple choice, where the checkpoint has none, is drawn while loading
     with _quiet_loading():
         try:
             model, loading = model_class.from_pretrained(
-                path, config=config, dtype=torch.float32, ignore_mismatched_sizes=True, output_loading_info=True
+                path, config=config, dtype=torch.float32, ignore_mismatched_sizes=True, output_loading_info=True, trust_remote_code=False
             )
-        except (OSError, ValueError, RuntimeError) as error:
+        except UNREADABLE as error:
             raise InputError(f"Cannot load a model from {path!r}: {_first_line(error)}") from error
     prefix = model.base_model_prefix + "."
     # Checkpoints of masked-LM and head classes have no pooler: it is the one part of an encoder that may be new.
@@ -98,14 +130,14 @@ def load_model(model_class, path: str, labels: tuple[str, ...], seed: int, keep_
 def draw_head(model, seed: int) -> None:
     """Draws all weights outside the encoder anew, as the model's own class initialises them; the same for the same seed."""
     set_seed(seed)
-    for name, module in model.named_children():
-        if name == model.base_model_prefix:
-            continue
-        parameters = list(module.parameters())
-        for parameter in parameters:
-            parameter.__dict__.pop("_is_hf_initialized", None)  # transformers would leave loaded weights as they are
-        with gathered(parameters):
+    parts = [module for name, module in model.named_children() if name != model.base_model_prefix]
+    parameters = [parameter for module in parts for parameter in module.parameters()]
+    for parameter in parameters:
+        parameter.__dict__.pop("_is_hf_initialized", None)  # transformers would leave loaded weights as they are
+    with gathered(parameters):
+        for module in parts:
             module.apply(model._init_weights)
+        model._init_weights(model)  # ModernBERT knows how its last layer is drawn only as part of the whole
 
 
 def load_encoder(path: str, layers: int | None):
@@ -115,8 +147,10 @@ def load_encoder(path: str, layers: int | None):
         config.num_hidden_layers = layers
     with _quiet_loading():
         try:
-            model, loading = AutoModel.from_pretrained(path, config=config, dtype=torch.float32, output_loading_info=True)
-        except (OSError, ValueError, RuntimeError) as error:
+            model, loading = AutoModel.from_pretrained(
+                path, config=config, dtype=torch.float32, output_loading_info=True, trust_remote_code=False
+            )
+        except UNREADABLE as error:
             raise InputError(f"Cannot load a model from {path!r}: {_first_line(error)}") from error
     missing = sorted(key for key in loading["missing_keys"] if "pooler." not in key)
     if missing:
@@ -163,6 +197,14 @@ def _refuse_unfinished(path):
         raise InputError(f"{path} holds a run that is not finished: run its command again, it goes on where it stood.")
     if folder.is_dir() and not (folder / "config.json").is_file():
         raise InputError(f"{path} holds no model (no config.json).")
+
+
+def _refuse_other_head(path, model_class, config):
+    """Heads of different kinds share names (`classifier`) and, with two tags or one, shapes: a tagger would fit span QA unseen."""
+    kind = model_class.__name__.rpartition("For")[2]
+    held = (config.architectures or ["?"])[0]
+    if held.rpartition("For")[2] != kind:
+        raise InputError(f"--keep_head: {path!r} has no head of this kind: it is a {held}. Leave the flag out for a fresh one.")
 
 
 class _quiet_loading:

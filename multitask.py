@@ -214,7 +214,8 @@ def load_task_model(output_dir: str, name: str):
     if not folder.is_dir():
         raise InputError(f"{output_dir} has no head {name!r}. {nearest(name, sorted(path.name for path in folder.parent.glob('*')))}")
     config = load_config(str(folder))
-    model_class = getattr(transformers, config.architectures[0])
+    # Not the class itself: heads of ours (task_types/heads.py) are not in transformers.
+    model_class = getattr(transformers, "AutoModelFor" + config.architectures[0].rpartition("For")[2])
     model, _ = load_model(model_class, output_dir, tuple(config.id2label[i] for i in range(config.num_labels)), seed=0)
     loaded = model.load_state_dict(load_file(folder / "model.safetensors"), strict=False)
     missing = [key for key in loaded.missing_keys if not key.startswith(model.base_model_prefix + ".")]

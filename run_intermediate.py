@@ -43,7 +43,7 @@ def main() -> dict:
     started = time.time()
     args, training_args, tasks, recipe = parse(ScriptArguments, "intermediate")
 
-    from checkpoints import check_length, describe_model, load_config, load_model, load_tokenizer
+    from checkpoints import check_length, check_precision, describe_model, load_config, load_model, load_tokenizer
     from multitask import load_models, train_together, with_task
     from results import dev_mean, dev_table, finish_run, lineage_of, read_json, score_table, start_run
     from task_adapters import data_line, labels_of, load_examples
@@ -62,6 +62,7 @@ def main() -> dict:
     tokenizer = load_tokenizer(args.model_name_or_path, needs_offsets=any(task.task_type in NEEDS_OFFSETS for task in tasks))
     config = load_config(args.model_name_or_path)
     check_length(args.max_seq_length, config, tokenizer, args.model_name_or_path)
+    check_precision(config, training_args, args.model_name_or_path)
     data = []
 
     def examples_of(source, split, language, max_samples, seed=None):

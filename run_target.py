@@ -25,7 +25,7 @@ def main() -> dict:
     started = time.time()
     args, training_args, (task,), recipe = parse(ScriptArguments, "target")
 
-    from checkpoints import check_length, describe_model, load_config, load_model, load_tokenizer
+    from checkpoints import check_length, check_precision, describe_model, load_config, load_model, load_tokenizer
     from predictions import write_labels, write_predictions
     from results import finish_run, lineage_of, mean_over_languages, read_json, score_table, start_run, xtreme_score
     from task_adapters import TASKS, data_line, labels_of, load_examples
@@ -45,6 +45,7 @@ def main() -> dict:
     tokenizer = load_tokenizer(args.model_name_or_path, needs_offsets=task.task_type in NEEDS_OFFSETS)
     config = load_config(args.model_name_or_path)
     check_length(args.max_seq_length, config, tokenizer, args.model_name_or_path)
+    check_precision(config, training_args, args.model_name_or_path)
     data = []
 
     def examples_of(source, split, language, max_samples, seed=None):

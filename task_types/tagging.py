@@ -4,8 +4,11 @@ A word is labelled at its first piece. A sentence that is too long is split at w
 again (as XTREME does, Hu et al. 2020, utils_preprocess.py), so that every word has a tag and no word drops out of the score.
 """
 
+from functools import lru_cache
+
 from transformers import AutoModelForTokenClassification, DataCollatorForTokenClassification
 
+from task_adapters.base import InputError
 from task_types.loss import IGNORED, loss_of_logits
 
 Model = AutoModelForTokenClassification
@@ -19,20 +22,26 @@ def to_features(examples, tokenizer, task, max_length, doc_stride=None):
     """A batch of examples -> chunks of at most `max_length` - 3 pieces.
 
     Besides what the model eats: `example_index` (which sentence of the batch), `first_pieces` (position of each word's
-    first piece, in order). A word that tokenises to nothing, or to more pieces than a chunk holds, becomes one <unk>.
+    first piece, in order). A word that tokenises to nothing, or to more pieces than a chunk holds, becomes one <unk>
+    (<mask> where the tokenizer has no <unk>).
     """
     room = max_length - RESERVED
-    pieces = tokenizer(examples["words"], is_split_into_words=True, add_special_tokens=False, verbose=False)
+    sentences, unknown = examples["words"], tokenizer.unk_token or tokenizer.mask_token
+    if needs_space(tokenizer):
+        sentences = [[f" {word}" if word.strip() else word for word in words] for words in sentences]
+    pieces = tokenizer(sentences, is_split_into_words=True, add_special_tokens=False, verbose=False)
     chunks, tags, sentence = [], [], []
     output_of = {tag: place for place, tag in enumerate(task.labels)}
-    for index, (words, word_tags) in enumerate(zip(examples["words"], examples["tags"])):
+    for index, (words, word_tags) in enumerate(zip(sentences, examples["tags"])):
         lengths = [0] * len(words)
         for word in pieces.word_ids(index):
             lengths[word] += 1
         chunk, chunk_tags, used = [], [], 0
         for word, tag, length in zip(words, word_tags, lengths):
             if not 0 < length <= room:
-                word, length = tokenizer.unk_token, 1
+                if unknown is None:
+                    raise InputError(f"{tokenizer.name_or_path!r} has no token for the unknown, which the word {word[:60]!r} needs.")
+                word, length = unknown, 1
             if used + length > room:
                 chunks.append(chunk), tags.append(chunk_tags), sentence.append(index)
                 chunk, chunk_tags, used = [], [], 0
@@ -58,6 +67,18 @@ def to_features(examples, tokenizer, task, max_length, doc_stride=None):
         features["labels"].append(labels)
     features["example_index"] = sentence
     return features
+
+
+@lru_cache(maxsize=8)
+def needs_space(tokenizer):
+    """Whether a word must bring the space before it, as byte-level BPE and Gemma's tokenizer (mmBERT) read it in running text.
+
+    Without it every word of a list looks like the rest of a longer one (https://github.com/AnswerDotAI/ModernBERT/issues/149).
+    Loading with `add_prefix_space` would do the same, but saved with the model it would reach tasks that read running text.
+    """
+    plain, split = {"add_special_tokens": False}, {"add_special_tokens": False, "is_split_into_words": True}
+    text, bare, spaced = tokenizer("a b", **plain), tokenizer(["a", "b"], **split), tokenizer(["a", " b"], **split)
+    return bare["input_ids"] != text["input_ids"] == spaced["input_ids"]
 
 
 def reduce_logits(logits, labels):

@@ -119,9 +119,9 @@ def test_a_slow_tokenizer_is_refused_where_offsets_are_needed(tiny_model, monkey
     from transformers import AutoTokenizer
 
     class Slow:
-        is_fast = False
+        is_fast, pad_token, model_input_names = False, "<pad>", ["input_ids"]
 
-    monkeypatch.setattr(AutoTokenizer, "from_pretrained", lambda path: Slow())
+    monkeypatch.setattr(AutoTokenizer, "from_pretrained", lambda path, **_: Slow())
     assert load_tokenizer(tiny_model, needs_offsets=False).is_fast is False
     with pytest.raises(InputError, match="has a slow tokenizer"):
         load_tokenizer(tiny_model, needs_offsets=True)
