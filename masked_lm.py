@@ -237,7 +237,9 @@ class MaskedText(torch.utils.data.Dataset):
         generator = np.random.default_rng(key)
         windows = self.tokenizer(_part(text, 8 * self.max_length, generator), truncation=True, max_length=self.max_length,
                                  return_overflowing_tokens=True, return_special_tokens_mask=True)  # fmt: skip
-        window = generator.integers(len(windows["input_ids"]))
+        # The window of a piece drawn at random: the short rest at a text's end would else come as often as the full ones.
+        ends = np.cumsum([len(ids) for ids in windows["input_ids"]])
+        window = int(np.searchsorted(ends, generator.integers(ends[-1]), side="right"))
         features = {name: windows[name][window] for name in self.tokenizer.model_input_names if name in windows}
         self.masker.generator = torch.Generator().manual_seed(int(generator.integers(2**63)))
         ids, labels = self.masker.torch_mask_tokens(
@@ -277,7 +279,9 @@ def load_lm(path: str):
         unknown = model.load_state_dict(weights, strict=False).unexpected_keys
         if unknown:
             raise InputError(f"{head} does not hold the head of a {type(model).__name__}: {unknown[0]}.")
-        missing -= set(weights)
+        named = dict(model.named_parameters(remove_duplicate=False))  # a tied weight has two names and was saved under one
+        filled = {id(named[name]) for name in weights}
+        missing = {name for name in missing if name not in named or id(named[name]) not in filled}
     if missing:
         raise InputError(
             f"{path!r} has no pretrained masked-LM head ({sorted(missing)[0]} is missing). Masked LM starts from the checkpoint that was"
