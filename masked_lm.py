@@ -34,6 +34,7 @@ from task_types.loss import IGNORED, cross_entropy
 
 NAME = "mlm"  # in heads/, in the schedule and in results, where the tasks have theirs
 WIKIPEDIA, CONFIG = "wikimedia/wikipedia", "20231101.{}"
+NETWORK = HfHubHTTPError.__bases__  # OSError, and the HTTPError of the client beneath (httpx, or httpx2): no connection is one of these
 BLOCK = 1 << 20  # bytes of a text file that are read at once
 
 
@@ -133,7 +134,7 @@ def _wikipedia(languages, data_dir):
     else:
         try:
             info = HfApi().dataset_info(WIKIPEDIA)
-        except (HfHubHTTPError, OSError) as error:
+        except NETWORK as error:
             raise InputError(
                 f"Cannot reach {WIKIPEDIA}: {_first_line(error)} A folder with the same files can be given with --data_dir."
             ) from error
@@ -157,7 +158,7 @@ def _groups(system, path: str) -> list[tuple[int, Callable]]:
     try:
         with system.open(path) as file:
             metadata = pyarrow.parquet.read_metadata(file)
-    except (pyarrow.ArrowException, HfHubHTTPError, OSError) as error:
+    except (pyarrow.ArrowException, *NETWORK) as error:
         raise InputError(f"Cannot read {path}: {_first_line(error)}") from error
     if "text" not in metadata.schema.names:
         raise InputError(f"{path} has no column 'text'. It has: {', '.join(metadata.schema.names)}.")

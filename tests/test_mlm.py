@@ -146,10 +146,12 @@ def test_wikipedia_is_read_row_group_by_row_group_here_and_on_the_hub(tmp_path, 
 
     class Api:
         def dataset_info(self, name):
+            if not online:
+                raise masked_lm.NETWORK[0]("Connection refused")
             files = [type("File", (), {"rfilename": str(path.relative_to(root))}) for path in root.rglob("*.parquet")]
             return type("Info", (), {"sha": "abc", "siblings": [*files, type("File", (), {"rfilename": "README.md"})]})
 
-    opened = []
+    online, opened = False, []
 
     class Hub(fsspec.get_filesystem_class("file")):
         cachable = False
@@ -160,6 +162,9 @@ def test_wikipedia_is_read_row_group_by_row_group_here_and_on_the_hub(tmp_path, 
 
     monkeypatch.setattr(masked_lm, "HfApi", Api)
     monkeypatch.setattr(masked_lm, "HfFileSystem", Hub)
+    with pytest.raises(InputError, match="Cannot reach wikimedia/wikipedia: Connection refused A folder with the same files can be given"):
+        open_texts(["de"], ["wikipedia"], None, 3, seed=5)
+    online = True
     remote, provenance = open_texts(["de", "sw"], ["wikipedia"], None, 3, seed=5)
     assert len(opened) == 4 and provenance[0]["revision"] == "abc", "a look at the end of each file, no more"
     assert [remote["de"][k] for k in range(len(remote["de"]))] == read
