@@ -2,7 +2,7 @@
 
 The Trainer is the stock one. Its training data are one long list of all steps' features, read in order (`MixedFeatures`): which task a
 step uses and which features it sees is a function of the seed and the step's number, so that processes, accumulation steps and a run
-that goes on after a kill all agree without telling each other. Single tasks do not come here: `training.train` is theirs.
+goes on after a kill all agree without telling each other. A single task comes here only with masked LM beside; else `training.train`.
 """
 
 import contextlib
