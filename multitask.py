@@ -2,7 +2,7 @@
 
 The Trainer is the stock one. Its training data are one long list of all steps' features, read in order (`MixedFeatures`): which task a
 step uses and which features it sees is a function of the seed and the step's number, so that processes, accumulation steps and a run
-goes on after a kill all agree without telling each other. A single task comes here only with masked LM beside; else `training.train`.
+that goes on after a kill all agree without telling each other. A single task comes here with masked LM beside; else `training.train`.
 """
 
 import contextlib

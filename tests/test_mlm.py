@@ -101,6 +101,8 @@ def test_every_text_comes_once_in_each_pass_group_by_group_and_the_held_out_ones
     for part in passes:
         assert len(part) == 94 and set(part) == everything
     assert passes[0] != passes[1] != passes[2] and len({tuple(opened[i : i + 4]) for i in (0, 4, 8)}) > 1, "in a new order"
+    single, _ = numbered("en", [40])
+    assert [single[k] for k in range(36)] != [single[k] for k in range(36, 72)], "in a single group, too"
     again, opened = numbered("en", [50, 7, 12, 30], held_out=10)
     assert [again[k] for k in range(200, 282)] == found[200:] and len(opened) <= 4, "read from the middle, as after a kill"
     assert [numbered("en", [50, 7, 12, 30], held_out=10, seed=1)[0][k] for k in range(94)] != passes[0]
