@@ -118,7 +118,7 @@ def parse(arguments_class, phase: str, **defaults):
         check_processes(training_args)
         if deepspeed_file:
             deepspeed_support.check_agreement(deepspeed_file, deepspeed_config, training_args)
-        if len(tasks) > 1:
+        if len(tasks) > 1 or getattr(args, "mlm_languages", None):
             check_together(args, training_args)
         args.effective_batch_size = training_args.train_batch_size * training_args.gradient_accumulation_steps * training_args.world_size
     if getattr(args, "languages", None) is not None:

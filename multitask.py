@@ -2,9 +2,10 @@
 
 The Trainer is the stock one. Its training data are one long list of all steps' features, read in order (`MixedFeatures`): which task a
 step uses and which features it sees is a function of the seed and the step's number, so that processes, accumulation steps and a run
-that goes on after a kill all agree without telling each other. Single tasks do not come here: `training.train` is theirs.
+that goes on after a kill all agree without telling each other. A single task comes here with masked LM beside; else `training.train`.
 """
 
+import contextlib
 import math
 import zlib
 from pathlib import Path
@@ -15,6 +16,7 @@ import transformers
 from safetensors.torch import load_file, save_file
 from transformers import Trainer, set_seed
 
+import masked_lm
 from arguments import say
 from checkpoints import load_config, load_encoder, load_model
 from results import dev_mean
@@ -48,7 +50,8 @@ class MixedFeatures(torch.utils.data.Dataset):
     """The features of all steps, one after the other: those of step i are items i x batch to (i + 1) x batch, all of one task.
 
     Read in order, in batches dealt out to processes in turn, each step's micro-batches on all processes are of the same task. Every
-    task goes round its own features, shuffled anew each time by a generator that knows the seed, the task's name and the round.
+    task goes round its own features, shuffled anew each time by a generator that knows the seed, the task's name and the round;
+    masked LM has an order of its own.
     """
 
     def __init__(self, features: dict, schedule: np.ndarray, batch: int, seed: int):
@@ -67,8 +70,8 @@ class MixedFeatures(torch.utils.data.Dataset):
         step, slot = divmod(item, self.batch)
         name = self.names[self.schedule[step]]
         features = self.features[name]
-        turn, place = divmod(int(self.earlier[step]) * self.batch + slot, len(features))
-        return features[self.row(name, turn, place)]
+        place = int(self.earlier[step]) * self.batch + slot
+        return features[place] if name == masked_lm.NAME else features[self.row(name, *divmod(place, len(features)))]
 
     def row(self, name, turn, place):
         if self.orders.get(name, (None,))[0] != turn:
@@ -92,7 +95,8 @@ class MultitaskModel(torch.nn.Module):
 
     def forward(self, task, labels=None, num_items_in_batch=None, input_ids=None, attention_mask=None, token_type_ids=None):
         inputs = {"input_ids": input_ids, "attention_mask": attention_mask, "token_type_ids": token_type_ids}
-        outputs = self.models[task](**{name: value for name, value in inputs.items() if value is not None})
+        with masked_lm.only_masked(self.encoder, labels) if task == masked_lm.NAME else contextlib.nullcontext():
+            outputs = self.models[task](**{name: value for name, value in inputs.items() if value is not None})
         return {"loss": self.losses[task](outputs, labels, num_items_in_batch), **outputs}  # the loss as a single task's run has it
 
     def activation_checkpointing_enable(self, **options):
@@ -108,17 +112,24 @@ def share_encoder(model, encoder) -> None:
     model.__dict__[model.base_model_prefix] = encoder
 
 
-def load_models(path: str, tasks: dict, seed: int, freeze_embeddings: bool = False) -> MultitaskModel:
-    """The encoder of `path`, once, and for each task a fresh head: the one that its single-task run with this seed starts from."""
+def load_models(path: str, tasks: dict, seed: int, freeze_embeddings: bool = False, with_lm: bool = False) -> MultitaskModel:
+    """The encoder of `path`, once, and for each task a fresh head: the one that its single-task run with this seed starts from.
+
+    with_lm: and the checkpoint's own head for masked LM, tied to that encoder.
+    """
     set_seed(seed)  # the pooler, where the checkpoint has none
-    encoder, models = load_encoder(path, None), {}
+    encoder, models, losses = load_encoder(path, None), {}, {name: TASK_TYPES[task.task_type].loss for name, task in tasks.items()}
     if freeze_embeddings:
         encoder.get_input_embeddings().requires_grad_(False)
     for name, task in tasks.items():
         models[name], _ = load_model(TASK_TYPES[task.task_type].Model, path, task.labels, seed)
         share_encoder(models[name], encoder)  # at once: no more than two encoders are in memory
         assert not list(models[name].parameters(recurse=False)), f"{type(models[name]).__name__} has weights beside encoder and head"
-    return MultitaskModel(encoder, models, {name: TASK_TYPES[task.task_type].loss for name, task in tasks.items()})
+    if with_lm:
+        models[masked_lm.NAME], losses[masked_lm.NAME] = masked_lm.load_lm(path), masked_lm.loss
+        masked_lm.tie(models[masked_lm.NAME], encoder)
+        share_encoder(models[masked_lm.NAME], encoder)
+    return MultitaskModel(encoder, models, losses)
 
 
 class MultitaskTrainer(Trainer):
@@ -130,51 +141,70 @@ class MultitaskTrainer(Trainer):
         dev = {name: score(self, task, *self.selection[name], "en")[1] for name, task in self.tasks.items()}
         found = {f"eval_{name}_{metric}": value for name, values in dev.items() for metric, value in values.items() if metric != "examples"}
         found["eval_mean"] = dev_mean(self.tasks, dev)
+        if len(self.tasks) == 1:  # beside masked LM: its best checkpoint is found by the same name as without
+            found |= {f"eval_{metric}": value for values in dev.values() for metric, value in values.items() if metric != "examples"}
         self.log(found)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, found)
         return found
 
 
-def train_together(model, tokenizer, tasks, training_args, features, sampling, selection=None) -> tuple[Trainer, dict]:
+def train_together(
+    model, tokenizer, tasks, training_args, features, sampling, selection=None, masked=None, mlm_share=0.0
+) -> tuple[Trainer, dict]:
     """Trains, or goes on from the last complete checkpoint in the output folder; leaves encoder, heads and tokenizer there.
 
     tasks, features  the same names; features as from `with_task`.
     sampling         how tasks are drawn: (one of proportional, uniform, temperature; cap; temperature)
     selection        {name: (examples, features)} of the dev data by whose mean checkpoints are compared; None: the last weights are kept.
+    masked           a `masked_lm.MaskedText` to train on beside, in steps of its own; mlm_share: the probability that a step is such.
     Returns (trainer, how it went: as from `training.train`, and of each task its size, its probability and the steps it had).
+
+    The tasks have as many steps as they would have without masked LM, whose steps come on top. --max_steps is the number of all.
     """
     batch = training_args.train_batch_size * training_args.gradient_accumulation_steps * training_args.world_size
     sizes = {name: len(features[name]) for name in tasks}
     seed = training_args.seed if training_args.data_seed is None else training_args.data_seed
-    probabilities = sampling_probabilities(sizes, *sampling)
+    probabilities = {name: (1 - mlm_share) * share for name, share in sampling_probabilities(sizes, *sampling).items()}
     if training_args.max_steps < 1:
-        training_args.max_steps = count_steps(sizes, sampling[1], training_args.num_train_epochs, batch)
+        cap = sampling[1] if len(tasks) > 1 else sizes[next(iter(tasks))]  # a single task's plain run knows no cap
+        training_args.max_steps = round(count_steps(sizes, cap, training_args.num_train_epochs, batch) / (1 - mlm_share))
+    if masked is not None:
+        probabilities[masked_lm.NAME] = mlm_share
     schedule = draw_schedule(probabilities, training_args.max_steps, seed)
+    drawn = dict(zip(probabilities, np.bincount(schedule, minlength=len(probabilities)).tolist()))
+    features = {name: only(features[name], ("task", "labels", *tokenizer.model_input_names)) for name in tasks}
     training_args.train_sampling_strategy = "sequential"  # the order is MixedFeatures' own
     training_args.label_names = ["labels"]
     training_args.dataloader_pin_memory = training_args.device.type == "cuda"
     collators = {name: TASK_TYPES[task.task_type].Collator(tokenizer) for name, task in tasks.items()}
+    if masked is not None:
+        masked.draw(drawn[masked_lm.NAME] * batch)
+        features[masked_lm.NAME], collators[masked_lm.NAME] = masked, masked.collate
 
     def collate(rows):
         (name,) = {row["task"] for row in rows}
         return {"task": name, **collators[name]([{key: row[key] for key in row if key != "task"} for row in rows])}
 
-    eaten = ("task", "labels", *tokenizer.model_input_names)
     trainer = MultitaskTrainer(
         model=model,
         args=training_args,
-        train_dataset=MixedFeatures({name: only(features[name], eaten) for name in tasks}, schedule, batch, seed),
+        train_dataset=MixedFeatures(features, schedule, batch, seed),
         eval_dataset=selection and {name: selection[name][1] for name in tasks},
         data_collator=collate,
         processing_class=tokenizer,
     )
     trainer.tasks, trainer.selection = tasks, selection
-    drawn = dict(zip(tasks, np.bincount(schedule, minlength=len(tasks)).tolist()))
     for name in tasks:
         say(f"{name}: {sizes[name]} features, drawn with probability {probabilities[name]:.4f}: {drawn[name]} of {len(schedule)} steps")
-    training = run_trainer(trainer)
+    before = masked and masked_lm.held_out_losses(trainer, masked)
+    if masked is not None:
+        say(f"{masked_lm.NAME}: drawn with probability {mlm_share:.4f}: {drawn[masked_lm.NAME]} of {len(schedule)} steps; languages: "
+            + ", ".join(f"{language} {share:.4f}" for language, share in masked.probabilities.items()))  # fmt: skip
+    training = run_trainer(trainer) | {"features": sizes, "probabilities": probabilities, "drawn": drawn}
     save_together(trainer, training_args.output_dir)
-    return trainer, training | {"features": sizes, "probabilities": probabilities, "drawn": drawn}
+    if masked is not None:
+        training["mlm"] = masked_lm.report(masked, before, masked_lm.held_out_losses(trainer, masked))
+    return trainer, training
 
 
 def with_task(features, name):
@@ -213,6 +243,8 @@ def load_task_model(output_dir: str, name: str):
     folder = Path(output_dir) / "heads" / name
     if not folder.is_dir():
         raise InputError(f"{output_dir} has no head {name!r}. {nearest(name, sorted(path.name for path in folder.parent.glob('*')))}")
+    if name == masked_lm.NAME:
+        return masked_lm.load_lm(output_dir)
     config = load_config(str(folder))
     # Not the class itself: heads of ours (task_types/heads.py) are not in transformers.
     model_class = getattr(transformers, "AutoModelFor" + config.architectures[0].rpartition("For")[2])

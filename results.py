@@ -83,7 +83,8 @@ def lineage_of(model_name_or_path: str) -> list[dict]:
         return []
     kept = ("phase", "task", "model", "head", "recipe", "seed", "effective_batch_size", "learning_rate", "num_train_epochs", "max_steps",
             "data", "dev", "finished")  # fmt: skip
-    together = [name for name in ("dev_mean", "sampling", "sampling_cap", "temperature") if name in earlier]  # where task is a list
+    beside = ("dev_mean", "sampling", "sampling_cap", "temperature", "mlm_languages", "mlm_share", "mlm_alpha")
+    together = [name for name in beside if name in earlier]  # where several things were trained at once
     return [*earlier["lineage"], {name: earlier.get(name) for name in (*kept, *together)} | {"folder": model_name_or_path}]
 
 

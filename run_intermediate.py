@@ -3,10 +3,12 @@
     accelerate launch run_intermediate.py --task mnli --output_dir out/mnli
     accelerate launch run_intermediate.py --task mnli squad_v1 hellaswag --output_dir out/three
     accelerate launch run_intermediate.py --task all --output_dir out/all
+    accelerate launch run_intermediate.py --task mnli --mlm_languages all --output_dir out/mnli_mlm      # masked LM beside
 
 Leaves an ordinary checkpoint with its tokenizer in --output_dir: phases 2 and 3 take it as --model_name_or_path. Of one task it is the
-model with its head, and `pipeline()` runs it; of several it is the encoder, and the heads stand in heads/<task>/ beside it
-(`multitask.load_task_model` puts the two together). Run again, a finished run is skipped and one that was cut off goes on where it stood.
+model with its head, and `pipeline()` runs it; of several, or with masked LM, it is the encoder, and the heads stand in heads/<task>/
+beside it (`multitask.load_task_model` puts the two together). Run again, a finished run is skipped and one that was cut off goes on
+where it stood.
 """
 
 import time
@@ -15,7 +17,7 @@ from functools import partial
 from typing import Literal
 
 from arguments import TrainArguments, is_main_process, parse, run_script, say
-from task_adapters import InputError
+from task_adapters import TASKS, InputError
 
 
 @dataclass
@@ -28,6 +30,16 @@ class ScriptArguments(TrainArguments):
     )
     sampling_cap: int = field(default=131072, metadata={"help": "Several tasks: the size from which on a larger one is not drawn more."})
     temperature: float | None = field(default=None, metadata={"help": "With --sampling temperature: T of size^(1/T)."})
+    mlm_languages: list[str] | None = field(
+        default=None, metadata={"help": "Masked LM beside the task(s), in these languages; `all`: the 40 of XTREME."}
+    )
+    mlm_data: list[str] | None = field(
+        default=None,
+        metadata={"help": "Its texts: `wikipedia` (the default; streamed), a folder of LANGUAGE.txt or .parquet, or LANGUAGE=FILE ..."},
+    )
+    mlm_share: float = field(default=0.5, metadata={"help": "Share of all steps that are masked LM; the tasks keep their number of steps."})
+    mlm_alpha: float = field(default=0.3, metadata={"help": "Languages are drawn in proportion to (number of texts)^alpha."})
+    mlm_eval_samples: int = field(default=100, metadata={"help": "Texts per language that are held out to measure the masked LM."})
 
     def __post_init__(self):
         if self.sampling_cap < 1:
@@ -36,6 +48,22 @@ class ScriptArguments(TrainArguments):
             raise InputError("--sampling temperature and --temperature T go together.")
         if self.temperature is not None and not self.temperature > 0:
             raise InputError(f"--temperature {self.temperature} is not above 0.")
+        if self.mlm_languages is None:
+            if self.mlm_data is not None:
+                raise InputError("--mlm_data is given without --mlm_languages. For example: --mlm_languages all")
+            return
+        if self.mlm_languages == ["all"]:
+            self.mlm_languages = list(TASKS["panx"].languages)  # all 40
+        self.mlm_languages, self.mlm_data = sorted(self.mlm_languages), self.mlm_data or ["wikipedia"]
+        for language in self.mlm_languages:
+            if self.mlm_languages.count(language) > 1:
+                raise InputError(f"--mlm_languages names {language!r} {self.mlm_languages.count(language)} times.")
+        if not 0 < self.mlm_share < 1:
+            raise InputError(f"--mlm_share {self.mlm_share} is not between 0 and 1.")
+        if self.mlm_alpha < 0:
+            raise InputError(f"--mlm_alpha {self.mlm_alpha} is below 0: the fewer texts a language has, the more often it would be drawn.")
+        if self.mlm_eval_samples < 1:
+            raise InputError(f"--mlm_eval_samples {self.mlm_eval_samples} leaves nothing to measure: at least 1.")
 
 
 def main() -> dict:
@@ -44,6 +72,7 @@ def main() -> dict:
     args, training_args, tasks, recipe = parse(ScriptArguments, "intermediate")
 
     from checkpoints import check_length, check_precision, describe_model, load_config, load_model, load_tokenizer
+    from masked_lm import MaskedText, open_texts
     from multitask import load_models, train_together, with_task
     from results import dev_mean, dev_table, finish_run, lineage_of, read_json, score_table, start_run
     from task_adapters import data_line, labels_of, load_examples
@@ -59,7 +88,9 @@ def main() -> dict:
         return read_json(f"{training_args.output_dir}/results.json")
 
     # ---- examples: text
-    tokenizer = load_tokenizer(args.model_name_or_path, needs_offsets=any(task.task_type in NEEDS_OFFSETS for task in tasks))
+    together = len(tasks) > 1 or args.mlm_languages is not None  # masked LM is one more task
+    needs_offsets = args.mlm_languages is not None or any(task.task_type in NEEDS_OFFSETS for task in tasks)
+    tokenizer = load_tokenizer(args.model_name_or_path, needs_offsets)
     config = load_config(args.model_name_or_path)
     check_length(args.max_seq_length, config, tokenizer, args.model_name_or_path)
     check_precision(config, training_args, args.model_name_or_path)
@@ -78,10 +109,16 @@ def main() -> dict:
     for name, task in tasks.items():
         if task.may_have_no_answer:
             tasks[name] = replace(task, metric=partial(task.metric, threshold=args.no_answer_threshold))
+    masked = None
+    if args.mlm_languages is not None:
+        seed = training_args.seed if training_args.data_seed is None else training_args.data_seed
+        texts, provenance = open_texts(args.mlm_languages, args.mlm_data, args.data_dir, args.mlm_eval_samples, seed)
+        data += provenance
+        masked = MaskedText(texts, args.mlm_alpha, tokenizer, args.max_seq_length, seed)
 
     # ---- model: the encoder of the checkpoint, a fresh head for each task
-    if len(tasks) > 1:
-        model = load_models(args.model_name_or_path, tasks, training_args.seed, args.freeze_embeddings)
+    if together:
+        model = load_models(args.model_name_or_path, tasks, training_args.seed, args.freeze_embeddings, with_lm=masked is not None)
     else:
         ((name, task),) = tasks.items()
         model_class, path = TASK_TYPES[task.task_type].Model, args.model_name_or_path
@@ -92,7 +129,7 @@ def main() -> dict:
     def features_of(task, examples):
         with training_args.main_process_first(desc="features"):
             features = make_features(examples, tokenizer, task, args.max_seq_length, args.doc_stride)
-        return with_task(features, task.name) if len(tasks) > 1 else features
+        return with_task(features, task.name) if together else features
 
     selection = None
     if training_args.eval_strategy != "no":
@@ -102,9 +139,9 @@ def main() -> dict:
             examples = dev_examples[name].select(range(count))
             selection[name] = examples, features_of(task, examples)
     features = {name: features_of(task, train_examples[name]) for name, task in tasks.items()}
-    if len(tasks) > 1:
-        sampling = args.sampling, args.sampling_cap, args.temperature
-        trainer, training = train_together(model, tokenizer, tasks, training_args, features, sampling, selection)
+    if together:
+        sampling, mlm = (args.sampling, args.sampling_cap, args.temperature), (masked, args.mlm_share if masked is not None else 0.0)
+        trainer, training = train_together(model, tokenizer, tasks, training_args, features, sampling, selection, *mlm)
     else:
         trainer, training = train(model, tokenizer, task, training_args, features[name], selection and selection[name])
     dev = {name: score(trainer, task, dev_examples[name], features_of(task, dev_examples[name]), "en")[1] for name, task in tasks.items()}

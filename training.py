@@ -28,6 +28,7 @@ OUR_SETTINGS = (
     "freeze_embeddings",
 )
 TOGETHER = ("sampling", "sampling_cap", "temperature")  # of several tasks
+MASKED_LM = ("mlm_languages", "mlm_data", "mlm_share", "mlm_alpha", "mlm_eval_samples")  # of masked LM beside
 
 
 def describe_run(phase, args, training_args, tasks) -> dict:
@@ -45,6 +46,7 @@ def describe_run(phase, args, training_args, tasks) -> dict:
         "effective_batch_size": args.effective_batch_size,
         **{name: value.value if isinstance(value, Enum) else value for name, value in settings.items()},
         **({name: getattr(args, name) for name in TOGETHER} if len(tasks) > 1 else {}),
+        **({name: getattr(args, name) for name in MASKED_LM} if getattr(args, "mlm_languages", None) else {}),
     }
 
 
