@@ -17,6 +17,7 @@ from transformers import Trainer, set_seed
 
 from arguments import say
 from checkpoints import load_config, load_encoder, load_model
+from collapse import CollapseWatch, chance_loss
 from results import dev_mean
 from task_adapters import InputError, nearest
 from task_types import TASK_TYPES
@@ -172,6 +173,7 @@ def train_together(model, tokenizer, tasks, training_args, features, sampling, s
     drawn = dict(zip(tasks, np.bincount(schedule, minlength=len(tasks)).tolist()))
     for name in tasks:
         say(f"{name}: {sizes[name]} features, drawn with probability {probabilities[name]:.4f}: {drawn[name]} of {len(schedule)} steps")
+    CollapseWatch(trainer, tasks, {name: chance_loss(task.task_type, features[name]) for name, task in tasks.items()})
     training = run_trainer(trainer)
     save_together(trainer, training_args.output_dir)
     return trainer, training | {"features": sizes, "probabilities": probabilities, "drawn": drawn}
