@@ -173,11 +173,11 @@ def one_answer_for_all(task, examples) -> float:
     return max(task.metric(gold, guess, "en")[task.dev_metric] for guess in guesses)
 
 
-def refuse_failed(output_dir: str, retries: int) -> list[dict]:
-    """The failed tries of this cell so far. Raises `Collapsed` where --retries allows no further one."""
+def refuse_failed(output_dir: str, retries: int, failed: list[dict] | None = None) -> list[dict]:
+    """The failed tries of this cell so far: `failed`, else those on disk. Raises `Collapsed` where --retries allows no further one."""
     if retries < 0:
         raise InputError(f"--retries {retries} is not a number of tries: 0 or more.")
-    failed = read_json(Path(output_dir) / RECORD) or []
+    failed = failed or read_json(Path(output_dir) / RECORD) or []
     if len(failed) > retries:
         tries = "; ".join(f"seed {record['seed']} at step {record['step']} of {record['steps']}: {record['reason']}" for record in failed)
         more = f"--retries {len(failed)} tries another seed, --overwrite begins anew"
@@ -193,9 +193,9 @@ def train_with_retries(attempt, training_args, retries: int):
     """
     from training import remove_checkpoints  # which imports this file
 
-    seed = training_args.seed
+    seed, failed = training_args.seed, None
     while True:
-        failed = refuse_failed(training_args.output_dir, retries)
+        failed = refuse_failed(training_args.output_dir, retries, failed)
         training_args.seed = seed + SEED_STEP * len(failed)
         if failed:
             say(f"try {len(failed) + 1} of {retries + 1}, with seed {training_args.seed}")
