@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -20,19 +21,24 @@ import collapse
 import run_intermediate
 import run_target
 from arguments import Collapsed
+from checkpoints import load_config
 from collapse import chance_loss
 from results import lineage_of
-from task_adapters import InputError
+from task_adapters import TASKS, InputError
 
 SCRIPT = {"mnli": run_intermediate, "udpos": run_target, "squad_v1": run_intermediate, "hellaswag": run_intermediate}
 LAST = ("--eval_strategy", "no", "--load_best_model_at_end", "false")
 HEADS = tuple(SCRIPT)  # classification, tagging, span QA, multiple choice
 
 
-@pytest.fixture
-def common(tiny_model, data_dir):
+def flags_of(tiny_model, data_dir):
     return ("--model_name_or_path", tiny_model, "--data_dir", data_dir, "--use_cpu", "--disable_tqdm", "true", "--max_seq_length", "96",
             "--effective_batch_size", "16", "--per_device_train_batch_size", "16", "--learning_rate", "2e-3")  # fmt: skip
+
+
+@pytest.fixture
+def common(tiny_model, data_dir):
+    return flags_of(tiny_model, data_dir)
 
 
 def languages(script):
@@ -88,7 +94,7 @@ def test_learning_rate_ten_is_exit_code_3_with_every_try_remembered_and_the_seco
 def test_an_encoder_that_says_the_same_of_every_text_is_found_and_the_same_run_alive_is_not(task, common, call, tmp_path, soon):
     names, script = (("mnli", "hellaswag"), run_intermediate) if task == "several" else ((task,), SCRIPT[task])
     flags = ("--task", *names, *common, "--max_steps", "120", "--warmup_steps", "0.1", *LAST, *languages(script))
-    with dead_under([42]), pytest.raises(Collapsed, match="seed 42 at step 120 of 120: dev .* one answer for all has"):
+    with dead_under([42]), pytest.raises(Collapsed, match="seed 42 at step 120 of 120: dev .* one answer for all has .* loss of 108 steps"):
         call(script, *flags, "--output_dir", tmp_path / "dead")
     assert not (tmp_path / "dead" / "results.json").exists()
     results = call(script, *flags, "--output_dir", tmp_path / "alive")
@@ -104,15 +110,17 @@ def test_a_long_run_is_stopped_in_the_middle(common, call, tmp_path, monkeypatch
     assert call(run_intermediate, *flags, "--output_dir", tmp_path / "alive")["training"]["steps"] == 300
 
 
-@pytest.mark.parametrize("task, steps", [("mnli", 200), ("squad_v1", 2), ("mnli hellaswag", 200)])
+@pytest.mark.parametrize("task, steps", [("mnli", 200), ("squad_v1", 1), ("mnli hellaswag", 200)])
 def test_weights_that_are_no_numbers_end_the_run_at_the_next_look(task, steps, common, call, tmp_path):
-    """A rate of 1e38 makes inf of the weights in one step. Two steps: the end comes before 25 steps have passed."""
+    """A rate of 1e38 makes inf of the weights in one step, which the next step's loss tells, and after the last step nothing."""
     flags = ("--task", *task.split(), *common, "--learning_rate", "1e38", "--warmup_steps", "0", "--max_steps", steps)
     with pytest.raises(Collapsed, match="weights that are not finite numbers"):
         call(run_intermediate, *flags, "--output_dir", tmp_path)
     (tried,) = read(tmp_path, "failed_tries.json")
-    assert tried["step"] == min(steps, 25) and "nan" in tried["last_losses"]
+    assert tried["step"] == min(steps, 25) and (steps == 1 or "nan" in tried["last_losses"])
     assert not list(tmp_path.glob("model*"))
+    with pytest.raises(InputError, match="holds a run that failed to learn, and none that did"):
+        load_config(str(tmp_path))
 
 
 def test_weights_are_looked_at_before_they_are_evaluated_or_saved(common, call, tmp_path):
@@ -132,6 +140,38 @@ def test_losses_that_stay_infinite_over_healthy_weights_are_found_and_a_single_o
     watch.raw = collapse.deque([math.inf] * 24 + [math.nan], maxlen=25)
     with pytest.raises(Collapsed, match="no finite loss in its last 25 steps"):
         watch.judge(state, used=False)
+
+
+@pytest.mark.parametrize("accuracy, ratios, steps, outcome", [
+    (34.0, [1.02] * 9, 400, "collapsed"),
+    (34.0, [], 400, "collapsed"),  # resumed after its last step
+    (34.0, [1.02] * 9, 350, "warning"),  # 300 steps after warm-up, not fewer
+    (34.0, [0.5] * 9, 400, "warning"),  # learned its training data
+    (90.0, [1.02] * 9, 400, "warning"),  # the chosen checkpoint was good
+    (90.0, [0.5] * 9, 400, None),
+])  # fmt: skip
+def test_the_judgement_at_the_end_needs_loss_and_dev_score(accuracy, ratios, steps, outcome):
+    watch = object.__new__(collapse.CollapseWatch)
+    state = SimpleNamespace(global_step=steps, max_steps=steps)
+    trainer = watch.trainer = SimpleNamespace(state=state, args=SimpleNamespace(seed=1), collapse_watch=watch)
+    watch.bars, watch.warmup, watch.raw, watch.window = {"mnli": 1.0}, 60, [], [(ratio, ratio) for ratio in ratios]
+    examples = {"mnli": Dataset.from_dict({"label": ["entailment", "neutral", "contradiction"] * 5})}
+    judged = {"mnli": TASKS["mnli"]}, examples, {"mnli": {"accuracy": accuracy}}
+    if outcome == "collapsed":
+        with pytest.raises(Collapsed, match="dev accuracy of mnli is 34.0, one answer for all has 33.3"):
+            collapse.check_learned(trainer, *judged)
+    else:
+        assert bool(collapse.check_learned(trainer, *judged)) == (outcome == "warning")
+
+
+def test_one_answer_for_all_is_the_best_of_its_kind():
+    tags = Dataset.from_dict({"words": [["a", "b", "c"], ["d"]], "tags": [["X", "X", "Y"], ["X"]]})
+    udpos = replace(TASKS["udpos"], labels=("X", "Y"))
+    assert collapse.one_answer_for_all(udpos, tags) == pytest.approx(udpos.metric([["X", "X", "Y"], ["X"]], [["X"] * 3, ["X"]], "en")["f1"])
+    questions = Dataset.from_dict({"answers": [{"text": ["a"], "answer_start": [0]}] + [{"text": [], "answer_start": []}] * 3})
+    assert collapse.one_answer_for_all(TASKS["squad_v2"], questions) == 75
+    qqp = Dataset.from_dict({"label": ["not_duplicate"] * 3 + ["duplicate"]})
+    assert collapse.one_answer_for_all(TASKS["qqp"], qqp) == 40, "its F1: the rarer label for all"
 
 
 # ---- not collapsed
@@ -167,56 +207,64 @@ def test_watching_changes_nothing(common, call, tmp_path, monkeypatch):
 # ---- again with another seed
 
 
-@pytest.fixture
-def one_failed(common):
-    return ("--task", "xnli", *common, "--languages", "de", "--max_steps", "320", "--warmup_steps", "10", "--eval_steps", "80",
-            "--retries", "1")  # fmt: skip
+ONE_FAILED = ("--task", "xnli", "--languages", "de", "--max_steps", "310", "--warmup_steps", "10", "--eval_steps", "80", "--retries", "1")
 
 
-def test_a_retry_is_the_run_of_the_other_seed_and_the_failed_one_stands_beside_it(one_failed, call, tmp_path):
-    with dead_under([42]) as still_there:
-        results = call(run_target, *one_failed, "--output_dir", tmp_path / "retried")
+@pytest.fixture(scope="module")
+def retried(tiny_model, data_dir, tmp_path_factory):
+    """-> (folder of a run whose first try had a dead encoder, its flags, per try: models of earlier tries still in memory)"""
+    folder, flags = tmp_path_factory.mktemp("retried") / "out", (*flags_of(tiny_model, data_dir), *ONE_FAILED)
+    with dead_under([42]) as still_there, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["run_target.py", *map(str, flags), "--output_dir", str(folder)])
+        run_target.main()
+    return folder, flags, still_there
+
+
+def test_a_retry_is_the_run_of_the_other_seed_and_the_failed_one_stands_beside_it(retried, call, tmp_path):
+    folder, flags, still_there = retried
     assert still_there == [0, 0], "the failed model is gone before the next is made"
+    results = read(folder, "results.json")
     assert results["seed"] == 42 and results["seed_used"] == 1042
     (failed,) = results["failed_tries"]
-    assert failed["seed"] == 42 and failed["step"] == 320 and "one answer for all" in failed["reason"]
+    assert failed["seed"] == 42 and failed["step"] == 310 and "one answer for all" in failed["reason"]
     assert results["dev"]["accuracy"] > 90
-    straight = call(run_target, *one_failed, "--seed", "1042", "--output_dir", tmp_path / "straight")
+    straight = call(run_target, *flags, "--seed", "1042", "--output_dir", tmp_path)
     assert straight["scores"] == results["scores"] and straight["failed_tries"] == []
-    weights = [load_file(tmp_path / name / "model.safetensors") for name in ("retried", "straight")]
+    weights = [load_file(path / "model.safetensors") for path in (folder, tmp_path)]
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
-    assert not list((tmp_path / "retried").glob("checkpoint-*"))
-
-    (before,) = lineage_of(str(tmp_path / "retried"))
+    (before,) = lineage_of(str(folder))
     assert before["failed_tries"] == [failed] and before["seed_used"] == 1042, "a later phase says so too"
 
 
-def test_a_run_killed_in_its_second_try_goes_on_there(one_failed, tmp_path):
-    command = [sys.executable, "tests/dead_encoder.py", "42", "run_target", *map(str, one_failed), "--output_dir"]
+def test_a_run_killed_in_its_second_try_goes_on_there(retried, tmp_path):
+    folder, flags, _ = retried
+    command = ["tests/dead_encoder.py", "42", "run_target", *map(str, flags), "--output_dir", str(tmp_path)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(ROOT)}
-    cut = tmp_path / "cut"
-    process = subprocess.Popen([*command, str(cut)], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while process.poll() is None and not ((cut / "failed_tries.json").exists() and list(cut.glob("checkpoint-*/trainer_state.json"))):
+    process = subprocess.Popen([sys.executable, *command], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while process.poll() is None and not (
+        (tmp_path / "failed_tries.json").exists() and list(tmp_path.glob("checkpoint-*/trainer_state.json"))
+    ):
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert not (cut / "results.json").exists()
-    again = launch(*command[1:-1], "--output_dir", cut)
+    assert not (tmp_path / "results.json").exists()
+    again = launch(*command)
     assert "try 2 of 2, with seed 1042" in again.stdout and "going on from" in again.stdout
-    launch(*command[1:-1], "--output_dir", tmp_path / "whole")
-    resumed, whole = read(cut, "results.json"), read(tmp_path / "whole", "results.json")
+    resumed, whole = read(tmp_path, "results.json"), read(folder, "results.json")
     assert resumed["training"]["resumed_from_step"] >= 80 and whole["training"]["resumed_from_step"] is None
-    assert resumed["failed_tries"] == whole["failed_tries"] and resumed["seed_used"] == whole["seed_used"] == 1042
+    assert resumed["failed_tries"] == whole["failed_tries"] and resumed["seed_used"] == 1042
     assert resumed["scores"] == whole["scores"]
 
 
-def test_two_processes_fail_and_begin_again_together(one_failed, tmp_path):
-    flags = ("--per_device_train_batch_size", "8", "--output_dir", tmp_path)
-    process = launch("tests/dead_encoder.py", "42", "run_target", *one_failed, *flags, processes=2)
+def test_two_processes_fail_and_begin_again_together(retried, tmp_path):
+    folder, flags, _ = retried
+    command = ("42", "run_target", *flags, "--per_device_train_batch_size", "8", "--output_dir", tmp_path)
+    process = launch("tests/dead_encoder.py", *command, processes=2)
     assert process.stdout.count("seed 42 failed to learn") == 1
-    results = read(tmp_path, "results.json")
+    results, alone = read(tmp_path, "results.json"), read(folder, "results.json")
     assert results["world_size"] == 2 and results["seed_used"] == 1042 and results["dev"]["accuracy"] > 90
-    assert [tried["seed"] for tried in results["failed_tries"]] == [42]
+    (failed,), (failed_alone,) = results["failed_tries"], alone["failed_tries"]
+    assert failed["last_losses"] == pytest.approx(failed_alone["last_losses"], abs=2e-4), "a step's loss, not a process's part of it"
 
 
 def test_failed_tries_belong_to_their_settings(common, call, tmp_path):
