@@ -172,6 +172,8 @@ def test_one_answer_for_all_is_the_best_of_its_kind():
     assert collapse.one_answer_for_all(TASKS["squad_v2"], questions) == 75
     qqp = Dataset.from_dict({"label": ["not_duplicate"] * 3 + ["duplicate"]})
     assert collapse.one_answer_for_all(TASKS["qqp"], qqp) == 40, "its F1: the rarer label for all"
+    mnli = Dataset.from_dict({"label": ["neutral"] * 3 + ["contradiction"]})
+    assert collapse.one_answer_for_all(TASKS["mnli"], mnli) == 75
 
 
 # ---- not collapsed
