@@ -3,7 +3,7 @@
 A large encoder may collapse: its loss becomes NaN, or stays at (falls back to) what knowing the label frequencies alone gives, and one
 answer is given for all. A failed seed that nobody sees is a lie in the mean. What is called a collapse:
 
-1. weights that are not finite, or `READ_EVERY` steps in a row without a finite loss (one such step alone is how fp16 finds its scale);
+1. weights that are not finite, or `READ_EVERY` steps in a row without a finite loss, 3 at the end (one such step alone is how fp16 finds its scale);
 2. in a long run, once `GRACE_STEPS` and a tenth of all steps have passed since warm-up: the mean training loss of a whole window
    (`WINDOW_STEPS`, or a tenth of all steps if that is more) is not below chance (`chance_loss`);
 3. at the end, at least `JUDGED_STEPS` after warm-up: the last window is at chance *and* the dev score of every task is about that of
@@ -113,8 +113,10 @@ class CollapseWatch(TrainerCallback):
     def judge(self, state, used):
         if (used or not math.isfinite(self.raw[-1])) and not self.weights_are_finite():
             raise self.collapsed("weights that are not finite numbers")
-        if len(self.raw) == READ_EVERY and not any(map(math.isfinite, self.raw)):
-            raise self.collapsed(f"no finite loss in its last {READ_EVERY} steps")
+        # At the end there is no waiting. (DeepSpeed skips updates that are not finite: weights may stay numbers, and useless.)
+        count = 3 if state.global_step >= state.max_steps else READ_EVERY
+        if len(self.raw) >= count and not any(map(math.isfinite, list(self.raw)[-count:])):
+            raise self.collapsed(f"no finite loss in its last {count} steps")
         judged = self.warmup + max(GRACE_STEPS, state.max_steps // 10)
         if state.global_step >= judged and len(self.window) == self.window.maxlen and self.is_at_chance():
             raise self.collapsed(self.loss_line())

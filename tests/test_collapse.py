@@ -137,6 +137,13 @@ def test_losses_that_stay_infinite_over_healthy_weights_are_found_and_a_single_o
     watch.warmup, watch.window, watch.weights_are_finite = 0, collapse.deque(maxlen=250), lambda: True
     watch.raw = collapse.deque([1.0] * 24 + [math.nan], maxlen=25)
     watch.judge(state, used=False)
+    state.global_step = 500
+    watch.judge(state, used=False)
+    watch.raw = collapse.deque([1.0] * 22 + [math.nan] * 3, maxlen=25)
+    with pytest.raises(Collapsed, match="no finite loss in its last 3 steps"):
+        watch.judge(state, used=False)
+    state.global_step = 50
+    watch.judge(state, used=False)
     watch.raw = collapse.deque([math.inf] * 24 + [math.nan], maxlen=25)
     with pytest.raises(Collapsed, match="no finite loss in its last 25 steps"):
         watch.judge(state, used=False)
