@@ -3,7 +3,7 @@
 A large encoder may collapse: its loss becomes NaN, or stays at (falls back to) what knowing the label frequencies alone gives, and one
 answer is given for all. A failed seed that nobody sees is a lie in the mean. What is called a collapse:
 
-1. weights that are not finite, or `READ_EVERY` steps in a row without a finite loss, 3 at the end (one such step alone is how fp16 finds its scale);
+1. weights that are not finite, or `READ_EVERY` steps in a row without a finite loss, 3 at the end (a single one can happen in fp16);
 2. in a long run, once `GRACE_STEPS` and a tenth of all steps have passed since warm-up: the mean training loss of a whole window
    (`WINDOW_STEPS`, or a tenth of all steps if that is more) is not below chance (`chance_loss`);
 3. at the end, at least `JUDGED_STEPS` after warm-up: the last window is at chance *and* the dev score of every task is about that of
