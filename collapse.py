@@ -214,3 +214,5 @@ def train_with_retries(attempt, training_args, retries: int):
                 # In this order: a kill between the two repeats this try, and never goes on from its checkpoint in the next.
                 remove_checkpoints(training_args.output_dir)
                 write_json(Path(training_args.output_dir) / RECORD, failed)
+        if training_args.deepspeed and len(failed) <= retries:  # accelerate refuses a second Accelerator with it
+            raise Collapsed(f"{training_args.output_dir} failed to learn; under DeepSpeed each try is a call of its own: run it again.")
