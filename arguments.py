@@ -48,6 +48,7 @@ class TrainArguments(CommonArguments):
         default=False,
         metadata={"help": "Leave the word embeddings as they are, nearly half of XLM-R Large's weights: no gradient, no state."},
     )
+    retries: int = field(default=0, metadata={"help": "Begin a run that fails to learn again with another seed, this many times."})
     keep_checkpoints: bool = field(default=False, metadata={"help": "Keep checkpoint-* (for resuming) after the run is finished."})
 
 
@@ -229,18 +230,26 @@ def say(text: str) -> None:
         print(text, flush=True)
 
 
+class Collapsed(Exception):
+    """A run that failed to learn (collapse.py). `record`: {seed, step, steps, reason, last_losses}, as it stands in failed_tries.json."""
+
+    def __init__(self, message, record=None):
+        super().__init__(message)
+        self.record = record
+
+
 def run_script(main) -> None:
-    """Runs a script's `main`; the user's mistake becomes one line on stderr and exit code 2."""
+    """Runs a script's `main`; the user's mistake becomes one line on stderr and exit code 2, a run that failed to learn 3."""
     import torch.distributed
 
     if not torch.cuda.is_available():
         os.environ.setdefault("DS_ACCELERATOR", "cpu")  # else DeepSpeed, where installed, warns at every start
     try:
         main()
-    except InputError as error:
+    except (InputError, Collapsed) as error:
         if is_main_process():
             print(f"{os.path.basename(sys.argv[0])}: error: {error}", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(3 if isinstance(error, Collapsed) else 2)
     finally:
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()

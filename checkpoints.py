@@ -194,6 +194,8 @@ def hub_commit(path: str) -> str | None:
 def _refuse_unfinished(path):
     folder = Path(path)
     if (folder / "run.json").is_file() and not (folder / "results.json").is_file():
+        if (folder / "failed_tries.json").is_file():
+            raise InputError(f"{path} holds a run that failed to learn, and none that did: see its failed_tries.json.")
         raise InputError(f"{path} holds a run that is not finished: run its command again, it goes on where it stood.")
     if folder.is_dir() and not (folder / "config.json").is_file():
         raise InputError(f"{path} holds no model (no config.json).")

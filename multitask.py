@@ -19,6 +19,7 @@ from transformers import Trainer, set_seed
 import masked_lm
 from arguments import say
 from checkpoints import load_config, load_encoder, load_model
+from collapse import CollapseWatch, chance_loss
 from results import dev_mean
 from task_adapters import InputError, nearest
 from task_types import TASK_TYPES
@@ -200,6 +201,7 @@ def train_together(
     if masked is not None:
         say(f"{masked_lm.NAME}: drawn with probability {mlm_share:.4f}: {drawn[masked_lm.NAME]} of {len(schedule)} steps; languages: "
             + ", ".join(f"{language} {share:.4f}" for language, share in masked.probabilities.items()))  # fmt: skip
+    CollapseWatch(trainer, tasks, {name: chance_loss(task.task_type, features[name]) for name, task in tasks.items()})
     training = run_trainer(trainer) | {"features": sizes, "probabilities": probabilities, "drawn": drawn}
     save_together(trainer, training_args.output_dir)
     if masked is not None:

@@ -17,7 +17,8 @@ from task_adapters.base import InputError, Task
 
 PACKAGES = ("torch", "transformers", "datasets", "evaluate", "accelerate", "deepspeed", "tokenizers", "scikit-learn")
 OWN_FILES = ("results.json", "run.json", "config.json", "model*.safetensors*", "tokenizer*", "special_tokens_map.json",
-             "sentencepiece.bpe.model", "training_args.bin", "predictions", "labels", "heads", "checkpoint-*")  # fmt: skip
+             "sentencepiece.bpe.model", "training_args.bin", "predictions", "labels", "heads", "checkpoint-*",
+             "failed_tries.json")  # fmt: skip
 
 
 def write_json(path, value) -> None:
@@ -56,7 +57,7 @@ def start_run(output_dir: str, run: dict, overwrite: bool) -> bool:
         earlier = None
     run = json.loads(json.dumps(run))
     # A command that ended in an error before it made anything is no run that could be lost.
-    made = [path for pattern in ("results.json", "checkpoint-*", "predictions") for path in folder.glob(pattern)]
+    made = [path for pattern in ("results.json", "checkpoint-*", "predictions", "failed_tries.json") for path in folder.glob(pattern)]
     if earlier is not None and made:
         for name in (*run, *(name for name in earlier if name not in run)):
             if earlier.get(name) != run.get(name):
@@ -81,8 +82,8 @@ def lineage_of(model_name_or_path: str) -> list[dict]:
     earlier = read_json(Path(model_name_or_path) / "results.json")
     if earlier is None:
         return []
-    kept = ("phase", "task", "model", "head", "recipe", "seed", "effective_batch_size", "learning_rate", "num_train_epochs", "max_steps",
-            "data", "dev", "finished")  # fmt: skip
+    kept = ("phase", "task", "model", "head", "recipe", "seed", "seed_used", "failed_tries",
+            "effective_batch_size", "learning_rate", "num_train_epochs", "max_steps", "data", "dev", "finished")  # fmt: skip
     beside = ("dev_mean", "sampling", "sampling_cap", "temperature", "mlm_languages", "mlm_share", "mlm_alpha")
     together = [name for name in beside if name in earlier]  # where several things were trained at once
     return [*earlier["lineage"], {name: earlier.get(name) for name in (*kept, *together)} | {"folder": model_name_or_path}]

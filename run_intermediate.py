@@ -8,7 +8,8 @@
 Leaves an ordinary checkpoint with its tokenizer in --output_dir: phases 2 and 3 take it as --model_name_or_path. Of one task it is the
 model with its head, and `pipeline()` runs it; of several, or with masked LM, it is the encoder, and the heads stand in heads/<task>/
 beside it (`multitask.load_task_model` puts the two together). Run again, a finished run is skipped and one that was cut off goes on
-where it stood.
+where it stood. A run that fails to learn ends with exit code 3 and a line in failed_tries.json, or with --retries N
+is begun again with other seeds (collapse.py).
 """
 
 import time
@@ -72,6 +73,7 @@ def main() -> dict:
     args, training_args, tasks, recipe = parse(ScriptArguments, "intermediate")
 
     from checkpoints import check_length, check_precision, describe_model, load_config, load_model, load_tokenizer
+    from collapse import check_learned, refuse_failed, train_with_retries
     from masked_lm import MaskedText, open_texts
     from multitask import load_models, train_together, with_task
     from results import dev_mean, dev_table, finish_run, lineage_of, read_json, score_table, start_run
@@ -86,6 +88,7 @@ def main() -> dict:
     if finished:
         say(f"{training_args.output_dir} is finished: skipped (--overwrite redoes it)")
         return read_json(f"{training_args.output_dir}/results.json")
+    refuse_failed(training_args.output_dir, args.retries)
 
     # ---- examples: text
     together = len(tasks) > 1 or args.mlm_languages is not None  # masked LM is one more task
@@ -116,40 +119,45 @@ def main() -> dict:
         data += provenance
         masked = MaskedText(texts, args.mlm_alpha, tokenizer, args.max_seq_length, seed)
 
-    # ---- model: the encoder of the checkpoint, a fresh head for each task
-    if together:
-        model = load_models(args.model_name_or_path, tasks, training_args.seed, args.freeze_embeddings, with_lm=masked is not None)
-    else:
-        ((name, task),) = tasks.items()
-        model_class, path = TASK_TYPES[task.task_type].Model, args.model_name_or_path
-        model, labels = load_model(model_class, path, task.labels, training_args.seed, args.keep_head, args.freeze_embeddings)
-        tasks[name] = task = replace(task, labels=labels)
-
-    # ---- training
+    # ---- model and training: the encoder of the checkpoint, a fresh head for each task; again with another seed where they fail to learn
     def features_of(task, examples):
         with training_args.main_process_first(desc="features"):
             features = make_features(examples, tokenizer, task, args.max_seq_length, args.doc_stride)
         return with_task(features, task.name) if together else features
 
-    selection = None
-    if training_args.eval_strategy != "no":
-        selection = {}
-        for name, task in tasks.items():
-            count = min(recipe.max_selection_samples or len(dev_examples[name]), len(dev_examples[name]))
-            examples = dev_examples[name].select(range(count))
-            selection[name] = examples, features_of(task, examples)
-    features = {name: features_of(task, train_examples[name]) for name, task in tasks.items()}
-    if together:
-        sampling, mlm = (args.sampling, args.sampling_cap, args.temperature), (masked, args.mlm_share if masked is not None else 0.0)
-        trainer, training = train_together(model, tokenizer, tasks, training_args, features, sampling, selection, *mlm)
-    else:
-        trainer, training = train(model, tokenizer, task, training_args, features[name], selection and selection[name])
-    dev = {name: score(trainer, task, dev_examples[name], features_of(task, dev_examples[name]), "en")[1] for name, task in tasks.items()}
+    def attempt():
+        if together:
+            with_lm = masked is not None
+            model = load_models(args.model_name_or_path, tasks, training_args.seed, args.freeze_embeddings, with_lm=with_lm)
+        else:
+            ((name, task),) = tasks.items()
+            model_class, path = TASK_TYPES[task.task_type].Model, args.model_name_or_path
+            model, labels = load_model(model_class, path, task.labels, training_args.seed, args.keep_head, args.freeze_embeddings)
+            tasks[name] = task = replace(task, labels=labels)
+        selection = None
+        if training_args.eval_strategy != "no":
+            selection = {}
+            for name, task in tasks.items():
+                count = min(recipe.max_selection_samples or len(dev_examples[name]), len(dev_examples[name]))
+                examples = dev_examples[name].select(range(count))
+                selection[name] = examples, features_of(task, examples)
+        features = {name: features_of(task, train_examples[name]) for name, task in tasks.items()}
+        if together:
+            sampling, mlm = (args.sampling, args.sampling_cap, args.temperature), (masked, args.mlm_share if masked is not None else 0.0)
+            trainer, training = train_together(model, tokenizer, tasks, training_args, features, sampling, selection, *mlm)
+        else:
+            trainer, training = train(model, tokenizer, task, training_args, features[name], selection and selection[name])
+        dev = {name: score(trainer, t, dev_examples[name], features_of(t, dev_examples[name]), "en")[1] for name, t in tasks.items()}
+        training["warning"] = check_learned(trainer, tasks, dev_examples, dev)
+        return training, dev
+
+    (training, dev), tries = train_with_retries(attempt, training_args, args.retries)
 
     # ---- results
     if is_main_process():
         results = finish_run(training_args.output_dir, {
             **run,
+            **tries,
             "model": describe_model(args.model_name_or_path, config),
             "lineage": lineage_of(args.model_name_or_path),
             **({"dev": dev, "dev_mean": dev_mean(tasks, dev)} if len(tasks) > 1 else {"dev": dev[name]}),

@@ -3,7 +3,8 @@
     accelerate launch run_target.py --task xnli --model_name_or_path out/mnli --output_dir out/mnli/xnli
 
 Starts from the encoder with a fresh head. Leaves results.json, predictions/ and labels/ (XTREME's formats) and the model in
---output_dir. Run again, a finished run is skipped and one that was cut off goes on where it stood.
+--output_dir. Run again, a finished run is skipped and one that was cut off goes on where it stood. A run that fails to learn ends
+with exit code 3 and a line in failed_tries.json, or with --retries N is begun again with other seeds (collapse.py).
 """
 
 import time
@@ -26,6 +27,7 @@ def main() -> dict:
     args, training_args, (task,), recipe = parse(ScriptArguments, "target")
 
     from checkpoints import check_length, check_precision, describe_model, load_config, load_model, load_tokenizer
+    from collapse import check_learned, refuse_failed, train_with_retries
     from predictions import write_labels, write_predictions
     from results import finish_run, lineage_of, mean_over_languages, read_json, score_table, start_run, xtreme_score
     from task_adapters import TASKS, data_line, labels_of, load_examples
@@ -40,6 +42,7 @@ def main() -> dict:
     if finished:
         say(f"{training_args.output_dir} is finished: skipped (--overwrite redoes it)")
         return read_json(f"{training_args.output_dir}/results.json")
+    refuse_failed(training_args.output_dir, args.retries)
 
     # ---- examples: text, the test data of every language before hours of training
     tokenizer = load_tokenizer(args.model_name_or_path, needs_offsets=task.task_type in NEEDS_OFFSETS)
@@ -62,22 +65,27 @@ def main() -> dict:
         language: examples_of(task, "test", language, args.max_predict_samples) for language in args.languages or task.languages
     }
 
-    # ---- model: the encoder of the checkpoint, a fresh head
+    # ---- model and training: the encoder of the checkpoint, a fresh head; again with another seed where they fail to learn
     model_class, labels = TASK_TYPES[task.task_type].Model, labels_of(task, train_examples)
-    model, labels = load_model(model_class, args.model_name_or_path, labels, training_args.seed, args.keep_head, args.freeze_embeddings)
-    task = replace(task, labels=labels)
 
-    # ---- training
     def features_of(examples):
         with training_args.main_process_first(desc="features"):
             return make_features(examples, tokenizer, task, args.max_seq_length, args.doc_stride)
 
-    selection = None
-    if training_args.eval_strategy != "no":
-        selection_examples = dev_examples.select(range(min(recipe.max_selection_samples or len(dev_examples), len(dev_examples))))
-        selection = selection_examples, features_of(selection_examples)
-    trainer, training = train(model, tokenizer, task, training_args, features_of(train_examples), selection)
-    _, dev = score(trainer, task, dev_examples, features_of(dev_examples), "en")
+    def attempt():
+        nonlocal task, labels
+        model, labels = load_model(model_class, args.model_name_or_path, labels, training_args.seed, args.keep_head, args.freeze_embeddings)
+        task = replace(task, labels=labels)
+        selection = None
+        if training_args.eval_strategy != "no":
+            selection_examples = dev_examples.select(range(min(recipe.max_selection_samples or len(dev_examples), len(dev_examples))))
+            selection = selection_examples, features_of(selection_examples)
+        trainer, training = train(model, tokenizer, task, training_args, features_of(train_examples), selection)
+        _, dev = score(trainer, task, dev_examples, features_of(dev_examples), "en")
+        training["warning"] = check_learned(trainer, {task.name: task}, {task.name: dev_examples}, {task.name: dev})
+        return trainer, training, dev
+
+    (trainer, training, dev), tries = train_with_retries(attempt, training_args, args.retries)
 
     # ---- test, language by language
     scores = {}
@@ -94,6 +102,7 @@ def main() -> dict:
     if is_main_process():
         results = finish_run(training_args.output_dir, {
             **run,
+            **tries,
             "model": describe_model(args.model_name_or_path, config),
             "lineage": lineage_of(args.model_name_or_path),
             "scores": scores,

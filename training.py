@@ -9,6 +9,7 @@ from transformers import Trainer
 
 from arguments import say
 from checkpoints import last_complete_checkpoint
+from collapse import CollapseWatch, chance_loss
 from deepspeed_support import layout_of_checkpoint, layout_of_run, read_config, save_full_precision
 from results import model_identity
 from task_adapters import InputError
@@ -80,6 +81,7 @@ def train(model, tokenizer, task, training_args, train_features, selection=None)
         f" x {training_args.train_batch_size} per process x {training_args.gradient_accumulation_steps} accumulation steps"
         f" = effective batch {training_args.world_size * training_args.train_batch_size * training_args.gradient_accumulation_steps}"
     )
+    CollapseWatch(trainer, {task.name: task}, {task.name: chance_loss(task.task_type, train_features)})
     training = run_trainer(trainer)
     trainer.compute_metrics = None  # it knows the selection examples only; from here on `score` decodes what it predicts
     trainer.save_model(training_args.output_dir)

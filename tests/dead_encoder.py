@@ -1,0 +1,48 @@
+"""Runs a script with an encoder that is dead under some seeds: it says the same of every text, as in a collapse, and cannot recover.
+
+python tests/dead_encoder.py 42,1042 run_target --task xnli ...
+"""
+
+import sys
+import weakref
+from contextlib import contextmanager
+from importlib import import_module
+from unittest.mock import patch
+
+import torch
+
+import arguments
+import checkpoints
+import multitask
+
+
+@contextmanager
+def dead_under(seeds):
+    """Inside, a model that is made with one of these seeds has a last layer of zeros, frozen. -> per model: earlier ones still in memory"""
+    load_model, load_models, made, still_there = checkpoints.load_model, multitask.load_models, [], []
+
+    def kill(encoder, seed):
+        still_there.append(sum(earlier() is not None for earlier in made))
+        made.append(weakref.ref(encoder))
+        if seed in seeds:
+            for weight in encoder.encoder.layer[-1].output.LayerNorm.parameters():
+                torch.nn.init.zeros_(weight.requires_grad_(False))
+
+    def one(model_class, path, labels, seed, *rest):
+        model, labels = load_model(model_class, path, labels, seed, *rest)
+        kill(model.base_model, seed)
+        return model, labels
+
+    def several(path, tasks, seed, *rest):
+        model = load_models(path, tasks, seed, *rest)
+        kill(model.encoder, seed)
+        return model
+
+    with patch.object(checkpoints, "load_model", one), patch.object(multitask, "load_models", several):
+        yield still_there
+
+
+if __name__ == "__main__":
+    seeds, script, *sys.argv[1:] = sys.argv[1:]
+    with dead_under([int(seed) for seed in seeds.split(",")]):
+        arguments.run_script(import_module(script).main)

@@ -1,0 +1,292 @@
+"""Runs that fail to learn end with exit code 3 and are remembered; healthy runs, however short, do not."""
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+import torch
+from conftest import ROOT, launch
+from datasets import Dataset
+from dead_encoder import dead_under
+from safetensors.torch import load_file
+
+import collapse
+import run_intermediate
+import run_target
+from arguments import Collapsed
+from checkpoints import load_config
+from collapse import chance_loss
+from results import lineage_of
+from task_adapters import TASKS, InputError
+
+SCRIPT = {"mnli": run_intermediate, "udpos": run_target, "squad_v1": run_intermediate, "hellaswag": run_intermediate}
+LAST = ("--eval_strategy", "no", "--load_best_model_at_end", "false")
+HEADS = tuple(SCRIPT)  # classification, tagging, span QA, multiple choice
+
+
+def flags_of(tiny_model, data_dir):
+    return ("--model_name_or_path", tiny_model, "--data_dir", data_dir, "--use_cpu", "--disable_tqdm", "true", "--max_seq_length", "96",
+            "--effective_batch_size", "16", "--per_device_train_batch_size", "16", "--learning_rate", "2e-3")  # fmt: skip
+
+
+@pytest.fixture
+def common(tiny_model, data_dir):
+    return flags_of(tiny_model, data_dir)
+
+
+def languages(script):
+    return ("--languages", "en") if script is run_target else ()
+
+
+def read(folder, name):
+    return json.loads((folder / name).read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def soon(monkeypatch):
+    """Judged after tens of steps in place of hundreds."""
+    monkeypatch.setattr(collapse, "JUDGED_STEPS", 60)
+
+
+# ---- what chance is
+
+
+def test_chance_is_the_entropy_of_what_can_be_known_without_looking():
+    labels = Dataset.from_dict({"labels": [0, 0, 0, 1]})
+    assert chance_loss("classification", labels) == pytest.approx(-(0.75 * math.log(0.75) + 0.25 * math.log(0.25)))
+    assert chance_loss("classification", labels.select([0, 3])) == pytest.approx(math.log(2)), "the rows that are there"
+    tags = Dataset.from_dict({"labels": [[-100, 3, 3, -100], [3, 5, -100]]})
+    assert chance_loss("tagging", tags) == pytest.approx(-(0.75 * math.log(0.75) + 0.25 * math.log(0.25)))
+    choices = Dataset.from_dict({"labels": [0, 0], "input_ids": [[[1], [2], [3], [4]]] * 2})
+    assert chance_loss("multiple_choice", choices) == pytest.approx(math.log(4)), "places cannot be known"
+    windows = Dataset.from_dict({"labels": [[0, 0, 50], [0, 0, 50], [7, 9, 50], [8, 9, 50]]})
+    expected = (0.5 * math.log(2) + 0.5 * math.log(4) + math.log(2)) / 2
+    assert chance_loss("span_qa", windows) == pytest.approx(expected), "half of the windows hold no answer"
+    assert chance_loss("classification", Dataset.from_dict({"labels": [1, 1]})) is None
+
+
+# ---- collapsed
+
+
+def test_learning_rate_ten_is_exit_code_3_with_every_try_remembered_and_the_second_call_ends_at_once(common, tmp_path):
+    flags = ("--task", "mnli", *common, "--learning_rate", "10", "--max_steps", "310", "--warmup_steps", "5", "--effective_batch_size", "4",
+             "--per_device_train_batch_size", "4", "--output_dir", tmp_path / "out")  # fmt: skip
+    process = launch("run_intermediate.py", *flags, "--retries", "1", expect=3)
+    (line,) = [line for line in process.stderr.splitlines() if "error:" in line]
+    assert "failed to learn (seed 42 at step 310 of 310: dev accuracy of mnli is 3" in line
+    assert line.endswith("--retries 2 tries another seed, --overwrite begins anew.")
+    tries = read(tmp_path / "out", "failed_tries.json")
+    assert [(tried["seed"], tried["step"], len(tried["last_losses"])) for tried in tries] == [(42, 310, 5), (1042, 310, 5)]
+    assert not (tmp_path / "out" / "results.json").exists() and not list((tmp_path / "out").glob("checkpoint-*"))
+
+    again = launch("run_intermediate.py", *flags, expect=3)  # as a loop over cells would
+    assert "failed to learn (seed 42" in again.stderr and "examples from" not in again.stdout, "nothing is loaded"
+
+
+@pytest.mark.parametrize("task", [*HEADS, "several"])
+def test_an_encoder_that_says_the_same_of_every_text_is_found_and_the_same_run_alive_is_not(task, common, call, tmp_path, soon):
+    names, script = (("mnli", "hellaswag"), run_intermediate) if task == "several" else ((task,), SCRIPT[task])
+    flags = ("--task", *names, *common, "--max_steps", "120", "--warmup_steps", "0.1", *LAST, *languages(script))
+    with dead_under([42]), pytest.raises(Collapsed, match="seed 42 at step 120 of 120: dev .* one answer for all has .* loss of 108 steps"):
+        call(script, *flags, "--output_dir", tmp_path / "dead")
+    assert not (tmp_path / "dead" / "results.json").exists()
+    results = call(script, *flags, "--output_dir", tmp_path / "alive")
+    assert results["failed_tries"] == [] and results["seed_used"] == 42
+
+
+def test_a_long_run_is_stopped_in_the_middle(common, call, tmp_path, monkeypatch):
+    monkeypatch.setattr(collapse, "GRACE_STEPS", 60)
+    monkeypatch.setattr(collapse, "WINDOW_STEPS", 50)
+    flags = ("--task", "mnli", *common, "--max_steps", "300", "--warmup_steps", "20")
+    with dead_under([42]), pytest.raises(Collapsed, match="seed 42 at step 100 of 300: the training loss of 50 steps is 1.0"):
+        call(run_intermediate, *flags, "--output_dir", tmp_path / "dead")
+    assert call(run_intermediate, *flags, "--output_dir", tmp_path / "alive")["training"]["steps"] == 300
+
+
+@pytest.mark.parametrize("task, steps", [("mnli", 200), ("squad_v1", 1), ("mnli hellaswag", 200)])
+def test_weights_that_are_no_numbers_end_the_run_at_the_next_look(task, steps, common, call, tmp_path):
+    """A rate of 1e38 makes inf of the weights in one step, which the next step's loss tells, and after the last step nothing."""
+    flags = ("--task", *task.split(), *common, "--learning_rate", "1e38", "--warmup_steps", "0", "--max_steps", steps)
+    with pytest.raises(Collapsed, match="weights that are not finite numbers"):
+        call(run_intermediate, *flags, "--output_dir", tmp_path)
+    (tried,) = read(tmp_path, "failed_tries.json")
+    assert tried["step"] == min(steps, 25) and (steps == 1 or "nan" in tried["last_losses"])
+    assert not list(tmp_path.glob("model*"))
+    with pytest.raises(InputError, match="holds a run that failed to learn, and none that did"):
+        load_config(str(tmp_path))
+
+
+def test_weights_are_looked_at_before_they_are_evaluated_or_saved(common, call, tmp_path):
+    flags = ("--task", "squad_v1", *common, "--learning_rate", "1e38", "--warmup_steps", "0", "--max_steps", "9")
+    with pytest.raises(Collapsed):
+        call(run_intermediate, *flags, "--save_steps", "3", "--output_dir", tmp_path)
+    assert read(tmp_path, "failed_tries.json")[0]["step"] == 3
+
+
+def test_losses_that_stay_infinite_over_healthy_weights_are_found_and_a_single_one_is_not():
+    watch = object.__new__(collapse.CollapseWatch)
+    state = SimpleNamespace(global_step=50, max_steps=500)
+    watch.trainer = SimpleNamespace(state=state, args=SimpleNamespace(seed=1))
+    watch.warmup, watch.window, watch.weights_are_finite = 0, collapse.deque(maxlen=250), lambda: True
+    watch.raw = collapse.deque([1.0] * 24 + [math.nan], maxlen=25)
+    watch.judge(state, used=False)
+    state.global_step = 500
+    watch.judge(state, used=False)
+    watch.raw = collapse.deque([1.0] * 22 + [math.nan] * 3, maxlen=25)
+    with pytest.raises(Collapsed, match="no finite loss in its last 3 steps"):
+        watch.judge(state, used=False)
+    state.global_step = 50
+    watch.judge(state, used=False)
+    watch.raw = collapse.deque([math.inf] * 24 + [math.nan], maxlen=25)
+    with pytest.raises(Collapsed, match="no finite loss in its last 25 steps"):
+        watch.judge(state, used=False)
+
+
+@pytest.mark.parametrize("accuracy, ratios, steps, outcome", [
+    (34.0, [1.02] * 9, 400, "collapsed"),
+    (34.0, [], 400, "collapsed"),  # resumed after its last step
+    (34.0, [1.02] * 9, 350, "warning"),  # 300 steps after warm-up, not fewer
+    (34.0, [0.5] * 9, 400, "warning"),  # learned its training data
+    (90.0, [1.02] * 9, 400, "warning"),  # the chosen checkpoint was good
+    (90.0, [0.5] * 9, 400, None),
+])  # fmt: skip
+def test_the_judgement_at_the_end_needs_loss_and_dev_score(accuracy, ratios, steps, outcome):
+    watch = object.__new__(collapse.CollapseWatch)
+    state = SimpleNamespace(global_step=steps, max_steps=steps)
+    trainer = watch.trainer = SimpleNamespace(state=state, args=SimpleNamespace(seed=1), collapse_watch=watch)
+    watch.bars, watch.warmup, watch.raw, watch.window = {"mnli": 1.0}, 60, [], [(ratio, ratio) for ratio in ratios]
+    examples = {"mnli": Dataset.from_dict({"label": ["entailment", "neutral", "contradiction"] * 5})}
+    judged = {"mnli": TASKS["mnli"]}, examples, {"mnli": {"accuracy": accuracy}}
+    if outcome == "collapsed":
+        with pytest.raises(Collapsed, match="dev accuracy of mnli is 34.0, one answer for all has 33.3"):
+            collapse.check_learned(trainer, *judged)
+    else:
+        assert bool(collapse.check_learned(trainer, *judged)) == (outcome == "warning")
+
+
+def test_one_answer_for_all_is_the_best_of_its_kind():
+    tags = Dataset.from_dict({"words": [["a", "b", "c"], ["d"]], "tags": [["X", "X", "Y"], ["X"]]})
+    udpos = replace(TASKS["udpos"], labels=("X", "Y"))
+    assert collapse.one_answer_for_all(udpos, tags) == pytest.approx(udpos.metric([["X", "X", "Y"], ["X"]], [["X"] * 3, ["X"]], "en")["f1"])
+    questions = Dataset.from_dict({"answers": [{"text": ["a"], "answer_start": [0]}] + [{"text": [], "answer_start": []}] * 3})
+    assert collapse.one_answer_for_all(TASKS["squad_v2"], questions) == 75
+    qqp = Dataset.from_dict({"label": ["not_duplicate"] * 3 + ["duplicate"]})
+    assert collapse.one_answer_for_all(TASKS["qqp"], qqp) == 40, "its F1: the rarer label for all"
+    mnli = Dataset.from_dict({"label": ["neutral"] * 3 + ["contradiction"]})
+    assert collapse.one_answer_for_all(TASKS["mnli"], mnli) == 75
+
+
+# ---- not collapsed
+
+
+@pytest.mark.parametrize("task", [*HEADS, "several"])
+def test_a_short_run_is_never_called_collapsed(task, common, call, tmp_path, capsys):
+    """Dead and short: nobody can tell whether it would have learned. The user reads a warning."""
+    names, script = (("mnli", "squad_v1"), run_intermediate) if task == "several" else ((task,), SCRIPT[task])
+    flags = ("--task", *names, *common, "--max_steps", "30", *LAST, *languages(script))
+    with dead_under([42]):
+        results = call(script, *flags, "--output_dir", tmp_path)
+    assert "one answer for all has" in results["training"]["warning"] and results["failed_tries"] == []
+    assert "warning: dev" in capsys.readouterr().out
+
+
+def test_a_task_that_does_not_learn_among_others_that_do_is_a_warning(capsys):
+    watch = object.__new__(collapse.CollapseWatch)
+    watch.bars, watch.warmup, watch.window = {"mnli": 1.0, "anli": 1.0}, 0, [(0.7, 0.7)]
+    trainer = SimpleNamespace(state=SimpleNamespace(global_step=400, max_steps=400), collapse_watch=watch)
+    labels = Dataset.from_dict({"label": ["entailment", "neutral", "contradiction"] * 5})
+    tasks, dev = {name: TASKS[name] for name in ("mnli", "anli")}, {"mnli": {"accuracy": 90.0}, "anli": {"accuracy": 34.0}}
+    warning = collapse.check_learned(trainer, tasks, {name: labels for name in tasks}, dev)
+    assert warning == "dev accuracy of anli is 34.0, one answer for all has 33.3"
+    assert f"warning: {warning} (400 steps, 0 of them warm-up)" in capsys.readouterr().out
+
+
+def test_watching_changes_nothing(common, call, tmp_path, monkeypatch):
+    flags = ("--task", "mnli", *common, "--max_steps", "40", "--save_steps", "20", "--eval_steps", "20")
+    call(run_intermediate, *flags, "--output_dir", tmp_path / "watched")
+    monkeypatch.setattr(collapse.CollapseWatch, "on_step_end", lambda *_, **__: None)
+    call(run_intermediate, *flags, "--output_dir", tmp_path / "unwatched")
+    watched, unwatched = (load_file(tmp_path / name / "model.safetensors") for name in ("watched", "unwatched"))
+    assert all(torch.equal(watched[name], unwatched[name]) for name in watched)
+
+
+# ---- again with another seed
+
+
+ONE_FAILED = ("--task", "xnli", "--languages", "de", "--max_steps", "310", "--warmup_steps", "10", "--eval_steps", "80", "--retries", "1")
+
+
+@pytest.fixture(scope="module")
+def retried(tiny_model, data_dir, tmp_path_factory):
+    """-> (folder of a run whose first try had a dead encoder, its flags, per try: models of earlier tries still in memory)"""
+    folder, flags = tmp_path_factory.mktemp("retried") / "out", (*flags_of(tiny_model, data_dir), *ONE_FAILED)
+    with dead_under([42]) as still_there, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["run_target.py", *map(str, flags), "--output_dir", str(folder)])
+        run_target.main()
+    return folder, flags, still_there
+
+
+def test_a_retry_is_the_run_of_the_other_seed_and_the_failed_one_stands_beside_it(retried, call, tmp_path):
+    folder, flags, still_there = retried
+    assert still_there == [0, 0], "the failed model is gone before the next is made"
+    results = read(folder, "results.json")
+    assert results["seed"] == 42 and results["seed_used"] == 1042
+    (failed,) = results["failed_tries"]
+    assert failed["seed"] == 42 and failed["step"] == 310 and "one answer for all" in failed["reason"]
+    assert results["dev"]["accuracy"] > 90
+    straight = call(run_target, *flags, "--seed", "1042", "--output_dir", tmp_path)
+    assert straight["scores"] == results["scores"] and straight["failed_tries"] == []
+    weights = [load_file(path / "model.safetensors") for path in (folder, tmp_path)]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+    (before,) = lineage_of(str(folder))
+    assert before["failed_tries"] == [failed] and before["seed_used"] == 1042, "a later phase says so too"
+
+
+def test_a_run_killed_in_its_second_try_goes_on_there(retried, tmp_path):
+    folder, flags, _ = retried
+    command = ["tests/dead_encoder.py", "42", "run_target", *map(str, flags), "--output_dir", str(tmp_path)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen([sys.executable, *command], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while process.poll() is None and not (
+        (tmp_path / "failed_tries.json").exists() and list(tmp_path.glob("checkpoint-*/trainer_state.json"))
+    ):
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "results.json").exists()
+    again = launch(*command)
+    assert "try 2 of 2, with seed 1042" in again.stdout and "going on from" in again.stdout
+    resumed, whole = read(tmp_path, "results.json"), read(folder, "results.json")
+    assert resumed["training"]["resumed_from_step"] >= 80 and whole["training"]["resumed_from_step"] is None
+    assert resumed["failed_tries"] == whole["failed_tries"] and resumed["seed_used"] == 1042
+    assert resumed["scores"] == whole["scores"]
+
+
+def test_two_processes_fail_and_begin_again_together(retried, tmp_path):
+    folder, flags, _ = retried
+    command = ("42", "run_target", *flags, "--per_device_train_batch_size", "8", "--output_dir", tmp_path)
+    process = launch("tests/dead_encoder.py", *command, processes=2)
+    assert process.stdout.count("seed 42 failed to learn") == 1
+    results, alone = read(tmp_path, "results.json"), read(folder, "results.json")
+    assert results["world_size"] == 2 and results["seed_used"] == 1042 and results["dev"]["accuracy"] > 90
+    (failed,), (failed_alone,) = results["failed_tries"], alone["failed_tries"]
+    assert failed["last_losses"] == pytest.approx(failed_alone["last_losses"], abs=2e-4), "a step's loss, not a process's part of it"
+
+
+def test_failed_tries_belong_to_their_settings(common, call, tmp_path):
+    flags = ("--task", "mnli", *common, "--warmup_steps", "0", "--max_steps", "2", "--output_dir", tmp_path)
+    with pytest.raises(Collapsed):
+        call(run_intermediate, *flags, "--learning_rate", "1e38")
+    with pytest.raises(InputError, match="holds a run with learning_rate 1e\\+38; this command says 0.002"):
+        call(run_intermediate, *flags, "--retries", "1")
+    with pytest.raises(InputError, match="--retries -1 is not a number of tries"):
+        call(run_intermediate, *flags, "--learning_rate", "1e38", "--retries", "-1")
+    results = call(run_intermediate, *flags, "--overwrite")
+    assert results["failed_tries"] == [] and not (tmp_path / "failed_tries.json").exists()
