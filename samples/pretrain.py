@@ -89,7 +89,8 @@ def pretrain(data_dir, output_dir, steps, seed=0, batch_size=64, learning_rate=2
             hidden = model.roberta(**inputs).last_hidden_state
             return cross_entropy(model.lm_head(hidden[masked]), labels[masked])
 
-    collator = DataCollatorForLanguageModeling(tokenizer, mlm_probability=0.15)
+    # More words exchanged than BERT's 10%: each word must be checked against the others, masked or not.
+    collator = DataCollatorForLanguageModeling(tokenizer, mlm_probability=0.2, mask_replace_prob=0.5, random_replace_prob=0.3)
     trainer = MaskedOnly(model=model, args=arguments, train_dataset=features, data_collator=collator, processing_class=tokenizer)
     trainer.train()
     trainer.save_model(output_dir)
