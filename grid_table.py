@@ -206,7 +206,7 @@ def picture(runs, part, path) -> None:
          for target in targets] for start in starts
     ]  # fmt: skip
     limit = max((abs(x) for row in values for x in row if x == x), default=1) or 1
-    figure, axes = plt.subplots(figsize=(1.6 + 0.8 * len(targets), 1.2 + 0.4 * len(starts)), layout="constrained")
+    figure, axes = plt.subplots(figsize=(max(6, 1.6 + 0.8 * len(targets)), 1.2 + 0.4 * len(starts)), layout="constrained")
     image = axes.imshow(values, cmap="RdBu", vmin=-limit, vmax=limit, aspect="auto")
     for row, numbers in enumerate(values):
         for column, x in enumerate(numbers):
