@@ -39,7 +39,7 @@ def train_rows(task):
 
 
 def tokens_per_row(task, tokenizer, data_dir):
-    """The mean of real tokens over a task's English training rows, all windows and choices of a row together; None where they are not here."""
+    """The mean of real tokens over a task's English training rows, all windows and choices together; None where they are not here."""
     recipe, source = task.recipes["jiant"], TASKS[task.train_on] if task.train_on else task
     try:
         examples, _ = load_examples(source, "train", "en", data_dir, ROWS, 0)
@@ -80,7 +80,7 @@ def main():
     trained = [task for task in TASKS.values() if task.task_type in TASK_TYPES]
     measured = {task.name: tokens_per_row(task, tokenizer, args.data_dir) for task in trained}
     measured["tatoeba"] = retrieval_tokens(TASKS["tatoeba"], tokenizer, args.data_dir)
-    training, scoring = {}, {}
+    training, scoring, unknown = {}, {}, []
     print(
         f"{'task':<15}{'train rows':>12}{'epochs':>8}{'test rows':>11}{'tokens a row':>14}{'million tokens, training':>26}{'scoring':>10}"
     )
@@ -88,11 +88,12 @@ def main():
         alike = [measured[other.name] for other in trained if other.task_type == task.task_type and measured[other.name]]
         mean = measured[task.name] or (statistics.fmean(alike) if alike else None)
         if mean is None:
-            raise SystemExit(f"paper_hours.py: error: no {task.task_type} data is here to count tokens of. Give --data_dir, or a hub.")
+            unknown.append(task.name)
+            mean = 0.0
         epochs = task.recipes["jiant"].num_train_epochs if task.task_type in TASK_TYPES else 0
         rows, test = (train_rows(task) if epochs else 0), total_rows(task, "test")
         training[task.name], scoring[task.name] = rows * epochs * mean, test * mean
-        mark = "" if measured[task.name] else "~"
+        mark = "" if measured[task.name] else "~" if mean else "unknown "
         print(f"{task.name:<15}{rows:>12,}{epochs:>8}{test:>11,}{mark + format(mean, '.1f'):>14}{training[task.name] / 1e6:>26,.1f}"
               f"{scoring[task.name] / 1e6:>10,.2f}")  # fmt: skip
 
@@ -103,6 +104,8 @@ def main():
     print(f"\nthe grid: {len(phase['intermediate'])} intermediate trainings, {starts} starts x {len(phase['target'])} targets and Tatoeba:"
           f" {all_training / 1e9:.2f} billion real tokens of training, {all_scoring / 1e9:.2f} billion of scoring; one seed")  # fmt: skip
     print("not in it: BUCC (the table has no row counts for it), dev scores, process starts, reading data")
+    if unknown:
+        print(f"counted as nothing, because no data of their kind is here to count tokens of: {', '.join(unknown)}")
     if args.tokens_per_second is None:
         print("hours = training tokens / training speed / 3600 + scoring tokens / scoring speed / 3600: give --tokens_per_second")
         return
