@@ -1,0 +1,139 @@
+"""Tatoeba: CPU seconds of run_retrieval.py against the reference's way, same model, same sentences, in one process.
+
+    python benchmarks/retrieval.py                                          # every language that the hub (or --data_dir) holds
+    python benchmarks/retrieval.py --hidden_size 128 --languages sw th --json figures.json
+
+The reference (google-research/xtreme, third_party/evaluate_retrieval.py with scripts/run_tatoeba.sh): each language alone, the model loaded
+once for each side, batches of 100 in the order of the file, padded to the longest of the batch (its `use_local_max_length`), all layers.
+Kinder to it than it is: a fast tokenizer, and only the layer that is read is pooled. --pad_to N pads all to N in place of that.
+Ours is run_retrieval.main() itself, reading data and writing predictions included. The model is random, of XLM-R's shape: 24 layers, of
+which layer 14 is read; the width is what the patience allows.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import run_retrieval
+from checkpoints import load_tokenizer
+from task_adapters import TASKS, InputError, load_examples
+from task_types.retrieval import nearest_neighbours, sorted_english
+
+BATCH = 100
+TASK = TASKS["tatoeba"]
+
+
+def write_model(folder, tokenizer, args):
+    from transformers import XLMRobertaConfig, XLMRobertaModel, set_seed
+
+    set_seed(0)
+    config = XLMRobertaConfig(
+        vocab_size=len(tokenizer), hidden_size=args.hidden_size, num_hidden_layers=args.layers, num_attention_heads=args.hidden_size // 64,
+        intermediate_size=4 * args.hidden_size, max_position_embeddings=514, pad_token_id=1, bos_token_id=0, eos_token_id=2,
+        type_vocab_size=1, layer_norm_eps=1e-5,
+    )  # fmt: skip
+    XLMRobertaModel(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+@torch.inference_mode()
+def reference_vectors(texts, folder, layer, pad_to):
+    """-> (unit vectors, real tokens, computed tokens)"""
+    from transformers import AutoModel, AutoTokenizer
+
+    tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModel.from_pretrained(folder, dtype=torch.float32).eval()
+    vectors, real, computed = [], 0, 0
+    for first in range(0, len(texts), BATCH):
+        padding = {"padding": "max_length", "max_length": pad_to} if pad_to else {"padding": True, "max_length": 512}
+        inputs = tokenizer(texts[first : first + BATCH], truncation=True, return_tensors="pt", **padding)
+        mask = inputs["attention_mask"]
+        real, computed = real + int(mask.sum()), computed + mask.numel()
+        hidden = model(**inputs, output_hidden_states=True).hidden_states[layer]
+        vectors.append((hidden * mask.unsqueeze(-1)).sum(1) / mask.sum(1, keepdim=True))
+    return torch.nn.functional.normalize(torch.cat(vectors), dim=-1), real, computed
+
+
+def reference(examples, folder, layer, pad_to):
+    """One language. -> (accuracy, predictions, real tokens, computed tokens)"""
+    gold, targets = sorted_english(examples), list(examples["target"])
+    english, real, computed = reference_vectors([targets[row] for row in gold], folder, layer, pad_to)
+    foreign, more_real, more_computed = reference_vectors(list(examples["source"]), folder, layer, pad_to)
+    predicted = nearest_neighbours(english, foreign).tolist()
+    return TASK.metric(gold, predicted, "")["accuracy"], predicted, real + more_real, computed + more_computed
+
+
+def cpu_of(function, *arguments):
+    start = time.process_time()
+    value = function(*arguments)
+    return time.process_time() - start, value
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model_name_or_path", default="FacebookAI/xlm-roberta-large", help="whose tokenizer is used")
+    parser.add_argument("--data_dir")
+    parser.add_argument("--languages", nargs="+", help="all that are there, where left out")
+    parser.add_argument("--hidden_size", type=int, default=256, help="a multiple of 64")
+    parser.add_argument("--layers", type=int, default=24)
+    parser.add_argument("--layer", type=int, default=14, help="that is read")
+    parser.add_argument("--pad_to", type=int, help="the reference pads every sentence to this length")
+    parser.add_argument("--tolerance", type=float, default=0.5, help="largest difference in accuracy that passes")
+    parser.add_argument("--json", help="write the figures there")
+    args = parser.parse_args()
+
+    data = {}
+    for language in args.languages or TASK.languages:
+        try:
+            data[language] = load_examples(TASK, "test", language, args.data_dir)[0]
+        except InputError as error:
+            if args.languages:
+                raise SystemExit(f"benchmarks/retrieval.py: error: {error}") from error
+    if not data:
+        raise SystemExit("benchmarks/retrieval.py: error: no language of Tatoeba is here. Give --data_dir, or a hub.")
+    with tempfile.TemporaryDirectory() as folder:
+        tokenizer = load_tokenizer(args.model_name_or_path, needs_offsets=False)
+        write_model(f"{folder}/model", tokenizer, args)
+        how = f"{folder}/model", args.layer, args.pad_to
+        reference(next(iter(data.values())).select(range(2)), *how)  # libraries and threads start
+        sys.argv = ["run_retrieval.py", "--task", "tatoeba", "--model_name_or_path", f"{folder}/model", "--output_dir", f"{folder}/out",
+                    "--use_cpu", "--layer", str(args.layer), "--languages", *data]  # fmt: skip
+        sys.argv += ["--data_dir", args.data_dir] if args.data_dir else []
+        ours, results = cpu_of(run_retrieval.main)
+        theirs, rows, real, computed = 0.0, [], 0, 0
+        for language, examples in data.items():
+            seconds, (accuracy, predicted, *tokens) = cpu_of(reference, examples, *how)
+            path = Path(folder, "out", "predictions", "tatoeba", f"test-{language}.tsv")
+            mine = [int(line) for line in path.read_text(encoding="utf-8").split()]
+            same = sum(a == b for a, b in zip(mine, predicted, strict=True)) / len(mine)
+            rows.append((language, len(examples), results["scores"][language]["accuracy"], accuracy, same, seconds))
+            theirs, real, computed = theirs + seconds, real + tokens[0], computed + tokens[1]
+    difference = max(abs(row[2] - row[3]) for row in rows)
+    print(f"{'':<10}{'pairs':>8}{'accuracy, ours':>16}{'reference':>12}{'same answers':>14}{'CPU s, reference':>18}")
+    for language, pairs, mine, other, same, seconds in rows:
+        print(f"{language:<10}{pairs:>8}{mine:>16.2f}{other:>12.2f}{same:>14.4f}{seconds:>18.1f}")
+    print(
+        f"CPU seconds of all: reference {theirs:.1f}, ours {ours:.1f}, {theirs / ours:.1f} times less;"
+        f" largest difference in accuracy {difference:.2f}\n"
+        f"the reference computes {computed / real:.2f} times its {real:,} real tokens, through {args.layers} layers;"
+        f" {args.layer} are read"
+    )
+    figures = {
+        "shape": [args.hidden_size, args.layers], "layer": args.layer, "pad_to": args.pad_to, "threads": torch.get_num_threads(),
+        "reference_cpu_seconds": theirs, "ours_cpu_seconds": ours, "ratio": theirs / ours, "reference_real_tokens": real,
+        "reference_computed_tokens": computed, "largest_accuracy_difference": difference,
+        "languages": {row[0]: dict(zip(("pairs", "ours", "reference", "same", "reference_cpu_seconds"), row[1:])) for row in rows},
+    }  # fmt: skip
+    if args.json:
+        Path(args.json).write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    if difference > args.tolerance:
+        raise SystemExit(f"accuracies differ by {difference:.2f}, more than {args.tolerance}")
+
+
+if __name__ == "__main__":
+    main()

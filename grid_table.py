@@ -1,0 +1,244 @@
+"""The paper's kind of table from every results.json below a folder: rows are starting points, columns are targets.
+
+    python grid_table.py out/grid                                   # the mean over all languages
+    python grid_table.py out/grid --part others --picture grid.png  # without English; a heat map of the differences
+
+The first row is the score without intermediate training, the others the difference to it: run by run of the same seed, then the mean over
+seeds ± their standard deviation (n - 1). Which run is which is read from the runs themselves, never from the names of folders.
+"""
+
+import argparse
+import statistics
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from predictions import read_labels
+from results import read_json
+from task_adapters import TASKS, InputError
+
+NOTHING = "nothing"  # the start without intermediate training
+PARTS = {"all": "all languages", "en": "English", "others": "all languages but English"}
+INTERMEDIATE = [name for name, task in TASKS.items() if task.phase == "intermediate"]
+TARGETS = [name for name, task in TASKS.items() if task.phase != "intermediate"]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One cell of the grid. seed: None where nothing was drawn (retrieval without intermediate training)."""
+
+    start: str
+    target: str
+    seed: int | None
+    scores: dict[str, float]  # language -> the task's own metric, 0..100
+    folder: Path
+
+
+def collect(folder: str) -> tuple[list[Run], float]:
+    """-> (all scored runs below `folder`, hours of all finished runs, intermediate training among them)
+
+    Raises InputError where there is none, where two runs claim the same cell, or where a target's runs have different languages.
+    """
+    runs, seconds = {}, 0.0
+    for path in sorted(Path(folder).rglob("results.json")):
+        results = read_json(path)
+        if not {"phase", "task", "lineage", "seconds"} <= set(results):
+            raise InputError(f"{path} was not left by a run of this collection.")
+        seconds += results["seconds"]
+        if results["phase"] == "intermediate":
+            continue
+        target, lineage = results["task"], results["lineage"]
+        seed = results["seed"] if results["phase"] == "target" else lineage[-1]["seed"] if lineage else None
+        metric = TASKS[target].dev_metric
+        scores = {language: score[metric] for language, score in results["scores"].items()}
+        run = Run(start_name(lineage), target, seed, scores, path.parent)
+        twin = runs.setdefault((run.start, target, seed), run)
+        if twin is not run:
+            both = f"{twin.folder} and {run.folder}"
+            raise InputError(f"{both} are both {target} after {run.start} with seed {seed}. Give a folder with one of them.")
+        first = next(other for other in runs.values() if other.target == target)
+        if set(first.scores) != set(scores):
+            raise InputError(f"{first.folder} and {run.folder} score different languages of {target}: they cannot be compared.")
+    if not runs:
+        raise InputError(f"{folder} holds no results.json of a target or retrieval run.")
+    return list(runs.values()), seconds / 3600
+
+
+def start_name(lineage: list[dict]) -> str:
+    """What a model was trained on before the target: nothing; mnli; all; mnli+qqp (together); mnli > qqp (one after the other)."""
+    names = []
+    for earlier in lineage:
+        tasks = [earlier["task"]] if isinstance(earlier["task"], str) else earlier["task"]
+        names.append("all" if sorted(tasks) == sorted(INTERMEDIATE) else "+".join(tasks))
+    return " > ".join(names) or NOTHING
+
+
+def mean_of(scores: dict[str, float], part: str) -> float | None:
+    """The unweighted mean over a part of the languages; None where there is none of them."""
+    chosen = [score for language, score in scores.items() if part == "all" or (language == "en") == (part == "en")]
+    return statistics.fmean(chosen) if chosen else None
+
+
+def by_seed(runs, part) -> dict[tuple[str, str], dict]:
+    """{(start, target): {seed: score}}"""
+    found = {}
+    for run in runs:
+        score = mean_of(run.scores, part)
+        if score is not None:
+            found.setdefault((run.start, run.target), {})[run.seed] = score
+    return found
+
+
+def differences(scores: dict, baseline: dict) -> list[float]:
+    """Score minus baseline, seed by seed; a seed that the baseline lacks is held against the mean of those it has."""
+    return [score - baseline.get(seed, statistics.fmean(baseline.values())) for seed, score in scores.items()]
+
+
+def cell(values: list[float], sign: str = "") -> str:
+    """`61.2 ± 0.4`: mean and standard deviation (n - 1); one value alone has none."""
+    spread = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
+    return f"{statistics.fmean(values):{sign}.1f}{spread}"
+
+
+def in_order(runs):
+    """(starts, targets) as the tables of the collection have them, without those that have no run."""
+    known, found = [NOTHING, *INTERMEDIATE, "all"], {run.start for run in runs}
+    starts = [name for name in known if name in found] + sorted(found.difference(known))
+    return starts, [name for name in TARGETS if any(run.target == name for run in runs)]
+
+
+def chance(folder, target: str, languages) -> dict[str, float]:
+    """What answering without looking scores in each language of the run in `folder`: one label for all, the most frequent tag, one
+    candidate of all; an empty answer."""
+    scores, task = {}, TASKS[target]
+    for language in languages:
+        if task.task_type in ("span_qa", "mining"):
+            scores[language] = 0.0
+            continue
+        gold = read_labels(Path(folder) / "labels", target, language)
+        if task.task_type == "retrieval":
+            scores[language] = 100 / len(gold)
+            continue
+        is_tags = task.task_type == "tagging"
+        flat = [tag for tags in gold for tag in tags] if is_tags else gold
+        most = max(sorted(set(flat)), key=flat.count)
+        guess = [[most] * len(tags) for tags in gold] if is_tags else [most] * len(gold)
+        scores[language] = task.metric(gold, guess, language)[task.dev_metric]
+    return scores
+
+
+def grid(runs, part) -> tuple[list[str], list[list[str]]]:
+    """-> (targets, rows of text: the start, then a cell for each target)"""
+    found, (starts, targets) = by_seed(runs, part), in_order(runs)
+    targets = [target for target in targets if any((start, target) in found for start in starts)]
+    rows = []
+    for start in starts:
+        row = []
+        for target in targets:
+            scores, baseline = found.get((start, target)), found.get((NOTHING, target))
+            if scores is None:
+                row.append("")
+            elif start == NOTHING:
+                row.append(cell(list(scores.values())))
+            else:
+                row.append(cell(differences(scores, baseline), "+") if baseline else cell(list(scores.values())) + " (no baseline)")
+        rows.append([start, *row])
+    firsts = {target: next(run for run in runs if run.target == target) for target in targets}
+    rows.append(["chance", *(f"{mean_of(chance(firsts[target].folder, target, firsts[target].scores), part):.1f}" for target in targets)])
+    return targets, rows
+
+
+def languages(runs) -> list[list[str]]:
+    """Without intermediate training, for each target: English, the best and the worst other language (chance), means over seeds."""
+    rows = []
+    for target in in_order(runs)[1]:
+        mine = [run for run in runs if run.start == NOTHING and run.target == target]
+        if not mine:
+            continue
+        guess = chance(mine[0].folder, target, mine[0].scores)
+        mean = {language: statistics.fmean(run.scores[language] for run in mine) for language in mine[0].scores}
+        others = sorted((language for language in mean if language != "en"), key=mean.get)
+        shown = ["en" if "en" in mean else None, *(others[-1:] or [None]), *(others[:1] or [None])]
+        rows.append([target, *(f"{name} {mean[name]:.1f} ({guess[name]:.1f})" if name else "" for name in shown)])
+    return rows
+
+
+def markdown_table(head, rows) -> str:
+    """Lines of a markdown table that also line up as plain text."""
+    first, *others = [max(map(len, column)) for column in zip(head, *rows)]
+    rule = ["-" * first, *("-" * (width - 1) + ":" for width in others)]
+    lines = [[row[0].ljust(first), *(text.rjust(width) for text, width in zip(row[1:], others))] for row in (head, rule, *rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def report(runs, hours, parts) -> str:
+    """All tables as markdown."""
+    seeds = sorted({run.seed for run in runs} - {None})
+    texts = []
+    for part in parts:
+        targets, rows = grid(runs, part)
+        if not targets:
+            raise InputError(f"No run has a score for {PARTS[part]}.")
+        named = [f"{target} ({TASKS[target].dev_metric})" for target in targets]
+        table = markdown_table(["trained on", *named], rows)
+        texts.append(f"Mean over {PARTS[part]}; below the first row, the difference to it:\n\n{table}")
+    head = ["without intermediate training (chance)", "English", "nearest", "farthest"]
+    if rows := languages(runs):
+        texts.append("The other languages with the highest and the lowest score:\n\n" + markdown_table(head, rows))
+    texts.append(f"{len(runs)} scored runs, seeds {', '.join(map(str, seeds)) or 'none'}; {hours:.2f} hours of all runs together.")
+    return "\n\n".join(texts)
+
+
+def picture(runs, part, path) -> None:
+    """A heat map of the mean differences to no intermediate training."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    found, (starts, targets) = by_seed(runs, part), in_order(runs)
+    starts = [start for start in starts if start != NOTHING]
+    targets = [target for target in targets if (NOTHING, target) in found]
+    if not starts or not targets:
+        raise InputError("There is no difference to draw: a picture needs runs with and without intermediate training.")
+    values = [
+        [statistics.fmean(differences(found[start, target], found[NOTHING, target])) if (start, target) in found else float("nan")
+         for target in targets] for start in starts
+    ]  # fmt: skip
+    limit = max((abs(x) for row in values for x in row if x == x), default=1) or 1
+    figure, axes = plt.subplots(figsize=(max(6, 1.6 + 0.8 * len(targets)), 1.2 + 0.4 * len(starts)), layout="constrained")
+    image = axes.imshow(values, cmap="RdBu", vmin=-limit, vmax=limit, aspect="auto")
+    for row, numbers in enumerate(values):
+        for column, x in enumerate(numbers):
+            if x == x:
+                color = "white" if abs(x) > 0.6 * limit else "black"
+                axes.text(column, row, f"{x:+.1f}", ha="center", va="center", fontsize=8, color=color)
+    axes.set_xticks(range(len(targets)), targets, rotation=30, ha="right")
+    axes.set_yticks(range(len(starts)), starts)
+    axes.set_title(f"difference to no intermediate training, {PARTS[part]}", fontsize=9)
+    figure.colorbar(image, ax=axes, fraction=0.03)
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", help="everything below it is read")
+    parser.add_argument("--part", choices=PARTS, default="all", help="the languages that a cell is the mean of")
+    parser.add_argument("--markdown", help="write the tables there too")
+    parser.add_argument("--picture", help="draw the differences there (PNG)")
+    args = parser.parse_args()
+    runs, hours = collect(args.folder)
+    text = report(runs, hours, [args.part])
+    print(text)
+    if args.markdown:
+        Path(args.markdown).write_text(text + "\n", encoding="utf-8")
+    if args.picture:
+        picture(runs, args.part, args.picture)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except InputError as error:
+        sys.exit(f"grid_table.py: error: {error}")

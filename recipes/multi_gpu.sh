@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# One cell on several GPUs, or on several machines. The effective batch stays the recipe's: accumulation steps are computed from the number
+# of processes (the first lines of a run say them), so the scores are those of one GPU up to rounding.
+#
+#   recipes/multi_gpu.sh 4 run_target.py --task xnli --model_name_or_path out/mnli --output_dir out/mnli/xnli      # 4 GPUs, one machine
+#   NODES=2 RANK=0 MASTER=10.0.0.1 recipes/multi_gpu.sh 4 run_intermediate.py --task mnli --output_dir out/mnli     # on machine 0 of 2
+#   NODES=2 RANK=1 MASTER=10.0.0.1 recipes/multi_gpu.sh 4 run_intermediate.py --task mnli --output_dir out/mnli     # on machine 1 of 2
+#   LAUNCHER=accelerate recipes/multi_gpu.sh 4 run_target.py ...                                                  # accelerate, not torchrun
+#   recipes/multi_gpu.sh 2 run_target.py ... --use_cpu                                                            # two CPU processes
+#
+# --output_dir must be one folder that all machines see. Under SLURM: srun --nodes 2 --ntasks-per-node 1 --gpus-per-node 4 bash -c
+# 'NODES=$SLURM_NNODES RANK=$SLURM_NODEID MASTER=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1) recipes/multi_gpu.sh 4 ...'
+set -euo pipefail
+if (($# < 2)); then
+  sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2
+  exit 2
+fi
+gpus=$1
+shift
+nodes=${NODES:-1} rank=${RANK:-0} master=${MASTER:-} port=${PORT:-29500}
+if ((nodes > 1)) && [[ -z $master ]]; then
+  echo "NODES=$nodes needs MASTER, the address of machine 0." >&2
+  exit 2
+fi
+unset RANK # each process gets its own from the launcher
+if [[ ${LAUNCHER:-torchrun} == accelerate ]]; then
+  command=(accelerate launch --multi_gpu --num_processes $((gpus * nodes)) --num_machines "$nodes" --machine_rank "$rank" --main_process_port "$port")
+  if ((nodes > 1)); then command+=(--main_process_ip "$master"); fi
+elif ((nodes > 1)); then
+  command=(torchrun --nnodes "$nodes" --nproc_per_node "$gpus" --node_rank "$rank" --master_addr "$master" --master_port "$port")
+else
+  command=(torchrun --standalone --nproc_per_node "$gpus")
+fi
+exec "${command[@]}" "$@"

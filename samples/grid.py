@@ -1,0 +1,198 @@
+"""The whole grid in miniature: no start, nine intermediate tasks and all nine together, nine targets, three seeds, on two CPU cores.
+
+    python -m samples.grid --output_dir out/grid        (or: recipes/miniature_grid.sh)
+
+The cells are shared among --jobs processes of one thread each; a process imports once and calls the scripts' own main(). What a cell prints
+stands in FOLDER.log. Run again, finished cells are skipped and cut-off ones go on. Ends with the tables of grid_table.py. `samples/demo.py`
+runs some of the same cells.
+"""
+
+import argparse
+import hashlib
+import os
+import sys
+import time
+import traceback
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+from samples.lexicon import LANGUAGES
+from task_adapters import TASKS, InputError, nearest
+
+ENCODER = "samples/encoder"
+DATA = "samples/data"
+TOGETHER = "all"
+STARTS = (None, *(name for name, task in TASKS.items() if task.phase == "intermediate"), TOGETHER)
+TARGETS = tuple(name for name, task in TASKS.items() if task.phase != "intermediate")
+SEEDS = (42, 43, 44)
+SMALL = ("--num_train_epochs 3 --learning_rate 1e-3 --max_seq_length 128 --per_device_train_batch_size 16 --use_cpu --disable_tqdm true"
+         " --logging_steps 100000 --eval_steps 200 --save_steps 200").split()  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One command. start: None without intermediate training; after: the folder of the run whose model it takes, None for the encoder."""
+
+    script: str
+    task: str
+    start: str | None
+    folder: str
+    flags: tuple[str, ...]
+    after: str | None = None
+
+    @property
+    def argv(self) -> list[str]:
+        return [f"{self.script}.py", "--task", self.task, "--output_dir", self.folder, *self.flags]
+
+
+def cells(output_dir, starts=STARTS, targets=TARGETS, seeds=SEEDS, data_dir=DATA, training=()) -> list[Cell]:
+    """Every command of a grid, each after the one that it builds on. training: more flags for those that train."""
+    found = []
+    for seed in seeds:
+        for start in starts:
+            model = f"{output_dir}/seed{seed}/{start}" if start else None
+            common = ["--model_name_or_path", model or ENCODER, "--data_dir", data_dir]
+            trained = [*SMALL, "--seed", str(seed), *training]
+            if start:
+                flags = ["--model_name_or_path", ENCODER, "--data_dir", data_dir, *trained]
+                found.append(Cell("run_intermediate", start, start, model, tuple(flags)))
+            for target in targets:
+                flags = [*common, "--languages", *sorted(set(TASKS[target].languages) & set(LANGUAGES))]
+                folder = f"{model or f'{output_dir}/seed{seed}/none'}/{target}"
+                if TASKS[target].phase == "target":
+                    found.append(Cell("run_target", target, start, folder, (*flags, *trained), model))
+                elif start or seed == seeds[0]:  # nothing is drawn where nothing is trained
+                    folder = folder if start else f"{output_dir}/none/{target}"
+                    found.append(Cell("run_retrieval", target, start, folder, (*flags, "--layer", "2", "--use_cpu"), model))
+    return found
+
+
+def call(cell: Cell) -> dict:
+    """Runs a cell in this process. -> what stands in its results.json"""
+    import run_intermediate
+    import run_retrieval
+    import run_target
+
+    scripts = {"run_intermediate": run_intermediate, "run_target": run_target, "run_retrieval": run_retrieval}
+    sys.argv = cell.argv
+    return scripts[cell.script].main()
+
+
+def call_logged(cell: Cell) -> tuple[float, str | None]:
+    """Runs a cell in a worker, its output in FOLDER.log. -> (seconds, the error's last line or None)"""
+    log = Path(cell.folder + ".log")
+    log.parent.mkdir(parents=True, exist_ok=True)
+    started = time.time()
+    with log.open("a", encoding="utf-8") as file:
+        os.dup2(file.fileno(), 1), os.dup2(file.fileno(), 2)
+        print(f"python {' '.join(cell.argv)}", flush=True)
+        try:
+            call(cell)
+        except (Exception, SystemExit) as error:  # the other cells go on; the whole story stands in the log
+            traceback.print_exc()
+            return time.time() - started, f"{type(error).__name__}: {error}"
+        finally:
+            sys.stdout.flush(), sys.stderr.flush()
+    return time.time() - started, None
+
+
+def run_all(todo: list[Cell], jobs: int) -> dict[str, str]:
+    """Runs all cells, each when the one it builds on is done. -> {folder: error} of those that failed or could not start"""
+    os.environ["OMP_NUM_THREADS"] = "1"  # tiny models gain nothing from a second thread, and the workers would fight for the cores
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    failed, done, durations, started = {}, set(), [], time.time()
+    waiting = sorted(todo, key=lambda cell: cell.script != "run_intermediate")  # the long ones first, and what others wait for
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        running = {}
+        while waiting or running:
+            for cell in list(waiting):
+                if cell.after in failed:
+                    failed[cell.folder] = f"not run: {cell.after} failed"
+                    waiting.remove(cell)
+                elif len(running) < jobs and (cell.after is None or cell.after in done):
+                    was_there = Path(cell.folder, "results.json").is_file()
+                    running[pool.submit(call_logged, cell)] = cell, was_there
+                    waiting.remove(cell)
+            for future in wait(running, return_when=FIRST_COMPLETED).done if running else ():
+                cell, was_there = running.pop(future)
+                seconds, error = future.result()
+                if error:
+                    failed[cell.folder] = error
+                elif not was_there:
+                    durations.append(seconds)
+                done.add(cell.folder)
+                left = len(waiting) + len(running)
+                to_go = f"{left * sum(durations) / len(durations) / jobs / 60:.0f} min to go" if durations else "finished before"
+                state = f"FAILED ({error}; {cell.folder}.log)" if error else "was there" if was_there else f"{seconds:.0f} s"
+                place = f"[{len(todo) - left}/{len(todo)}, {(time.time() - started) / 60:.0f} min]"
+                print(f"{place} {cell.folder}: {state}; {to_go}", flush=True)
+    return failed
+
+
+def make_world():
+    """Writes the miniature world's data, unless they are there and whole, from the generator as it is now."""
+    from samples.write_data import write_all
+
+    code = sorted(path for pattern in ("*.py", "lexicon/*.txt") for path in Path(__file__).parent.glob(pattern))
+    others = ("demo.py", "grid.py", "pretrain.py")
+    key = hashlib.sha256(b"".join(path.read_bytes() for path in code if path.name not in others)).hexdigest()
+    marker = Path(DATA, "written_by")
+    if not marker.is_file() or marker.read_text() != key:
+        print("writing the miniature world: eight languages, eighteen data sets (about half a minute) ...", flush=True)
+        write_all(DATA)
+        marker.write_text(key)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--output_dir", default="out/grid")
+    parser.add_argument("--jobs", type=int, default=2, help="processes, of one thread each")
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
+    parser.add_argument("--starts", nargs="+", default=[start or "none" for start in STARTS], help="none: no intermediate training")
+    parser.add_argument("--targets", nargs="+", default=list(TARGETS))
+    parser.add_argument("--data_dir", help=f"in place of {DATA}")
+    parser.add_argument("--max_train_samples", help="for a quick look: train on this many examples")
+    args = parser.parse_args()
+    for name, given, known in (("start", args.starts, [start or "none" for start in STARTS]), ("target", args.targets, TARGETS)):
+        for value in given:
+            if value not in known:
+                raise InputError(f"Unknown {name} {value!r}. {nearest(value, known)}")
+    if args.jobs < 1:
+        raise InputError(f"--jobs {args.jobs}: at least 1.")
+    if not args.data_dir:
+        make_world()
+    starts = [None if start == "none" else start for start in args.starts]
+    training = ["--max_train_samples", args.max_train_samples] if args.max_train_samples else []
+    todo = cells(args.output_dir, starts, args.targets, args.seeds, args.data_dir or DATA, training)
+    try:
+        failed = run_all(todo, args.jobs)
+    except BrokenProcessPool:
+        sys.exit("samples.grid: a worker was killed (too little memory?). Run the same command again: it goes on where it stood.")
+
+    from grid_table import NOTHING, collect, picture, report
+
+    if len(failed) < len(todo):
+        runs, hours = collect(args.output_dir)
+        parts = [part for part in ("others", "en") if part == "others" or any("en" in run.scores for run in runs)]
+        text = report(runs, hours, parts)
+        Path(args.output_dir, "table.md").write_text(text + "\n", encoding="utf-8")
+        print(f"\n{text}\n\nsame tables: {args.output_dir}/table.md")
+        if len({run.start for run in runs} - {NOTHING}) and None in starts:
+            picture(runs, "others", Path(args.output_dir, "table.png"))
+            print(f"picture: {args.output_dir}/table.png")
+    if failed:
+        print(f"\n{len(failed)} of {len(todo)} cells failed; run the same command again for these alone:", file=sys.stderr)
+        for folder, error in failed.items():
+            print(f"  {folder}: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except InputError as error:
+        print(f"samples.grid: error: {error}", file=sys.stderr)
+        sys.exit(2)

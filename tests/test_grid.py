@@ -1,0 +1,293 @@
+"""The grid: which commands it is, what the table makes of their results, and that a loop can be run again."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+import grid_table
+from samples import demo, grid
+from samples.write_data import write_all
+from task_adapters import InputError
+
+RECIPES = sorted((ROOT / "recipes").iterdir())
+FAKE_LAUNCH = """#!{python}
+# Stands for a launcher: notes the command, fails where $FAIL is in it, else leaves the results of a run with a score of 10 x seed.
+import json, os, sys
+from pathlib import Path
+line = " ".join(sys.argv[1:])
+with open(os.environ["NOTES"], "a") as notes:
+    notes.write(line + "\\n")
+if os.environ.get("FAIL") and os.environ["FAIL"] in line:
+    sys.exit(2)
+value = lambda flag: sys.argv[sys.argv.index(flag) + 1] if flag in sys.argv else None
+folder, seed, model = Path(value("--output_dir")), value("--seed"), Path(value("--model_name_or_path"))
+earlier = json.loads((model / "results.json").read_text()) if (model / "results.json").exists() else None
+phase = sys.argv[1].removeprefix("run_").removesuffix(".py")
+folder.mkdir(parents=True, exist_ok=True)
+(folder / "results.json").write_text(json.dumps({{
+    "phase": phase, "task": value("--task"), "seed": int(seed) if seed else None, "seconds": 36, "lineage": [earlier] if earlier else [],
+    "scores": {{"de": {{"f1": 10.0 * int(seed or earlier and earlier["seed"] or 0), "examples": 2}}}}}}))
+"""
+
+
+def write_run(folder, target, scores, lineage=(), seed=42, phase="target", seconds=36.0):
+    """results.json as a run leaves it, with what the table reads. scores: language -> score."""
+    metric = grid_table.TASKS[target].dev_metric
+    results = {"phase": phase, "task": target, "lineage": list(lineage), "seconds": seconds,
+               "scores": {language: {metric: score, "examples": 4} for language, score in scores.items()}}  # fmt: skip
+    if phase != "retrieval":
+        results["seed"] = seed
+    Path(folder).mkdir(parents=True)
+    Path(folder, "results.json").write_text(json.dumps(results))
+
+
+def after(task, seed):
+    return [{"task": task, "seed": seed}]
+
+
+# ---- which commands
+
+
+def test_the_grid_is_thirty_trainings_and_every_start_before_every_target():
+    todo = grid.cells("out")
+    trained = [cell for cell in todo if cell.script == "run_intermediate"]
+    scored = [cell for cell in todo if cell.script != "run_intermediate"]
+    assert len(trained) == 10 * 3 and len(scored) == 11 * 9 * 3 - 2 * 2  # retrieval from nothing has no seed
+    assert len({cell.folder for cell in todo}) == len(todo)
+    for place, cell in enumerate(todo):
+        assert cell.after is None or cell.after in {earlier.folder for earlier in todo[:place]}
+        assert (cell.after is None) == (cell.start is None or cell in trained)
+        model = cell.argv[cell.argv.index("--model_name_or_path") + 1]
+        assert model == (cell.after or grid.ENCODER)
+        if cell.script != "run_retrieval":
+            assert cell.argv[cell.argv.index("--seed") + 1] in cell.folder
+    xquad = next(cell for cell in scored if cell.task == "xquad")
+    assert xquad.argv[xquad.argv.index("--languages") + 1 :][:7] == "ar de en es ru tr zh".split()  # no French XQuAD
+
+
+def test_the_demo_runs_cells_of_the_grid():
+    assert set(grid.cells("out", demo.STARTS, demo.TARGETS, [demo.SEED])) < set(grid.cells("out"))
+
+
+def cells_of_recipes(name, **environment):
+    command = ["bash", "-c", f"set -euo pipefail; source recipes/cells.sh; {name}"]
+    return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True, env={**os.environ, **environment}).stdout.split(
+        "\n"
+    )[:-1]
+
+
+def test_the_recipes_name_the_same_cells_as_the_miniature():
+    todo = grid.cells("out")
+    trained = [f"seed{line.replace(' ', '/')}" for line in cells_of_recipes("intermediate_cells")]
+    assert sorted(f"out/{folder}" for folder in trained) == sorted(cell.folder for cell in todo if cell.script == "run_intermediate")
+    scored = {(cell.start or "none", cell.task) for cell in todo if cell.script != "run_intermediate"}
+    lines = [line.split() for line in cells_of_recipes("target_cells")]
+    assert {(start, target) for _, start, target in lines} == scored and len(lines) == 293
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.name)
+def test_recipes_are_valid_bash(recipe):
+    subprocess.run(["bash", "-n", recipe], check=True)
+    if shutil.which("shellcheck"):
+        subprocess.run(["shellcheck", "-x", recipe], check=True, cwd=ROOT)
+
+
+# ---- the paper's grid, with a launcher that only notes what it was told
+
+
+@pytest.fixture
+def fake(tmp_path):
+    """fake(recipe, *arguments, **environment) -> (process, the commands that were launched)"""
+    launch = tmp_path / "launch"
+    launch.write_text(FAKE_LAUNCH.format(python=sys.executable))
+    launch.chmod(0o755)
+    notes = tmp_path / "notes"
+
+    def run(recipe, *arguments, **environment):
+        notes.write_text("")
+        here = {"PATH": f"{tmp_path}:{Path(sys.executable).parent}:{os.environ['PATH']}", "NOTES": str(notes), "LAUNCH": "launch",
+                "TARGETS": "xquad bucc", "STARTS": "none mnli"}  # fmt: skip
+        process = subprocess.run([ROOT / "recipes" / recipe, *map(str, arguments)], capture_output=True, text=True, cwd=tmp_path,
+                                 env={**os.environ, **here, **environment})  # fmt: skip
+        return process, notes.read_text().splitlines()
+
+    return run
+
+
+def test_paper_grid_runs_every_cell_goes_on_after_a_failure_and_ends_in_the_table(fake, tmp_path):
+    out = tmp_path / "out"
+    process, commands = fake(
+        "paper_grid.sh", "some/model", out, "1 3", FAIL="seed3/mnli/xquad", FLAGS="--bf16 --data_dir D", RETRIEVAL_FLAGS="--use_cpu"
+    )
+    assert process.returncode == 1 and process.stderr.strip().endswith("for these alone: seed3/mnli/xquad")
+    assert len(commands) == 2 + 4 + 3  # trainings, xquad, bucc (from nothing once)
+    assert (
+        commands[0]
+        == f"run_intermediate.py --task mnli --model_name_or_path some/model --output_dir {out}/seed1/mnli --seed 1 --bf16 --data_dir D"
+    )
+    assert (
+        f"run_target.py --task xquad --model_name_or_path some/model --output_dir {out}/seed1/none/xquad --seed 1 --bf16 --data_dir D"
+        in commands
+    )
+    assert f"run_retrieval.py --task bucc --model_name_or_path {out}/seed3/mnli --output_dir {out}/seed3/mnli/bucc --use_cpu" in commands
+    assert f"run_retrieval.py --task bucc --model_name_or_path some/model --output_dir {out}/none/bucc --use_cpu" in commands
+    rows = {row[1]: row[2:-1] for row in ([text.strip() for text in line.split("|")] for line in process.stdout.splitlines()) if row[1:]}
+    assert rows["nothing"] == ["20.0 ± 14.1", "0.0"] and rows["mnli"] == ["+0.0", "+20.0 ± 14.1"]  # bucc: 10 and 30 against 0
+    assert (out / "table.md").read_text() == process.stdout
+    process, _ = fake("paper_grid.sh", "some/model", out, "1 3")
+    assert process.returncode == 0 and "+0.0 ± 0.0" in process.stdout
+
+
+def test_slurm_arrays_cover_the_grid_and_each_job_runs_one_cell(fake, tmp_path):
+    sbatch = tmp_path / "sbatch"
+    sbatch.write_text('#!/bin/bash\necho "$*" >> "$NOTES"\nif [[ $* == *parsable* ]]; then echo 77; fi\n')
+    sbatch.chmod(0o755)
+    process, submitted = fake("slurm_grid.sbatch", "submit", SEEDS="1 3", LIMIT="5")
+    assert process.returncode == 0, process.stderr
+    assert submitted == ["--parsable --array=0-1%5 recipes/slurm_grid.sbatch intermediate",
+                         "--array=0-6%5 --dependency=afterany:77 recipes/slurm_grid.sbatch target"]  # fmt: skip
+    folders = set()
+    for number in range(7):
+        job = {"SLURM_ARRAY_TASK_ID": str(number), "SLURM_SUBMIT_DIR": str(ROOT)}
+        process, (line,) = fake("slurm_grid.sbatch", "target", SEEDS="1 3", OUT="o", FAIL="run_", **job)
+        assert process.returncode == 2  # the cell's own exit code
+        folders.add(line.split("--output_dir ")[1].split()[0])
+    trained = {f"o/seed{seed}/{start}" for seed in (1, 3) for start in ("none", "mnli")}
+    assert folders == {f"{folder}/xquad" for folder in trained} | {"o/seed1/mnli/bucc", "o/seed3/mnli/bucc", "o/none/bucc"}
+
+
+def test_multi_gpu_lines(tmp_path):
+    for name in ("torchrun", "accelerate"):
+        (tmp_path / name).write_text(f'#!/bin/bash\necho "{name} $*; RANK ${{RANK-unset}}"\n')
+        (tmp_path / name).chmod(0o755)
+
+    def line(*arguments, expect=0, **environment):
+        process = subprocess.run([ROOT / "recipes" / "multi_gpu.sh", *arguments], capture_output=True, text=True,
+                                 env={"PATH": f"{tmp_path}:{os.environ['PATH']}", **environment})  # fmt: skip
+        assert process.returncode == expect
+        return process.stdout.strip()
+
+    assert line("4", "run_target.py", "--task", "xnli") == "torchrun --standalone --nproc_per_node 4 run_target.py --task xnli; RANK unset"
+    two = line("4", "run_target.py", NODES="2", RANK="1", MASTER="m")
+    assert two == "torchrun --nnodes 2 --nproc_per_node 4 --node_rank 1 --master_addr m --master_port 29500 run_target.py; RANK unset"
+    line("4", "run_target.py", NODES="2", expect=2)
+    two = line("4", "x.py", NODES="2", RANK="1", MASTER="m", LAUNCHER="accelerate")
+    flags = "--num_processes 8 --num_machines 2 --machine_rank 1 --main_process_port 29500 --main_process_ip m"
+    assert two == f"accelerate launch --multi_gpu {flags} x.py; RANK unset"
+
+
+# ---- the table
+
+
+def test_means_and_spreads_are_those_of_a_calculator(tmp_path):
+    for seed, nothing, mnli in ((1, 40.0, 43.0), (2, 50.0, 51.0), (3, 45.0, 50.0)):
+        write_run(tmp_path / f"{seed}/a", "xquad", {"en": nothing + 20, "de": nothing, "zh": nothing - 10}, seed=seed)
+        write_run(tmp_path / f"{seed}/b", "xquad", {"en": 0.0, "de": mnli, "zh": mnli - 10}, after("mnli", seed), seed)
+        write_run(tmp_path / f"{seed}/c", "bucc", {"de": 10.0 * seed}, after("mnli", seed), phase="retrieval")
+    write_run(tmp_path / "d", "bucc", {"de": 12.0}, phase="retrieval", seconds=36 * 90)
+    runs, hours = grid_table.collect(tmp_path)
+    assert len(runs) == 10 and hours == pytest.approx((9 * 36 + 36 * 90) / 3600)
+    assert grid_table.in_order(runs) == (["nothing", "mnli"], ["xquad", "bucc"])
+    targets, rows = grid_table.grid(runs, "others")
+    # xquad: means of de and zh are 35, 45, 40: 40 ± 5; differences 3, 1, 5: 3 ± 2. bucc: 10, 20, 30 minus 12: 8 ± 10.
+    assert rows == [["nothing", "40.0 ± 5.0", "12.0"], ["mnli", "+3.0 ± 2.0", "+8.0 ± 10.0"], ["chance", "0.0", "0.0"]]
+    assert grid_table.grid(runs, "en")[1][:2] == [["nothing", "65.0 ± 5.0"], ["mnli", "-65.0 ± 5.0"]]
+    assert grid_table.grid(runs, "all")[1][0][1] == "48.3 ± 5.0"  # (65 + 45 + 35) / 3
+    assert grid_table.languages(runs) == [["xquad", "en 65.0 (0.0)", "de 45.0 (0.0)", "zh 35.0 (0.0)"],
+                                          ["bucc", "", "de 12.0 (0.0)", "de 12.0 (0.0)"]]  # fmt: skip
+    text = grid_table.report(runs, hours, ["others", "en"])
+    assert len({len(line) for line in text.split("\n\n")[1].split("\n")}) == 1 and "seeds 1, 2, 3; 0.99 hours" in text
+    grid_table.picture(runs, "others", tmp_path / "picture.png")
+    assert (tmp_path / "picture.png").stat().st_size > 1000
+
+
+def test_a_seed_that_the_baseline_lacks_is_held_against_its_mean_and_one_run_has_no_spread():
+    assert grid_table.differences({1: 5.0, 9: 5.0}, {1: 4.0, 2: 2.0}) == [1.0, 2.0]
+    assert grid_table.cell([1.25], "+") == "+1.2" and grid_table.cell([1.0, 2.0]) == "1.5 ± 0.7"
+
+
+def test_chance_is_the_most_frequent_answer(tmp_path):
+    labels = tmp_path / "labels"
+    for target, text in (
+        ("xnli", "neutral\nneutral\nentailment\nneutral\n"),
+        ("tatoeba", "1\n0\n3\n2\n"),
+        ("udpos", "NOUN\nNOUN\nVERB\n\nNOUN\n\n"),
+    ):
+        (labels / target).mkdir(parents=True)
+        (labels / target / "test-de.tsv").write_text(text)
+    assert grid_table.chance(tmp_path, "xnli", ["de"]) == {"de": 75.0}
+    assert grid_table.chance(tmp_path, "tatoeba", ["de"]) == {"de": 25.0}
+    # Guess: NOUN NOUN NOUN / NOUN, two runs of tags; gold has three, one of which is found: F1 = 2 * 1 / (2 + 3).
+    assert grid_table.chance(tmp_path, "udpos", ["de"])["de"] == pytest.approx(40.0)
+    assert grid_table.chance(tmp_path, "mlqa", ["de"]) == {"de": 0.0}
+
+
+def test_what_a_start_is_called():
+    assert grid_table.start_name([]) == "nothing"
+    assert grid_table.start_name(after("mnli", 1) + after("qqp", 1)) == "mnli > qqp"
+    assert grid_table.start_name(after(["mnli", "qqp"], 1)) == "mnli+qqp"
+    assert grid_table.start_name(after(grid_table.INTERMEDIATE, 1)) == "all"
+
+
+@pytest.mark.parametrize("what, said", [
+    ("twice", "are both xquad after nothing with seed 42"),
+    ("languages", "score different languages of xquad"),
+    ("foreign", "was not left by a run of this collection"),
+    ("empty", "holds no results.json"),
+])  # fmt: skip
+def test_runs_that_cannot_stand_in_one_table_are_refused(tmp_path, what, said):
+    if what != "empty":
+        write_run(tmp_path / "a", "xquad", {"de": 1.0})
+    if what == "twice":
+        write_run(tmp_path / "b", "xquad", {"de": 2.0})
+    if what == "languages":
+        write_run(tmp_path / "b", "xquad", {"de": 2.0, "zh": 2.0}, after("mnli", 42))
+    if what == "foreign":
+        (tmp_path / "results.json").write_text('{"accuracy": 1}')
+    with pytest.raises(InputError, match=said):
+        grid_table.collect(tmp_path)
+
+
+# ---- the miniature grid itself
+
+
+def test_the_miniature_grid_skips_what_is_finished_and_says_what_failed(tmp_path):
+    data, out = tmp_path / "data", tmp_path / "out"
+    write_all(data, scale=0.02)
+
+    def run(*targets):
+        command = [sys.executable, "-m", "samples.grid", "--output_dir", out, "--data_dir", data, "--jobs", "1", "--seeds", "7",
+                   "--starts", "none", "mnli", "--max_train_samples", "32", "--targets", *targets]  # fmt: skip
+        return subprocess.run(list(map(str, command)), capture_output=True, text=True, cwd=ROOT)
+
+    first = run("tatoeba", "xnli")
+    assert first.returncode == 0, first.stdout + first.stderr
+    lines = first.stdout.splitlines()
+    assert lines[0].startswith("[1/5") and "seed7/mnli: " in lines[0] and "was there" not in first.stdout
+    assert "| mnli" in first.stdout and (out / "table.png").stat().st_size > 1000
+    results = {path: path.read_bytes() for path in out.rglob("results.json")}
+    assert len(results) == 5
+    trained = json.loads((out / "seed7/mnli/xnli/results.json").read_text())
+    assert trained["seed"] == 7 and trained["lineage"][0]["task"] == "mnli" and trained["lineage"][0]["seed"] == 7
+
+    shutil.rmtree(data / "google-research-datasets" / "paws-x")
+    second = run("tatoeba", "pawsx", "xnli")
+    assert second.returncode == 1 and second.stdout.count("was there") == 5 and second.stdout.count("FAILED (InputError") == 2
+    assert "2 of 7 cells failed" in second.stderr and f"{out}/seed7/none/pawsx: InputError: " in second.stderr
+    assert "InputError" in (out / "seed7/none/pawsx.log").read_text()
+    assert {path: path.read_bytes() for path in out.rglob("results.json")} == results
+
+
+@pytest.mark.parametrize(
+    "flags, said", [(["--starts", "mnlu"], "Unknown start 'mnlu'. Did you mean 'mnli'?"), (["--jobs", "0"], "at least 1")]
+)
+def test_mistakes_are_one_line(flags, said, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["grid.py", *flags])
+    with pytest.raises(InputError, match=said.replace("?", r"\?")):
+        grid.main()
