@@ -43,8 +43,11 @@ def expected(task, split) -> str:
 
 
 def parts_of(task, languages):
-    """(split, language) of everything a task reads: English training and dev data, test data of all languages or of those given."""
-    splits = {split: None for source in task.sources for split in source.splits}
+    """(split, language) of everything a task reads: English training and dev data, test data of all languages or of those given.
+
+    Where another task gives the English data (`train_on`), its own training and dev splits are for --train_languages and --select_on.
+    """
+    splits = {split: None for source in task.sources for split in source.splits if split == "test" or not task.train_on}
     for split in splits:
         everywhere = split == "test" or task.phase == "retrieval"
         for language in task.languages if everywhere else ("en",):
