@@ -41,7 +41,7 @@ from task_adapters.base import (
 )
 
 LANGUAGE = r"[a-z]{2,3}(?:[-_][A-Za-z]+)?"
-NAMED_BY_XTREME = re.compile(rf"(?:^|\.)en-({LANGUAGE})(?:-translated)?\.(?:tsv|json)$")
+NAMED_BY_XTREME = re.compile(r"(?:^|\.)en-([a-z]{2,3})(?:-translated)?\.(?:tsv|json)$")
 LISTS = ("answers", "choices", "endings", "ner_tags", "pos_tags", "tags", "tokens", "words")  # columns that hold lists or dicts
 SPELLINGS = {"contradictory": "contradiction"}  # in XNLI's and XTREME's translations
 BROKEN = "not a pair of sentences and a label"
@@ -208,11 +208,11 @@ def as_example(row: dict, task: Task) -> dict:
         example = {**example, "label": int(example["label"])}
     for name, kind in columns.items():
         values = example[name] if isinstance(example[name], list) else [example[name]]
-        wrong = next((value for value in values if not isinstance(value, str)), None)
+        wrong = [value for value in values if not isinstance(value, str)]
         if kind == List(TEXT) and not isinstance(example[name], list):
             raise InputError(f"{name} {example[name]!r} is not a list.")
-        if kind in (TEXT, List(TEXT)) and wrong is not None:
-            raise InputError(f"{name} {wrong!r} is not text.")
+        if kind in (TEXT, List(TEXT)) and wrong:
+            raise InputError(f"{name} {wrong[0]!r} is not text.")
     return example
 
 
