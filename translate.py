@@ -6,7 +6,8 @@
 Texts are translated sentence by sentence, as these models were trained; labels stay. An answer of span QA is translated by itself and
 looked for in its translated context, first in the sentence that held it; a question whose answer is not found is dropped, and so is an
 example with a sentence too long to be translated whole: both are counted. The lines have the columns of
-`task_adapters.base.EXAMPLE_COLUMNS` and `language`. Beside the file stands <file>.about.json, which says how it was made; a training run copies it into its results.
+`task_adapters.base.EXAMPLE_COLUMNS` and `language`. Beside the file stands <file>.about.json, which says how it was made; a training run
+copies it into its results.
 
 A run that was cut off goes on: finished examples wait in <file>.partial. Tagging is not offered: tags belong to words, and translation
 moves words. This is a script of its own, at the top as the other programs, because it trains and scores nothing.

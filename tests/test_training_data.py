@@ -15,6 +15,7 @@ import run_target
 import translate
 from selection import best_steps, selection_score
 from task_adapters import TASKS, InputError, find_train_files, find_train_languages, load_examples, load_training_data
+from task_adapters.__main__ import parts_of
 from task_adapters.training_data import BROKEN
 from task_adapters.training_data import load_file as load_train_file
 from translate import answer_place, sentences, translated
@@ -118,13 +119,19 @@ def test_few_shot_draws_are_nested_and_each_languages_own(languages_dir, tmp_pat
 
 
 def test_training_on_the_target_language_scores_it_and_stands_in_the_result(call, tiny_model, languages_dir, tmp_path):
-    flags = ("--task", "udpos", "--model_name_or_path", tiny_model, "--data_dir", languages_dir, *FAST, "--num_train_epochs", "4",
+    flags = ("--task", "udpos", "--model_name_or_path", tiny_model, "--data_dir", languages_dir, *FAST, "--num_train_epochs", "8",
              "--languages", "de", "--output_dir", tmp_path)  # fmt: skip
     results = call(run_target, *flags, "--train_languages", "de", "--max_train_samples", "200")
     assert results["train_languages"] == ["de"] and results["scores"]["de"]["f1"] > 90, results["scores"]
     assert [p["examples"] for p in results["data"] if p["split"] == "train"] == [200]
     with pytest.raises(InputError, match="holds a run with train_languages"):
         call(run_target, *flags, "--max_train_samples", "200")
+
+
+def test_prefetch_asks_for_the_training_languages_too():
+    asked = list(parts_of(TASKS["xnli"], ["sw"], ["de", "en"]))
+    assert asked == [("test", "sw"), ("train", "de"), ("dev", "de")], "English is MNLI's"
+    assert list(parts_of(TASKS["udpos"], ["sw"], ["kk"])) == [("train", "en"), ("dev", "en"), ("train", "kk")]
 
 
 # ---- files
@@ -522,8 +529,13 @@ def test_what_reaches_the_limit_is_dropped_and_not_cut(translation_model):
     texts = ["the old dog", "the " * 60, "a cat ."]
     found = short(texts)
     assert found[1] is None and found[0] is not None
+    assert found == [short([one])[0] for one in texts], "a text's neighbours in its batch change nothing"
     tight = translate.Translator(translation_model, "de", 4, 1, 3, False)
     assert tight(["the old dog sees a cat"]) == [None]
+    written, french = [], translate.Translator(translation_model, "fr", 4, 1, 40, False)
+    generate = french.model.generate
+    french.model.generate = lambda **inputs: written.append(generate(**inputs)) or written[-1]
+    assert "__fr__" not in french(["a cat ."])[0] and written[0][0, 1] == french.tokenizer.get_lang_id("fr")
     with pytest.raises(InputError, match="has no token for 'eu': neither __eu__"):
         translate.Translator(translation_model, "eu", 4, 1, 40, False)
 
