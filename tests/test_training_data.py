@@ -377,10 +377,10 @@ def test_choosing_by_dev_data_that_are_not_there_is_refused(task, flags, message
 
 
 def test_two_processes_choose_and_score_the_oracle_as_one_does(tiny_model, conflicting_dir, tmp_path):
-    flags = ("--task", "xnli", "--model_name_or_path", tiny_model, "--data_dir", conflicting_dir, "--learning_rate", "2e-3", "--use_cpu",
-             "--effective_batch_size", "16", "--max_seq_length", "64", "--disable_tqdm", "true", "--max_steps", "40", "--eval_steps", "20",
+    flags = ("--task", "xnli", "--model_name_or_path", tiny_model, "--data_dir", conflicting_dir, "--learning_rate", "5e-4", "--use_cpu",
+             "--effective_batch_size", "16", "--max_seq_length", "64", "--disable_tqdm", "true", "--max_steps", "16", "--eval_steps", "8",
              "--languages", "en", "de", "--oracle", "--select_on", "target", "--train_languages", "en", "de",
-             "--max_train_samples", "60")  # fmt: skip
+             "--max_train_samples", "64")  # fmt: skip
     found = []
     for processes in (1, 2):
         launch("run_target.py", *flags, "--output_dir", tmp_path / str(processes), processes=processes)
@@ -535,7 +535,8 @@ def test_what_reaches_the_limit_is_dropped_and_not_cut(translation_model):
     written, french = [], translate.Translator(translation_model, "fr", 4, 1, 40, False)
     generate = french.model.generate
     french.model.generate = lambda **inputs: written.append(generate(**inputs)) or written[-1]
-    assert "__fr__" not in french(["a cat ."])[0] and written[0][0, 1] == french.tokenizer.get_lang_id("fr")
+    french(["a cat ."])
+    assert written[0][0, 1] == french.tokenizer.get_lang_id("fr"), "the language's token is forced, whatever the model would write"
     with pytest.raises(InputError, match="has no token for 'eu': neither __eu__"):
         translate.Translator(translation_model, "eu", 4, 1, 40, False)
 
