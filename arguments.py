@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from transformers import HfArgumentParser, TrainingArguments
 
 import deepspeed_support
-from task_adapters import TASKS, InputError, Task, get_task, nearest
+from task_adapters import TASKS, InputError, Task, find_train_files, find_train_languages, get_task, nearest
 
 
 @dataclass
@@ -41,7 +41,19 @@ class TrainArguments(CommonArguments):
     no_answer_threshold: float = field(
         default=0.0, metadata={"help": "SQuAD v2: answer nothing where that scores this much better than the best span."}
     )
-    max_train_samples: int | None = field(default=None, metadata={"help": "Train on this many examples, drawn with --seed."})
+    train_languages: list[str] | None = field(
+        default=None,
+        metadata={
+            "help": "Train on the hub's data in these languages, or `all` that have any; English by default, none with --train_file."
+        },
+    )
+    train_file: list[str] | None = field(
+        default=None,
+        metadata={"help": "Train on these files (parquet, jsonl, json, csv, tsv) in place of the hub's data: PATH, or LANG=PATH."},
+    )
+    max_train_samples: int | None = field(
+        default=None, metadata={"help": "Train on this many examples of each language, drawn with --seed."}
+    )
     max_eval_samples: int | None = field(default=None, metadata={"help": "Score the first this many English dev examples."})
     keep_head: bool = field(default=False, metadata={"help": "Start from the checkpoint's head in place of a fresh one."})
     freeze_embeddings: bool = field(
@@ -88,7 +100,7 @@ def parse(arguments_class, phase: str, **defaults):
     task_and_recipe = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     task_and_recipe.add_argument("--task", nargs="*", default=[])
     for action in (
-        "--recipe", "--eval_strategy", "--eval_steps", "--deepspeed",
+        "--recipe", "--eval_strategy", "--eval_steps", "--deepspeed", "--select_on",
         "--gradient_accumulation_steps", "--per_device_train_batch_size", "--effective_batch_size",
     ):  # fmt: skip
         task_and_recipe.add_argument(action, action.replace("_", "-"))
@@ -121,6 +133,8 @@ def parse(arguments_class, phase: str, **defaults):
             deepspeed_support.check_agreement(deepspeed_file, deepspeed_config, training_args)
         if len(tasks) > 1 or getattr(args, "mlm_languages", None):
             check_together(args, training_args)
+        args.train_file = find_train_files(args.train_file or [])
+        args.train_languages = find_train_languages(tasks[0], args.train_languages, args.train_file)
         args.effective_batch_size = training_args.train_batch_size * training_args.gradient_accumulation_steps * training_args.world_size
     if getattr(args, "languages", None) is not None:
         for language in args.languages:
@@ -133,7 +147,7 @@ def parse(arguments_class, phase: str, **defaults):
 def training_defaults(tasks, recipe, given, deepspeed: bool) -> dict:
     """`TrainingArguments` of a recipe: those it names, and what follows from them."""
     together = len(tasks) > 1
-    best = recipe.selection == "best" or (together and given.eval_strategy not in (None, "no"))
+    best = recipe.selection == "best" or (together and given.eval_strategy not in (None, "no")) or given.select_on not in (None, "en")
     return {
         **{name: getattr(recipe, name) for name in (
             "learning_rate", "num_train_epochs", "warmup_steps", "weight_decay", "adam_epsilon", "max_grad_norm", "eval_steps", "seed")},
@@ -216,6 +230,9 @@ def check_together(args, training_args) -> None:
         raise InputError("Several tasks at once have not been tried under DeepSpeed; --deepspeed is for one task.")
     if args.keep_head:
         raise InputError("--keep_head is for one task: several at once start with fresh heads.")
+    for name in ("train_file", "train_languages"):
+        if getattr(args, name) not in (None, ["en"]):
+            raise InputError(f"--{name} is for one task: several at once train on the hub's English data.")
     if training_args.train_sampling_strategy != "random":
         raise InputError(f"--train_sampling_strategy {training_args.train_sampling_strategy} is for one task: several have --sampling.")
 

@@ -17,7 +17,7 @@ from task_adapters.base import InputError, Task
 
 PACKAGES = ("torch", "transformers", "datasets", "evaluate", "accelerate", "deepspeed", "tokenizers", "scikit-learn")
 OWN_FILES = ("results.json", "run.json", "config.json", "model*.safetensors*", "tokenizer*", "special_tokens_map.json",
-             "sentencepiece.bpe.model", "training_args.bin", "predictions", "labels", "heads", "checkpoint-*",
+             "sentencepiece.bpe.model", "training_args.bin", "predictions", "labels", "heads", "oracle", "checkpoint-*",
              "failed_tries.json")  # fmt: skip
 
 

@@ -77,7 +77,7 @@ def main() -> dict:
     from masked_lm import MaskedText, open_texts
     from multitask import load_models, train_together, with_task
     from results import dev_mean, dev_table, finish_run, lineage_of, read_json, score_table, start_run
-    from task_adapters import data_line, labels_of, load_examples
+    from task_adapters import data_line, labels_of, load_examples, load_training_data
     from task_types import NEEDS_OFFSETS, TASK_TYPES, make_features
     from training import describe_run, remove_checkpoints, score, train
 
@@ -99,14 +99,23 @@ def main() -> dict:
     check_precision(config, training_args, args.model_name_or_path)
     data = []
 
-    def examples_of(source, split, language, max_samples, seed=None):
+    def examples_of(source, split, language, max_samples):
         with training_args.main_process_first(desc=f"{source.name} {split} {language}"):
-            examples, provenance = load_examples(source, split, language, args.data_dir, max_samples, seed)
+            examples, provenance = load_examples(source, split, language, args.data_dir, max_samples)
         data.append(provenance)
         say(data_line(provenance))
         return examples
 
-    train_examples = {task.name: examples_of(task, "train", "en", args.max_train_samples, training_args.seed) for task in tasks}
+    def training_data_of(task):
+        with training_args.main_process_first(desc=f"{task.name} training data"):
+            examples, provenances = load_training_data(
+                task, task, args.train_languages, args.train_file, args.data_dir, args.max_train_samples, training_args.seed
+            )
+        data.extend(provenances)
+        say("\n".join(map(data_line, provenances)))
+        return examples
+
+    train_examples = {task.name: training_data_of(task) for task in tasks}
     dev_examples = {task.name: examples_of(task, "dev", "en", args.max_eval_samples) for task in tasks}
     tasks = {task.name: replace(task, labels=labels_of(task, train_examples[task.name])) for task in tasks}
     for name, task in tasks.items():

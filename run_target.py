@@ -1,6 +1,7 @@
 """Phase 2: train on a target task's English data, then score every language of the task without having seen it.
 
     accelerate launch run_target.py --task xnli --model_name_or_path out/mnli --output_dir out/mnli/xnli
+    accelerate launch run_target.py --task panx --train_languages sw --max_train_samples 100 --select_on target --output_dir out/panx_sw
 
 Starts from the encoder with a fresh head. Leaves results.json, predictions/ and labels/ (XTREME's formats) and the model in
 --output_dir. Run again, a finished run is skipped and one that was cut off goes on where it stood. A run that fails to learn ends
@@ -9,6 +10,8 @@ with exit code 3 and a line in failed_tries.json, or with --retries N is begun a
 
 import time
 from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Literal
 
 from arguments import TrainArguments, is_main_process, parse, run_script, say
 
@@ -17,6 +20,15 @@ from arguments import TrainArguments, is_main_process, parse, run_script, say
 class ScriptArguments(TrainArguments):
     """Flags of this script; those of `TrainingArguments` follow."""
 
+    select_on: Literal["en", "target", "mean"] = field(
+        default="en",
+        metadata={
+            "help": "Compare checkpoints on English dev data, on the mean over the other scored languages', or on the mean over both."
+        },
+    )
+    oracle: bool = field(
+        default=False, metadata={"help": "Score beside it, for each language, the checkpoint that is best on its own dev data."}
+    )
     languages: list[str] | None = field(default=None, metadata={"help": "Score these languages only; all of the task by default."})
     max_predict_samples: int | None = field(default=None, metadata={"help": "Score the first this many test examples of each language."})
 
@@ -26,14 +38,19 @@ def main() -> dict:
     started = time.time()
     args, training_args, (task,), recipe = parse(ScriptArguments, "target")
 
+    from transformers import Trainer
+
     from checkpoints import check_length, check_precision, describe_model, load_config, load_model, load_tokenizer
     from collapse import check_learned, refuse_failed, train_with_retries
     from predictions import write_labels, write_predictions
     from results import finish_run, lineage_of, mean_over_languages, read_json, score_table, start_run, xtreme_score
-    from task_adapters import TASKS, data_line, labels_of, load_examples
+    from selection import LanguagesTrainer, check_selection, dev_languages, oracle_lines, score_oracle
+    from task_adapters import TASKS, data_line, labels_of, load_examples, load_training_data
     from task_adapters.reference_scores import reference_lines
     from task_types import NEEDS_OFFSETS, TASK_TYPES, make_features
     from training import describe_run, remove_checkpoints, score, train
+
+    check_selection(args, training_args)
 
     # ---- the output folder: new, cut off, or finished
     run = describe_run("target", args, training_args, [task])
@@ -51,16 +68,22 @@ def main() -> dict:
     check_precision(config, training_args, args.model_name_or_path)
     data = []
 
-    def examples_of(source, split, language, max_samples, seed=None):
+    def examples_of(source, split, language, max_samples):
         with training_args.main_process_first(desc=f"{source.name} {split} {language}"):
-            examples, provenance = load_examples(source, split, language, args.data_dir, max_samples, seed)
+            examples, provenance = load_examples(source, split, language, args.data_dir, max_samples)
         data.append(provenance)
         say(data_line(provenance))
         return examples
 
     train_task = TASKS[task.train_on] if task.train_on else task
-    train_examples = examples_of(train_task, "train", "en", args.max_train_samples, training_args.seed)
+    with training_args.main_process_first(desc=f"{task.name} training data"):
+        train_examples, provenances = load_training_data(
+            task, train_task, args.train_languages, args.train_file, args.data_dir, args.max_train_samples, training_args.seed
+        )
+    data += provenances
+    say("\n".join(map(data_line, provenances)))
     dev_examples = examples_of(train_task, "dev", "en", args.max_eval_samples)
+    target_dev = {language: examples_of(task, "dev", language, args.max_eval_samples) for language in dev_languages(task, args)}
     test_examples = {
         language: examples_of(task, "test", language, args.max_predict_samples) for language in args.languages or task.languages
     }
@@ -76,11 +99,14 @@ def main() -> dict:
         nonlocal task, labels
         model, labels = load_model(model_class, args.model_name_or_path, labels, training_args.seed, args.keep_head, args.freeze_embeddings)
         task = replace(task, labels=labels)
-        selection = None
+        selection, trainer_class = {}, Trainer
         if training_args.eval_strategy != "no":
-            selection_examples = dev_examples.select(range(min(recipe.max_selection_samples or len(dev_examples), len(dev_examples))))
-            selection = selection_examples, features_of(selection_examples)
-        trainer, training = train(model, tokenizer, task, training_args, features_of(train_examples), selection)
+            for language, examples in {"en": dev_examples, **target_dev}.items():
+                first = examples.select(range(min(recipe.max_selection_samples or len(examples), len(examples))))
+                selection[language] = first, features_of(first)
+        if target_dev:
+            trainer_class = partial(LanguagesTrainer, task=task, selection=selection, select_on=args.select_on, oracle=args.oracle)
+        trainer, training = train(model, tokenizer, task, training_args, features_of(train_examples), selection.get("en"), trainer_class)
         _, dev = score(trainer, task, dev_examples, features_of(dev_examples), "en")
         training["warning"] = check_learned(trainer, {task.name: task}, {task.name: dev_examples}, {task.name: dev})
         return trainer, training, dev
@@ -98,6 +124,8 @@ def main() -> dict:
                 f"{training_args.output_dir}/labels", task.name, language, TASK_TYPES[task.task_type].gold(examples, task), examples
             )
 
+    oracle = score_oracle(trainer, test_examples, features_of) if args.oracle else None
+
     # ---- results
     if is_main_process():
         results = finish_run(training_args.output_dir, {
@@ -108,7 +136,10 @@ def main() -> dict:
             "scores": scores,
             "mean": mean_over_languages(task, scores),
             "xtreme_score": xtreme_score(task, scores),
+            "oracle": oracle,
             "dev": dev,
+            "train_languages": sorted({provenance["language"] for provenance in provenances}),
+            "selected_on": {"dev": args.select_on, "languages": ["en", *target_dev]} if training_args.load_best_model_at_end else None,
             "data": data,
             "training": training,
             "world_size": training_args.world_size,
@@ -118,7 +149,8 @@ def main() -> dict:
         })  # fmt: skip
         if not args.keep_checkpoints:
             remove_checkpoints(training_args.output_dir)
-        say("\n".join([score_table(task, scores), *reference_lines(task.name, scores, config.num_hidden_layers)]))
+        beside = [*oracle_lines(task, scores, oracle), *reference_lines(task.name, scores, config.num_hidden_layers)]
+        say("\n".join([score_table(task, scores), *beside]))
         return results
 
 

@@ -28,6 +28,8 @@ OUR_SETTINGS = (
     "languages",
     "freeze_embeddings",
 )
+# Other data than the hub's English, chosen by English dev. Named only where they differ: the plain run stays the cell that it was.
+DATA_SETTINGS = {"train_languages": ["en"], "train_file": [], "select_on": "en", "oracle": False}
 TOGETHER = ("sampling", "sampling_cap", "temperature")  # of several tasks
 MASKED_LM = ("mlm_languages", "mlm_data", "mlm_share", "mlm_alpha", "mlm_eval_samples")  # of masked LM beside
 
@@ -46,15 +48,21 @@ def describe_run(phase, args, training_args, tasks) -> dict:
         "data_seed": training_args.data_seed,
         "effective_batch_size": args.effective_batch_size,
         **{name: value.value if isinstance(value, Enum) else value for name, value in settings.items()},
+        **{
+            name: [*map(str, value)] if isinstance(value, list) else value
+            for name, default in DATA_SETTINGS.items()
+            if (value := getattr(args, name, default)) != default
+        },
         **({name: getattr(args, name) for name in TOGETHER} if len(tasks) > 1 else {}),
         **({name: getattr(args, name) for name in MASKED_LM} if getattr(args, "mlm_languages", None) else {}),
     }
 
 
-def train(model, tokenizer, task, training_args, train_features, selection=None) -> tuple[Trainer, dict]:
+def train(model, tokenizer, task, training_args, train_features, selection=None, trainer_class=Trainer) -> tuple[Trainer, dict]:
     """Trains, or goes on from the last complete checkpoint in the output folder; leaves the chosen weights and the tokenizer there.
 
-    selection  (examples, features) of the English dev data by which checkpoints are compared; None: the last weights are kept.
+    selection      (examples, features) of the English dev data by which checkpoints are compared; None: the last weights are kept.
+    trainer_class  one that compares them otherwise (`selection.LanguagesTrainer`).
     Returns (trainer, how it went: steps, loss, seconds, where it was resumed, the chosen checkpoint).
     """
     task_type = TASK_TYPES[task.task_type]
@@ -65,7 +73,7 @@ def train(model, tokenizer, task, training_args, train_features, selection=None)
 
     training_args.label_names = ["labels"]
     training_args.dataloader_pin_memory = training_args.device.type == "cuda"
-    trainer = Trainer(
+    trainer = trainer_class(
         model=model,
         args=training_args,
         train_dataset=train_features,
@@ -121,6 +129,6 @@ def score(trainer, task, examples, features, language) -> tuple[list, dict]:
 
 
 def remove_checkpoints(output_dir: str) -> None:
-    """Removes checkpoint-* of a finished run: optimiser states, three times the size of the model."""
-    for folder in Path(output_dir).glob("checkpoint-*"):
+    """Removes checkpoint-* of a finished run: optimiser states, three times the size of the model; and the oracle's weights."""
+    for folder in (*Path(output_dir).glob("checkpoint-*"), *Path(output_dir).glob("oracle")):
         shutil.rmtree(folder)

@@ -3,6 +3,7 @@
     python -m task_adapters
     python -m task_adapters --check                              # all tasks; or --check xnli squad_v1 --languages sw en
     python -m task_adapters --prefetch --model_name_or_path FacebookAI/xlm-roberta-large
+    python -m task_adapters --prefetch panx --train_languages sw # what --train_languages and --select_on read beside English
 
 The exit code is 1 where something is missing or differs from the published counts, 2 for a wrong flag.
 """
@@ -42,22 +43,27 @@ def expected(task, split) -> str:
     return "" if not counts or None in counts else f"{sum(counts):,}"
 
 
-def parts_of(task, languages):
-    """(split, language) of everything a task reads: English training and dev data, test data of all languages or of those given."""
-    splits = {split: None for source in task.sources for split in source.splits}
+def parts_of(task, languages, train_languages=()):
+    """(split, language) of everything a task reads: English training and dev data, test data of all languages or of those given.
+
+    Where another task gives the English data (`train_on`), its own training and dev splits are for `train_languages`.
+    """
+    splits = {split: None for source in task.sources for split in source.splits if split == "test" or not task.train_on}
     for split in splits:
         everywhere = split == "test" or task.phase == "retrieval"
         for language in task.languages if everywhere else ("en",):
             if not everywhere or languages is None or language in languages:
                 yield split, language
+    for language in train_languages:
+        yield from ((split, language) for split in ("train", "dev") if language != "en" and language in task.languages_with(split))
 
 
-def check(tasks, languages, data_dir, show) -> dict[tuple[str, str], dict[str, str]]:
+def check(tasks, languages, data_dir, show, train_languages=()) -> dict[tuple[str, str], dict[str, str]]:
     """Loads everything and prints a line for each part. -> {(task, split): {language: what is missing or differs, and why}}"""
     problems = {}
     for task in tasks:
         shown = not show
-        for split, language in parts_of(task, languages):
+        for split, language in parts_of(task, languages, train_languages):
             try:
                 examples, provenance = load_examples(task, split, language, data_dir)
             except InputError as error:
@@ -116,6 +122,7 @@ def main(argv=None) -> int:
     )
     parser.add_argument("--prefetch", nargs="*", metavar="TASK", help="the same without examples: afterwards HF_HUB_OFFLINE=1 works")
     parser.add_argument("--languages", nargs="+", help="these test languages only")
+    parser.add_argument("--train_languages", nargs="+", default=[], help="training and dev data of these languages too")
     parser.add_argument("--data_dir", help="folder laid out by hub id, used in place of the hub")
     parser.add_argument("--model_name_or_path", help="with --prefetch: this model too")
     args = parser.parse_args(argv)
@@ -130,14 +137,14 @@ def main(argv=None) -> int:
     names = names or list(TASKS)
     tasks = [TASKS[name] for name in dict.fromkeys(other for name in names for other in (name, TASKS[name].train_on) if other)]
     known = {language for task in tasks for language in task.languages}
-    for language in args.languages or ():
+    for language in (*(args.languages or ()), *args.train_languages):
         if language not in known:
             raise InputError(f"None of these tasks has {language!r} data. {nearest(language, sorted(known))}")
 
     import datasets
 
     datasets.disable_progress_bars()
-    missing = summary(check(tasks, args.languages, args.data_dir, show=args.check is not None))
+    missing = summary(check(tasks, args.languages, args.data_dir, args.check is not None, args.train_languages))
     if args.prefetch is not None and args.model_name_or_path:
         try:
             prefetch_model(args.model_name_or_path)

@@ -8,6 +8,7 @@ import difflib
 import hashlib
 import inspect
 import os
+import zlib
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow
 from datasets import ClassLabel, Dataset, Features, List, Value, concatenate_datasets, load_dataset
 from datasets.exceptions import DatasetsError
@@ -86,6 +88,10 @@ class Source:
     def rows_expected(self, split: str, language: str) -> int | None:
         rows = self.rows.get(split)
         return rows.get(language) if isinstance(rows, Mapping) else rows
+
+    def publishes(self, split: str, language: str) -> bool:
+        """Whether the source holds a split of a language; where `rows` has nothing about the split, all languages are taken to have it."""
+        return split in self.splits and (split not in self.rows or self.rows_expected(split, language) is not None)
 
     def load(self, split: str, language: str, data_dir: str | None) -> tuple[Dataset, str | None]:
         """-> (rows, revision). The revision is the hub commit, or None for files of unknown origin."""
@@ -232,13 +238,17 @@ class Task:
         if not self.sources or "jiant" not in self.recipes:
             raise ValueError(f"Task {self.name!r} needs a source and a recipe named 'jiant'.")
 
+    def languages_with(self, split: str) -> tuple[str, ...]:
+        """Languages in which the task's own sources publish a split. (Its English training and dev data may be `train_on`'s.)"""
+        return tuple(language for language in self.languages if any(source.publishes(split, language) for source in self.sources))
+
 
 def load_examples(
     task: Task, split: str, language: str = "en", data_dir: str | None = None, max_samples: int | None = None, seed: int | None = None
 ) -> tuple[Dataset, dict]:
     """Loads one split of one language as examples.
 
-    max_samples  keep this many: drawn with `seed`, or the first ones where `seed` is None.
+    max_samples  keep this many: drawn with `seed` (see `drawn`), or the first ones where `seed` is None.
     Returns (examples with the columns of `EXAMPLE_COLUMNS[task.task_type]`, provenance: which rows of which source, what was dropped).
     Raises InputError for a language, split, file, column or label that is not there.
     """
@@ -268,7 +278,7 @@ def load_examples(
     if split == "test":
         _refuse_placeholders(examples, where)
     if max_samples is not None and max_samples < len(examples):
-        examples = (examples if seed is None else examples.shuffle(seed=seed)).select(range(max_samples))
+        examples = examples.select(range(max_samples) if seed is None else drawn(len(examples), max_samples, seed, language))
     provenance = {
         "task": task.name,
         "split": split,
@@ -282,6 +292,15 @@ def load_examples(
     if passed_over:
         provenance["passed_over"] = passed_over
     return examples, provenance
+
+
+def drawn(count: int, max_samples: int, seed: int, language: str) -> np.ndarray:
+    """The rows of a few-shot draw: the first `max_samples` of a permutation of `count` rows, so that smaller draws are within larger ones.
+
+    Each language has its own permutation: translations of the same rows are not drawn side by side. English has the plain seed's.
+    """
+    key = seed if language == "en" else (seed, zlib.crc32(language.encode()))
+    return np.random.default_rng(key).permutation(count)[:max_samples]
 
 
 def _together(parts: list[dict]) -> dict:
@@ -329,14 +348,11 @@ def _to_examples(rows, revision, source, task, split, language):
         desc=f"{task.name} {language} {split}",
         new_fingerprint=fingerprint(rows._fingerprint, task.name, task.labels, split, language, where, *code),
     )
-    reasons = mapped["dropped"][:]  # a slice is one read; going through a column is one per row
-    dropped = Counter(reason for reason in reasons if reason)
-    if dropped:
-        mapped = mapped.select([i for i, reason in enumerate(reasons) if not reason])
+    mapped, dropped = usable(mapped)
     other_languages = dropped.pop(NOT_THIS_LANGUAGE, 0)
     if len(mapped) == 0:
         raise InputError(f"{where} holds no usable row for {language!r}: {dict(dropped) or 'all are of other languages'}.")
-    return mapped.remove_columns("dropped"), {
+    return mapped, {
         "hub_id": source.hub_id,
         "config": source.config_for(language),
         "revision": revision,
@@ -346,18 +362,22 @@ def _to_examples(rows, revision, source, task, split, language):
     }
 
 
+def usable(mapped: Dataset) -> tuple[Dataset, Counter]:
+    """Parts rows by their `dropped` column. -> (those without a reason, how many were dropped for each reason)"""
+    reasons = mapped["dropped"][:]  # a slice is one read; going through a column is one per row
+    dropped = Counter(reason for reason in reasons if reason)
+    if dropped:
+        mapped = mapped.select([i for i, reason in enumerate(reasons) if not reason])
+    return mapped.remove_columns("dropped"), dropped
+
+
 NOT_THIS_LANGUAGE = "another language"
 FEW = 20  # so few equal labels can be real
 
 
 def _convert_batch(batch, indices, features, task, source, split, language, where):
-    names = tuple(batch)
-    blank = {"text": [], "answer_start": []}
-    empty = {
-        column: [] if isinstance(kind, List) else blank if isinstance(kind, dict) else 0 if kind != TEXT else ""
-        for column, kind in EXAMPLE_COLUMNS[task.task_type].items()
-    }
-    decoded = {name: _names_of(features[name], batch[name]) for name in names}
+    names, empty = tuple(batch), empty_example(task.task_type)
+    decoded = {name: names_of(features[name], batch[name]) for name in names}
     examples = []
     for position, index in enumerate(indices):
         row = {name: decoded[name][position] for name in names}
@@ -377,7 +397,16 @@ def _convert_batch(batch, indices, features, task, source, split, language, wher
     return {column: [example[column] for example in examples] for column in (*empty, "dropped")}
 
 
-def _names_of(feature, values):
+def empty_example(task_type: str) -> dict:
+    """What stands in the columns of a row that is dropped."""
+    blank = {"text": [], "answer_start": []}
+    return {
+        column: [] if isinstance(kind, List) else blank if isinstance(kind, dict) else 0 if kind != TEXT else ""
+        for column, kind in EXAMPLE_COLUMNS[task_type].items()
+    }
+
+
+def names_of(feature, values):
     """Class ids -> class names (labels are mapped by name, never by position); -1, the hub's "no label", -> None."""
     if isinstance(feature, ClassLabel):
         return [None if value is None or value < 0 else feature.names[value] for value in values]

@@ -18,7 +18,7 @@ def to_example(row):
         "context": row["ctx_a"],
         "question": "",
         "choices": [f"{row['ctx_b']} {ending}".strip() for ending in row["endings"]],
-        "label": LABELS.index(row["label"]) if row["label"] in LABELS else -1,
+        "label": LABELS.index(str(row["label"])) if str(row["label"]) in LABELS else -1,
     }
 
 

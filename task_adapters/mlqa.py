@@ -1,22 +1,43 @@
 """MLQA (Lewis et al., 2020): SQuAD-like questions in seven languages, context and question in the same one.
 
 https://huggingface.co/datasets/google/xtreme, configs MLQA.<context language>.<question language>; CC BY-SA 3.0. English training data is
-SQuAD v1.1. Contexts are stripped without moving `answer_start`; scoring is by text. The test part is scored, as XTREME does (jiant's
-validation figures are on the dev part), with MLQA's own metric: articles of the answer's language, Chinese by the character.
+SQuAD v1.1; its machine translations (MLQA's translate-train) are in facebook/mlqa, a script on main when last seen: the pull request with
+parquet files is tried, then the hub's converted copy. Contexts are stripped without moving `answer_start`; scoring is by text. The test
+part is scored, as XTREME does (jiant's validation figures are on the dev part), with MLQA's own metric: articles of the answer's language,
+Chinese by the character.
 """
 
 from metrics import mlqa_scores
-from task_adapters.base import Source, Task
+from task_adapters.base import CONVERTED, Source, Task
 from task_adapters.squad import XTREME_QA, to_example
 from task_adapters.xquad import JIANT_QA
 
 TEST_ROWS = {"ar": 5_335, "de": 4_517, "en": 11_590, "es": 5_253, "hi": 4_918, "vi": 5_495, "zh": 5_137}
+DEV_ROWS = {"ar": 517, "de": 512, "en": 1_148, "es": 500, "hi": 507, "vi": 511, "zh": 504}
+TRANSLATED_ROWS = {"ar": 78_058, "de": 80_069, "es": 81_810, "hi": 82_451, "vi": 84_816, "zh": 76_285}
 
 TASK = Task(
     name="mlqa",
     phase="target",
     task_type="span_qa",
-    sources=(Source("google/xtreme", config="MLQA.{language}.{language}", splits={"test": "test"}, rows={"test": TEST_ROWS}),),
+    sources=(
+        Source(
+            "google/xtreme",
+            config="MLQA.{language}.{language}",
+            splits={"dev": "validation", "test": "test"},
+            rows={"dev": DEV_ROWS, "test": TEST_ROWS},
+        ),
+        *(
+            Source(
+                "facebook/mlqa",
+                config="mlqa-translate-train.{language}",
+                splits={"train": "train"},
+                rows={"train": TRANSLATED_ROWS},
+                revision=revision,
+            )
+            for revision in ("refs/pr/5", CONVERTED)
+        ),
+    ),
     to_example=to_example,
     metric=mlqa_scores,
     dev_metric="f1",

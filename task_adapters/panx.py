@@ -15,6 +15,13 @@ SMALL_TESTS = {
     **dict.fromkeys(("jv", "my", "yo"), 100),
     **dict.fromkeys(("af", "bn", "hi", "kk", "ml", "mr", "ms", "sw", "ta", "te", "tl", "ur"), 1_000),
 }
+SMALL_TRAINS = {
+    **dict.fromkeys(("jv", "my", "yo"), 100),
+    **dict.fromkeys(("kk", "sw", "te"), 1_000),
+    **dict.fromkeys(("af", "hi", "mr"), 5_000),
+    **dict.fromkeys(("bn", "eu", "ka", "ml", "tl"), 10_000),
+    **dict.fromkeys(("et", "ta"), 15_000),
+}
 
 
 def to_example(row):
@@ -31,8 +38,8 @@ TASK = Task(
             config="PAN-X.{language}",
             splits={"train": "train", "dev": "validation", "test": "test"},
             rows={
-                "train": {"en": 20_000},
-                "dev": {"en": 10_000},
+                "train": {language: SMALL_TRAINS.get(language, 20_000) for language in LANGUAGES},
+                "dev": {language: SMALL_TESTS.get(language, 10_000) for language in LANGUAGES},  # as large as the test part
                 "test": {language: SMALL_TESTS.get(language, 10_000) for language in LANGUAGES},
             },
         ),

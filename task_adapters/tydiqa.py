@@ -1,9 +1,10 @@
 """TyDiQA-GoldP (Clark et al., 2020): questions asked by speakers of nine languages, answered from their own Wikipedia.
 
 https://huggingface.co/datasets/google-research-datasets/tydiqa, config secondary_task; Apache 2.0. All languages share one table: the
-language is the id's first word, and training takes the English rows only (jiant's download gives all nine, which is not zero-shot).
-XTREME scores the dev part; it has no other, so dev for choosing a checkpoint is the English part of what is scored, as in jiant.
-Contexts are stripped without moving `answer_start`: answers are found again, and training rows without theirs are dropped and counted.
+language is the id's first word, and training takes the English rows only unless told otherwise (jiant's download gives all nine, which is
+not zero-shot). XTREME scores the dev part; it has no other, so dev for choosing a checkpoint is the English part of what is scored, as in
+jiant. Contexts are stripped without moving `answer_start`: answers are found again, and training rows without theirs are dropped and
+counted.
 """
 
 from metrics import squad_scores
@@ -17,7 +18,10 @@ ID_PREFIX = {
 }  # fmt: skip
 TEST_ROWS = {"ar": 921, "bn": 113, "en": 440, "fi": 782, "id": 565, "ko": 276, "ru": 812, "sw": 499, "te": 669}
 SPLITS = {"train": "train", "dev": "validation", "test": "validation"}
-ROWS = {"train": {"en": 3_696}, "dev": TEST_ROWS, "test": TEST_ROWS}
+TRAIN_ROWS = {
+    "ar": 14_805, "bn": 2_390, "en": 3_696, "fi": 6_855, "id": 5_702, "ko": 1_625, "ru": 6_490, "sw": 2_755, "te": 5_563,
+}  # fmt: skip
+ROWS = {"train": TRAIN_ROWS, "dev": TEST_ROWS, "test": TEST_ROWS}
 
 
 def is_of_language(row, language):

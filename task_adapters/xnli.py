@@ -1,7 +1,8 @@
 """XNLI (Conneau et al., 2018): MNLI-style pairs, professionally translated into 14 languages.
 
 https://huggingface.co/datasets/facebook/xnli, CC BY-NC 4.0. The non-English train splits are machine translations:
-zero-shot transfer trains on MNLI, and chooses its checkpoint on MNLI's dev data as jiant does.
+zero-shot transfer trains on MNLI, and chooses its checkpoint on MNLI's dev data as jiant does. The other languages' own train
+(translate-train) and validation splits serve --train_languages and --select_on; English stays MNLI's.
 """
 
 from metrics import accuracy
@@ -16,8 +17,8 @@ TASK = Task(
         Source(
             "facebook/xnli",
             config="{language}",
-            splits={"test": "test"},
-            rows={"test": 5_010},
+            splits={"train": "train", "dev": "validation", "test": "test"},
+            rows={"train": 392_702, "dev": 2_490, "test": 5_010},
         ),
     ),
     to_example=to_example,

@@ -360,7 +360,7 @@ def test_labels_are_mapped_by_name_not_by_number(tmp_path):
 
 
 def test_xnli_trains_on_mnli_not_on_machine_translations():
-    assert TASKS["xnli"].train_on == "mnli" and set(TASKS["xnli"].sources[0].splits) == {"test"}
+    assert TASKS["xnli"].train_on == "mnli"  # what --train_languages de does instead: test_training_data.py
 
 
 def test_a_second_source_serves_where_the_first_is_gone_and_the_result_says_so(tmp_path):

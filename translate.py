@@ -1,0 +1,256 @@
+"""Translate a task's English training data with NLLB or M2M100, into a file for --train_file.
+
+    python translate.py --task hellaswag --language de --translation_model facebook/nllb-200-distilled-600M --output_file hellaswag.de.jsonl
+    python run_intermediate.py --task hellaswag --train_file hellaswag.de.jsonl --output_dir out/hellaswag_de
+
+Texts are translated sentence by sentence, as these models were trained; labels stay. An answer of span QA is translated by itself and
+looked for in its translated context, first in the sentence that held it; a question whose answer is not found is dropped, and so is an
+example with a sentence too long to be translated whole: both are counted. The lines have the columns of
+`task_adapters.base.EXAMPLE_COLUMNS` and `language`. Beside the file stands <file>.about.json, which says how it was made; a training run
+copies it into its results.
+
+A run that was cut off goes on: finished examples wait in <file>.partial. Tagging is not offered: tags belong to words, and translation
+moves words. This is a script of its own, at the top as the other programs, because it trains and scores nothing.
+"""
+
+import json
+import os
+import re
+import time
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from arguments import Parser, run_script, say
+from results import read_json, write_json
+from task_adapters import TASKS, InputError, data_line, load_examples, nearest
+
+# FLORES-200's codes, which NLLB speaks; M2M100 has XTREME's own. https://github.com/facebookresearch/flores/tree/main/flores200
+NLLB_CODES = {
+    "af": "afr_Latn", "ar": "arb_Arab", "bg": "bul_Cyrl", "bn": "ben_Beng", "de": "deu_Latn", "el": "ell_Grek", "en": "eng_Latn",
+    "es": "spa_Latn", "et": "est_Latn", "eu": "eus_Latn", "fa": "pes_Arab", "fi": "fin_Latn", "fr": "fra_Latn", "he": "heb_Hebr",
+    "hi": "hin_Deva", "hu": "hun_Latn", "id": "ind_Latn", "it": "ita_Latn", "ja": "jpn_Jpan", "jv": "jav_Latn", "ka": "kat_Geor",
+    "kk": "kaz_Cyrl", "ko": "kor_Hang", "ml": "mal_Mlym", "mr": "mar_Deva", "ms": "zsm_Latn", "my": "mya_Mymr", "nl": "nld_Latn",
+    "pt": "por_Latn", "ru": "rus_Cyrl", "sw": "swh_Latn", "ta": "tam_Taml", "te": "tel_Telu", "th": "tha_Thai", "tl": "tgl_Latn",
+    "tr": "tur_Latn", "ur": "urd_Arab", "vi": "vie_Latn", "yo": "yor_Latn", "zh": "zho_Hans",
+}  # fmt: skip
+WITHOUT_SPACES = ("ja", "my", "th", "zh")
+SENTENCE_END = re.compile(r"(?<!\b[A-Z])[.!?][\"'”’)\]]*\s+(?=[\"'“‘(\[]*[A-Z0-9])")  # not after an initial, J. Smith
+OUTER = " .,;:!?\"'“”‘’„«»()[]。，、；：！？「」।؟،"
+BLOCK = 512  # examples between two writes: their sentences are sorted by length together
+
+
+@dataclass
+class TranslateArguments:
+    """Flags of this script."""
+
+    task: str = field(default="", metadata={"help": "Name of the task."})
+    language: str = field(default="", metadata={"help": "Translate into this language, XTREME's two letters."})
+    translation_model: str = field(default="facebook/nllb-200-distilled-600M", metadata={"help": "Hub id or folder of NLLB or M2M100."})
+    output_file: str = field(default="", metadata={"help": "The .jsonl file to make."})
+    data_dir: str | None = field(default=None, metadata={"help": "Folder laid out by hub id, used in place of the hub."})
+    max_samples: int | None = field(default=None, metadata={"help": "Translate this many examples, drawn with --seed as training draws."})
+    seed: int = field(default=42, metadata={"help": "Of that draw."})
+    batch_size: int = field(default=32, metadata={"help": "Sentences translated at once."})
+    num_beams: int = field(default=4, metadata={"help": "Width of the beam search."})
+    max_length: int = field(default=256, metadata={"help": "Longest sentence in pieces, before and after."})
+    bf16: bool = field(default=False, metadata={"help": "Translate in bfloat16 (GPU)."})
+
+
+def sentences(text: str) -> list[str]:
+    """A text cut after its sentences; joined with blanks they are the text, but for other white space between them."""
+    ends = [match.end() for match in SENTENCE_END.finditer(text)]
+    return [text[start:end].strip() for start, end in zip([0, *ends], [*ends, len(text)])]
+
+
+def texts_of(example: dict) -> list[str]:
+    """All texts of an example that are translated, in the order in which `translated` takes them."""
+    if "choices" in example:
+        return [example["context"], example["question"], *example["choices"]]
+    if "answers" in example:
+        return [example["context"], example["question"], *example["answers"]["text"]]
+    return [example["text_a"], example["text_b"]]
+
+
+def translated(example: dict, translate, language: str) -> dict | str:
+    """An example in another language, or why it has none. translate: sentence -> its translation, None where there is none."""
+    parts = [[translate(sentence) if sentence else "" for sentence in sentences(text)] for text in texts_of(example)]
+    if any(part is None for text in parts for part in text):
+        return "too long to translate"
+    blank = "" if language in WITHOUT_SPACES else " "
+    texts = [blank.join(part) for part in parts]
+    if any(before.strip() and not after.strip() for before, after in zip(texts_of(example), texts)):
+        return "empty translation"
+    if "choices" in example:
+        return {**example, "context": texts[0], "question": texts[1], "choices": texts[2:]}
+    if "answers" not in example:
+        return {**example, "text_a": texts[0], "text_b": texts[1]}
+    found = []
+    for answer, start in zip(texts[2:], example["answers"]["answer_start"]):
+        place = answer_place(texts[0], answer, sentence_span(example["context"], start, parts[0], blank), language)
+        if place is None:
+            return "answer not found in the translated context"
+        found.append(place)
+    answers = {"text": [texts[0][start:end] for start, end in found], "answer_start": [start for start, _ in found]}
+    return {**example, "context": texts[0], "question": texts[1], "answers": answers}
+
+
+def sentence_span(context: str, start: int, parts: list[str], blank: str) -> tuple[int, int]:
+    """Where in the joined `parts` the translation stands of the sentence that holds character `start` of the context."""
+    number = sum(match.end() <= start for match in SENTENCE_END.finditer(context))
+    first = sum(len(part) + len(blank) for part in parts[:number])
+    return first, first + len(parts[number])
+
+
+def answer_place(context: str, answer: str, span: tuple[int, int], language: str) -> tuple[int, int] | None:
+    """(start, end) of an answer in a context: inside `span` before elsewhere, as it is before without outer marks and in any case.
+
+    Only whole words count: 19 is not found in 1945. Scripts without spaces have no word ends but those of Latin words and numbers.
+    """
+
+    def cuts_word(place):
+        pair = context[place - 1 : place + 1] if place > 0 else ""
+        return len(pair) == 2 and all(char.isalnum() and (char.isascii() or language not in WITHOUT_SPACES) for char in pair)
+
+    lower = context.lower() if len(context.lower()) == len(context) else context
+    bare = answer.strip(OUTER)
+    for text, where in ((answer.strip(), context), (bare, context), (bare.lower(), lower)):
+        places = [match.start() for match in re.finditer(f"(?={re.escape(text)})", where)] if text else []
+        places = [place for place in places if not cuts_word(place) and not cuts_word(place + len(text))]
+        if places:
+            best = min(places, key=lambda place: (not span[0] <= place < span[1], place))
+            return best, best + len(text)
+    return None
+
+
+class Translator:
+    """A seq2seq model that is told its target language by the first token it writes: NLLB, M2M100."""
+
+    def __init__(self, path, language, batch_size, num_beams, max_length, bf16):
+        import torch
+        from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
+
+        try:
+            self.tokenizer = AutoTokenizer.from_pretrained(path)
+            self.model = AutoModelForSeq2SeqLM.from_pretrained(path, dtype=torch.bfloat16 if bf16 else torch.float32)
+        except (OSError, ValueError) as error:
+            raise InputError(f"Cannot load a translation model from {path!r}: {' '.join(str(error).split())[:300]}") from error
+        self.model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+        self.batch_size, self.num_beams = batch_size, num_beams
+        positions = getattr(self.model.config, "max_position_embeddings", max_length)
+        self.max_length = min(max_length, positions, self.tokenizer.model_max_length)
+        self.tokenizer.src_lang, _ = self.language_token("en", path)
+        _, self.first_token = self.language_token(language, path)
+
+    def language_token(self, language, path):
+        """(the model's name of a language, the id of its token)."""
+        for name, token in ((language, f"__{language}__"), (NLLB_CODES[language], NLLB_CODES[language])):
+            place = self.tokenizer.convert_tokens_to_ids(token)
+            if place not in (None, self.tokenizer.unk_token_id):
+                return name, place
+        raise InputError(f"{path} has no token for {language!r}: neither __{language}__ (M2M100) nor {NLLB_CODES[language]} (NLLB).")
+
+    def __call__(self, texts: list[str]) -> list[str | None]:
+        """Translations; None for a text that is too long, or whose translation reached the limit before its end."""
+        import torch
+
+        ids = [self.tokenizer(text)["input_ids"] for text in texts]
+        order = sorted((i for i in range(len(ids)) if len(ids[i]) <= self.max_length), key=lambda i: -len(ids[i]))
+        found = [None] * len(texts)
+        for start in range(0, len(order), self.batch_size):
+            rows = order[start : start + self.batch_size]
+            inputs = self.tokenizer.pad({"input_ids": [ids[i] for i in rows]}, return_tensors="pt").to(self.model.device)
+            with torch.no_grad():
+                outputs = self.model.generate(
+                    **inputs, forced_bos_token_id=self.first_token, num_beams=self.num_beams, max_new_tokens=self.max_length,
+                    forced_eos_token_id=None,
+                )  # fmt: skip
+            for i, output in zip(rows, outputs.tolist()):
+                if self.model.config.eos_token_id in output[1:]:  # the first token of all is an end mark too
+                    words = [token for token in output if token != self.first_token]
+                    found[i] = self.tokenizer.decode(words, skip_special_tokens=True).strip()
+        return found
+
+
+def go_on(partial: Path, settings: dict) -> list[dict]:
+    """The lines of an earlier run that was cut off; a last one that was not written to its end is removed."""
+    if not partial.exists():
+        partial.write_text(json.dumps(settings) + "\n", encoding="utf-8")
+    content = partial.read_bytes()
+    whole = content[: content.rfind(b"\n") + 1]
+    if whole != content:
+        os.truncate(partial, len(whole))
+    lines = [json.loads(line) for line in whole.splitlines()]
+    if lines[:1] != [settings]:
+        raise InputError(f"{partial} was begun with other settings: {lines[:1]}. Remove it, or choose another --output_file.")
+    return lines[1:]
+
+
+def main() -> dict:
+    """Runs the script. -> how the file was made, as in <file>.about.json"""
+    parser = Parser((TranslateArguments,), allow_abbrev=False)
+    (args,) = parser.parse_args_into_dataclasses()
+    if args.task not in TASKS:
+        raise InputError(f"Unknown task {args.task!r}. {nearest(args.task, TASKS)}")
+    task = TASKS[TASKS[args.task].train_on or args.task]
+    if task.task_type not in ("classification", "multiple_choice", "span_qa"):
+        raise InputError(f"{args.task} cannot be translated: {task.task_type} has no training texts whose labels stay when words move.")
+    if args.language not in NLLB_CODES or args.language == "en":
+        raise InputError(f"--language {args.language!r}: {nearest(args.language, [code for code in NLLB_CODES if code != 'en'])}")
+    for name in ("max_samples", "batch_size", "num_beams", "max_length"):
+        if getattr(args, name) is not None and getattr(args, name) < 1:
+            raise InputError(f"--{name} {getattr(args, name)} leaves nothing: at least 1.")
+    if not args.output_file.endswith(".jsonl"):
+        raise InputError(f"--output_file {args.output_file!r} must end in .jsonl.")
+    output, partial, about = (Path(args.output_file + end) for end in ("", ".partial", ".about.json"))
+    kept = ("language", "translation_model", "max_samples", "seed", "num_beams", "max_length", "bf16")
+    settings = {"task": task.name, **{name: value for name, value in asdict(args).items() if name in kept}}
+    if output.exists():
+        made = read_json(about)
+        if made is None or any(made.get(name) != value for name, value in settings.items()):
+            raise InputError(f"--output_file {output} exists and was made otherwise. Remove it, or choose another.")
+        say(f"{output} is finished: skipped")
+        return made
+
+    started = time.time()
+    examples, provenance = load_examples(task, "train", "en", args.data_dir, args.max_samples, args.seed)
+    settings["source"] = {name: provenance[name] for name in ("hub_id", "config", "revision", "examples")}
+    say(data_line(provenance))
+    output.parent.mkdir(parents=True, exist_ok=True)
+    done = go_on(partial, settings)
+    if done:
+        say(f"going on after {len(done):,} examples")
+    counts = Counter(line["dropped"] for line in done)
+    translator = Translator(args.translation_model, args.language, args.batch_size, args.num_beams, args.max_length, args.bf16)
+    with partial.open("a", encoding="utf-8") as lines:
+        for start in range(len(done), len(examples), BLOCK):
+            block = examples.select(range(start, min(start + BLOCK, len(examples)))).to_list()
+            texts = dict.fromkeys(part for example in block for text in texts_of(example) for part in sentences(text) if part)
+            translations = dict(zip(texts, translator(list(texts))))
+            for example in block:
+                result = translated(example, translations.get, args.language)
+                line = {"dropped": result} if isinstance(result, str) else {"dropped": "", **result, "language": args.language}
+                counts[line["dropped"]] += 1
+                lines.write(json.dumps(line, ensure_ascii=False) + "\n")
+            lines.flush()
+            say(f"{start + len(block):,} of {len(examples):,} examples, {counts['']:,} kept")
+    if not counts[""]:
+        raise InputError(f"No example could be translated: {dict(counts)}. {partial} holds the reasons.")
+    part = Path(f"{output}.part")
+    with partial.open(encoding="utf-8") as lines, part.open("w", encoding="utf-8") as kept_lines:
+        next(lines)
+        for line in lines:
+            row = json.loads(line)
+            if not row.pop("dropped"):
+                kept_lines.write(json.dumps(row, ensure_ascii=False) + "\n")
+    dropped = {reason: count for reason, count in counts.items() if reason}
+    made = {**settings, "examples": counts[""], "dropped": dropped, "seconds": round(time.time() - started, 1)}
+    write_json(about, made)
+    part.replace(output)
+    partial.unlink()
+    say(f"{output}: {counts['']:,} examples" + "".join(f"; {count:,} dropped: {reason}" for reason, count in dropped.items()))
+    return made
+
+
+if __name__ == "__main__":
+    run_script(main)
