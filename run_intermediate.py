@@ -43,6 +43,7 @@ def main() -> dict:
     started = time.time()
     args, training_args, tasks, recipe = parse(ScriptArguments, "intermediate")
 
+    import padding_free
     from checkpoints import check_length, describe_model, load_config, load_model, load_tokenizer
     from multitask import load_models, train_together, with_task
     from results import dev_mean, dev_table, finish_run, lineage_of, read_json, score_table, start_run
@@ -86,6 +87,7 @@ def main() -> dict:
         model_class, path = TASK_TYPES[task.task_type].Model, args.model_name_or_path
         model, labels = load_model(model_class, path, task.labels, training_args.seed, args.keep_head, args.freeze_embeddings)
         tasks[name] = task = replace(task, labels=labels)
+    padding_free.set_up(model.encoder if len(tasks) > 1 else model.base_model, args.padding_free, training_args)
 
     # ---- training
     def features_of(task, examples):

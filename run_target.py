@@ -25,6 +25,7 @@ def main() -> dict:
     started = time.time()
     args, training_args, (task,), recipe = parse(ScriptArguments, "target")
 
+    import padding_free
     from checkpoints import check_length, describe_model, load_config, load_model, load_tokenizer
     from predictions import write_labels, write_predictions
     from results import finish_run, lineage_of, mean_over_languages, read_json, score_table, start_run, xtreme_score
@@ -65,6 +66,7 @@ def main() -> dict:
     model_class, labels = TASK_TYPES[task.task_type].Model, labels_of(task, train_examples)
     model, labels = load_model(model_class, args.model_name_or_path, labels, training_args.seed, args.keep_head, args.freeze_embeddings)
     task = replace(task, labels=labels)
+    padding_free.set_up(model.base_model, args.padding_free, training_args)
 
     # ---- training
     def features_of(examples):
