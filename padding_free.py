@@ -155,7 +155,7 @@ def pack(encoder) -> str | None:
 def two_sequences(encoder):
     """Hidden states of a batch of 7 and 4 pieces, (11, width)."""
     pad, training = encoder.config.pad_token_id or 0, encoder.training
-    ids = torch.tensor([piece for piece in range(15) if piece != pad][:14]).view(2, 7)
+    ids = torch.tensor([piece for piece in range(15) if piece != pad][:14], device=encoder.device).view(2, 7)
     mask = torch.ones_like(ids)
     ids[1, 4:], mask[1, 4:] = pad, 0
     hidden = encoder.eval()(input_ids=ids, attention_mask=mask).last_hidden_state[mask.bool()]

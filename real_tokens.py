@@ -104,6 +104,11 @@ class RealTokensTrainer(Trainer):
         return {"real_tokens": real, "computed_tokens": computed, "share": round(real / computed, 4)}
 
 
+def scoring_batches(lengths, batch: int) -> list[list[int]]:
+    """Positions in batches of like length: at most the padded tokens of `batch` of the longest, at most 4% of them padding."""
+    return batches_by_length(lengths, batch * int(lengths.max()), least_share=0.96)
+
+
 def predict(trainer, features, task_type, description=""):
     """What a model says to each feature. Batches are of like length, and none has more padded tokens than the longest unsorted one.
 
@@ -113,7 +118,7 @@ def predict(trainer, features, task_type, description=""):
     model computes its own.
     """
     args, lengths = trainer.args, lengths_of(features)
-    batches = batches_by_length(lengths, args.per_device_eval_batch_size * int(lengths.max()))
+    batches = scoring_batches(lengths, args.per_device_eval_batch_size)
     mine = batches[args.process_index :: args.world_size]
     repeated = math.ceil(len(batches) / args.world_size) - len(mine)
     eaten = ("task", "labels", *trainer.processing_class.model_input_names)

@@ -4,6 +4,7 @@ import json
 import shutil
 import sys
 from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -27,7 +28,7 @@ import arguments
 import padding_free
 import run_target
 from checkpoints import load_model, load_tokenizer
-from real_tokens import GroupedByLength, RealTokensTrainer, lengths_of, predict
+from real_tokens import GroupedByLength, RealTokensTrainer, lengths_of, predict, scoring_batches
 from task_adapters import TASKS, InputError, labels_of, load_examples
 from task_types import TASK_TYPES, make_features
 
@@ -58,27 +59,30 @@ def loss_and_gradients(model, loss, batch):
     return value.item(), {name: weight.grad.clone() for name, weight in model.named_parameters() if weight.grad is not None}
 
 
-def equal(found, expected, tolerance=1e-5):
+def equal(found, expected, tolerance):
+    """Loss, the gradient as one vector, and each weight's own (those of nearly nothing by the scale of the largest)."""
     assert found[0] == pytest.approx(expected[0], rel=tolerance)
     assert found[1].keys() == expected[1].keys()
-    scale = max(gradient.norm() for gradient in expected[1].values())
-    for name, gradient in expected[1].items():
-        assert (found[1][name] - gradient).norm() <= tolerance * max(gradient.norm(), 1e-2 * scale), name
+    norms = torch.stack([gradient.norm() for gradient in expected[1].values()])
+    off = torch.stack([(found[1][name] - gradient).norm() for name, gradient in expected[1].items()])
+    assert off.norm() <= tolerance * norms.norm()
+    assert (off <= 10 * tolerance * norms.clamp(min=0.01 * norms.max())).all()
 
 
 # ---- padding-free
 
 
-@pytest.mark.parametrize("checkpointing", [False, True])
+@pytest.mark.parametrize("dtype, checkpointing", [(torch.float32, False), (torch.float64, False), (torch.float64, True)])
 @pytest.mark.parametrize("name", HEADS)
-def test_padding_free_gives_the_loss_and_the_gradients_of_the_padded_path(name, checkpointing, tiny_model, data_dir):
+def test_padding_free_gives_the_loss_and_the_gradients_of_the_padded_path(name, dtype, checkpointing, tiny_model, data_dir):
+    """In fp32 to its rounding: the gradients of four nearly equal choices cancel each other, and more digits show that no more is wrong."""
     task, tokenizer, _, features = features_of(name, "train", tiny_model, data_dir, 12)
     lengths = lengths_of(features)
     assert len(set(lengths.tolist())) > 1, "a batch without padding shows nothing"
     task_type = TASK_TYPES[task.task_type]
     model, _ = load_model(task_type.Model, tiny_model, task.labels, seed=1)
+    model.to(dtype).train()
     batch = batch_of(task, tokenizer, features, range(8))
-    model.train()
     padded = loss_and_gradients(model, task_type.loss, batch)
     state = {key: weight.clone() for key, weight in model.state_dict().items()}
     padding_free.set_up(model.base_model, "on", ON_CPU)
@@ -87,7 +91,8 @@ def test_padding_free_gives_the_loss_and_the_gradients_of_the_padded_path(name, 
         model.gradient_checkpointing_enable()
     shapes = []
     model.base_model.embeddings.word_embeddings.register_forward_hook(lambda module, inputs, output: shapes.append(inputs[0].shape))
-    equal(loss_and_gradients(model, task_type.loss, batch), padded)
+    tolerance = 1e-7 if dtype == torch.float64 else 1e-4 if name == "hellaswag" else 1e-5
+    equal(loss_and_gradients(model, task_type.loss, batch), padded, tolerance)
     assert shapes == [(1, int(batch["attention_mask"].sum()))], "the encoder computed real tokens only"
     assert state.keys() == model.state_dict().keys() and "padding_free" not in model.config.to_json_string()
 
@@ -107,7 +112,7 @@ def test_padding_free_with_positions_from_zero_token_types_and_a_pooler(choices)
     batch["labels"] = torch.tensor([0, 1, 2, 0])
     padded = loss_and_gradients(model, TASK_TYPES["classification"].loss, batch)
     padding_free.set_up(model.base_model, "on", ON_CPU)
-    equal(loss_and_gradients(model, TASK_TYPES["classification"].loss, batch), padded)
+    equal(loss_and_gradients(model, TASK_TYPES["classification"].loss, batch), padded, 1e-5)
 
 
 def test_a_call_that_packing_cannot_serve_goes_the_padded_way():
@@ -220,7 +225,7 @@ def test_groups_of_like_length_hardly_need_padding_and_steps_stay_mixed():
 
 def test_the_order_knows_epoch_and_seed_only():
     lengths = mixed_lengths(300)
-    orders = [list(GroupedByLength(lengths, 16, seed, lambda: epoch)) for seed, epoch in ((1, 0), (1, 0), (1, 1), (2, 0))]
+    orders = [list(GroupedByLength(lengths, 16, seed, partial(int, epoch))) for seed, epoch in ((1, 0), (1, 0), (1, 1), (2, 0))]
     assert orders[0] == orders[1] and len({tuple(order) for order in orders}) == 3
     assert list(GroupedByLength(lengths, 14, 1, lambda: 0)) and GroupedByLength(lengths, 14, 1, lambda: 0).group == 7
     assert list(GroupedByLength(lengths[:5], 16, 1, lambda: 0)) == sorted(range(5), key=lambda i: -lengths[i]) or len(set(lengths[:5])) < 5
@@ -256,6 +261,15 @@ def test_two_processes_go_on_in_the_second_epoch_where_they_were_cut_off(tiny_mo
 # ---- scoring
 
 
+def test_scoring_batches_hold_every_feature_once_within_their_budget():
+    lengths = mixed_lengths(700)
+    batches = scoring_batches(lengths, 32)
+    assert sorted(row for batch in batches for row in batch) == list(range(700))
+    padded = np.array([lengths[batch].max() * len(batch) for batch in batches])
+    assert padded.max() <= 32 * lengths.max() and lengths.sum() / padded.sum() >= 0.96
+    assert len(batches) < 60, "and they are not single texts"
+
+
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("name", HEADS)
 def test_scoring_sorted_by_length_says_the_same_in_the_same_order(name, packed, tiny_model, data_dir, tmp_path):
@@ -279,11 +293,11 @@ def test_scoring_sorted_by_length_says_the_same_in_the_same_order(name, packed, 
         model=model, args=args, data_collator=task_type.Collator(tokenizer), processing_class=tokenizer, compute_loss_func=task_type.loss
     )
     sizes = []
-    model.base_model.register_forward_pre_hook(lambda module, inputs, named: sizes.append(named["input_ids"].shape), with_kwargs=True)
+    embeddings = model.base_model.embeddings.word_embeddings
+    embeddings.register_forward_hook(lambda module, inputs, output: sizes.append(inputs[0].shape))
     found, loss = predict(trainer, features, task_type)
-    for column, parts in zip(
-        found if isinstance(found, tuple) else (found,), zip(*(r if isinstance(r, tuple) else (r,) for r in one_by_one))
-    ):
+    columns = found if isinstance(found, tuple) else (found,)
+    for column, parts in zip(columns, zip(*(row if isinstance(row, tuple) else (row,) for row in one_by_one)), strict=True):
         for row, expected in zip(column, parts, strict=True):
             assert np.allclose(row[: expected.shape[1]], expected[0].numpy(), atol=1e-5)
     assert loss == pytest.approx(sum(value * count for value, count in losses) / sum(count for _, count in losses), rel=1e-5)
