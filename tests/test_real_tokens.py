@@ -268,6 +268,7 @@ def test_scoring_batches_hold_every_feature_once_within_their_budget():
     padded = np.array([lengths[batch].max() * len(batch) for batch in batches])
     assert padded.max() <= 32 * lengths.max() and lengths.sum() / padded.sum() >= 0.96
     assert len(batches) < 60, "and they are not single texts"
+    assert [len(batch) for batch in scoring_batches(np.full(70, 50), 32)] == [32, 32, 6]
 
 
 @pytest.mark.parametrize("packed", [False, True])
