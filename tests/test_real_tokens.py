@@ -239,6 +239,19 @@ def test_lengths_are_pieces_of_multiple_choice_those_of_the_longest(tiny_model, 
         assert lengths_of(features.select([3, 1, 2])).tolist() == expected
 
 
+def test_the_trainer_says_which_epoch_begins(tiny_model, data_dir, tmp_path):
+    """Also in the middle of one, where a run goes on."""
+    task, tokenizer, _, features = features_of("mnli", "train", tiny_model, data_dir, 40)
+    model, _ = load_model(TASK_TYPES[task.task_type].Model, tiny_model, task.labels, seed=1)
+    args = TrainingArguments(output_dir=str(tmp_path), use_cpu=True, train_sampling_strategy="group_by_length", report_to="none")
+    trainer = RealTokensTrainer(model=model, args=args, train_dataset=features, processing_class=tokenizer)
+    sampler, orders = trainer._get_train_sampler(), []
+    for epoch in (0, 1.0, 1.6):
+        trainer.state.epoch = epoch
+        orders.append(list(sampler))
+    assert orders[0] != orders[1] == orders[2]
+
+
 def test_two_processes_go_on_in_the_second_epoch_where_they_were_cut_off(tiny_model, data_dir, tmp_path):
     """accelerate does not tell a sampler the epoch there: it stands below two wrappers."""
     flags = ("--task", "mnli", "--model_name_or_path", tiny_model, "--data_dir", data_dir, "--use_cpu", "--max_train_samples", "40",
