@@ -121,7 +121,7 @@ def predict(trainer, features, task_type, description=""):
     batches = scoring_batches(lengths, args.per_device_eval_batch_size)
     mine = batches[args.process_index :: args.world_size]
     repeated = math.ceil(len(batches) / args.world_size) - len(mine)
-    eaten = ("task", "labels", *trainer.processing_class.model_input_names)
+    eaten = ("task", "labels", "input_ids", "attention_mask", "token_type_ids")
     loader = DataLoader(
         features.select_columns([name for name in eaten if name in features.column_names]),
         batch_sampler=mine + batches[:1] * repeated,
