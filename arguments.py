@@ -7,6 +7,7 @@ import argparse
 import os
 import sys
 from dataclasses import dataclass, field
+from typing import Literal
 
 from transformers import HfArgumentParser, TrainingArguments
 
@@ -59,6 +60,9 @@ class TrainArguments(CommonArguments):
     freeze_embeddings: bool = field(
         default=False,
         metadata={"help": "Leave the word embeddings as they are, nearly half of XLM-R Large's weights: no gradient, no state."},
+    )
+    padding_free: Literal["auto", "on", "off"] = field(
+        default="auto", metadata={"help": "Run the encoder on real tokens only, not on padding; auto: on a GPU, where it is exact."}
     )
     retries: int = field(default=0, metadata={"help": "Begin a run that fails to learn again with another seed, this many times."})
     keep_checkpoints: bool = field(default=False, metadata={"help": "Keep checkpoint-* (for resuming) after the run is finished."})
@@ -116,6 +120,7 @@ def parse(arguments_class, phase: str, **defaults):
                 defaults |= {"deepspeed": deepspeed_file, "use_cpu": not torch.cuda.is_available()}
             recipe = tasks[0].recipes[first.recipe or "jiant"]
             parser.set_defaults(**training_defaults(tasks, recipe, first, deepspeed=bool(deepspeed_file)), **defaults)
+            parser.set_defaults(**precision_defaults(deepspeed_config))
     *parsed, unknown = parser.parse_args_into_dataclasses(return_remaining_strings=True)
     if unknown:
         raise InputError(f"Unknown argument {unknown[0]!r}. {nearest(unknown[0], known) if unknown[0].startswith('-') else ''}".strip())
@@ -156,6 +161,7 @@ def training_defaults(tasks, recipe, given, deepspeed: bool) -> dict:
         "save_steps": given.eval_steps or recipe.eval_steps, "save_total_limit": 1, "eval_strategy": "steps" if best else "no",
         "load_best_model_at_end": best, "metric_for_best_model": ("mean" if together else tasks[0].dev_metric) if best else None,
         "greater_is_better": True if best else None,
+        "train_sampling_strategy": "random" if together else "group_by_length",
         **batch_and_accumulation(recipe.effective_batch_size, given, deepspeed),
     }  # fmt: skip
 
@@ -192,6 +198,20 @@ def batch_and_accumulation(recipe_batch: int, given, deepspeed: bool = False) ->
             " Choose --per_device_train_batch_size or --effective_batch_size."
         )
     return {"per_device_train_batch_size": per_device, "gradient_accumulation_steps": batch // (per_device * devices)}
+
+
+def precision_defaults(deepspeed_config: dict | None = None) -> dict:
+    """bf16 on GPUs that compute in it; under DeepSpeed what its file says, where it says so. AdamW is fused by default anyway."""
+    import torch
+
+    config = deepspeed_config or {}
+    in_file = config.get("bf16", {}).get("enabled", "auto")
+    if in_file != "auto":
+        return {"bf16": in_file}
+    asked = any(flag.partition("=")[0] in ("--fp16", "--bf16") for flag in sys.argv)
+    if asked or config.get("fp16", {}).get("enabled") is True or cpu_is_asked_for() or not torch.cuda.is_available():
+        return {}
+    return {"bf16": torch.cuda.is_bf16_supported(including_emulation=False)}
 
 
 def cpu_is_asked_for() -> bool:

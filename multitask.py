@@ -14,12 +14,13 @@ import numpy as np
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
-from transformers import Trainer, set_seed
+from transformers import set_seed
 
 import masked_lm
 from arguments import say
 from checkpoints import load_config, load_encoder, load_model
 from collapse import CollapseWatch, chance_loss
+from real_tokens import RealTokensTrainer
 from results import dev_mean
 from task_adapters import InputError, nearest
 from task_types import TASK_TYPES
@@ -133,8 +134,8 @@ def load_models(path: str, tasks: dict, seed: int, freeze_embeddings: bool = Fal
     return MultitaskModel(encoder, models, losses)
 
 
-class MultitaskTrainer(Trainer):
-    """The Trainer, whose evaluation is one of ours: each task's dev score, on examples, and their unweighted mean."""
+class MultitaskTrainer(RealTokensTrainer):
+    """Our Trainer, whose evaluation is one of ours: each task's dev score, on examples, and their unweighted mean."""
 
     tasks, selection = {}, {}
 
@@ -151,7 +152,7 @@ class MultitaskTrainer(Trainer):
 
 def train_together(
     model, tokenizer, tasks, training_args, features, sampling, selection=None, masked=None, mlm_share=0.0
-) -> tuple[Trainer, dict]:
+) -> tuple[RealTokensTrainer, dict]:
     """Trains, or goes on from the last complete checkpoint in the output folder; leaves encoder, heads and tokenizer there.
 
     tasks, features  the same names; features as from `with_task`.

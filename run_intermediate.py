@@ -72,6 +72,7 @@ def main() -> dict:
     started = time.time()
     args, training_args, tasks, recipe = parse(ScriptArguments, "intermediate")
 
+    import padding_free
     from checkpoints import check_length, check_precision, describe_model, load_config, load_model, load_tokenizer
     from collapse import check_learned, refuse_failed, train_with_retries
     from masked_lm import MaskedText, open_texts
@@ -143,6 +144,7 @@ def main() -> dict:
             model_class, path = TASK_TYPES[task.task_type].Model, args.model_name_or_path
             model, labels = load_model(model_class, path, task.labels, training_args.seed, args.keep_head, args.freeze_embeddings)
             tasks[name] = task = replace(task, labels=labels)
+        padding_free.set_up(model.encoder if together else model.base_model, args.padding_free, training_args)
         selection = None
         if training_args.eval_strategy != "no":
             selection = {}

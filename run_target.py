@@ -38,11 +38,11 @@ def main() -> dict:
     started = time.time()
     args, training_args, (task,), recipe = parse(ScriptArguments, "target")
 
-    from transformers import Trainer
-
+    import padding_free
     from checkpoints import check_length, check_precision, describe_model, load_config, load_model, load_tokenizer
     from collapse import check_learned, refuse_failed, train_with_retries
     from predictions import write_labels, write_predictions
+    from real_tokens import RealTokensTrainer
     from results import finish_run, lineage_of, mean_over_languages, read_json, score_table, start_run, xtreme_score
     from selection import LanguagesTrainer, check_selection, dev_languages, oracle_lines, score_oracle
     from task_adapters import TASKS, data_line, labels_of, load_examples, load_training_data
@@ -99,7 +99,8 @@ def main() -> dict:
         nonlocal task, labels
         model, labels = load_model(model_class, args.model_name_or_path, labels, training_args.seed, args.keep_head, args.freeze_embeddings)
         task = replace(task, labels=labels)
-        selection, trainer_class = {}, Trainer
+        padding_free.set_up(model.base_model, args.padding_free, training_args)
+        selection, trainer_class = {}, RealTokensTrainer
         if training_args.eval_strategy != "no":
             for language, examples in {"en": dev_examples, **target_dev}.items():
                 first = examples.select(range(min(recipe.max_selection_samples or len(examples), len(examples))))

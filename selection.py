@@ -9,9 +9,9 @@ optimiser state); at the end each language's test data are scored with its own. 
 from pathlib import Path
 
 from safetensors.torch import load_model, save_model
-from transformers import Trainer
 
 from arguments import say
+from real_tokens import RealTokensTrainer
 from task_adapters import InputError
 from training import score
 
@@ -62,8 +62,8 @@ def best_steps(history: list[dict], languages, metric: str) -> dict[str, int]:
     return best
 
 
-class LanguagesTrainer(Trainer):
-    """The Trainer, whose evaluation scores several languages' dev data and compares checkpoints by one number of them.
+class LanguagesTrainer(RealTokensTrainer):
+    """Our Trainer, whose evaluation scores several languages' dev data and compares checkpoints by one number of them.
 
     selection  {language: (examples, features)}, English among them.
     """
@@ -71,7 +71,6 @@ class LanguagesTrainer(Trainer):
     def __init__(self, *args, task, selection, select_on, oracle, **kwargs):
         super().__init__(*args, **kwargs)
         self.task, self.selection, self.select_on, self.oracle = task, selection, select_on, oracle
-        self.compute_metrics = None  # it knows English examples only
         self.folder = Path(self.args.output_dir) / "oracle"
 
     def evaluate(self, *_, **__):

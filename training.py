@@ -3,21 +3,22 @@
 import shutil
 import time
 from enum import Enum
+from functools import partial
 from pathlib import Path
-
-from transformers import Trainer
 
 from arguments import say
 from checkpoints import last_complete_checkpoint
 from collapse import CollapseWatch, chance_loss
 from deepspeed_support import layout_of_checkpoint, layout_of_run, read_config, save_full_precision
+from real_tokens import RealTokensTrainer, predict
 from results import model_identity
 from task_adapters import InputError
 from task_types import TASK_TYPES
 
 # What changes a score, beside task, model, seed and languages; world size and batch per device do not.
 SETTINGS = ("learning_rate", "num_train_epochs", "max_steps", "warmup_steps", "lr_scheduler_type", "weight_decay", "adam_epsilon",
-            "max_grad_norm", "eval_strategy", "eval_steps", "load_best_model_at_end", "bf16", "fp16", "optim")  # fmt: skip
+            "max_grad_norm", "eval_strategy", "eval_steps", "load_best_model_at_end", "bf16", "fp16", "optim",
+            "train_sampling_strategy")  # fmt: skip
 OUR_SETTINGS = (
     "max_seq_length",
     "doc_stride",
@@ -27,6 +28,7 @@ OUR_SETTINGS = (
     "max_predict_samples",
     "languages",
     "freeze_embeddings",
+    "padding_free",
 )
 # Other data than the hub's English, chosen by English dev. Named only where they differ: the plain run stays the cell that it was.
 DATA_SETTINGS = {"train_languages": ["en"], "train_file": [], "select_on": "en", "oracle": False}
@@ -58,7 +60,9 @@ def describe_run(phase, args, training_args, tasks) -> dict:
     }
 
 
-def train(model, tokenizer, task, training_args, train_features, selection=None, trainer_class=Trainer) -> tuple[Trainer, dict]:
+def train(
+    model, tokenizer, task, training_args, train_features, selection=None, trainer_class=RealTokensTrainer
+) -> tuple[RealTokensTrainer, dict]:
     """Trains, or goes on from the last complete checkpoint in the output folder; leaves the chosen weights and the tokenizer there.
 
     selection      (examples, features) of the English dev data by which checkpoints are compared; None: the last weights are kept.
@@ -66,10 +70,6 @@ def train(model, tokenizer, task, training_args, train_features, selection=None,
     Returns (trainer, how it went: steps, loss, seconds, where it was resumed, the chosen checkpoint).
     """
     task_type = TASK_TYPES[task.task_type]
-
-    def compute_metrics(prediction):
-        examples, features = selection
-        return task.metric(task_type.gold(examples, task), task_type.decode(examples, features, prediction.predictions, task), "en")
 
     training_args.label_names = ["labels"]
     training_args.dataloader_pin_memory = training_args.device.type == "cuda"
@@ -81,9 +81,8 @@ def train(model, tokenizer, task, training_args, train_features, selection=None,
         data_collator=task_type.Collator(tokenizer),
         processing_class=tokenizer,
         compute_loss_func=task_type.loss,
-        compute_metrics=compute_metrics if selection else None,
-        preprocess_logits_for_metrics=task_type.reduce_logits,
     )
+    trainer.score_selection = selection and partial(score_with_loss, trainer, task, *selection, "en")
     say(
         f"{task.name}: {len(train_features)} features, {training_args.world_size} process(es)"
         f" x {training_args.train_batch_size} per process x {training_args.gradient_accumulation_steps} accumulation steps"
@@ -91,7 +90,6 @@ def train(model, tokenizer, task, training_args, train_features, selection=None,
     )
     CollapseWatch(trainer, {task.name: task}, {task.name: chance_loss(task.task_type, train_features)})
     training = run_trainer(trainer)
-    trainer.compute_metrics = None  # it knows the selection examples only; from here on `score` decodes what it predicts
     trainer.save_model(training_args.output_dir)
     save_full_precision(trainer, training_args.output_dir)
     return trainer, training
@@ -106,7 +104,9 @@ def run_trainer(trainer) -> dict:
         if written != here:
             raise InputError(f"{checkpoint} was written with {written}, this command has {here}. Go on as before, or --overwrite.")
     start = time.time()
-    outcome, state = trainer.train(resume_from_checkpoint=checkpoint), trainer.state
+    outcome, state, tokens = trainer.train(resume_from_checkpoint=checkpoint), trainer.state, trainer.share_of_real_tokens()
+    if tokens:
+        say(f"{tokens['share']:.1%} of {tokens['computed_tokens']:,} computed tokens were real{', padding-free' * trainer.packed}")
     return {
         "steps": state.global_step,
         "train_loss": outcome.training_loss,
@@ -114,6 +114,9 @@ def run_trainer(trainer) -> dict:
         "resumed_from_step": int(checkpoint.rsplit("-", 1)[1]) if checkpoint else None,
         "best_step": state.best_global_step if trainer.args.load_best_model_at_end else None,
         "best_selection_score": state.best_metric,
+        "tokens": tokens,
+        "padding_free": trainer.packed,
+        "attention_dropout": getattr(trainer.model.config, "attention_probs_dropout_prob", None),
         "deepspeed": trainer.args.deepspeed and {"file": trainer.args.deepspeed, **read_config(trainer.args.deepspeed)},
         "log": [entry for entry in state.log_history if "loss" in entry or any(name.startswith("eval_") for name in entry)],
     }
@@ -121,11 +124,15 @@ def run_trainer(trainer) -> dict:
 
 def score(trainer, task, examples, features, language) -> tuple[list, dict]:
     """Predicts and scores one language. -> (predictions as people write them, {metric: 0..100, "examples": n})"""
+    return score_with_loss(trainer, task, examples, features, language)[:2]
+
+
+def score_with_loss(trainer, task, examples, features, language) -> tuple[list, dict, float | None]:
+    """The same, and the mean loss over all labels."""
     task_type = TASK_TYPES[task.task_type]
-    trainer.preprocess_logits_for_metrics = task_type.reduce_logits
-    logits = trainer.predict(features, metric_key_prefix=language).predictions
+    logits, loss = predict(trainer, features, task_type, language)
     predicted = task_type.decode(examples, features, logits, task)
-    return predicted, {**task.metric(task_type.gold(examples, task), predicted, language), "examples": len(examples)}
+    return predicted, {**task.metric(task_type.gold(examples, task), predicted, language), "examples": len(examples)}, loss
 
 
 def remove_checkpoints(output_dir: str) -> None:

@@ -1,5 +1,6 @@
 """One label for one sentence or a pair of them. Example columns: text_a, text_b ("" where there is no second), label."""
 
+import numpy as np
 from transformers import AutoModelForSequenceClassification, DataCollatorWithPadding
 
 from task_types.loss import loss_of_logits
@@ -29,4 +30,4 @@ def gold(examples, task):
 
 def decode(examples, features, logits, task):
     """Logits (n, labels) -> one label name per example."""
-    return [task.labels[index] for index in logits.argmax(-1)]
+    return [task.labels[index] for index in np.asarray(logits).argmax(-1)]

@@ -4,6 +4,7 @@ Each choice is read beside context and question as a pair, `<s> context question
 pass. Where that is too long the context loses its beginning, as in jiant; the question at its end and the choice stay whole.
 """
 
+import numpy as np
 from transformers import AutoModelForMultipleChoice, DataCollatorForMultipleChoice
 
 from task_adapters.base import InputError
@@ -60,4 +61,4 @@ def gold(examples, task):
 
 def decode(examples, features, logits, task):
     """Logits (n, choices) -> the place of the chosen answer, counted from 0, for each example."""
-    return [int(choice) for choice in logits.argmax(-1)]
+    return [int(choice) for choice in np.asarray(logits).argmax(-1)]

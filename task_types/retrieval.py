@@ -48,14 +48,19 @@ def embed(texts, model, tokenizer, layer, pooling, max_length, batch_tokens, acc
     return vectors.cpu()
 
 
-def batches_by_length(lengths, batch_tokens):
-    """Positions of the texts in batches of similar length, longest first (so that too little memory shows at once)."""
-    batches, batch = [], []
+def batches_by_length(lengths, batch_tokens, least_share=0.0):
+    """Positions of the texts in batches of similar length, longest first (so that too little memory shows at once).
+
+    A batch has at most `batch_tokens` padded tokens, of which at least `least_share` are real.
+    """
+    batches, batch, real = [], [], 0
     for index in np.argsort(-lengths, kind="stable").tolist():
-        if batch and lengths[batch[0]] * (len(batch) + 1) > batch_tokens:
+        padded = lengths[batch[0]] * (len(batch) + 1) if batch else 0
+        if padded > batch_tokens or real + lengths[index] < least_share * padded:
             batches.append(batch)
-            batch = []
+            batch, real = [], 0
         batch.append(index)
+        real += lengths[index]
     return batches + [batch] if batch else batches
 
 

@@ -1,0 +1,277 @@
+"""How much faster is training on real tokens, and how many of the computed tokens are real?
+
+    python benchmarks/throughput.py                                  # XLM-R base's shape, MNLI's lengths: minutes on a CPU
+    python benchmarks/throughput.py --width 64 --layers 2 --steps 2  # a quick trial
+    python benchmarks/throughput.py --shape xlmr-large --batch 32    # on a GPU: bf16, tokens/s, share of the matrix-product peak
+    python benchmarks/throughput.py --steps 0 --data_dir samples/data  # shares of real tokens only, no model
+
+Data come as the scripts take them: from the hub, or from --data_dir; a task that is not there is left out with a line. The settings
+train one model of random weights, in turn in each round, whole optimiser steps of the same effective batch on examples drawn at random.
+What is compared is examples per second: the ratio to the transformers example's settings, over the ratio of computed tokens.
+THE GPU PATH HAS NOT BEEN RUN ON A GPU YET.
+"""
+
+import argparse
+import contextlib
+import json
+import statistics
+import sys
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import padding_free
+from benchmarks.memory import SHAPES, parameters_of
+from checkpoints import load_tokenizer
+from real_tokens import GroupedByLength, lengths_of, scoring_batches
+from task_adapters import TASKS, InputError, labels_of, load_examples
+from task_types import TASK_TYPES, make_features
+
+EXAMPLE = "transformers example"  # examples/pytorch/text-classification/run_glue.py: pad_to_max_length, 128, a random order
+
+
+@dataclass(frozen=True)
+class Setting:
+    batch: int  # of one forward pass
+    padded_to: int | None = None  # every text to this length; None: to the longest of its batch
+    grouped: bool = True
+    packed: bool = False
+    bf16: bool = False
+
+
+def settings(args, gpu: bool) -> dict[str, Setting]:
+    small = min(8, args.batch)
+    found = {
+        EXAMPLE: Setting(args.batch, padded_to=128, grouped=False),
+        "padded to the longest, unsorted": Setting(args.batch, grouped=False),
+        "ours, padded": Setting(small),
+        "ours, padding-free": Setting(args.batch if gpu else small, packed=True),
+    }
+    if gpu:
+        found = {name: replace(setting, bf16=True) for name, setting in found.items()}
+        found["jiant-like: padded to 256, fp32"] = Setting(min(4, args.batch), padded_to=256, grouped=False)
+    return found
+
+
+# ---- shares of real tokens: arithmetic on lengths
+
+
+def load(name, split, tokenizer, args):
+    """-> (task, features), None where the data are not there."""
+    task = TASKS[name]
+    try:
+        examples, _ = load_examples(task, split, "en", args.data_dir, args.examples, 0)
+    except InputError as error:
+        print(f"{name} {split} left out: {error}", file=sys.stderr)
+        return None
+    task = replace(task, labels=labels_of(task, examples))
+    recipe = task.recipes["jiant"]
+    return task, make_features(examples, tokenizer, task, recipe.max_seq_length, recipe.doc_stride)
+
+
+def tokens_of(features):
+    """-> (padded length of each feature, its real tokens over all choices, number of choices)"""
+    rows, lengths = features["input_ids"][:], lengths_of(features)
+    if not isinstance(rows[0][0], list):
+        return lengths, lengths, 1
+    return lengths, np.array([sum(map(len, row)) for row in rows]), len(rows[0])
+
+
+def share(lengths, real, choices, batches):
+    return float(sum(real[batch].sum() for batch in batches) / sum(lengths[batch].max() * len(batch) * choices for batch in batches))
+
+
+def shares(name, tokenizer, args) -> dict | None:
+    train, dev = (load(name, split, tokenizer, args) for split in ("train", "dev"))
+    if train is None or dev is None:
+        return None
+    task, features = train
+    lengths, real, choices = tokens_of(features)
+    scored, recipe = tokens_of(dev[1]), task.recipes["jiant"]
+    effective = recipe.effective_batch_size
+    size = max(size for size in range(1, 9) if effective % size == 0)
+    orders = {"unsorted": np.random.default_rng(0).permutation(len(lengths)), "ours": list(GroupedByLength(lengths, effective, 0, int))}
+    cut = {key: [np.array(order[i : i + size]) for i in range(0, len(order), size)] for key, order in orders.items()}
+    sorted_batches = [np.array(batch) for batch in scoring_batches(scored[0], 32)]
+    return {
+        "type": task.task_type,
+        "tokens": float(real.mean()),
+        "padded_to_maximum": float(real.sum() / (len(real) * recipe.max_seq_length * choices)),
+        "unsorted": share(lengths, real, choices, cut["unsorted"]),
+        "training": share(lengths, real, choices, cut["ours"]),
+        "scoring": share(*scored, sorted_batches),
+        "padding_free": 1.0,
+    }
+
+
+# ---- training, side by side
+
+
+def batches_of(setting, features, lengths, task, tokenizer, effective, count, seed):
+    """`count` optimiser steps of micro-batches, collated."""
+    if setting.grouped:
+        order = list(GroupedByLength(lengths, effective, seed, int))
+    else:
+        order = np.random.default_rng(seed).permutation(len(lengths)).tolist()
+    collator = TASK_TYPES[task.task_type].Collator(tokenizer)
+    if setting.padded_to:
+        collator = type(collator)(tokenizer, padding="max_length", max_length=setting.padded_to)
+    eaten = [name for name in ("labels", *tokenizer.model_input_names) if name in features.column_names]
+    rows = features.select_columns(eaten)
+    for step in range(count):
+        chosen = order[step * effective : (step + 1) * effective]
+        yield [collator([rows[row] for row in chosen[i : i + setting.batch]]) for i in range(0, effective, setting.batch)]
+
+
+def packing(encoder, on: bool) -> None:
+    if on and "forward" not in vars(encoder):
+        reason = padding_free.pack(encoder)
+        if reason:
+            raise InputError(reason)
+    elif not on and "forward" in vars(encoder):
+        del encoder.forward
+        encoder.set_attn_implementation("sdpa")
+
+
+def train_step(model, optimizer, loss, micro_batches, setting, device):
+    """One optimiser step. -> (real, computed) tokens"""
+    model.train()
+    real = computed = 0
+    examples = sum(len(batch["labels"]) for batch in micro_batches)
+    for batch in micro_batches:
+        real += int(batch["attention_mask"].sum())
+        computed += int(batch["attention_mask"].sum()) if setting.packed else batch["attention_mask"].numel()
+        inputs = {name: values.to(device) for name, values in batch.items()}
+        labels = inputs.pop("labels")
+        with torch.autocast(device.type, torch.bfloat16) if setting.bf16 else contextlib.nullcontext():
+            outputs = model(**inputs)
+        loss(outputs, labels, examples).backward()
+    optimizer.step()
+    optimizer.zero_grad()
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    return real, computed
+
+
+def matrix_peak(device) -> float:
+    """Measured FLOP/s of a large bf16 matrix product."""
+    one, other = (torch.randn(8192, 8192, dtype=torch.bfloat16, device=device) for _ in range(2))
+    taken = []
+    for _ in range(20):
+        torch.cuda.synchronize()
+        start = time.perf_counter()
+        one @ other
+        torch.cuda.synchronize()
+        taken.append(time.perf_counter() - start)
+    return 2 * 8192**3 / statistics.median(taken[5:])
+
+
+def speed(args, tokenizer) -> dict:
+    """Rounds of all settings in turn. -> {setting: figures}"""
+    from transformers import AutoModelForSequenceClassification, XLMRobertaConfig
+
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    gpu = device.type == "cuda"
+    width, layers, heads, vocabulary = SHAPES[args.shape]
+    width, layers, heads = args.width or width, args.layers or layers, max(1, args.width // 64) if args.width else heads
+    vocabulary = vocabulary if not args.width else len(tokenizer)
+    torch.manual_seed(0)
+    model = AutoModelForSequenceClassification.from_config(XLMRobertaConfig(
+        vocab_size=vocabulary, hidden_size=width, num_hidden_layers=layers, num_attention_heads=heads, intermediate_size=4 * width,
+        max_position_embeddings=514, pad_token_id=1, bos_token_id=0, eos_token_id=2, type_vocab_size=1, num_labels=3,
+    )).to(device)  # fmt: skip
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5, fused=True)
+    loaded = load("mnli", "train", tokenizer, args)
+    if loaded is None:
+        raise InputError("the lengths are MNLI's, and its data are not there.")
+    task, features = loaded
+    lengths, loss = lengths_of(features), TASK_TYPES[task.task_type].loss
+    if len(lengths) < args.steps * args.effective_batch:
+        raise InputError(f"--steps {args.steps} x {args.effective_batch} examples are more than the {len(lengths)} that there are.")
+    found = {name: {"seconds": [], "real": 0, "computed": 0, "examples": 0} for name in settings(args, gpu)}
+    for turn in range(args.rounds + 1):  # the first one warms up
+        for name, setting in settings(args, gpu).items():
+            packing(model.base_model, setting.packed)
+            steps = list(batches_of(setting, features, lengths, task, tokenizer, args.effective_batch, args.steps if turn else 1, turn))
+            if gpu:
+                torch.cuda.reset_peak_memory_stats()
+            start, figures = time.perf_counter(), found[name]
+            tokens = [train_step(model, optimizer, loss, step, setting, device) for step in steps]
+            if turn:
+                figures["seconds"].append(time.perf_counter() - start)
+                figures["real"] += sum(real for real, _ in tokens)
+                figures["computed"] += sum(computed for _, computed in tokens)
+                figures["examples"] += len(steps) * args.effective_batch
+                figures["peak_gib"] = torch.cuda.max_memory_allocated() / 2**30 if gpu else None
+    per_round = args.steps * args.effective_batch
+    first = found[EXAMPLE]
+    peak = matrix_peak(device) if gpu else None
+    for figures in found.values():
+        figures["examples_per_second"] = per_round / statistics.median(figures["seconds"])
+        figures["share_real"] = figures["real"] / figures["computed"]
+        figures["ratio"] = statistics.median(one / other for one, other in zip(first["seconds"], figures["seconds"]))
+        figures["token_ratio"] = first["computed"] / figures["computed"]
+        figures["quotient"] = figures["ratio"] / figures["token_ratio"]
+        figures["real_tokens_per_second"] = figures["real"] / args.rounds / statistics.median(figures["seconds"])
+        if peak:  # model FLOPs: six for each weight of a matrix product, and attention at the mean length
+            products, mean = parameters_of(width, layers, heads, vocabulary)[2], figures["real"] / figures["examples"]
+            flops = 6 * products + 12 * layers * width * mean
+            figures["share_of_peak"] = flops * figures["real_tokens_per_second"] / peak
+    return found
+
+
+def table(head, rows) -> str:
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("--data_dir", help="a folder laid out by hub id, in place of the hub")
+    parser.add_argument("--tokenizer", default="FacebookAI/xlm-roberta-large")
+    parser.add_argument("--tasks", nargs="*", default=["mnli", "udpos", "squad_v1", "hellaswag"], help="for the table of shares")
+    parser.add_argument("--examples", type=int, default=4000, help="of each task")
+    parser.add_argument("--shape", default="xlmr-base", choices=tuple(SHAPES))
+    parser.add_argument("--width", type=int, help="in place of the shape's")
+    parser.add_argument("--layers", type=int, help="in place of the shape's")
+    parser.add_argument("--effective_batch", type=int, default=32)
+    parser.add_argument(
+        "--batch", type=int, default=32, help="of one forward pass of the transformers example (and of padding-free on a GPU)"
+    )
+    parser.add_argument("--steps", type=int, default=2, help="optimiser steps in a round; 0: shares only")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--json", help="write the figures there")
+    args = parser.parse_args()
+    tokenizer = load_tokenizer(args.tokenizer, needs_offsets=True)
+
+    real = {name: found for name in args.tasks if (found := shares(name, tokenizer, args))}
+    print(table(
+        ["task", "type", "tokens", "padded to the maximum", "unsorted", "ours, training", "ours, scoring", "padding-free"],
+        [[name, f["type"], f"{f['tokens']:.0f}", *(f"{f[key]:.3f}" for key in (
+            "padded_to_maximum", "unsorted", "training", "scoring", "padding_free"))] for name, f in real.items()],
+    ))  # fmt: skip
+    trained = speed(args, tokenizer) if args.steps else {}
+    if trained:
+        gpu = torch.cuda.is_available()
+        head = ["setting", "examples/s", "real tokens/s", "share real", "speed ratio", "token ratio", "quotient"]
+        rows = [
+            [name, f"{f['examples_per_second']:.2f}", f"{f['real_tokens_per_second']:.0f}", f"{f['share_real']:.3f}",
+             *(f"{f[key]:.2f}" for key in ("ratio", "token_ratio", "quotient")),
+             *([f"{f['share_of_peak']:.1%}", f"{f['peak_gib']:.1f}"] if gpu else [])]
+            for name, f in trained.items()
+        ]  # fmt: skip
+        print(f"\nshape {args.shape}, width {args.width}, layers {args.layers}, {torch.get_num_threads()} thread(s)\n")
+        print(table(head + (["share of peak", "peak GiB"] if gpu else []), rows))
+    if args.json:
+        Path(args.json).write_text(json.dumps({"shares": real, "training": trained}, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except InputError as error:
+        sys.exit(f"throughput.py: error: {error}")

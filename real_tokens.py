@@ -1,0 +1,158 @@
+"""The Trainer on real tokens: training batches of like lengths, scoring sorted by length under a budget, and the share that was padding."""
+
+import math
+
+import numpy as np
+import pyarrow.compute
+import torch
+from accelerate.utils import gather_object
+from torch.utils.data import DataLoader, Sampler
+from tqdm.auto import tqdm
+from transformers import Trainer
+
+import padding_free
+from task_types.loss import IGNORED
+from task_types.retrieval import batches_by_length
+
+GROUP = 8  # examples of like length that come together: the batch per device that a run has where none is given
+POOL = 50  # steps whose examples are sorted together; transformers' own number
+
+
+def lengths_of(features) -> np.ndarray:
+    """What each feature is padded by: its pieces, of multiple choice those of the longest choice. (n,) integers"""
+    column = features.with_format("arrow")["input_ids"][:]
+    column = column.combine_chunks() if hasattr(column, "combine_chunks") else column
+    if len(column) and hasattr(column.type.value_type, "value_type"):  # one list for each choice; all examples have as many
+        return pyarrow.compute.list_value_length(column.flatten()).to_numpy(zero_copy_only=False).reshape(len(column), -1).max(1)
+    return pyarrow.compute.list_value_length(column).to_numpy(zero_copy_only=False)
+
+
+class GroupedByLength(Sampler):
+    """An order of training in which examples of like length come together, and steps have all lengths.
+
+    POOL steps' examples, drawn at random, are sorted by length and cut into groups of GROUP; each step is a random choice of groups,
+    longest first. So a micro-batch is hardly padded, while a step is more mixed than with transformers' sampler, whose steps are of one
+    length and go from long to short. The order knows the effective batch, the seed and the epoch, not processes and accumulation steps.
+
+    batch  examples of an optimiser step over all processes; epoch: a function that says which epoch is about to begin.
+    """
+
+    def __init__(self, lengths, batch: int, seed: int, epoch):
+        self.lengths, self.batch, self.seed, self.epoch = np.asarray(lengths), batch, seed, epoch
+        self.group = max(size for size in range(1, GROUP + 1) if batch % size == 0)
+
+    def __len__(self):
+        return len(self.lengths)
+
+    def __iter__(self):
+        generator = np.random.default_rng((self.seed, self.epoch()))
+        order = generator.permutation(len(self.lengths))
+        whole = len(order) // self.batch * self.batch
+        for pool in np.split(order[:whole], range(POOL * self.batch, whole, POOL * self.batch)):
+            groups = self.longest_first(pool).reshape(-1, self.group)
+            for step in generator.permutation(groups).reshape(-1, self.batch):
+                yield from self.longest_first(step).tolist()
+        yield from self.longest_first(order[whole:]).tolist()
+
+    def longest_first(self, rows):
+        return rows[np.argsort(-self.lengths[rows], kind="stable")]
+
+
+class RealTokensTrainer(Trainer):
+    """The Trainer with the order above for `--train_sampling_strategy group_by_length`, and a count of tokens.
+
+    transformers' own group_by_length takes the number of choices for a length, depends on the number of processes, and shuffles what is
+    evaluated too.
+    """
+
+    tokens = None  # (real, computed with padding) in the training steps of this process since it started
+    score_selection = None  # () -> (predictions, scores, loss) of the dev data by which checkpoints are compared
+
+    @property
+    def packed(self) -> bool:
+        """Whether what is computed is what is real."""
+        return self.model.config._attn_implementation == padding_free.NAME
+
+    def _get_train_sampler(self, train_dataset=None):
+        if self.args.train_sampling_strategy != "group_by_length":
+            return super()._get_train_sampler(train_dataset)
+        features = self.train_dataset if train_dataset is None else train_dataset
+        batch = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
+        seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
+        return GroupedByLength(lengths_of(features), batch, seed, lambda: int(self.state.epoch or 0))
+
+    def training_step(self, model, inputs, num_items_in_batch=None):
+        mask = inputs["attention_mask"]
+        real = mask.sum()  # stays where it is: asking for the number would make a GPU wait
+        counted = torch.stack([real, real if self.packed else torch.full_like(real, mask.numel())])
+        self.tokens = counted if self.tokens is None else self.tokens + counted.to(self.tokens.device)
+        return super().training_step(model, inputs, num_items_in_batch)
+
+    def evaluate(self, *_, **__):
+        """The dev score by which checkpoints are compared, on examples, as after training."""
+        _, scores, loss = self.score_selection()
+        found = {"eval_loss": loss, **{f"eval_{name}": value for name, value in scores.items() if name != "examples"}}
+        self.log(found)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, found)
+        return found
+
+    def share_of_real_tokens(self) -> dict:
+        """{"real_tokens", "computed_tokens", "share"} of this start's training steps over all processes; {} where it took none."""
+        if self.tokens is None:  # a run that was cut off after its last step
+            return {}
+        real, computed = self.accelerator.reduce(self.tokens.to(self.args.device), reduction="sum").tolist()
+        return {"real_tokens": real, "computed_tokens": computed, "share": round(real / computed, 4)}
+
+
+def scoring_batches(lengths, batch: int) -> list[list[int]]:
+    """Positions in batches of like length: at most the padded tokens of `batch` of the longest, at most 4% of them padding."""
+    return batches_by_length(lengths, batch * int(lengths.max()), least_share=0.96)
+
+
+def predict(trainer, features, task_type, description=""):
+    """What a model says to each feature. Batches are of like length, and none has more padded tokens than the longest unsorted one.
+
+    Every process reads as many batches (under ZeRO-3 each forward pass is a common one) and gets the whole.
+    Returns (reduced, loss). reduced: for each feature, in the order given, the row that `task_type.reduce_logits` leaves of its logits;
+    where it leaves two, a pair of such lists. Rows of pieces may be longer than the feature. loss: mean over all labels; None where the
+    model computes its own.
+    """
+    args, lengths = trainer.args, lengths_of(features)
+    batches = scoring_batches(lengths, args.per_device_eval_batch_size)
+    mine = batches[args.process_index :: args.world_size]
+    repeated = math.ceil(len(batches) / args.world_size) - len(mine)
+    eaten = ("task", "labels", "input_ids", "attention_mask", "token_type_ids")
+    loader = DataLoader(
+        features.select_columns([name for name in eaten if name in features.column_names]),
+        batch_sampler=mine + batches[:1] * repeated,
+        collate_fn=trainer.data_collator,
+        num_workers=args.dataloader_num_workers,
+    )
+    model = trainer.model_wrapped if trainer.is_deepspeed_enabled else trainer.model
+    if not trainer.is_in_train and (args.bf16_full_eval or args.fp16_full_eval):
+        model.to(torch.bfloat16 if args.bf16_full_eval else torch.float16)
+    model.eval()
+    found, total, count = [], torch.zeros((), dtype=torch.float64, device=args.device), torch.zeros((), device=args.device)
+    for inputs in tqdm(loader, desc=description, disable=args.disable_tqdm or args.process_index > 0, leave=False):
+        inputs = trainer._prepare_inputs(inputs)
+        labels = inputs.pop("labels") if trainer.compute_loss_func else inputs["labels"]
+        with torch.no_grad(), trainer.compute_loss_context_manager():
+            outputs = model(**inputs)
+        if len(found) == len(mine):
+            continue
+        logits = [values for name, values in outputs.items() if name.endswith("logits")]
+        reduced = task_type.reduce_logits(tuple(logits) if len(logits) > 1 else logits[0], labels)
+        reduced = reduced if isinstance(reduced, tuple) else (reduced,)
+        found.append([(values.float() if values.is_floating_point() else values).cpu().numpy() for values in reduced])
+        if trainer.compute_loss_func:
+            labelled = labels.ne(IGNORED).sum()
+            total += trainer.compute_loss_func(outputs, labels, labelled.clamp(min=1)) * labelled
+            count += labelled
+    found = gather_object(list(zip(mine, found)))
+    rows = [[None] * len(lengths) for _ in found[0][1]]
+    for batch, parts in found:
+        for column, part in zip(rows, parts):
+            for row, values in zip(batch, part):
+                column[row] = values
+    total, count = (trainer.accelerator.reduce(value, reduction="sum").item() for value in (total, count))
+    return tuple(rows) if len(rows) > 1 else rows[0], total / count if count else None

@@ -1,0 +1,348 @@
+"""Real tokens only must not mean other numbers: padding-free against padded, sorted against unsorted, in any number of processes."""
+
+import json
+import shutil
+import sys
+from dataclasses import replace
+from functools import partial
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from conftest import launch
+from safetensors.torch import load_file
+from transformers import (
+    BertConfig,
+    BertForMultipleChoice,
+    BertForSequenceClassification,
+    BertModel,
+    DebertaV2Config,
+    DebertaV2Model,
+    TrainingArguments,
+    XLMRobertaConfig,
+    XLMRobertaModel,
+)
+
+import arguments
+import padding_free
+import run_target
+from checkpoints import load_model, load_tokenizer
+from real_tokens import GroupedByLength, RealTokensTrainer, lengths_of, predict, scoring_batches
+from task_adapters import TASKS, InputError, labels_of, load_examples
+from task_types import TASK_TYPES, make_features
+
+HEADS = ("mnli", "udpos", "squad_v1", "hellaswag")  # classification, tagging, span QA, multiple choice
+ON_CPU = SimpleNamespace(device=torch.device("cpu"), bf16=False, fp16=False)
+SMALL = dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64, max_position_embeddings=64)
+NO_DROPOUT = dict(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+
+
+def features_of(name, split, path, data_dir, rows, max_length=96):
+    """-> (task with its labels, tokenizer, examples, features)"""
+    tokenizer = load_tokenizer(path, needs_offsets=True)
+    examples, _ = load_examples(TASKS[name], split, "en", data_dir, rows, 1)
+    task = replace(TASKS[name], labels=labels_of(TASKS[name], examples))
+    return task, tokenizer, examples, make_features(examples, tokenizer, task, max_length, 32)
+
+
+def batch_of(task, tokenizer, features, rows):
+    eaten = [name for name in ("labels", *tokenizer.model_input_names) if name in features.column_names]
+    return TASK_TYPES[task.task_type].Collator(tokenizer)([dict(row) for row in features.select(rows).select_columns(eaten)])
+
+
+def loss_and_gradients(model, loss, batch):
+    model.zero_grad()
+    batch = dict(batch)
+    value = loss(model(**{name: values for name, values in batch.items() if name != "labels"}), batch["labels"])
+    value.backward()
+    return value.item(), {name: weight.grad.clone() for name, weight in model.named_parameters() if weight.grad is not None}
+
+
+def equal(found, expected, tolerance):
+    """Loss, the gradient as one vector, and each weight's own (those of nearly nothing by the scale of the largest)."""
+    assert found[0] == pytest.approx(expected[0], rel=tolerance)
+    assert found[1].keys() == expected[1].keys()
+    norms = torch.stack([gradient.norm() for gradient in expected[1].values()])
+    off = torch.stack([(found[1][name] - gradient).norm() for name, gradient in expected[1].items()])
+    assert off.norm() <= tolerance * norms.norm()
+    assert (off <= 10 * tolerance * norms.clamp(min=0.01 * norms.max())).all()
+
+
+# ---- padding-free
+
+
+@pytest.mark.parametrize("dtype, checkpointing", [(torch.float32, False), (torch.float64, False), (torch.float64, True)])
+@pytest.mark.parametrize("name", HEADS)
+def test_padding_free_gives_the_loss_and_the_gradients_of_the_padded_path(name, dtype, checkpointing, tiny_model, data_dir):
+    """In fp32 to its rounding: the gradients of four nearly equal choices cancel each other, and more digits show that no more is wrong."""
+    task, tokenizer, _, features = features_of(name, "train", tiny_model, data_dir, 12)
+    lengths = lengths_of(features)
+    assert len(set(lengths.tolist())) > 1, "a batch without padding shows nothing"
+    task_type = TASK_TYPES[task.task_type]
+    model, _ = load_model(task_type.Model, tiny_model, task.labels, seed=1)
+    model.to(dtype).train()
+    batch = batch_of(task, tokenizer, features, range(8))
+    padded = loss_and_gradients(model, task_type.loss, batch)
+    state = {key: weight.clone() for key, weight in model.state_dict().items()}
+    padding_free.set_up(model.base_model, "on", ON_CPU)
+    model.train()
+    if checkpointing:
+        model.gradient_checkpointing_enable()
+    shapes = []
+    model.base_model.embeddings.word_embeddings.register_forward_hook(lambda module, inputs, output: shapes.append(inputs[0].shape))
+    tolerance = 1e-7 if dtype == torch.float64 else 1e-4 if name == "hellaswag" else 1e-5
+    equal(loss_and_gradients(model, task_type.loss, batch), padded, tolerance)
+    assert shapes == [(1, int(batch["attention_mask"].sum()))], "the encoder computed real tokens only"
+    assert state.keys() == model.state_dict().keys() and "padding_free" not in model.config.to_json_string()
+
+
+@pytest.mark.parametrize("choices", [0, 3])
+def test_padding_free_with_positions_from_zero_token_types_and_a_pooler(choices):
+    """BERT; its classification reads the pooler, whose first token must be each sequence's own."""
+    torch.manual_seed(0)
+    kind = BertForMultipleChoice if choices else BertForSequenceClassification
+    model = kind(BertConfig(vocab_size=100, num_labels=3, **SMALL, **NO_DROPOUT)).train()
+    rows = 4 * (choices or 1)
+    mask = (torch.arange(12) < torch.randint(3, 13, (rows, 1))).long()
+    ids = torch.randint(5, 100, (rows, 12)) * mask
+    batch = {"input_ids": ids, "attention_mask": mask, "token_type_ids": torch.randint(0, 2, ids.shape)}
+    if choices:
+        batch = {name: values.view(4, choices, 12) for name, values in batch.items()}
+    batch["labels"] = torch.tensor([0, 1, 2, 0])
+    padded = loss_and_gradients(model, TASK_TYPES["classification"].loss, batch)
+    padding_free.set_up(model.base_model, "on", ON_CPU)
+    equal(loss_and_gradients(model, TASK_TYPES["classification"].loss, batch), padded, 1e-5)
+
+
+def test_a_call_that_packing_cannot_serve_goes_the_padded_way():
+    encoder = XLMRobertaModel(XLMRobertaConfig(vocab_size=100, pad_token_id=1, **SMALL)).eval()
+    ids, mask = torch.tensor([[5, 6, 7], [8, 1, 1]]), torch.tensor([[1, 1, 1], [1, 0, 0]])
+    with torch.no_grad():
+        before = encoder(ids, mask, output_hidden_states=True).hidden_states
+        padding_free.set_up(encoder, "on", ON_CPU)
+        after = encoder(input_ids=ids, attention_mask=mask, output_hidden_states=True).hidden_states
+    for one, other in zip(before, after, strict=True):
+        assert torch.allclose(one[mask.bool()], other[mask.bool()], atol=1e-6)
+
+
+def test_attention_dropout_is_the_models_own():
+    config = XLMRobertaConfig(vocab_size=100, pad_token_id=1, **SMALL, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.5)
+    encoder = XLMRobertaModel(config).eval()
+    padding_free.set_up(encoder, "on", ON_CPU)
+    batch = {"input_ids": torch.tensor([[5, 6, 7, 8], [8, 9, 1, 1]]), "attention_mask": torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0]])}
+
+    def hidden():
+        return encoder(**batch).last_hidden_state
+
+    assert torch.equal(hidden(), hidden())
+    encoder.train()
+    assert not torch.equal(hidden(), hidden())
+
+
+def test_what_cannot_be_packed_is_said_in_one_line_or_left_as_it_is():
+    deberta = DebertaV2Model(DebertaV2Config(vocab_size=100, **SMALL))
+    with pytest.raises(InputError, match="^--padding_free on: the attention of DebertaV2Model cannot be replaced.$"):
+        padding_free.set_up(deberta, "on", ON_CPU)
+    padding_free.set_up(deberta, "auto", SimpleNamespace(device=torch.device("cuda"), bf16=True, fp16=False))
+    assert "forward" not in vars(deberta)
+    for wanted in ("auto", "off"):
+        bert = BertModel(BertConfig(vocab_size=100, **SMALL))
+        padding_free.set_up(bert, wanted, ON_CPU)
+        assert "forward" not in vars(bert) and bert.config._attn_implementation != padding_free.NAME
+
+
+def test_an_encoder_that_comes_out_otherwise_is_not_packed(monkeypatch):
+    """Positions that do not begin where the model's do; sequences that see each other."""
+    bert = BertModel(BertConfig(vocab_size=100, **SMALL))
+    bert.embeddings.position_embeddings.padding_idx = 0
+    with pytest.raises(InputError, match="hidden states of BertModel come out otherwise"):
+        padding_free.set_up(bert, "on", ON_CPU)
+    assert "forward" not in vars(bert) and bert.config._attn_implementation != padding_free.NAME
+
+    bert = BertModel(BertConfig(vocab_size=100, **SMALL))
+    whole = padding_free.one_by_one
+    monkeypatch.setattr(padding_free, "one_by_one", lambda q, k, v, starts, *rest: whole(q, k, v, starts[[0, -1]], *rest))
+    with pytest.raises(InputError, match="come out otherwise"):
+        padding_free.set_up(bert, "on", ON_CPU)
+
+
+def test_kernels_are_compared_before_they_are_used(monkeypatch):
+    """What a GPU runs, on the CPU's nested tensors; `varlen_attn` has no CPU kernel, and that is said."""
+    config, cpu = BertConfig(**SMALL), torch.device("cpu")
+    if padding_free.varlen_attn is not None:
+        assert "this device has no kernel for it" in padding_free.against_kernels(config, cpu, torch.bfloat16)
+    monkeypatch.setattr(padding_free, "varlen_attn", None)
+    assert padding_free.against_kernels(config, cpu, torch.float32) is None
+    assert padding_free.against_kernels(config, cpu, torch.bfloat16) is None
+    right = padding_free.nested
+    for wrong, reason in (
+        (lambda q, k, v, starts, *rest: right(q, k, v, starts[[0, -1]], 96, *rest[1:]), "gives other numbers"),
+        (lambda q, k, v, starts, longest, dropout, scaling: right(q, k, v, starts, longest, dropout, 2 * scaling), "gives other numbers"),
+        (lambda q, k, v, starts, longest, dropout, scaling: right(q, k, v, starts, longest, 0.0, scaling), "dropout"),
+    ):
+        monkeypatch.setattr(padding_free, "nested", wrong)
+        assert reason in padding_free.against_kernels(config, cpu, torch.float32)
+
+
+def test_a_padding_free_run_takes_the_same_steps_and_says_so(call, tiny_model, data_dir, tmp_path):
+    flags = ("--task", "udpos", "--model_name_or_path", tiny_model, "--data_dir", data_dir, "--languages", "de", "--use_cpu",
+             "--max_steps", "3", "--optim", "sgd", "--learning_rate", "0.5", "--warmup_steps", "0", "--effective_batch_size", "16",
+             "--per_device_train_batch_size", "4", "--max_eval_samples", "20", "--disable_tqdm", "true")  # fmt: skip
+    padded = call(run_target, *flags, "--output_dir", tmp_path / "padded")
+    packed = call(run_target, *flags, "--padding_free", "on", "--output_dir", tmp_path / "packed")
+    one, other = (load_file(tmp_path / name / "model.safetensors") for name in ("padded", "packed"))
+    for name, weight in one.items():
+        assert (other[name] - weight).norm() <= 1e-5 * weight.norm() + 1e-6, name
+    assert packed["scores"] == padded["scores"]
+    tokens = padded["training"]["tokens"], packed["training"]["tokens"]
+    assert tokens[0]["real_tokens"] == tokens[1]["real_tokens"] == tokens[1]["computed_tokens"] < tokens[0]["computed_tokens"]
+    assert packed["training"]["padding_free"] and not padded["training"]["padding_free"]
+    assert packed["training"]["attention_dropout"] == 0.0
+    with pytest.raises(InputError, match="padding_free 'on'; this command says 'auto'"):
+        call(run_target, *flags, "--output_dir", tmp_path / "packed")
+
+
+# ---- training batches of like lengths
+
+
+def mixed_lengths(count=5000):
+    return np.random.default_rng(0).gamma(6, 8, count).astype(int) + 5
+
+
+def test_groups_of_like_length_hardly_need_padding_and_steps_stay_mixed():
+    lengths = mixed_lengths()
+    order = np.array(list(GroupedByLength(lengths, 32, 7, lambda: 0)))
+    assert sorted(order) == list(range(len(lengths)))
+    micro = lengths[order[: len(order) // 8 * 8]].reshape(-1, 8)
+    assert micro.sum() / (micro.max(1) * 8).sum() > 0.98
+    steps = lengths[order[: len(order) // 32 * 32]].reshape(-1, 32)
+    assert (np.diff(steps, axis=1) <= 0).all(), "longest first"
+    assert np.mean(steps.max(1) - steps.min(1)) > lengths.std(), "steps of one length would be biased"
+    rest = order[len(order) // 32 * 32 :]
+    assert abs(lengths[rest].mean() - lengths.mean()) < lengths.std(), "what no step is whole of is left over by chance"
+
+
+def test_the_order_knows_epoch_and_seed_only():
+    lengths = mixed_lengths(300)
+    orders = [list(GroupedByLength(lengths, 16, seed, partial(int, epoch))) for seed, epoch in ((1, 0), (1, 0), (1, 1), (2, 0))]
+    assert orders[0] == orders[1] and len({tuple(order) for order in orders}) == 3
+    assert list(GroupedByLength(lengths, 14, 1, lambda: 0)) and GroupedByLength(lengths, 14, 1, lambda: 0).group == 7
+    assert list(GroupedByLength(lengths[:5], 16, 1, lambda: 0)) == sorted(range(5), key=lambda i: -lengths[i]) or len(set(lengths[:5])) < 5
+
+
+def test_lengths_are_pieces_of_multiple_choice_those_of_the_longest(tiny_model, data_dir):
+    for name in ("mnli", "hellaswag"):
+        *_, features = features_of(name, "train", tiny_model, data_dir, 20)
+        rows = features.select([3, 1, 2])["input_ids"][:]
+        expected = [max(map(len, row)) if name == "hellaswag" else len(row) for row in rows]
+        assert lengths_of(features.select([3, 1, 2])).tolist() == expected
+
+
+def test_the_trainer_says_which_epoch_begins(tiny_model, data_dir, tmp_path):
+    """Also in the middle of one, where a run goes on."""
+    task, tokenizer, _, features = features_of("mnli", "train", tiny_model, data_dir, 40)
+    model, _ = load_model(TASK_TYPES[task.task_type].Model, tiny_model, task.labels, seed=1)
+    args = TrainingArguments(output_dir=str(tmp_path), use_cpu=True, train_sampling_strategy="group_by_length", report_to="none")
+    trainer = RealTokensTrainer(model=model, args=args, train_dataset=features, processing_class=tokenizer)
+    sampler, orders = trainer._get_train_sampler(), []
+    for epoch in (0, 1.0, 1.6):
+        trainer.state.epoch = epoch
+        orders.append(list(sampler))
+    assert orders[0] != orders[1] == orders[2]
+
+
+def test_two_processes_go_on_in_the_second_epoch_where_they_were_cut_off(tiny_model, data_dir, tmp_path):
+    """accelerate does not tell a sampler the epoch there: it stands below two wrappers."""
+    flags = ("--task", "mnli", "--model_name_or_path", tiny_model, "--data_dir", data_dir, "--use_cpu", "--max_train_samples", "40",
+             "--effective_batch_size", "8", "--per_device_train_batch_size", "2", "--max_steps", "9", "--save_steps", "1",
+             "--save_total_limit", "9", "--keep_checkpoints", "--max_eval_samples", "8", "--disable_tqdm", "true",
+             "--eval_strategy", "no", "--load_best_model_at_end", "false")  # fmt: skip
+    out, cut = tmp_path / "out", tmp_path / "cut"
+    launch("run_intermediate.py", *flags, "--output_dir", out, processes=2)
+    shutil.copytree(out, cut)
+    for step in (8, 9):
+        shutil.rmtree(cut / f"checkpoint-{step}")
+    (cut / "results.json").unlink()
+    launch("run_intermediate.py", *flags, "--output_dir", cut, processes=2)
+    assert json.loads((cut / "results.json").read_text())["training"]["resumed_from_step"] == 7
+    whole, resumed = load_file(out / "model.safetensors"), load_file(cut / "model.safetensors")
+    assert all(torch.equal(weight, resumed[name]) for name, weight in whole.items())
+    assert any(not torch.equal(weight, load_file(out / "checkpoint-7/model.safetensors")[name]) for name, weight in whole.items())
+
+
+# ---- scoring
+
+
+def test_scoring_batches_hold_every_feature_once_within_their_budget():
+    lengths = mixed_lengths(700)
+    batches = scoring_batches(lengths, 32)
+    assert sorted(row for batch in batches for row in batch) == list(range(700))
+    padded = np.array([lengths[batch].max() * len(batch) for batch in batches])
+    assert padded.max() <= 32 * lengths.max() and lengths.sum() / padded.sum() >= 0.96
+    assert len(batches) < 60, "and they are not single texts"
+    assert [len(batch) for batch in scoring_batches(np.full(70, 50), 32)] == [32, 32, 6]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("name", HEADS)
+def test_scoring_sorted_by_length_says_the_same_in_the_same_order(name, packed, tiny_model, data_dir, tmp_path):
+    task, tokenizer, examples, features = features_of(name, "dev", tiny_model, data_dir, 40)
+    task_type = TASK_TYPES[task.task_type]
+    model, _ = load_model(task_type.Model, tiny_model, task.labels, seed=1)
+    one_by_one, losses = [], []
+    model.eval()
+    with torch.no_grad():
+        for row in range(len(features)):
+            batch = batch_of(task, tokenizer, features, [row])
+            labels = batch.pop("labels")
+            outputs = model(**batch)
+            logits = tuple(values for key, values in outputs.items() if key.endswith("logits"))
+            one_by_one.append(task_type.reduce_logits(logits if len(logits) > 1 else logits[0], labels))
+            losses.append((float(task_type.loss(outputs, labels)), int(labels.ne(-100).sum())))
+    if packed:
+        padding_free.set_up(model.base_model, "on", ON_CPU)
+    args = TrainingArguments(output_dir=str(tmp_path), use_cpu=True, per_device_eval_batch_size=7, disable_tqdm=True, report_to="none")
+    trainer = RealTokensTrainer(
+        model=model, args=args, data_collator=task_type.Collator(tokenizer), processing_class=tokenizer, compute_loss_func=task_type.loss
+    )
+    sizes = []
+    embeddings = model.base_model.embeddings.word_embeddings
+    embeddings.register_forward_hook(lambda module, inputs, output: sizes.append(inputs[0].shape))
+    found, loss = predict(trainer, features, task_type)
+    columns = found if isinstance(found, tuple) else (found,)
+    for column, parts in zip(columns, zip(*(row if isinstance(row, tuple) else (row,) for row in one_by_one)), strict=True):
+        for row, expected in zip(column, parts, strict=True):
+            assert np.allclose(row[: expected.shape[1]], expected[0].numpy(), atol=1e-5)
+    assert loss == pytest.approx(sum(value * count for value, count in losses) / sum(count for _, count in losses), rel=1e-5)
+    longest, choices = int(lengths_of(features).max()), 4 if name == "hellaswag" else 1
+    assert max(rows * length for rows, length in sizes) <= 7 * longest * choices and len(sizes) > 1
+    if not isinstance(found, tuple) and name != "udpos":
+        single = np.concatenate([reduced.numpy() for reduced in one_by_one])
+        assert task_type.decode(examples, features, found, task) == task_type.decode(examples, features, single, task)
+
+
+# ---- defaults on a GPU
+
+
+@pytest.mark.parametrize("cuda, half, flags, deepspeed, expected", [
+    (True, True, (), None, {"bf16": True}),
+    (True, False, (), None, {"bf16": False}),
+    (True, True, ("--fp16",), None, {}),
+    (True, True, ("--bf16", "false"), None, {}),
+    (True, True, ("--use_cpu",), None, {}),
+    (False, True, (), None, {}),
+    (True, True, (), {"bf16": {"enabled": "auto"}}, {"bf16": True}),
+    (True, True, (), {"bf16": {"enabled": False}}, {"bf16": False}),
+    (False, False, (), {"bf16": {"enabled": True}}, {"bf16": True}),
+    (True, True, (), {"fp16": {"enabled": True}}, {}),
+])  # fmt: skip
+def test_bf16_is_the_default_where_the_gpu_has_it_and_nothing_else_was_asked(cuda, half, flags, deepspeed, expected, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: half or including_emulation)
+    monkeypatch.setattr(sys, "argv", ["run.py", *flags])
+    assert arguments.precision_defaults(deepspeed) == expected
+
+
+def test_adamw_is_fused_by_default():
+    assert TrainingArguments(output_dir="x", use_cpu=True).optim == "adamw_torch_fused"
