@@ -6,6 +6,8 @@ Calls the three scripts' own main() with the flags that a user would type; every
 """
 
 import argparse
+import resource
+import sys
 import time
 from pathlib import Path
 
@@ -75,7 +77,9 @@ def main():
     text, columns, rows = table(results, chances)
     Path(args.output_dir, "table.txt").write_text(text + "\n", encoding="utf-8")
     picture(columns, rows, Path(args.output_dir, "table.png"))
-    print(f"\n{text}\n\nsame table: {args.output_dir}/table.txt, picture: {args.output_dir}/table.png, {time.time() - started:.0f} seconds")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**30 if sys.platform == "darwin" else 2**20)  # bytes there, kB elsewhere
+    print(f"\n{text}\n\nsame table: {args.output_dir}/table.txt, picture: {args.output_dir}/table.png")
+    print(f"{time.time() - started:.0f} seconds, peak memory {peak:.1f} GiB")
 
 
 if __name__ == "__main__":
