@@ -103,6 +103,7 @@ def parse(arguments_class, phase: str, **defaults):
     known = {option for action in parser._actions for option in action.option_strings}
     task_and_recipe = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     task_and_recipe.add_argument("--task", nargs="*", default=[])
+    task_and_recipe.add_argument("--mlm_languages", "--mlm-languages", nargs="*")
     for action in (
         "--recipe", "--eval_strategy", "--eval_steps", "--deepspeed", "--select_on",
         "--gradient_accumulation_steps", "--per_device_train_batch_size", "--effective_batch_size",
@@ -161,7 +162,7 @@ def training_defaults(tasks, recipe, given, deepspeed: bool) -> dict:
         "save_steps": given.eval_steps or recipe.eval_steps, "save_total_limit": 1, "eval_strategy": "steps" if best else "no",
         "load_best_model_at_end": best, "metric_for_best_model": ("mean" if together else tasks[0].dev_metric) if best else None,
         "greater_is_better": True if best else None,
-        "train_sampling_strategy": "random" if together else "group_by_length",
+        "train_sampling_strategy": "random" if together or given.mlm_languages else "group_by_length",
         **batch_and_accumulation(recipe.effective_batch_size, given, deepspeed),
     }  # fmt: skip
 

@@ -33,8 +33,8 @@ def dead_under(seeds):
         kill(model.base_model, seed)
         return model, labels
 
-    def several(path, tasks, seed, *rest):
-        model = load_models(path, tasks, seed, *rest)
+    def several(path, tasks, seed, *rest, **named):
+        model = load_models(path, tasks, seed, *rest, **named)
         kill(model.encoder, seed)
         return model
 
