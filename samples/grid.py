@@ -28,7 +28,7 @@ TOGETHER = "all"
 STARTS = (None, *(name for name, task in TASKS.items() if task.phase == "intermediate"), TOGETHER)
 TARGETS = tuple(name for name, task in TASKS.items() if task.phase != "intermediate")
 SEEDS = (42, 43, 44)
-SMALL = ("--num_train_epochs 3 --learning_rate 1e-3 --max_seq_length 128 --per_device_train_batch_size 16 --use_cpu --disable_tqdm true"
+SMALL = ("--num_train_epochs 4 --learning_rate 5e-4 --max_seq_length 128 --per_device_train_batch_size 16 --use_cpu --disable_tqdm true"
          " --logging_steps 100000 --eval_steps 200 --save_steps 200").split()  # fmt: skip
 
 
