@@ -28,7 +28,7 @@ TOGETHER = "all"
 STARTS = (None, *(name for name, task in TASKS.items() if task.phase == "intermediate"), TOGETHER)
 TARGETS = tuple(name for name, task in TASKS.items() if task.phase != "intermediate")
 SEEDS = (42, 43, 44)
-SMALL = ("--num_train_epochs 4 --learning_rate 5e-4 --max_seq_length 128 --per_device_train_batch_size 16 --use_cpu --disable_tqdm true"
+SMALL = ("--num_train_epochs 4 --learning_rate 5e-4 --max_seq_length 128 --use_cpu --disable_tqdm true"
          " --logging_steps 100000 --eval_steps 200 --save_steps 200").split()  # fmt: skip
 
 
@@ -48,6 +48,12 @@ class Cell:
         return [f"{self.script}.py", "--task", self.task, "--output_dir", self.folder, *self.flags]
 
 
+def whole_batch(task) -> list[str]:
+    """A step's examples at once: the models are so small that a second micro-batch costs more than its padding."""
+    batch = TASKS[STARTS[1] if task == TOGETHER else task].recipes["jiant"].effective_batch_size
+    return ["--per_device_train_batch_size", str(batch)]
+
+
 def cells(output_dir, starts=STARTS, targets=TARGETS, seeds=SEEDS, data_dir=DATA, training=()) -> list[Cell]:
     """Every command of a grid, each after the one that it builds on. training: more flags for those that train."""
     found = []
@@ -57,13 +63,13 @@ def cells(output_dir, starts=STARTS, targets=TARGETS, seeds=SEEDS, data_dir=DATA
             common = ["--model_name_or_path", model or ENCODER, "--data_dir", data_dir]
             trained = [*SMALL, "--seed", str(seed), *training]
             if start:
-                flags = ["--model_name_or_path", ENCODER, "--data_dir", data_dir, *trained]
+                flags = ["--model_name_or_path", ENCODER, "--data_dir", data_dir, *whole_batch(start), *trained]
                 found.append(Cell("run_intermediate", start, start, model, tuple(flags)))
             for target in targets:
                 flags = [*common, "--languages", *sorted(set(TASKS[target].languages) & set(LANGUAGES))]
                 folder = f"{model or f'{output_dir}/seed{seed}/none'}/{target}"
                 if TASKS[target].phase == "target":
-                    found.append(Cell("run_target", target, start, folder, (*flags, *trained), model))
+                    found.append(Cell("run_target", target, start, folder, (*flags, *whole_batch(target), *trained), model))
                 elif start or seed == seeds[0]:  # nothing is drawn where nothing is trained
                     folder = folder if start else f"{output_dir}/none/{target}"
                     found.append(Cell("run_retrieval", target, start, folder, (*flags, "--layer", "2", "--use_cpu"), model))

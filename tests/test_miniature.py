@@ -60,8 +60,8 @@ def test_zero_shot_tagging_reaches_the_nearest_language_through_the_encoder_alon
     flags = ("--num_train_epochs", "6", "--languages", "en", "de")
     handed_over, fresh = trained("udpos", "encoder", *flags)["scores"], trained("udpos", "fresh", *flags)["scores"]
     assert handed_over["en"]["f1"] > 95 and fresh["en"]["f1"] > 80, "both learn English"
-    assert handed_over["de"]["f1"] > 50, handed_over
-    assert fresh["de"]["f1"] < handed_over["de"]["f1"] - 20, (handed_over, fresh)
+    assert handed_over["de"]["f1"] > 60, handed_over
+    assert fresh["de"]["f1"] < handed_over["de"]["f1"] - 30, (handed_over, fresh)
 
 
 def test_retrieval_after_training_differs_from_before_and_from_a_fresh_encoder(trained, world, fresh_encoder, call, tmp_path):
@@ -71,8 +71,8 @@ def test_retrieval_after_training_differs_from_before_and_from_a_fresh_encoder(t
         flags = ("--data_dir", world, "--languages", "es", "fr", "--layer", "2", "--use_cpu", "--output_dir", tmp_path / name)
         scores[name] = call(run_retrieval, "--task", "tatoeba", "--model_name_or_path", model, *flags)["scores"]
     assert scores["before"] != scores["after"]
-    for language in ("es", "fr"):
-        assert scores["before"][language]["accuracy"] > 5 * 100 / 150, "one of 150 candidates would be chance"
+    for language in ("es", "fr"):  # one of 150 candidates would be chance; names and numbers alone find a few more
+        assert scores["before"][language]["accuracy"] > scores["fresh"][language]["accuracy"] + 30, scores
 
 
 @pytest.mark.parametrize("task, epochs, metric, least", [
