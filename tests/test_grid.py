@@ -144,6 +144,12 @@ def test_paper_grid_runs_every_cell_goes_on_after_a_failure_and_ends_in_the_tabl
     assert process.returncode == 0 and "+0.0 ± 0.0" in process.stdout
 
 
+def test_paper_grid_says_what_failed_though_there_is_nothing_for_a_table(fake, tmp_path):
+    process, commands = fake("paper_grid.sh", "some/model", tmp_path / "out", "1", FAIL="run_", STARTS="none")
+    assert process.returncode == 1 and len(commands) == 2
+    assert process.stderr.strip().endswith("for these alone: seed1/none/xquad seed1/none/bucc table")
+
+
 def test_slurm_arrays_cover_the_grid_and_each_job_runs_one_cell(fake, tmp_path):
     sbatch = tmp_path / "sbatch"
     sbatch.write_text('#!/bin/bash\necho "$*" >> "$NOTES"\nif [[ $* == *parsable* ]]; then echo 77; fi\n')
