@@ -17,6 +17,7 @@ from families import FAMILIES, POSITIONS, table, write_family
 from transformers import AutoModel, TrainingArguments
 
 from checkpoints import check_length, check_precision, load_config, load_encoder, load_model, load_tokenizer
+from masked_lm import load_lm
 from multitask import load_models, load_task_model, train_together, with_task
 from task_adapters import TASKS, InputError
 from task_types import TASK_TYPES, make_features, retrieval
@@ -340,6 +341,13 @@ def test_code_from_the_hub_stays_off(encoders, tmp_path, monkeypatch):
             load()
         assert "\n" not in str(error.value)
 
+    (tmp_path / "headless").mkdir()  # transformers has no masked LM of this family, the folder's code says it has
+    config = transformers.BertGenerationConfig(vocab_size=20, hidden_size=8, num_hidden_layers=1, num_attention_heads=1)
+    config.auto_map = {"AutoModelForMaskedLM": "evil.EvilModel"}
+    config.save_pretrained(tmp_path / "headless")
+    with pytest.raises(InputError, match="Cannot load a masked LM"):
+        load_lm(str(tmp_path / "headless"))
+
 
 def test_bin_weights_are_read_as_tensors_only(encoders, tmp_path):
     """mDeBERTa-v3 was published as a .bin, which is a pickle: code in it must not run."""
@@ -356,8 +364,9 @@ def test_bin_weights_are_read_as_tensors_only(encoders, tmp_path):
 
     with open(tmp_path / "pytorch_model.bin", "wb") as file:
         pickle.dump({"deberta.embeddings": Trap()}, file)
-    for load in (lambda: load_encoder(path, None), lambda: load_model(TASK_TYPES["tagging"].Model, path, TAGS, seed=1)):
-        with pytest.raises(InputError, match="Cannot load a model") as error:
+    tagger = TASK_TYPES["tagging"].Model
+    for load in (lambda: load_encoder(path, None), lambda: load_model(tagger, path, TAGS, seed=1), lambda: load_lm(path)):
+        with pytest.raises(InputError, match="Cannot load a (model|masked LM)") as error:
             load()
         assert "\n" not in str(error.value)
     assert not (tmp_path / "sprung").exists()
