@@ -234,6 +234,20 @@ def test_chance_is_the_most_frequent_answer(tmp_path):
     assert grid_table.chance(tmp_path, "mlqa", ["de"]) == {"de": 0.0}
 
 
+def test_runs_that_failed_to_learn_are_named_below_the_table(tmp_path, monkeypatch, capsys):
+    for seed in (1, 2):
+        write_run(tmp_path / f"{seed}", "xquad", {"de": 40.0}, seed=seed)
+    (tmp_path / "3").mkdir()
+    for failed in ("2", "3"):
+        (tmp_path / failed / "failed_tries.json").write_text("[]")
+    monkeypatch.setattr(sys, "argv", ["grid_table.py", str(tmp_path)])
+    grid_table.main()
+    assert capsys.readouterr().out.rstrip().split("\n\n")[-2:] == [
+        f"Failed to learn, in no mean: {tmp_path}/3.",
+        f"Failed to learn and were begun again with another seed: {tmp_path}/2.",
+    ]
+
+
 def test_what_a_start_is_called():
     assert grid_table.start_name([]) == "nothing"
     assert grid_table.start_name(after("mnli", 1) + after("qqp", 1)) == "mnli > qqp"
