@@ -21,4 +21,4 @@ $(VENV)/ready: requirements.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) out samples/data
+	rm -rf $(VENV) out/demo samples/data

@@ -64,6 +64,15 @@ def collect(folder: str) -> tuple[list[Run], float]:
     return list(runs.values()), seconds / 3600
 
 
+def failures(folder: str) -> list[str]:
+    """Lines about the runs below `folder` that failed to learn (failed_tries.json): those that stand in no mean, and those begun again."""
+    lost, again = [], []
+    for path in sorted(Path(folder).rglob("failed_tries.json")):
+        (again if (path.parent / "results.json").is_file() else lost).append(str(path.parent))
+    lines = [f"Failed to learn, in no mean: {', '.join(lost)}."] if lost else []
+    return lines + ([f"Failed to learn and were begun again with another seed: {', '.join(again)}."] if again else [])
+
+
 def start_name(lineage: list[dict]) -> str:
     """What a model was trained on before the target: nothing; mnli; all; mnli+qqp (together); mnli > qqp (one after the other)."""
     names = []
@@ -171,8 +180,8 @@ def markdown_table(head, rows) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def report(runs, hours, parts) -> str:
-    """All tables as markdown."""
+def report(runs, hours, parts, failed=()) -> str:
+    """All tables as markdown. failed: lines from `failures`."""
     seeds = sorted({run.seed for run in runs} - {None})
     texts = []
     for part in parts:
@@ -185,7 +194,7 @@ def report(runs, hours, parts) -> str:
     head = ["without intermediate training (chance)", "English", "nearest", "farthest"]
     if rows := languages(runs):
         texts.append("The other languages with the highest and the lowest score:\n\n" + markdown_table(head, rows))
-    texts.append(f"{len(runs)} scored runs, seeds {', '.join(map(str, seeds)) or 'none'}; {hours:.2f} hours of all runs together.")
+    texts += [f"{len(runs)} scored runs, seeds {', '.join(map(str, seeds)) or 'none'}; {hours:.2f} hours of all runs together.", *failed]
     return "\n\n".join(texts)
 
 
@@ -229,7 +238,7 @@ def main():
     parser.add_argument("--picture", help="draw the differences there (PNG)")
     args = parser.parse_args()
     runs, hours = collect(args.folder)
-    text = report(runs, hours, [args.part])
+    text = report(runs, hours, [args.part], failures(args.folder))
     print(text)
     if args.markdown:
         Path(args.markdown).write_text(text + "\n", encoding="utf-8")

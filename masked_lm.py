@@ -28,7 +28,7 @@ from huggingface_hub.errors import HfHubHTTPError
 from safetensors.torch import load_file
 from transformers import AutoModelForMaskedLM, DataCollatorForLanguageModeling, DataCollatorForTokenClassification
 
-from checkpoints import _first_line, _quiet_loading, load_config
+from checkpoints import UNREADABLE, _first_line, _quiet_loading, load_config
 from task_adapters import InputError, nearest
 from task_types.loss import IGNORED, cross_entropy
 
@@ -270,8 +270,10 @@ def load_lm(path: str):
     config = load_config(path)
     with _quiet_loading():
         try:
-            model, loading = AutoModelForMaskedLM.from_pretrained(path, config=config, dtype=torch.float32, output_loading_info=True)
-        except (OSError, ValueError, RuntimeError) as error:
+            model, loading = AutoModelForMaskedLM.from_pretrained(
+                path, config=config, dtype=torch.float32, output_loading_info=True, trust_remote_code=False
+            )
+        except UNREADABLE as error:
             raise InputError(f"Cannot load a masked LM from {path!r}: {_first_line(error)}") from error
     missing = {key for key in loading["missing_keys"] if not key.startswith(model.base_model_prefix + ".")}
     head = Path(path) / "heads" / NAME / "model.safetensors"

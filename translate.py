@@ -130,10 +130,13 @@ class Translator:
         import torch
         from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
+        from checkpoints import UNREADABLE  # and no conversion of .bin weights on the hub
+
         try:
-            self.tokenizer = AutoTokenizer.from_pretrained(path)
-            self.model = AutoModelForSeq2SeqLM.from_pretrained(path, dtype=torch.bfloat16 if bf16 else torch.float32)
-        except (OSError, ValueError) as error:
+            self.tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
+            dtype = torch.bfloat16 if bf16 else torch.float32
+            self.model = AutoModelForSeq2SeqLM.from_pretrained(path, dtype=dtype, trust_remote_code=False)
+        except UNREADABLE as error:
             raise InputError(f"Cannot load a translation model from {path!r}: {' '.join(str(error).split())[:300]}") from error
         self.model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
         self.batch_size, self.num_beams = batch_size, num_beams

@@ -23,7 +23,8 @@ def table(tasks) -> list[str]:
     for task in tasks:
         source = task.sources[0]
         ids = dict.fromkeys(part.hub_id for part in (source, *source.and_then))
-        others = dict.fromkeys(f"else {other.hub_id}" for other in task.sources if other.hub_id not in ids)
+        instead = [other for other in task.sources if other.hub_id not in ids and {*other.splits} & {*source.splits}]
+        others = dict.fromkeys(f"else {other.hub_id}" for other in instead)  # mlqa's translations are no other copy of its questions
         counts = {split: expected(task, split) for split in ("train", "dev", "test")}
         if task.train_on:
             counts |= {"train": task.train_on, "dev": task.train_on}

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import pyarrow
 import pytest
 import torch
 import transformers
@@ -17,6 +18,7 @@ from families import FAMILIES, POSITIONS, table, write_family
 from transformers import AutoModel, TrainingArguments
 
 from checkpoints import check_length, check_precision, load_config, load_encoder, load_model, load_tokenizer
+from masked_lm import MaskedText, Texts, load_lm
 from multitask import load_models, load_task_model, train_together, with_task
 from task_adapters import TASKS, InputError
 from task_types import TASK_TYPES, make_features, retrieval
@@ -186,15 +188,19 @@ def test_a_tagger_of_two_tags_is_not_kept_for_span_qa(name, encoders, tmp_path):
         load_model(TASK_TYPES["span_qa"].Model, str(tmp_path), (), seed=1, keep_head=True)
 
 
-def test_four_tasks_together_share_one_encoder_and_their_heads_are_found_again(encoder, examples, tmp_path):
+def test_four_tasks_and_masked_lm_share_one_encoder_and_their_heads_are_found_again(encoder, family, examples, tmp_path):
     tokenizer, tasks = load_tokenizer(encoder, needs_offsets=True), {task.name: task for task in TASK_OF.values()}
-    model = load_models(encoder, tasks, seed=1)
+    has_lm = family != "labse"  # published without that head
+    model, masked = load_models(encoder, tasks, seed=1, with_lm=has_lm), None
+    if has_lm:
+        lines = pyarrow.chunked_array([[f"{row['text_a']} {i}" for i, row in enumerate(examples["classification"])]])
+        masked = MaskedText({"en": Texts("en", [(8, lambda: lines)], 1, 0, "en")}, 0.3, tokenizer, POSITIONS, seed=0)
     features = {
         task.name: with_task(make_features(examples[kind], tokenizer, task, POSITIONS, 32), task.name) for kind, task in TASK_OF.items()
     }
     before = {name: weight.clone() for name, weight in model.encoder.state_dict().items()}
-    sampling = "uniform", 8, None
-    trainer, training = train_together(model, tokenizer, tasks, arguments(tmp_path, max_steps=8), features, sampling)
+    settings = arguments(tmp_path, max_steps=9), features, ("uniform", 8, None), None, masked, 0.3 if has_lm else 0.0
+    trainer, training = train_together(model, tokenizer, tasks, *settings)
     assert min(training["drawn"].values()) > 0, "choose a seed that draws every task"
     assert all(math.isfinite(entry["loss"]) for entry in training["log"] if "loss" in entry)
     assert not same(before, model.encoder.state_dict())
@@ -208,6 +214,11 @@ def test_four_tasks_together_share_one_encoder_and_their_heads_are_found_again(e
             together = model.eval()(task.name, labels, **batch)
             outputs = alone(**batch)
         assert torch.equal(outputs[0], together[list(outputs)[0]]), task.name
+    if has_lm:
+        batch = masked.collate([{name: value for name, value in masked[k].items() if name != "task"} for k in range(8)])
+        with torch.no_grad():
+            alone, together = load_task_model(str(tmp_path), "mlm").eval()(**batch), model.eval()("mlm", **batch)
+        torch.testing.assert_close(alone.loss, together["loss"])
 
 
 # ---- what a model reads
@@ -340,6 +351,13 @@ def test_code_from_the_hub_stays_off(encoders, tmp_path, monkeypatch):
             load()
         assert "\n" not in str(error.value)
 
+    (tmp_path / "headless").mkdir()  # transformers has no masked LM of this family, the folder's code says it has
+    config = transformers.BertGenerationConfig(vocab_size=20, hidden_size=8, num_hidden_layers=1, num_attention_heads=1)
+    config.auto_map = {"AutoModelForMaskedLM": "evil.EvilModel"}
+    config.save_pretrained(tmp_path / "headless")
+    with pytest.raises(InputError, match="Cannot load a masked LM"):
+        load_lm(str(tmp_path / "headless"))
+
 
 def test_bin_weights_are_read_as_tensors_only(encoders, tmp_path):
     """mDeBERTa-v3 was published as a .bin, which is a pickle: code in it must not run."""
@@ -356,8 +374,9 @@ def test_bin_weights_are_read_as_tensors_only(encoders, tmp_path):
 
     with open(tmp_path / "pytorch_model.bin", "wb") as file:
         pickle.dump({"deberta.embeddings": Trap()}, file)
-    for load in (lambda: load_encoder(path, None), lambda: load_model(TASK_TYPES["tagging"].Model, path, TAGS, seed=1)):
-        with pytest.raises(InputError, match="Cannot load a model") as error:
+    tagger = TASK_TYPES["tagging"].Model
+    for load in (lambda: load_encoder(path, None), lambda: load_model(tagger, path, TAGS, seed=1), lambda: load_lm(path)):
+        with pytest.raises(InputError, match="Cannot load a (model|masked LM)") as error:
             load()
         assert "\n" not in str(error.value)
     assert not (tmp_path / "sprung").exists()

@@ -144,6 +144,12 @@ def test_paper_grid_runs_every_cell_goes_on_after_a_failure_and_ends_in_the_tabl
     assert process.returncode == 0 and "+0.0 ± 0.0" in process.stdout
 
 
+def test_paper_grid_says_what_failed_though_there_is_nothing_for_a_table(fake, tmp_path):
+    process, commands = fake("paper_grid.sh", "some/model", tmp_path / "out", "1", FAIL="run_", STARTS="none")
+    assert process.returncode == 1 and len(commands) == 2
+    assert process.stderr.strip().endswith("for these alone: seed1/none/xquad seed1/none/bucc table")
+
+
 def test_slurm_arrays_cover_the_grid_and_each_job_runs_one_cell(fake, tmp_path):
     sbatch = tmp_path / "sbatch"
     sbatch.write_text('#!/bin/bash\necho "$*" >> "$NOTES"\nif [[ $* == *parsable* ]]; then echo 77; fi\n')
@@ -226,6 +232,20 @@ def test_chance_is_the_most_frequent_answer(tmp_path):
     # Guess: NOUN NOUN NOUN / NOUN, two runs of tags; gold has three, one of which is found: F1 = 2 * 1 / (2 + 3).
     assert grid_table.chance(tmp_path, "udpos", ["de"])["de"] == pytest.approx(40.0)
     assert grid_table.chance(tmp_path, "mlqa", ["de"]) == {"de": 0.0}
+
+
+def test_runs_that_failed_to_learn_are_named_below_the_table(tmp_path, monkeypatch, capsys):
+    for seed in (1, 2):
+        write_run(tmp_path / f"{seed}", "xquad", {"de": 40.0}, seed=seed)
+    (tmp_path / "3").mkdir()
+    for failed in ("2", "3"):
+        (tmp_path / failed / "failed_tries.json").write_text("[]")
+    monkeypatch.setattr(sys, "argv", ["grid_table.py", str(tmp_path)])
+    grid_table.main()
+    assert capsys.readouterr().out.rstrip().split("\n\n")[-2:] == [
+        f"Failed to learn, in no mean: {tmp_path}/3.",
+        f"Failed to learn and were begun again with another seed: {tmp_path}/2.",
+    ]
 
 
 def test_what_a_start_is_called():
