@@ -11,8 +11,9 @@ answer is given for all. A failed seed that nobody sees is a lie in the mean. Wh
 
 Watching reads the losses and changes nothing: a run that is not stopped is the same run. With --retries N a failed run is begun again
 with seed + 1000, seed + 2000 ... (neighbouring seeds are likely to be cells of their own), everything drawn anew but the few-shot sample
-of --max_train_samples. Each failed try stands in failed_tries.json of the output folder as soon as its checkpoints are removed, and in
-results.json beside `seed_used`. Run again, a collapsed cell ends at once with exit code 3 unless --retries now allows one more try.
+of --max_train_samples and the texts and masks of masked LM. Each failed try stands in failed_tries.json of the output folder as soon as
+its checkpoints are removed, and in results.json beside `seed_used`. Run again, a collapsed cell ends at once with exit code 3 unless
+--retries now allows one more try.
 (`torchrun` and `accelerate launch` turn every exit code into 1; failed_tries.json without results.json tells then.)
 """
 
@@ -101,7 +102,14 @@ class CollapseWatch(TrainerCallback):
             self.read(state)
             self.judge(state, used)
 
+    def on_epoch_end(self, args, state, control, **_):
+        if control.should_evaluate or control.should_save:  # --eval_strategy epoch, --save_strategy epoch
+            self.read(state)
+            self.judge(state, True)
+
     def read(self, state):
+        if not self.pending:
+            return
         losses = self.trainer.accelerator.reduce(torch.stack([loss for _, loss in self.pending]), "mean").tolist()
         first = state.global_step - len(losses) + 1
         for step, (name, _), loss in zip(range(first, state.global_step + 1), self.pending, losses):
@@ -122,8 +130,7 @@ class CollapseWatch(TrainerCallback):
             raise self.collapsed(self.loss_line())
 
     def weights_are_finite(self) -> bool:
-        # Under ZeRO-3 a process holds a slice of each weight, elsewhere all of it.
-        weights = [getattr(weight, "ds_tensor", weight).detach() for weight in self.trainer.model.parameters()]
+        weights = [held(weight, self.trainer.args.process_index) for weight in self.trainer.model.parameters()]
         broken = torch.stack([(~torch.isfinite(weight)).any().to(self.trainer.args.device) for weight in weights]).any().float()
         return self.trainer.accelerator.reduce(broken, "sum").item() == 0
 
@@ -138,6 +145,17 @@ class CollapseWatch(TrainerCallback):
         seed, state = self.trainer.args.seed, self.trainer.state
         last = [round(loss, 4) if math.isfinite(loss) else str(loss) for loss in list(self.raw)[-5:]]
         return Collapsed(reason, {"seed": seed, "step": state.global_step, "steps": state.max_steps, "reason": reason, "last_losses": last})
+
+
+def held(weight, process: int):
+    """What a process holds of a weight: all of it, under ZeRO-3 a slice.
+
+    Slices are equally long; what the last ones have behind the weight's end is memory that nobody has written, and may be anything.
+    """
+    if not hasattr(weight, "ds_tensor"):
+        return weight.detach()
+    part = weight.ds_tensor.detach().flatten()
+    return part[: max(0, weight.ds_numel - process * part.numel())]
 
 
 def check_learned(trainer, tasks: dict, examples: dict, dev: dict) -> str | None:

@@ -1,6 +1,6 @@
 """Several tasks at once: one shared encoder, one head per task, one task per optimiser step.
 
-The Trainer is the stock one. Its training data are one long list of all steps' features, read in order (`MixedFeatures`): which task a
+The training loop is the stock one. Its data are one long list of all steps' features, read in order (`MixedFeatures`): which task a
 step uses and which features it sees is a function of the seed and the step's number, so that processes, accumulation steps and a run
 that goes on after a kill all agree without telling each other. A single task comes here with masked LM beside; else `training.train`.
 """
@@ -103,6 +103,9 @@ class MultitaskModel(torch.nn.Module):
 
     def activation_checkpointing_enable(self, **options):
         self.encoder.activation_checkpointing_enable(**options)
+
+    def gradient_checkpointing_enable(self, **options):  # what transformers 5.17 knows, and calls
+        self.encoder.gradient_checkpointing_enable(**options)
 
 
 def share_encoder(model, encoder) -> None:

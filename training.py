@@ -6,6 +6,8 @@ from enum import Enum
 from functools import partial
 from pathlib import Path
 
+from transformers import TrainingArguments
+
 from arguments import say
 from checkpoints import last_complete_checkpoint
 from collapse import CollapseWatch, chance_loss
@@ -19,6 +21,9 @@ from task_types import TASK_TYPES
 SETTINGS = ("learning_rate", "num_train_epochs", "max_steps", "warmup_steps", "lr_scheduler_type", "weight_decay", "adam_epsilon",
             "max_grad_norm", "eval_strategy", "eval_steps", "load_best_model_at_end", "bf16", "fp16", "optim",
             "train_sampling_strategy")  # fmt: skip
+# As much, and hardly ever set: named only where they are not the library's defaults.
+RARE_SETTINGS = ("adam_beta1", "adam_beta2", "lr_scheduler_kwargs", "optim_args", "neftune_noise_alpha", "dataloader_drop_last",
+                 "bf16_full_eval", "fp16_full_eval")  # fmt: skip
 OUR_SETTINGS = (
     "max_seq_length",
     "doc_stride",
@@ -40,6 +45,10 @@ def describe_run(phase, args, training_args, tasks) -> dict:
     """What a run is: two commands with the same description are the same cell of the grid."""
     settings = {name: getattr(training_args, name) for name in SETTINGS}
     settings |= {name: getattr(args, name) for name in OUR_SETTINGS if hasattr(args, name)}
+    settings |= {name: value for name in RARE_SETTINGS if (value := getattr(training_args, name)) != getattr(TrainingArguments, name)}
+    compared_by = training_args.metric_for_best_model, training_args.greater_is_better
+    if training_args.load_best_model_at_end and compared_by != ("mean" if len(tasks) > 1 else tasks[0].dev_metric, True):
+        settings |= dict(zip(("metric_for_best_model", "greater_is_better"), compared_by))
     return {
         "phase": phase,
         "task": tasks[0].name if len(tasks) == 1 else [task.name for task in tasks],

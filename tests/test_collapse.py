@@ -130,6 +130,31 @@ def test_weights_are_looked_at_before_they_are_evaluated_or_saved(common, call, 
     assert read(tmp_path, "failed_tries.json")[0]["step"] == 3
 
 
+@pytest.mark.parametrize("process, values, finite", [
+    (0, [1.0, 2.0], True),
+    (1, [3.0, math.nan], True),  # the weight has three numbers: this one is not its own
+    (1, [math.nan, 4.0], False),
+    (2, [math.inf, math.nan], True),  # nothing left for a third process
+])  # fmt: skip
+def test_under_zero3_only_a_weights_own_numbers_count(process, values, finite):
+    watch, weight = object.__new__(collapse.CollapseWatch), torch.nn.Parameter(torch.empty(0))
+    weight.ds_tensor, weight.ds_numel = torch.tensor(values), 3
+    watch.trainer = SimpleNamespace(
+        model=SimpleNamespace(parameters=lambda: [weight, torch.nn.Parameter(torch.ones(2))]),
+        args=SimpleNamespace(process_index=process, device=torch.device("cpu")),
+        accelerator=SimpleNamespace(reduce=lambda value, _: value),
+    )
+    assert watch.weights_are_finite() is finite
+
+
+def test_weights_are_looked_at_before_an_epochs_end_saves_them(common, call, tmp_path):
+    flags = ("--task", "squad_v1", *common, "--learning_rate", "1e38", "--warmup_steps", "0", "--num_train_epochs", "2")
+    with pytest.raises(Collapsed):
+        call(run_intermediate, *flags, "--max_train_samples", "48", "--save_strategy", "epoch", "--output_dir", tmp_path)
+    (failed,) = read(tmp_path, "failed_tries.json")
+    assert 2 * failed["step"] == failed["steps"], "at the end of the first epoch, not of the run"
+
+
 def test_losses_that_stay_infinite_over_healthy_weights_are_found_and_a_single_one_is_not():
     watch = object.__new__(collapse.CollapseWatch)
     state = SimpleNamespace(global_step=50, max_steps=500)

@@ -145,3 +145,23 @@ def test_the_effective_batch_is_reached_by_accumulation(given, world, expected, 
     names = ("effective_batch_size", "per_device_train_batch_size", "gradient_accumulation_steps")
     found = batch_and_accumulation(32, SimpleNamespace(**{name: given.get(name) for name in names}))
     assert (found["per_device_train_batch_size"], found["gradient_accumulation_steps"]) == expected
+
+
+def test_every_flag_that_changes_a_score_makes_another_cell_and_the_plain_run_names_no_rare_one(monkeypatch, tmp_path):
+    from arguments import parse
+    from run_target import ScriptArguments
+    from training import RARE_SETTINGS, describe_run
+
+    def described(*flags):
+        monkeypatch.setattr(sys, "argv", ["run_target.py", "--task", "xnli", "--use_cpu", "--output_dir", str(tmp_path), *flags])
+        args, training_args, tasks, _ = parse(ScriptArguments, "target")
+        return describe_run("target", args, training_args, tasks)
+
+    compared = ("--eval_strategy", "steps", "--load_best_model_at_end", "true", "--metric_for_best_model")
+    plain, best = described(), described(*compared, "accuracy", "--greater_is_better", "true")
+    assert not {*RARE_SETTINGS, "metric_for_best_model", "greater_is_better"} & {*plain, *best}
+    for name, value in (("adam_beta2", "0.98"), ("neftune_noise_alpha", "5.0"), ("bf16_full_eval", "true"), ("optim_args", "a=1")):
+        changed = described(f"--{name}", value)
+        assert changed != plain and {key: changed[key] for key in plain} == plain, name
+    by_loss = described(*compared, "loss", "--greater_is_better", "false")
+    assert by_loss != best and by_loss["metric_for_best_model"] == "loss" and by_loss["greater_is_better"] is False
