@@ -239,6 +239,8 @@ def check_processes(training_args) -> None:
             f"One process sees {count} GPUs: start one for each (torchrun --nproc_per_node {count}),"
             " or show it one (CUDA_VISIBLE_DEVICES=0)."
         )
+    if training_args.fsdp or os.environ.get("ACCELERATE_USE_FSDP", "false").lower() in ("true", "1"):
+        raise InputError("FSDP has not been tried here: --deepspeed ds_configs/zero3.json shares a model out among GPUs too.")
     if training_args.label_smoothing_factor:
         raise InputError("--label_smoothing_factor would have no effect: the losses here are plain cross-entropies.")
     if not training_args.output_dir:

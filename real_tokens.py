@@ -132,7 +132,7 @@ def predict(trainer, features, task_type, description=""):
     if not trainer.is_in_train and (args.bf16_full_eval or args.fp16_full_eval):
         model.to(torch.bfloat16 if args.bf16_full_eval else torch.float16)
     model.eval()
-    found, total, count = [], torch.zeros((), dtype=torch.float64, device=args.device), torch.zeros((), device=args.device)
+    found, total, count = [], torch.zeros((), device=args.device), torch.zeros((), device=args.device)
     for inputs in tqdm(loader, desc=description, disable=args.disable_tqdm or args.process_index > 0, leave=False):
         inputs = trainer._prepare_inputs(inputs)
         labels = inputs.pop("labels") if trainer.compute_loss_func else inputs["labels"]
