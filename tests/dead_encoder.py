@@ -1,5 +1,7 @@
 """Runs a script with an encoder that is dead under some seeds: it says the same of every text, as in a collapse, and cannot recover.
 
+Such runs are judged after tens of steps in place of hundreds.
+
 python tests/dead_encoder.py 42,1042 run_target --task xnli ...
 """
 
@@ -13,6 +15,7 @@ import torch
 
 import arguments
 import checkpoints
+import collapse
 import multitask
 
 
@@ -38,7 +41,8 @@ def dead_under(seeds):
         kill(model.encoder, seed)
         return model
 
-    with patch.object(checkpoints, "load_model", one), patch.object(multitask, "load_models", several):
+    soon = patch.object(collapse, "JUDGED_STEPS", 60)
+    with soon, patch.object(checkpoints, "load_model", one), patch.object(multitask, "load_models", several):
         yield still_there
 
 
