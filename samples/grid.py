@@ -178,12 +178,12 @@ def main():
     except BrokenProcessPool:
         sys.exit("samples.grid: a worker was killed (too little memory?). Run the same command again: it goes on where it stood.")
 
-    from grid_table import NOTHING, collect, picture, report
+    from grid_table import NOTHING, collect, failures, picture, report
 
     if len(failed) < len(todo):
         runs, hours = collect(args.output_dir)
         parts = [part for part in ("others", "en") if part == "others" or any("en" in run.scores for run in runs)]
-        text = report(runs, hours, parts)
+        text = report(runs, hours, parts, failures(args.output_dir))
         Path(args.output_dir, "table.md").write_text(text + "\n", encoding="utf-8")
         print(f"\n{text}\n\nsame tables: {args.output_dir}/table.md")
         if len({run.start for run in runs} - {NOTHING}) and None in starts:
