@@ -103,10 +103,10 @@ def differences(scores: dict, baseline: dict) -> list[float]:
     return [score - baseline.get(seed, statistics.fmean(baseline.values())) for seed, score in scores.items()]
 
 
-def cell(values: list[float], sign: str = "") -> str:
-    """`61.2 ± 0.4`: mean and standard deviation (n - 1); one value alone has none."""
+def cell(values: list[float], sign: str = "", seeds: int = 1) -> str:
+    """`61.2 ± 0.4`: mean and standard deviation (n - 1); one value alone has none. Fewer values than `seeds` are counted: `61.2 (n=1)`."""
     spread = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
-    return f"{statistics.fmean(values):{sign}.1f}{spread}"
+    return f"{statistics.fmean(values):{sign}.1f}{spread}" + (f" (n={len(values)})" if len(values) < seeds else "")
 
 
 def in_order(runs):
@@ -140,6 +140,7 @@ def grid(runs, part) -> tuple[list[str], list[list[str]]]:
     """-> (targets, rows of text: the start, then a cell for each target)"""
     found, (starts, targets) = by_seed(runs, part), in_order(runs)
     targets = [target for target in targets if any((start, target) in found for start in starts)]
+    seeds = len({run.seed for run in runs} - {None})
     rows = []
     for start in starts:
         row = []
@@ -147,10 +148,12 @@ def grid(runs, part) -> tuple[list[str], list[list[str]]]:
             scores, baseline = found.get((start, target)), found.get((NOTHING, target))
             if scores is None:
                 row.append("")
-            elif start == NOTHING:
-                row.append(cell(list(scores.values())))
+                continue
+            expected = 1 if None in scores else seeds  # where nothing was drawn there is nothing to repeat
+            if start == NOTHING or not baseline:
+                row.append(cell(list(scores.values()), "", expected) + ("" if start == NOTHING else " (no baseline)"))
             else:
-                row.append(cell(differences(scores, baseline), "+") if baseline else cell(list(scores.values())) + " (no baseline)")
+                row.append(cell(differences(scores, baseline), "+", expected))
         rows.append([start, *row])
     firsts = {target: next(run for run in runs if run.target == target) for target in targets}
     rows.append(["chance", *(f"{mean_of(chance(firsts[target].folder, target, firsts[target].scores), part):.1f}" for target in targets)])

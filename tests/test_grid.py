@@ -138,7 +138,7 @@ def test_paper_grid_runs_every_cell_goes_on_after_a_failure_and_ends_in_the_tabl
     assert f"run_retrieval.py --task bucc --model_name_or_path {out}/seed3/mnli --output_dir {out}/seed3/mnli/bucc --use_cpu" in commands
     assert f"run_retrieval.py --task bucc --model_name_or_path some/model --output_dir {out}/none/bucc --use_cpu" in commands
     rows = {row[1]: row[2:-1] for row in ([text.strip() for text in line.split("|")] for line in process.stdout.splitlines()) if row[1:]}
-    assert rows["nothing"] == ["20.0 ± 14.1", "0.0"] and rows["mnli"] == ["+0.0", "+20.0 ± 14.1"]  # bucc: 10 and 30 against 0
+    assert rows["nothing"] == ["20.0 ± 14.1", "0.0"] and rows["mnli"] == ["+0.0 (n=1)", "+20.0 ± 14.1"]  # bucc: 10 and 30 against 0
     assert (out / "table.md").read_text() == process.stdout
     process, _ = fake("paper_grid.sh", "some/model", out, "1 3")
     assert process.returncode == 0 and "+0.0 ± 0.0" in process.stdout
@@ -216,6 +216,7 @@ def test_means_and_spreads_are_those_of_a_calculator(tmp_path):
 def test_a_seed_that_the_baseline_lacks_is_held_against_its_mean_and_one_run_has_no_spread():
     assert grid_table.differences({1: 5.0, 9: 5.0}, {1: 4.0, 2: 2.0}) == [1.0, 2.0]
     assert grid_table.cell([1.25], "+") == "+1.2" and grid_table.cell([1.0, 2.0]) == "1.5 ± 0.7"
+    assert grid_table.cell([1.0, 2.0], "+", 3) == "+1.5 ± 0.7 (n=2)"
 
 
 def test_chance_is_the_most_frequent_answer(tmp_path):
