@@ -81,7 +81,7 @@ def pretrain(data_dir, output_dir, steps, seed=0, batch_size=64, learning_rate=2
     )  # fmt: skip
 
     class MaskedOnly(Trainer):
-        """Scores the vocabulary where a piece is masked and nowhere else: three times as fast."""
+        """Scores the vocabulary where a piece is masked and nowhere else: less work."""
 
         def compute_loss(self, model, inputs, return_outputs=False, **_):
             labels = inputs.pop("labels")
