@@ -147,7 +147,7 @@ def make_world():
     key = hashlib.sha256(b"".join(path.read_bytes() for path in code if path.name not in others)).hexdigest()
     marker = Path(DATA, "written_by")
     if not marker.is_file() or marker.read_text() != key:
-        print("writing the miniature world: eight languages, eighteen data sets (about half a minute) ...", flush=True)
+        print("writing the miniature world: eight languages, eighteen data sets (about two minutes, once) ...", flush=True)
         write_all(DATA)
         marker.write_text(key)
 
