@@ -1,5 +1,6 @@
 """The miniature encoder: an XLM-R of a megabyte or two, trained by masked language modelling on the world's text.
 
+    python -m samples.write_data --output_dir samples/data          # the text; make demo and the grid write only the datasets
     python -m samples.pretrain --data_dir samples/data --output_dir samples/encoder
 
 The encoder in samples/encoder was made by this command (42,000 steps, 25 minutes on one core).

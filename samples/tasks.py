@@ -568,10 +568,10 @@ def residue(text):
     return zlib.crc32(text.encode()) % len(LANGUAGES)
 
 
-def owner(m):
-    """The one language whose raw text may say a meaning, so that no two texts are parallel."""
+def owner(m, place, time):
+    """The one language whose raw text may say a meaning, there and then, so that no two texts are parallel."""
     thing = m.object.noun if m.object else ""
-    return LANGUAGES[(residue(m.subject.noun) + residue(f"{m.verb} {thing} {m.place} {m.time}")) % len(LANGUAGES)]
+    return LANGUAGES[(residue(m.subject.noun) + residue(f"{m.verb} {thing} {place} {time}")) % len(LANGUAGES)]
 
 
 def raw_text(w, language):
@@ -583,10 +583,11 @@ def raw_text(w, language):
             m = make(rng, **options)
             if m.object == m.subject:
                 continue
+            place, time = m.place, m.time
             for _ in range(20):
-                if owner(m) == language:
-                    return m
-                m = world.at_usual_place_and_time(rng, m)  # until it is this language's to say
+                if owner(m, place, time) == language:
+                    return replace(m, place=place, time=time)
+                place, time = world.usual_place_and_time(rng, m)  # until it is this language's to say
 
     while len(lines) < w.size(20000):
         kind = rng.random()
@@ -602,7 +603,7 @@ def raw_text(w, language):
             said = [Utterance(draw(two_people), is_passive=True)]
         elif kind < 0.8:  # told twice, once with less
             m = draw()
-            while m.verb == "be" or not world.details(m) or owner(weaker := world.less(rng, m)) != language:
+            while m.verb == "be" or not world.details(m) or owner(weaker := world.less(rng, m), weaker.place, weaker.time) != language:
                 m = draw()
             said = [fronted(rng, each) for each in rng.sample([m, weaker], 2)]
         else:

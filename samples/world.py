@@ -137,15 +137,16 @@ def usual_meaning(rng, subject=None, **options):
             described, counted = rng.random() < 0.5 and verb != "write", rng.random() < 0.25 and not m.negated
             thing = replace(thing, adjective=adjective if described else "", count=count if counted else 1)
         m = replace(m, verb=verb, object=thing or None)
-    return at_usual_place_and_time(rng, m)
+    place, time = usual_place_and_time(rng, m)
+    return replace(m, place=place, time=time)
 
 
-def at_usual_place_and_time(rng, m):
-    """Where a meaning has a place or a time, another one: as a rule one of the subject's own."""
+def usual_place_and_time(rng, m):
+    """(place, time) anew where a meaning has them: as a rule one of the subject's own."""
     own = habits()[0][m.subject.noun.split()[0]]
-    usual = ((own.places, random_place), (own.times, random_time))
-    place, time = (rng.choice(known) if rng.random() < HABIT else any_of_all(rng) for known, any_of_all in usual)
-    return replace(m, place=m.place and place, time=m.time and time)
+    place = rng.choice(own.places) if rng.random() < HABIT else random_place(rng)
+    time = rng.choice(own.times) if rng.random() < HABIT else random_time(rng)
+    return m.place and place, m.time and time
 
 
 def random_front(rng, meaning):

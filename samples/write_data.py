@@ -6,6 +6,8 @@ The same seed gives the same bytes. `--data_dir samples/data` then takes the pat
 """
 
 import argparse
+import hashlib
+import shutil
 from pathlib import Path
 
 import pyarrow
@@ -15,6 +17,7 @@ from datasets import ClassLabel, Features, List, Value
 from samples import tasks
 from samples.lexicon import LANGUAGES
 
+MARKER = "written_by"
 TEXT = Value("string")
 NLI = {"premise": TEXT, "hypothesis": TEXT, "label": ClassLabel(names=["entailment", "neutral", "contradiction"])}
 ANSWERS = {"text": List(TEXT), "answer_start": List(Value("int32"))}
@@ -86,8 +89,11 @@ def write_files(folder, files):
         path.write_text(text, encoding="utf-8")
 
 
-def write_all(output_dir, seed=0, scale=1.0):
+def write_all(output_dir, seed=0, scale=1.0, with_text=True):
+    """All datasets and, unless only tasks are wanted, the text: it is two thirds of the time."""
     output_dir, writer = Path(output_dir), tasks.Writer(seed, scale)
+    (output_dir / MARKER).unlink(missing_ok=True)
+    shutil.rmtree(output_dir / "text", ignore_errors=True)  # another generator's text would hold this one's test sentences
     for hub_id, (makers, by_beginning) in DATASETS.items():
         configs = {config: splits for make in makers for config, splits in make(writer).items()}
         write_dataset(output_dir / hub_id, configs, by_beginning)
@@ -95,7 +101,17 @@ def write_all(output_dir, seed=0, scale=1.0):
     write_dataset(output_dir / "mteb/BUCC", configs, {"": BUCC})
     write_files(output_dir / "bucc2018", files)
     write_files(output_dir / "LDC2005T13", tasks.ccgbank(writer))
-    write_files(output_dir / "text", {f"{x}.txt": "\n".join(tasks.raw_text(writer, x)) + "\n" for x in LANGUAGES})
+    if with_text:
+        write_files(output_dir / "text", {f"{x}.txt": "\n".join(tasks.raw_text(writer, x)) + "\n" for x in LANGUAGES})
+    (output_dir / MARKER).write_text(generator(seed, scale))
+
+
+def generator(seed=0, scale=1.0):
+    """What MARKER holds when a folder was written to its end by the generator as it is now."""
+    others = ("demo.py", "grid.py", "pretrain.py", "show.py")
+    code = sorted(path for pattern in ("*.py", "lexicon/*.txt") for path in Path(__file__).parent.glob(pattern))
+    key = hashlib.sha256(b"".join(path.read_bytes() for path in code if path.name not in others)).hexdigest()
+    return f"{key} seed {seed} scale {scale}"
 
 
 def main():

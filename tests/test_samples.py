@@ -142,8 +142,8 @@ def test_raw_text_holds_no_test_sentence_and_no_two_texts_are_parallel(data):
         assert len(lines) == 2000
         held_out = {row["hypothesis"] for row in tables(data / "facebook/xnli" / language)[".", "test"]}
         assert not held_out & {s.strip() + "." for line in lines for s in line.replace("。", ".").split(".")}
-    meaning = Meaning(Thing("Anna"), "sing", place="park")
-    assert owner(meaning) in LANGUAGES and len({owner(random_meaning(Writer(0, 1).rng(str(i)))) for i in range(200)}) == 8
+    drawn = [random_meaning(Writer(0, 1).rng(str(i))) for i in range(200)]
+    assert {owner(m, m.place, m.time) for m in drawn} == set(LANGUAGES)
 
 
 def test_answers_are_exact_spans(data):
