@@ -139,7 +139,7 @@ def parse(arguments_class, phase: str, **defaults):
         if deepspeed_file:
             deepspeed_support.check_agreement(deepspeed_file, deepspeed_config, training_args)
         if len(tasks) > 1 or getattr(args, "mlm_languages", None):
-            check_together(args, training_args)
+            check_together(tasks, args, training_args)
         args.train_file = find_train_files(args.train_file or [])
         args.train_languages = find_train_languages(tasks[0], args.train_languages, args.train_file)
         args.effective_batch_size = training_args.train_batch_size * training_args.gradient_accumulation_steps * training_args.world_size
@@ -248,17 +248,21 @@ def check_processes(training_args) -> None:
         raise InputError("--output_dir is missing.")
 
 
-def check_together(args, training_args) -> None:
-    """What several tasks at once cannot have."""
+def check_together(tasks, args, training_args) -> None:
+    """What several tasks at once, or masked LM beside, cannot have."""
     if training_args.deepspeed:
-        raise InputError("Several tasks at once have not been tried under DeepSpeed; --deepspeed is for one task.")
+        raise InputError(
+            "Several tasks at once, and masked LM beside, have not been tried under DeepSpeed; --deepspeed is for one task alone."
+        )
     if args.keep_head:
-        raise InputError("--keep_head is for one task: several at once start with fresh heads.")
+        raise InputError("--keep_head is for one task alone: several at once, and masked LM beside, start with fresh heads.")
     for name in ("train_file", "train_languages"):
-        if getattr(args, name) not in (None, ["en"]):
+        if len(tasks) > 1 and getattr(args, name) not in (None, ["en"]):
             raise InputError(f"--{name} is for one task: several at once train on the hub's English data.")
     if training_args.train_sampling_strategy != "random":
-        raise InputError(f"--train_sampling_strategy {training_args.train_sampling_strategy} is for one task: several have --sampling.")
+        raise InputError(
+            f"--train_sampling_strategy {training_args.train_sampling_strategy} is for one task alone: here steps are drawn task by task."
+        )
 
 
 def is_main_process() -> bool:

@@ -24,6 +24,8 @@ from task_types.heads import model_for
 os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
 UNREADABLE = (OSError, ValueError, RuntimeError, pickle.UnpicklingError)  # the last: .bin weights that hold more than tensors
 
+# A block's output is what the next one reads. Others normalise what the last block leaves, and that alone.
+NORMALISED_BLOCKS = ("bert", "roberta", "xlm-roberta", "rembert", "deberta-v2")
 # Positions count from behind the padding token's id, so that many rows of the table are never used.
 OFFSET_POSITIONS = ("camembert", "xmod", "mpnet", "ibert", "data2vec-text", "longformer", "luke", "mluke")
 
@@ -37,7 +39,7 @@ def load_tokenizer(path: str, needs_offsets: bool):
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
     except (OSError, ValueError) as error:
-        raise InputError(f"Cannot load a tokenizer from {path!r}: {_first_line(error)}") from error
+        raise InputError(f"Cannot load a tokenizer from {path!r}: {first_line(error)}") from error
     if needs_offsets and not tokenizer.is_fast:
         raise InputError(
             f"{path!r} has a slow tokenizer ({type(tokenizer).__name__}) without offsets; this task needs a fast one (tokenizer.json)."
@@ -58,7 +60,7 @@ def load_config(path: str, **changes):
     try:
         return AutoConfig.from_pretrained(path, trust_remote_code=False, **changes)
     except (OSError, ValueError) as error:
-        raise InputError(f"Cannot load a model from {path!r}: {_first_line(error)}") from error
+        raise InputError(f"Cannot load a model from {path!r}: {first_line(error)}") from error
 
 
 def check_length(max_seq_length: int, config, tokenizer, path: str) -> None:
@@ -100,13 +102,7 @@ def load_model(model_class, path: str, labels: tuple[str, ...], seed: int, keep_
         _refuse_other_head(path, model_class, config)
     model_class = model_for(model_class, type(config))
     set_seed(seed)  # the pooler of multiple choice, where the checkpoint has none, is drawn while loading
-    with _quiet_loading():
-        try:
-            model, loading = model_class.from_pretrained(
-                path, config=config, dtype=torch.float32, ignore_mismatched_sizes=True, output_loading_info=True, trust_remote_code=False
-            )
-        except UNREADABLE as error:
-            raise InputError(f"Cannot load a model from {path!r}: {_first_line(error)}") from error
+    model, loading = read_weights(model_class, path, config, ignore_mismatched_sizes=True)
     prefix = model.base_model_prefix + "."
     # Checkpoints of masked-LM and head classes have no pooler: it is the one part of an encoder that may be new.
     absent = {*loading["missing_keys"], *(key for key, *_ in loading["mismatched_keys"])}
@@ -127,6 +123,23 @@ def load_model(model_class, path: str, labels: tuple[str, ...], seed: int, keep_
     return model, labels
 
 
+def read_weights(model_class, path: str, config, **options):
+    """-> (model in fp32, {"missing_keys", "mismatched_keys", ...}: what `path` did not hold of it).
+
+    Fresh heads are not reported: from_pretrained warns of them as of a problem; here they are the rule, and checked by key.
+    """
+    level = transformers.logging.get_verbosity()
+    transformers.logging.set_verbosity_error()
+    try:
+        return model_class.from_pretrained(
+            path, config=config, dtype=torch.float32, output_loading_info=True, trust_remote_code=False, **options
+        )
+    except UNREADABLE as error:
+        raise InputError(f"Cannot load a model from {path!r}: {first_line(error)}") from error
+    finally:
+        transformers.logging.set_verbosity(level)
+
+
 def draw_head(model, seed: int) -> None:
     """Draws all weights outside the encoder anew, as the model's own class initialises them; the same for the same seed."""
     set_seed(seed)
@@ -140,18 +153,13 @@ def draw_head(model, seed: int) -> None:
         model._init_weights(model)  # ModernBERT knows how its last layer is drawn only as part of the whole
 
 
-def load_encoder(path: str, layers: int | None):
-    """The bare encoder in fp32, cut after `layers` blocks (None: whole), for embedding."""
+def load_encoder(path: str, layer: int | None):
+    """The bare encoder in fp32, for embedding: as far as hidden state `layer` takes it (0: the embedding output; None: whole)."""
     config = load_config(path)
-    if layers is not None and layers < config.num_hidden_layers:
-        config.num_hidden_layers = layers
-    with _quiet_loading():
-        try:
-            model, loading = AutoModel.from_pretrained(
-                path, config=config, dtype=torch.float32, output_loading_info=True, trust_remote_code=False
-            )
-        except UNREADABLE as error:
-            raise InputError(f"Cannot load a model from {path!r}: {_first_line(error)}") from error
+    if layer is not None:
+        blocks = max(layer, 1) if config.model_type in NORMALISED_BLOCKS else layer + 1
+        config.num_hidden_layers = min(blocks, config.num_hidden_layers)
+    model, loading = read_weights(AutoModel, path, config)
     missing = sorted(key for key in loading["missing_keys"] if "pooler." not in key)
     if missing:
         raise InputError(f"{path!r} holds no complete {config.model_type} encoder: {len(missing)} weights are missing, {missing[0]} first.")
@@ -209,16 +217,5 @@ def _refuse_other_head(path, model_class, config):
         raise InputError(f"--keep_head: {path!r} has no head of this kind: it is a {held}. Leave the flag out for a fresh one.")
 
 
-class _quiet_loading:
-    """from_pretrained reports fresh heads as if they were a problem; here they are the rule, and checked by key."""
-
-    def __enter__(self):
-        self.level = transformers.logging.get_verbosity()
-        transformers.logging.set_verbosity_error()
-
-    def __exit__(self, *_):
-        transformers.logging.set_verbosity(self.level)
-
-
-def _first_line(error):
+def first_line(error):
     return (str(error).strip().splitlines() or [type(error).__name__])[0]

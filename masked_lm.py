@@ -28,7 +28,7 @@ from huggingface_hub.errors import HfHubHTTPError
 from safetensors.torch import load_file
 from transformers import AutoModelForMaskedLM, DataCollatorForLanguageModeling, DataCollatorForTokenClassification
 
-from checkpoints import UNREADABLE, _first_line, _quiet_loading, load_config
+from checkpoints import first_line, load_config, read_weights
 from task_adapters import InputError, nearest
 from task_types.loss import IGNORED, cross_entropy
 
@@ -136,7 +136,7 @@ def _wikipedia(languages, data_dir):
             info = HfApi().dataset_info(WIKIPEDIA)
         except NETWORK as error:
             raise InputError(
-                f"Cannot reach {WIKIPEDIA}: {_first_line(error)} A folder with the same files can be given with --data_dir."
+                f"Cannot reach {WIKIPEDIA}: {first_line(error)} A folder with the same files can be given with --data_dir."
             ) from error
         revision, system, root = info.sha, HfFileSystem(), f"datasets/{WIKIPEDIA}@{info.sha}"
         present = sorted(file.rfilename for file in info.siblings)
@@ -159,7 +159,7 @@ def _groups(system, path: str) -> list[tuple[int, Callable]]:
         with system.open(path) as file:
             metadata = pyarrow.parquet.read_metadata(file)
     except (pyarrow.ArrowException, *NETWORK) as error:
-        raise InputError(f"Cannot read {path}: {_first_line(error)}") from error
+        raise InputError(f"Cannot read {path}: {first_line(error)}") from error
     if "text" not in metadata.schema.names:
         raise InputError(f"{path} has no column 'text'. It has: {', '.join(metadata.schema.names)}.")
     return [
@@ -267,14 +267,7 @@ def load_lm(path: str):
 
     Raises InputError where there is no such head: a fresh one would have to learn its vocabulary first, and pull the encoder with it.
     """
-    config = load_config(path)
-    with _quiet_loading():
-        try:
-            model, loading = AutoModelForMaskedLM.from_pretrained(
-                path, config=config, dtype=torch.float32, output_loading_info=True, trust_remote_code=False
-            )
-        except UNREADABLE as error:
-            raise InputError(f"Cannot load a masked LM from {path!r}: {_first_line(error)}") from error
+    model, loading = read_weights(AutoModelForMaskedLM, path, load_config(path))
     missing = {key for key in loading["missing_keys"] if not key.startswith(model.base_model_prefix + ".")}
     head = Path(path) / "heads" / NAME / "model.safetensors"
     if missing and head.is_file():

@@ -106,8 +106,7 @@ def main() -> dict:
                 dev[language] = examples_of("dev", language)
 
     # ---- model: the encoder, as far as the layer that is read
-    # One block more than is read: some architectures normalise what the last block leaves, and only that.
-    model = load_encoder(args.model_name_or_path, layers=args.layer + 1).to(accelerator.device).eval()
+    model = load_encoder(args.model_name_or_path, args.layer).to(accelerator.device).eval()
     say(f"{task.name}: {accelerator.num_processes} process(es) on {accelerator.device.type}, layer {args.layer}, {args.pooling} pooling")
 
     def vectors_of(texts, description):

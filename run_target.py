@@ -50,7 +50,7 @@ def main() -> dict:
     from task_types import NEEDS_OFFSETS, TASK_TYPES, make_features
     from training import describe_run, remove_checkpoints, score, train
 
-    check_selection(args, training_args)
+    check_selection(task, args, training_args)
 
     # ---- the output folder: new, cut off, or finished
     run = describe_run("target", args, training_args, [task])

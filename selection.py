@@ -16,8 +16,12 @@ from task_adapters import InputError
 from training import score
 
 
-def check_selection(args, training_args) -> None:
-    """Flags that ask for comparing checkpoints where none are compared."""
+def check_selection(task, args, training_args) -> None:
+    """Flags that ask for comparing checkpoints where none are compared, or by a number that nobody computes for several languages."""
+    several = args.select_on != "en" or args.oracle
+    by = training_args.metric_for_best_model
+    if several and training_args.load_best_model_at_end and by.removeprefix("eval_") != task.dev_metric:
+        raise InputError(f"--metric_for_best_model {by}: --select_on and --oracle compare checkpoints by {task.dev_metric} alone.")
     if args.select_on != "en" and not training_args.load_best_model_at_end:
         raise InputError(
             f"--select_on {args.select_on} compares checkpoints: leave --load_best_model_at_end on and --eval_strategy on steps."

@@ -47,6 +47,8 @@ def describe_run(phase, args, training_args, tasks) -> dict:
     settings |= {name: getattr(args, name) for name in OUR_SETTINGS if hasattr(args, name)}
     settings |= {name: value for name in RARE_SETTINGS if (value := getattr(training_args, name)) != getattr(TrainingArguments, name)}
     compared_by = training_args.metric_for_best_model, training_args.greater_is_better
+    if training_args.load_best_model_at_end and training_args.save_steps != training_args.eval_steps:
+        settings["save_steps"] = training_args.save_steps  # only what is saved can be chosen
     if training_args.load_best_model_at_end and compared_by != ("mean" if len(tasks) > 1 else tasks[0].dev_metric, True):
         settings |= dict(zip(("metric_for_best_model", "greater_is_better"), compared_by))
     return {

@@ -1,4 +1,4 @@
-"""run_intermediate.py on several tasks, noting what each forward pass of training saw; for test_multitask.py, in one process and in two.
+"""run_intermediate.py on several tasks, noting what each forward pass of training saw; for test_multitask.py and test_mlm.py.
 
 python tests/recorded_steps.py NOTES --task mnli hellaswag ...    leaves NOTES/<rank>.json: [[task, [ids of each row, padding removed]]]
 """
@@ -9,8 +9,34 @@ import sys
 from pathlib import Path
 from unittest.mock import patch
 
+from conftest import launch
+
 import run_intermediate
 from multitask import MultitaskModel
+
+LAYOUTS = {  # of 8 examples per step: (processes, flags)
+    "1 process x 8": (1, ("--per_device_train_batch_size", "8")),
+    "1 process x 2 x 4 steps": (1, ("--per_device_train_batch_size", "2")),
+    "2 processes x 2 x 2 steps": (2, ("--per_device_train_batch_size", "2")),
+}
+
+
+def record_layouts(make_folder, steps, *flags):
+    """Runs the same `steps` steps in each layout. -> {layout: (folder, [per step (tasks of all its forward passes, all its rows)])}"""
+    found = {}
+    for layout, (processes, cut) in LAYOUTS.items():
+        out = make_folder("layout")
+        command = (out / "notes", *flags, *cut, "--output_dir", out, "--max_steps", steps, "--effective_batch_size", "8")
+        if processes == 1:
+            record(*command)
+        else:
+            launch("tests/recorded_steps.py", *command, processes=processes)
+        notes = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((out / "notes").glob("*.json"))]
+        assert len(notes) == processes == json.loads((out / "results.json").read_text(encoding="utf-8"))["world_size"]
+        each = len(notes[0]) // steps
+        per_step = [[part for rank in notes for part in rank[each * step : each * (step + 1)]] for step in range(steps)]
+        found[layout] = out, [({task for task, _ in parts}, sorted(row for _, rows in parts for row in rows)) for parts in per_step]
+    return found
 
 
 def record(notes, *flags):

@@ -17,8 +17,8 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 import torch
-from conftest import ROOT, launch, text
-from recorded_steps import record
+from conftest import ROOT, text
+from recorded_steps import LAYOUTS, record_layouts
 from safetensors.torch import load_file
 from transformers import AutoModelForMaskedLM
 
@@ -366,36 +366,17 @@ def test_a_finished_run_is_skipped_and_another_share_is_another_run(mlm_run, cal
         call(run_intermediate, *flags, "--mlm_languages", "de", "--mlm_share", "0.4")
 
 
-LAYOUTS = {
-    "1 process x 8": (1, ("--per_device_train_batch_size", "8")),
-    "1 process x 2 x 4 steps": (1, ("--per_device_train_batch_size", "2")),
-    "2 processes x 2 x 2 steps": (2, ("--per_device_train_batch_size", "2")),
-}
 STEPS = 8
 
 
 @pytest.fixture(scope="module")
 def recorded(tiny_model, data_dir, text_dir, tmp_path_factory):
-    """{layout: (folder of the run, [per step (tasks of all its forward passes, all its rows, masks included)])}"""
-    found = {}
-    for layout, (processes, flags) in LAYOUTS.items():
-        out = tmp_path_factory.mktemp("layout")
-        flags = (
-            out / "notes", "--task", "mnli", "hellaswag", "--model_name_or_path", tiny_model, "--data_dir", data_dir, *COMMON,
-            "--mlm_languages", "en", "de", "--mlm_data", text_dir, "--output_dir", out, "--max_steps", STEPS, "--warmup_steps", "0",
-            "--optim", "sgd", "--learning_rate", "0.2", "--effective_batch_size", "8", "--max_eval_samples", "8",
-            "--sampling", "uniform", "--seed", "2", *flags,
-        )  # fmt: skip
-        if processes == 1:
-            record(*flags)
-        else:
-            launch("tests/recorded_steps.py", *flags, processes=processes)
-        notes = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((out / "notes").glob("*.json"))]
-        assert len(notes) == processes == results_of(out)["world_size"]
-        each = len(notes[0]) // STEPS
-        steps = [[part for rank in notes for part in rank[each * step : each * (step + 1)]] for step in range(STEPS)]
-        found[layout] = out, [({task for task, _ in parts}, sorted(row for _, rows in parts for row in rows)) for parts in steps]
-    return found
+    return record_layouts(
+        tmp_path_factory.mktemp, STEPS,
+        "--task", "mnli", "hellaswag", "--model_name_or_path", tiny_model, "--data_dir", data_dir, *COMMON, "--warmup_steps", "0",
+        "--mlm_languages", "en", "de", "--mlm_data", text_dir, "--optim", "sgd", "--learning_rate", "0.2", "--max_eval_samples", "8",
+        "--sampling", "uniform", "--seed", "2",
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("layout", list(LAYOUTS)[1:])

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import ROOT, launch
-from recorded_steps import record
+from recorded_steps import LAYOUTS, record_layouts
 from safetensors.torch import load_file
 
 import run_intermediate
@@ -81,35 +81,16 @@ def test_every_task_goes_round_its_own_features_in_a_new_order_each_time():
 
 # ---- processes and accumulation
 
-LAYOUTS = {
-    "1 process x 8": (1, ("--per_device_train_batch_size", "8")),
-    "1 process x 2 x 4 steps": (1, ("--per_device_train_batch_size", "2")),
-    "2 processes x 2 x 2 steps": (2, ("--per_device_train_batch_size", "2")),
-}
 STEPS = 7
 
 
 @pytest.fixture(scope="module")
 def recorded(tiny_model, data_dir, tmp_path_factory):
-    """{layout: (folder of the run, [per step (tasks of all its forward passes, all its rows)])}"""
-    found = {}
-    for layout, (processes, flags) in LAYOUTS.items():
-        out = tmp_path_factory.mktemp("layout")
-        flags = (
-            out / "notes", "--task", *THREE, "--model_name_or_path", tiny_model, "--data_dir", data_dir, *COMMON, "--output_dir", out,
-            "--max_steps", STEPS, "--warmup_steps", "0", "--optim", "sgd", "--learning_rate", "0.2", "--effective_batch_size", "8",
-            "--max_eval_samples", "8", "--sampling", "uniform", *flags,
-        )  # fmt: skip
-        if processes == 1:
-            record(*flags)
-        else:
-            launch("tests/recorded_steps.py", *flags, processes=processes)
-        notes = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((out / "notes").glob("*.json"))]
-        assert len(notes) == processes == results_of(out)["world_size"]
-        each = len(notes[0]) // STEPS
-        steps = [[part for rank in notes for part in rank[each * step : each * (step + 1)]] for step in range(STEPS)]
-        found[layout] = out, [({task for task, _ in parts}, sorted(row for _, rows in parts for row in rows)) for parts in steps]
-    return found
+    return record_layouts(
+        tmp_path_factory.mktemp, STEPS,
+        "--task", *THREE, "--model_name_or_path", tiny_model, "--data_dir", data_dir, *COMMON, "--warmup_steps", "0",
+        "--optim", "sgd", "--learning_rate", "0.2", "--max_eval_samples", "8", "--sampling", "uniform",
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("layout", list(LAYOUTS)[1:])

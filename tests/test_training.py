@@ -163,5 +163,7 @@ def test_every_flag_that_changes_a_score_makes_another_cell_and_the_plain_run_na
     for name, value in (("adam_beta2", "0.98"), ("neftune_noise_alpha", "5.0"), ("bf16_full_eval", "true"), ("optim_args", "a=1")):
         changed = described(f"--{name}", value)
         assert changed != plain and {key: changed[key] for key in plain} == plain, name
+    saved_less_often = described(*compared, "accuracy", "--greater_is_better", "true", "--save_steps", str(2 * best["eval_steps"]))
+    assert saved_less_often == {**best, "save_steps": 2 * best["eval_steps"]}, "only what is saved can be chosen"
     by_loss = described(*compared, "loss", "--greater_is_better", "false")
     assert by_loss != best and by_loss["metric_for_best_model"] == "loss" and by_loss["greater_is_better"] is False

@@ -361,6 +361,7 @@ def test_an_oracle_run_that_was_killed_goes_on_to_the_same_scores(call, tiny_mod
     ("tydiqa", ("--oracle",), "--oracle: tydiqa has no dev data but those that are scored"),
     ("udpos", ("--select_on", "mean", "--languages", "en"), "needs a target language"),
     ("udpos", ("--oracle", "--eval_strategy", "no", "--load_best_model_at_end", "false"), "--oracle compares checkpoints, and this recipe"),
+    ("udpos", ("--select_on", "target", "--metric_for_best_model", "loss"), "metric_for_best_model loss: --select_on and --oracle"),
 ])  # fmt: skip
 def test_choosing_by_dev_data_that_are_not_there_is_refused(task, flags, message, call, tiny_model, data_dir, tmp_path):
     languages = () if "--languages" in flags else ("--languages", "de" if task == "xquad" else "en", *(["ar"] if task != "xquad" else []))
