@@ -37,7 +37,7 @@ class Run:
 def collect(folder: str) -> tuple[list[Run], float]:
     """-> (all scored runs below `folder`, hours of all finished runs, intermediate training among them)
 
-    Raises InputError where there is none, where two runs claim the same cell, or where a target's runs have different languages.
+    Raises InputError where no run is finished, where two claim the same cell, or where a target's runs have different languages.
     """
     runs, seconds = {}, 0.0
     for path in sorted(Path(folder).rglob("results.json")):
@@ -59,9 +59,29 @@ def collect(folder: str) -> tuple[list[Run], float]:
         first = next(other for other in runs.values() if other.target == target)
         if set(first.scores) != set(scores):
             raise InputError(f"{first.folder} and {run.folder} score different languages of {target}: they cannot be compared.")
-    if not runs:
-        raise InputError(f"{folder} holds no results.json of a target or retrieval run.")
+    if not seconds:
+        raise InputError(f"{folder} holds no results.json.")
     return list(runs.values()), seconds / 3600
+
+
+def learned(folder: str) -> list[list[str]]:
+    """Rows: an intermediate task, its dev score when trained alone, and the difference to that where it was trained otherwise: with others,
+    with masked LM beside. The first row names the columns; [] where no task was trained alone.
+    """
+    found = {}
+    for path in sorted(Path(folder).rglob("results.json")):
+        results = read_json(path)
+        if results.get("phase") == "intermediate":
+            name, alone = start_name([*results["lineage"], results]), isinstance(results["task"], str)
+            for task, scores in ({results["task"]: results["dev"]} if alone else results["dev"]).items():
+                column = found.setdefault("alone" if name == task else name, {})
+                column.setdefault(task, {})[results["seed"]] = scores[TASKS[task].dev_metric]
+    alone = found.pop("alone", {})
+    rows = []
+    for task in (task for task in INTERMEDIATE if task in alone):
+        beside = (differences(column[task], alone[task]) if task in column else [] for column in found.values())
+        rows.append([task, cell(list(alone[task].values())), *(cell(values, "+", len(alone[task])) if values else "" for values in beside)])
+    return [["dev score", "alone", *found], *rows] if rows else []
 
 
 def failures(folder: str) -> list[str]:
@@ -74,11 +94,14 @@ def failures(folder: str) -> list[str]:
 
 
 def start_name(lineage: list[dict]) -> str:
-    """What a model was trained on before the target: nothing; mnli; all; mnli+qqp (together); mnli > qqp (one after the other)."""
+    """What a model was trained on before the target: nothing; mnli; all; mnli+qqp (together); mnli+mlm (masked LM beside); mnli (de) (in
+    other languages than English); mnli > qqp (one after the other)."""
     names = []
     for earlier in lineage:
         tasks = [earlier["task"]] if isinstance(earlier["task"], str) else earlier["task"]
-        names.append("all" if sorted(tasks) == sorted(INTERMEDIATE) else "+".join(tasks))
+        name = "all" if sorted(tasks) == sorted(INTERMEDIATE) else "+".join(tasks)
+        languages = {part["language"] for part in earlier["data"] if part["split"] == "train"}
+        names.append(name + "+mlm" * ("mlm_languages" in earlier) + (f" ({' '.join(sorted(languages))})" if languages - {"en"} else ""))
     return " > ".join(names) or NOTHING
 
 
@@ -183,8 +206,8 @@ def markdown_table(head, rows) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def report(runs, hours, parts, failed=()) -> str:
-    """All tables as markdown. failed: lines from `failures`."""
+def report(runs, hours, parts, intermediate=(), failed=()) -> str:
+    """All tables as markdown. intermediate: rows from `learned`; failed: lines from `failures`."""
     seeds = sorted({run.seed for run in runs} - {None})
     texts = []
     for part in parts:
@@ -197,6 +220,9 @@ def report(runs, hours, parts, failed=()) -> str:
     head = ["without intermediate training (chance)", "English", "nearest", "farthest"]
     if rows := languages(runs):
         texts.append("The other languages with the highest and the lowest score:\n\n" + markdown_table(head, rows))
+    if intermediate:
+        table = markdown_table(*intermediate[:1], intermediate[1:])
+        texts.append(f"Intermediate tasks, English dev; beside the task alone, the difference to it:\n\n{table}")
     texts += [f"{len(runs)} scored runs, seeds {', '.join(map(str, seeds)) or 'none'}; {hours:.2f} hours of all runs together.", *failed]
     return "\n\n".join(texts)
 
@@ -241,7 +267,7 @@ def main():
     parser.add_argument("--picture", help="draw the differences there (PNG)")
     args = parser.parse_args()
     runs, hours = collect(args.folder)
-    text = report(runs, hours, [args.part], failures(args.folder))
+    text = report(runs, hours, [args.part] if runs else [], learned(args.folder), failures(args.folder))
     print(text)
     if args.markdown:
         Path(args.markdown).write_text(text + "\n", encoding="utf-8")

@@ -153,8 +153,9 @@ def main():
     parser.add_argument("--jobs", type=int, default=2, help="processes, of one thread each")
     parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
     parser.add_argument("--starts", nargs="+", default=[start or "none" for start in STARTS], help="none: no intermediate training")
-    parser.add_argument("--targets", nargs="+", default=list(TARGETS))
+    parser.add_argument("--targets", nargs="*", default=list(TARGETS), help="none at all: intermediate training alone")
     parser.add_argument("--data_dir", help=f"in place of {DATA}")
+    parser.add_argument("--num_train_epochs", help="in place of 4")
     parser.add_argument("--max_train_samples", help="for a quick look: train on this many examples")
     args = parser.parse_args()
     for name, given, known in (("start", args.starts, [start or "none" for start in STARTS]), ("target", args.targets, TARGETS)):
@@ -166,19 +167,20 @@ def main():
     if not args.data_dir:
         make_world()
     starts = [None if start == "none" else start for start in args.starts]
-    training = ["--max_train_samples", args.max_train_samples] if args.max_train_samples else []
+    given = {f"--{name}": getattr(args, name) for name in ("num_train_epochs", "max_train_samples")}
+    training = [word for flag, value in given.items() if value for word in (flag, value)]
     todo = cells(args.output_dir, starts, args.targets, args.seeds, args.data_dir or DATA, training)
     try:
         failed = run_all(todo, args.jobs)
     except BrokenProcessPool:
         sys.exit("samples.grid: a worker was killed (too little memory?). Run the same command again: it goes on where it stood.")
 
-    from grid_table import NOTHING, collect, failures, picture, report
+    from grid_table import NOTHING, collect, failures, learned, picture, report
 
     if len(failed) < len(todo):
         runs, hours = collect(args.output_dir)
-        parts = [part for part in ("others", "en") if part == "others" or any("en" in run.scores for run in runs)]
-        text = report(runs, hours, parts, failures(args.output_dir))
+        parts = [part for part in ("others", "en") if any(language == "en" or part == "others" for run in runs for language in run.scores)]
+        text = report(runs, hours, parts, learned(args.output_dir), failures(args.output_dir))
         Path(args.output_dir, "table.md").write_text(text + "\n", encoding="utf-8")
         print(f"\n{text}\n\nsame tables: {args.output_dir}/table.md")
         if len({run.start for run in runs} - {NOTHING}) and None in starts:

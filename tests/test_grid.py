@@ -32,6 +32,7 @@ phase = sys.argv[1].removeprefix("run_").removesuffix(".py")
 folder.mkdir(parents=True, exist_ok=True)
 (folder / "results.json").write_text(json.dumps({{
     "phase": phase, "task": value("--task"), "seed": int(seed) if seed else None, "seconds": 36, "lineage": [earlier] if earlier else [],
+    "data": [], "dev": {{"accuracy": 50.0, "f1": 50.0}},
     "scores": {{"de": {{"f1": 10.0 * int(seed or earlier and earlier["seed"] or 0), "examples": 2}}}}}}))
 """
 
@@ -48,7 +49,7 @@ def write_run(folder, target, scores, lineage=(), seed=42, phase="target", secon
 
 
 def after(task, seed):
-    return [{"task": task, "seed": seed}]
+    return [{"task": task, "seed": seed, "data": [{"split": "train", "language": "en"}, {"split": "dev", "language": "en"}]}]
 
 
 # ---- which commands
@@ -137,7 +138,9 @@ def test_paper_grid_runs_every_cell_goes_on_after_a_failure_and_ends_in_the_tabl
     )
     assert f"run_retrieval.py --task bucc --model_name_or_path {out}/seed3/mnli --output_dir {out}/seed3/mnli/bucc --use_cpu" in commands
     assert f"run_retrieval.py --task bucc --model_name_or_path some/model --output_dir {out}/none/bucc --use_cpu" in commands
-    rows = {row[1]: row[2:-1] for row in ([text.strip() for text in line.split("|")] for line in process.stdout.splitlines()) if row[1:]}
+    _, table, _, _, _, dev, _ = process.stdout.split("\n\n")
+    rows = {row[1]: row[2:-1] for row in ([text.strip() for text in line.split("|")] for line in table.splitlines())}
+    assert "| mnli      | 50.0 ± 0.0 |" in dev, "the intermediate task itself"
     assert rows["nothing"] == ["20.0 ± 14.1", "0.0"] and rows["mnli"] == ["+0.0 (n=1)", "+20.0 ± 14.1"]  # bucc: 10 and 30 against 0
     assert (out / "table.md").read_text() == process.stdout
     process, _ = fake("paper_grid.sh", "some/model", out, "1 3")
@@ -254,6 +257,29 @@ def test_what_a_start_is_called():
     assert grid_table.start_name(after("mnli", 1) + after("qqp", 1)) == "mnli > qqp"
     assert grid_table.start_name(after(["mnli", "qqp"], 1)) == "mnli+qqp"
     assert grid_table.start_name(after(grid_table.INTERMEDIATE, 1)) == "all"
+    (run,) = after("mnli", 1)
+    assert grid_table.start_name([run | {"mlm_languages": ["de"]}]) == "mnli+mlm"
+    assert grid_table.start_name([run | {"data": [{"split": "train", "language": x} for x in ("fr", "de")]}]) == "mnli (de fr)"
+
+
+def test_tasks_trained_together_are_held_against_each_alone_seed_by_seed(tmp_path):
+    def write(folder, task, dev, seed, **more):
+        (tmp_path / folder).mkdir()
+        results = {"phase": "intermediate", "lineage": [], "seconds": 1, **after(task, seed)[0], "dev": dev, **more}
+        (tmp_path / folder / "results.json").write_text(json.dumps(results))
+
+    for seed, mnli, together in ((1, 70.0, 71.0), (2, 80.0, 83.0)):
+        write(f"a{seed}", "mnli", {"accuracy": mnli}, seed)
+        write(f"b{seed}", ["mnli", "squad_v1"], {"mnli": {"accuracy": together}, "squad_v1": {"f1": 5.0}}, seed)
+    write("c", "squad_v1", {"f1": 4.0}, 1)
+    write("d", "mnli", {"accuracy": 60.0}, 1, mlm_languages=["de"])
+    assert grid_table.learned(tmp_path) == [
+        ["dev score", "alone", "mnli+squad_v1", "mnli+mlm"],
+        ["mnli", "75.0 ± 7.1", "+2.0 ± 1.4", "-10.0 (n=1)"],
+        ["squad_v1", "4.0", "+1.0 ± 0.0", ""],
+    ]
+    runs, hours = grid_table.collect(tmp_path)
+    assert runs == [] and "mnli+squad_v1" in grid_table.report(runs, hours, [], grid_table.learned(tmp_path))
 
 
 @pytest.mark.parametrize("what, said", [
