@@ -7,10 +7,13 @@ import argparse
 import atexit
 import os
 import sys
+import time
+import traceback
 from dataclasses import dataclass, field
 from typing import Literal
 
 from transformers import HfArgumentParser, TrainingArguments
+from transformers.hf_argparser import string_to_bool
 
 import deepspeed_support
 from task_adapters import TASKS, InputError, Task, find_train_files, find_train_languages, get_task, nearest
@@ -176,8 +179,9 @@ def batch_and_accumulation(recipe_batch: int, given, deepspeed: bool = False) ->
     import torch
 
     world = int(os.environ.get("WORLD_SIZE", 1))
-    # One process uses all GPUs it sees, under DeepSpeed only its own.
-    devices = world if world > 1 or cpu_is_asked_for() or deepspeed else max(1, torch.cuda.device_count())
+    # A process without a launcher uses all GPUs it sees; one of torchrun's, or under DeepSpeed, only its own.
+    is_launched = int(os.environ.get("LOCAL_RANK", -1)) >= 0
+    devices = world if is_launched or cpu_is_asked_for() or deepspeed else max(1, torch.cuda.device_count())
     batch = whole("effective_batch_size", given.effective_batch_size) or recipe_batch
     per_device = whole("per_device_train_batch_size", given.per_device_train_batch_size)
     steps = whole("gradient_accumulation_steps", given.gradient_accumulation_steps)
@@ -203,7 +207,10 @@ def batch_and_accumulation(recipe_batch: int, given, deepspeed: bool = False) ->
 
 
 def precision_defaults(deepspeed_config: dict | None = None) -> dict:
-    """bf16 on GPUs that compute in it; under DeepSpeed what its file says, where it says so. AdamW is fused by default anyway."""
+    """bf16 on GPUs that compute in it; what DeepSpeed's file or `accelerate config` says, where they say so; the flags before all.
+
+    AdamW is fused by default anyway.
+    """
     import torch
 
     config = deepspeed_config or {}
@@ -211,13 +218,22 @@ def precision_defaults(deepspeed_config: dict | None = None) -> dict:
     if in_file != "auto":
         return {"bf16": in_file}
     asked = any(flag.partition("=")[0] in ("--fp16", "--bf16") for flag in sys.argv)
+    launcher = "ACCELERATE_MIXED_PRECISION"  # TrainingArguments would follow it without saying so in their flags
+    if asked:
+        os.environ.pop(launcher, None)
+    if os.environ.get(launcher) in ("bf16", "fp16"):
+        return {os.environ[launcher]: True}
     if asked or config.get("fp16", {}).get("enabled") is True or cpu_is_asked_for() or not torch.cuda.is_available():
         return {}
     return {"bf16": torch.cuda.is_bf16_supported(including_emulation=False)}
 
 
 def cpu_is_asked_for() -> bool:
-    return any(flag in sys.argv for flag in ("--use_cpu", "--use-cpu"))
+    """--use_cpu, --use_cpu=true, or `accelerate launch --cpu`."""
+    parser = Parser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--use_cpu", "--use-cpu", type=string_to_bool, nargs="?", const=True)
+    launcher = os.environ.get("ACCELERATE_USE_CPU", "false").lower() in ("1", "true")
+    return launcher or bool(parser.parse_known_args()[0].use_cpu)
 
 
 def whole(name, text):
@@ -289,26 +305,40 @@ def run_script(main) -> None:
 
     if not torch.cuda.is_available():
         os.environ.setdefault("DS_ACCELERATOR", "cpu")  # else DeepSpeed, where installed, warns at every start
+    several, code = int(os.environ.get("WORLD_SIZE", 1)) > 1, 0
     try:
         main()
     except (InputError, Collapsed) as error:
-        if is_main_process():
-            print(f"{os.path.basename(sys.argv[0])}: error: {error}", file=sys.stderr)
-        sys.exit(3 if isinstance(error, Collapsed) else 2)
-    finally:
-        if torch.distributed.is_available() and torch.distributed.is_initialized():
-            torch.distributed.destroy_process_group()
-    if int(os.environ.get("WORLD_SIZE", 1)) > 1:
-        leave()
+        if not is_main_process():
+            time.sleep(5)  # as a rule the main process says the same, and the launcher then ends this one
+        print(f"{os.path.basename(sys.argv[0])}: error: {error}", file=sys.stderr)
+        code = 3 if isinstance(error, Collapsed) else 2
+    except Exception:
+        if not several:
+            raise
+        traceback.print_exc()
+        code = 1
+    if several:
+        leave(code)
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+    if code:
+        sys.exit(code)
 
 
-def leave() -> None:
-    """Ends a process whose work is done without taking Python down piece by piece.
+def leave(code: int) -> None:
+    """Ends one of several processes without taking Python down piece by piece.
 
-    There a thread of some library at times aborts one of several processes ("terminate called without an active exception", twice in some
-    hundreds of launches with torch 2.13 on a busy CPU), and torchrun calls a finished run failed.
+    After an error, NCCL would wait there for the others, who wait for this one. And a thread of some library at times aborts one whose
+    work is done ("terminate called without an active exception", twice in some hundreds of launches with torch 2.13 on a busy CPU), and
+    torchrun calls a finished run failed.
     """
-    atexit._run_exitfuncs()  # what loggers and trackers still have to write
+    import torch.distributed
+
+    if not code:
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
+        atexit._run_exitfuncs()  # what loggers and trackers still have to write
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(0)
+    os._exit(code)

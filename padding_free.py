@@ -50,9 +50,14 @@ def one_by_one(query, key, value, starts, dropout, scaling):
 
 
 def by_kernel(query, key, value, starts, longest, dropout, scaling):
-    if varlen_attn and dropout == 0 and query.dtype in (torch.float16, torch.bfloat16):
-        return varlen(query, key, value, starts, longest, dropout, scaling)
-    return nested(query, key, value, starts, longest, dropout, scaling)
+    kernel = varlen if dropout == 0 and has_varlen(query.device, query.dtype) else nested
+    return kernel(query, key, value, starts, longest, dropout, scaling)
+
+
+def has_varlen(device, dtype) -> bool:
+    """Whether there is `varlen_attn`: a flash kernel, of half precision, for Ampere and later."""
+    is_half = dtype in (torch.float16, torch.bfloat16)
+    return varlen_attn is not None and is_half and device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
 
 
 def varlen(query, key, value, starts, longest, dropout, scaling):
@@ -117,8 +122,13 @@ def set_up(encoder, wanted: str, training_args) -> None:
     device = training_args.device
     if wanted == "off" or (wanted == "auto" and device.type != "cuda"):
         return
-    dtype = torch.bfloat16 if training_args.bf16 else torch.float16 if training_args.fp16 else torch.float32
-    reason = against_model(encoder) or (device.type != "cpu" and against_kernels(encoder.config, device, dtype)) or pack(encoder)
+    args = training_args
+    training = torch.bfloat16 if args.bf16 else torch.float16 if args.fp16 else torch.float32
+    scoring = torch.bfloat16 if args.bf16_full_eval else torch.float16 if args.fp16_full_eval else training
+    reason = against_model(encoder)
+    for dtype in {training, scoring} if device.type != "cpu" else ():
+        reason = reason or against_kernels(encoder.config, device, dtype)
+    reason = reason or pack(encoder)
     if reason and wanted == "on":
         raise InputError(f"--padding_free on: {reason}.")
 
@@ -179,7 +189,7 @@ def against_kernels(config, device, dtype) -> str | None:
 
     expected = output_and_gradients(one_by_one, torch.float32)
     try:
-        for kernel in [nested] + [varlen] * (half and varlen_attn is not None):
+        for kernel in [nested] + [varlen] * has_varlen(device, dtype):
             found = output_and_gradients(kernel, dtype, 64)
             off = float((found - expected).norm() / expected.norm())
             if not off <= (2e-2 if half else 1e-4):

@@ -66,8 +66,9 @@ def start_run(output_dir: str, run: dict, overwrite: bool) -> bool:
                     " Choose another --output_dir, or redo it with --overwrite."
                 )
         return (folder / "results.json").is_file()
-    folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / "run.json", run)
+    if earlier != run:  # of several processes the first writes, and the others, which come together, find it written
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / "run.json", run)
     return False
 
 

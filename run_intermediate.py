@@ -84,7 +84,7 @@ def main() -> dict:
 
     # ---- the output folder: new, cut off, or finished
     run = describe_run("intermediate", args, training_args, tasks)
-    with training_args.main_process_first(desc="output folder"):
+    with training_args.main_process_first(local=False, desc="output folder"):  # all machines see the same one
         finished = start_run(training_args.output_dir, run, overwrite=args.overwrite and is_main_process())
     if finished:
         say(f"{training_args.output_dir} is finished: skipped (--overwrite redoes it)")

@@ -11,6 +11,7 @@ same commands train a few steps of the real shape (random weights, random tokens
 
 import argparse
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -100,7 +101,7 @@ def estimate(shape: str, setting: Setting, devices: int = 1) -> dict[str, float]
     host = window = 0.0
     if not setting.config:
         weights = 4 * every + (2 * products if setting.bf16 else 0)  # autocast's copies live as long as the forward pass
-        gradients = 4 * trained
+        gradients = 4 * trained * (2 if devices > 1 else 1)  # DDP's buckets hold them once more
         states = 8 * trained if setting.optim == "adamw" else 2 * (every - words) + 8 * words * (not setting.frozen)
     elif setting.config in ("zero1", "zero2", "zero3"):
         master += 0 if setting.bf16 else 4  # DeepSpeed keeps an fp32 copy beside fp32 weights too
@@ -123,8 +124,10 @@ def estimate(shape: str, setting: Setting, devices: int = 1) -> dict[str, float]
 
 def measure(shape: str, setting: Setting, gb: float | None, steps: int = 4) -> dict:
     """Trains a few steps in a process of its own. -> {"fits", "allocated", "reserved" (bytes), "examples_per_second"} or {"error"}"""
+    first = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
+    one_gpu = {**os.environ, "CUDA_VISIBLE_DEVICES": first}  # else the Trainer would spread the batch over all it sees
     cell = json.dumps({"shape": shape, "gb": gb, "steps": steps, "setting": asdict(setting)})
-    process = subprocess.run([sys.executable, __file__, "--cell", cell], capture_output=True, text=True, cwd=ROOT)
+    process = subprocess.run([sys.executable, __file__, "--cell", cell], capture_output=True, text=True, cwd=ROOT, env=one_gpu)
     lines = [line for line in process.stdout.splitlines() if line.startswith("CELL ")]
     if process.returncode or not lines:
         return {"error": (process.stderr.strip().splitlines() or ["no output"])[-1]}

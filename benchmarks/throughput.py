@@ -122,9 +122,13 @@ def batches_of(setting, features, lengths, task, tokenizer, effective, count, se
         collator = type(collator)(tokenizer, padding="max_length", max_length=setting.padded_to)
     eaten = [name for name in ("labels", *tokenizer.model_input_names) if name in features.column_names]
     rows = features.select_columns(eaten)
+
+    def row(place):  # the example cuts what is longer than it pads to
+        return {name: value[: setting.padded_to] if isinstance(value, list) else value for name, value in rows[place].items()}
+
     for step in range(count):
         chosen = order[step * effective : (step + 1) * effective]
-        yield [collator([rows[row] for row in chosen[i : i + setting.batch]]) for i in range(0, effective, setting.batch)]
+        yield [collator([row(place) for place in chosen[i : i + setting.batch]]) for i in range(0, effective, setting.batch)]
 
 
 def packing(encoder, on: bool) -> None:

@@ -8,7 +8,7 @@ OUT=${OUT:-out/paper}
 SEEDS=${SEEDS:-42 43 44}
 STARTS=${STARTS:-none anli mnli qqp squad_v1 squad_v2 hellaswag ccg cosmosqa commonsenseqa all}
 TARGETS=${TARGETS:-xnli pawsx udpos panx xquad mlqa tydiqa bucc tatoeba}
-LAUNCH=${LAUNCH:-accelerate launch} # or: python; or: torchrun --nproc_per_node 4
+LAUNCH=${LAUNCH:-accelerate launch} # or: python; or: torchrun --standalone --nproc_per_node 4
 FLAGS=${FLAGS:-}                    # for every script that trains, such as "--bf16 --data_dir /data"
 RETRIEVAL_FLAGS=${RETRIEVAL_FLAGS:-} # for run_retrieval.py, such as "--data_dir /data"
 

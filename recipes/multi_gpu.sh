@@ -24,7 +24,9 @@ if ((nodes > 1)) && [[ -z $master ]]; then
 fi
 unset RANK # each process gets its own from the launcher
 if [[ ${LAUNCHER:-torchrun} == accelerate ]]; then
-  command=(accelerate launch --multi_gpu --num_processes $((gpus * nodes)) --num_machines "$nodes" --machine_rank "$rank" --main_process_port "$port")
+  several=()
+  if ((gpus * nodes > 1)); then several=(--multi_gpu); fi
+  command=(accelerate launch ${several[@]+"${several[@]}"} --num_processes $((gpus * nodes)) --num_machines "$nodes" --machine_rank "$rank" --main_process_port "$port")
   if ((nodes > 1)); then command+=(--main_process_ip "$master"); fi
 elif ((nodes > 1)); then
   command=(torchrun --nnodes "$nodes" --nproc_per_node "$gpus" --node_rank "$rank" --master_addr "$master" --master_port "$port")

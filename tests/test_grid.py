@@ -189,6 +189,8 @@ def test_multi_gpu_lines(tmp_path):
     two = line("4", "x.py", NODES="2", RANK="1", MASTER="m", LAUNCHER="accelerate")
     flags = "--num_processes 8 --num_machines 2 --machine_rank 1 --main_process_port 29500 --main_process_ip m"
     assert two == f"accelerate launch --multi_gpu {flags} x.py; RANK unset"
+    one = line("1", "x.py", LAUNCHER="accelerate")  # accelerate refuses --multi_gpu for a single process
+    assert one == "accelerate launch --num_processes 1 --num_machines 1 --machine_rank 0 --main_process_port 29500 x.py; RANK unset"
 
 
 # ---- the table

@@ -1,6 +1,7 @@
 """Real tokens only must not mean other numbers: padding-free against padded, sorted against unsorted, in any number of processes."""
 
 import json
+import os
 import shutil
 import sys
 from dataclasses import replace
@@ -342,6 +343,19 @@ def test_bf16_is_the_default_where_the_gpu_has_it_and_nothing_else_was_asked(cud
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: half or including_emulation)
     monkeypatch.setattr(sys, "argv", ["run.py", *flags])
     assert arguments.precision_defaults(deepspeed) == expected
+
+
+@pytest.mark.parametrize("flags, launcher, expected, left", [
+    ((), "fp16", {"fp16": True}, "fp16"),
+    ((), "no", {"bf16": True}, "no"),
+    (("--bf16", "false"), "fp16", {}, None),  # the flag decides, and nothing hides behind it
+])  # fmt: skip
+def test_what_accelerate_config_says_stands_in_the_flags(flags, launcher, expected, left, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: True)
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", launcher)
+    monkeypatch.setattr(sys, "argv", ["run.py", *flags])
+    assert arguments.precision_defaults() == expected and os.environ.get("ACCELERATE_MIXED_PRECISION") == left
 
 
 def test_adamw_is_fused_by_default():

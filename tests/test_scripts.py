@@ -228,6 +228,28 @@ def test_the_command_line_shows_one_line_and_a_non_zero_exit(tmp_path):
     assert process.stderr.strip().splitlines() == ["run_intermediate.py: error: Unknown task 'mnlii'. Did you mean 'mnli'?"], process.stderr
 
 
+@pytest.mark.parametrize("error, said", [
+    ("InputError('no text for de')", "script.py: error: no text for de"),
+    ("OSError('disk full')", "OSError: disk full"),
+])  # fmt: skip
+def test_an_error_in_one_of_two_processes_ends_both_and_is_seen(error, said, tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(f"""
+import torch.distributed as dist
+from arguments import InputError, run_script
+
+def main():
+    dist.init_process_group("gloo")
+    if dist.get_rank() == 1:
+        raise {error}
+    dist.barrier()  # waits for the other
+
+run_script(main)
+""")
+    process = launch(script, processes=2, expect=1)
+    assert said in process.stderr, process.stderr
+
+
 @pytest.mark.parametrize("script, flag", [(run_intermediate, "--sampling_cap"), (run_target, "--languages"), (run_retrieval, "--layer")])
 def test_help_is_printed(script, flag, call, capsys):
     with pytest.raises(SystemExit) as ended:

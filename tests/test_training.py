@@ -147,6 +147,37 @@ def test_the_effective_batch_is_reached_by_accumulation(given, world, expected, 
     assert (found["per_device_train_batch_size"], found["gradient_accumulation_steps"]) == expected
 
 
+@pytest.mark.parametrize("flags, environment, expected", [
+    ((), {"LOCAL_RANK": "0"}, (8, 4)),  # torchrun --nproc_per_node 1: one of the four GPUs
+    (("--use_cpu=true",), {}, (8, 4)),
+    ((), {"ACCELERATE_USE_CPU": "True"}, (8, 4)),
+    (("--use_cpu", "false"), {}, (8, 1)),  # all four; refused later
+])  # fmt: skip
+def test_only_the_devices_that_a_process_will_use_are_counted(flags, environment, expected, monkeypatch):
+    from types import SimpleNamespace
+
+    from arguments import batch_and_accumulation
+
+    for name, value in {"WORLD_SIZE": "1", **environment}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    monkeypatch.setattr(sys, "argv", ["run.py", *flags])
+    nothing = SimpleNamespace(effective_batch_size=None, per_device_train_batch_size=None, gradient_accumulation_steps=None)
+    found = batch_and_accumulation(32, nothing)
+    assert (found["per_device_train_batch_size"], found["gradient_accumulation_steps"]) == expected
+
+
+def test_the_second_process_does_not_write_run_json_again(tmp_path):
+    """Seven processes that move the same file into place at once lose it to each other."""
+    from results import start_run
+
+    run = {"phase": "target", "languages": ("de", "en"), "seed": 1}
+    assert not start_run(str(tmp_path), run, overwrite=False)
+    written = (tmp_path / "run.json").stat().st_ino
+    assert not start_run(str(tmp_path), run, overwrite=False) and (tmp_path / "run.json").stat().st_ino == written
+    assert not start_run(str(tmp_path), {**run, "seed": 2}, overwrite=False) and (tmp_path / "run.json").stat().st_ino != written
+
+
 def test_every_flag_that_changes_a_score_makes_another_cell_and_the_plain_run_names_no_rare_one(monkeypatch, tmp_path):
     from arguments import parse
     from run_target import ScriptArguments
