@@ -43,9 +43,6 @@ class TrainArguments(CommonArguments):
         default=None, metadata={"help": "Examples per update over all devices; reached by accumulation."}
     )
     doc_stride: int | None = field(default=None, metadata={"help": "Span QA: pieces between the starts of two windows."})
-    no_answer_threshold: float = field(
-        default=0.0, metadata={"help": "SQuAD v2: answer nothing where that scores this much better than the best span."}
-    )
     train_languages: list[str] | None = field(
         default=None,
         metadata={
@@ -59,7 +56,7 @@ class TrainArguments(CommonArguments):
     max_train_samples: int | None = field(
         default=None, metadata={"help": "Train on this many examples of each language, drawn with --seed."}
     )
-    max_eval_samples: int | None = field(default=None, metadata={"help": "Score the first this many English dev examples."})
+    max_eval_samples: int | None = field(default=None, metadata={"help": "Score the first this many dev examples of each language."})
     keep_head: bool = field(default=False, metadata={"help": "Start from the checkpoint's head in place of a fresh one."})
     freeze_embeddings: bool = field(
         default=False,
@@ -98,7 +95,7 @@ def find_tasks(names: list[str], recipe: str, phase: str) -> tuple[Task, ...]:
     return tuple(sorted((TASKS[name] for name in names), key=list(TASKS.values()).index))
 
 
-def parse(arguments_class, phase: str, **defaults):
+def parse(arguments_class, phase: str):
     """The command line of a script. -> (arguments, TrainingArguments or None, tasks: one, or several to be trained together, recipe)"""
     import torch
 
@@ -109,24 +106,27 @@ def parse(arguments_class, phase: str, **defaults):
     task_and_recipe.add_argument("--task", nargs="*", default=[])
     task_and_recipe.add_argument("--mlm_languages", "--mlm-languages", nargs="*")
     for action in (
-        "--recipe", "--eval_strategy", "--eval_steps", "--deepspeed", "--select_on",
+        "--recipe", "--eval_strategy", "--eval_steps", "--save_strategy", "--deepspeed", "--select_on",
         "--gradient_accumulation_steps", "--per_device_train_batch_size", "--effective_batch_size",
     ):  # fmt: skip
         task_and_recipe.add_argument(action, action.replace("_", "-"))
     first, _ = task_and_recipe.parse_known_args()
     deepspeed_file = deepspeed_config = None
-    if "-h" not in sys.argv and "--help" not in sys.argv:
+    if first.task or not {"-h", "--help"} & set(sys.argv):  # help shows a task's own defaults
         tasks = find_tasks(first.task if phase == "intermediate" else first.task[:1], first.recipe or "jiant", phase)
         if trains:
             deepspeed_file = deepspeed_support.config_path(first.deepspeed)
             if deepspeed_file:
                 deepspeed_config = deepspeed_support.read_config(deepspeed_file)
                 deepspeed_support.prepare_processes(use_cpu=cpu_is_asked_for())
-                defaults |= {"deepspeed": deepspeed_file, "use_cpu": not torch.cuda.is_available()}
+                parser.set_defaults(deepspeed=deepspeed_file, use_cpu=not torch.cuda.is_available())
             recipe = tasks[0].recipes[first.recipe or "jiant"]
-            parser.set_defaults(**training_defaults(tasks, recipe, first, deepspeed=bool(deepspeed_file)), **defaults)
+            parser.set_defaults(**training_defaults(tasks, recipe, first, deepspeed=bool(deepspeed_file)))
             parser.set_defaults(**precision_defaults(deepspeed_config))
-    *parsed, unknown = parser.parse_args_into_dataclasses(return_remaining_strings=True)
+    try:
+        *parsed, unknown = parser.parse_args_into_dataclasses(return_remaining_strings=True)
+    except (ValueError, TypeError) as error:  # what TrainingArguments say of values that do not go together
+        raise InputError(" ".join(str(error).split())) from error
     if unknown:
         raise InputError(f"Unknown argument {unknown[0]!r}. {nearest(unknown[0], known) if unknown[0].startswith('-') else ''}".strip())
     args, training_args = parsed if trains else (parsed[0], None)
@@ -137,7 +137,10 @@ def parse(arguments_class, phase: str, **defaults):
     for name in ("max_train_samples", "max_eval_samples", "max_predict_samples"):
         if getattr(args, name, None) is not None and getattr(args, name) < 1:
             raise InputError(f"--{name} {getattr(args, name)} leaves nothing: at least 1.")
+    if getattr(args, "doc_stride", None) is not None and args.doc_stride < 1:
+        raise InputError(f"--doc_stride {args.doc_stride} never reaches the end of a text: at least 1.")
     if trains:
+        check_numbers(training_args)
         check_processes(training_args)
         if deepspeed_file:
             deepspeed_support.check_agreement(deepspeed_file, deepspeed_config, training_args)
@@ -151,6 +154,8 @@ def parse(arguments_class, phase: str, **defaults):
             if language not in tasks[0].languages:
                 known = tasks[0].languages
                 raise InputError(f"{tasks[0].name} has no {language!r} data. {nearest(language, known)} It covers: {', '.join(known)}.")
+            if args.languages.count(language) > 1:
+                raise InputError(f"--languages names {language!r} {args.languages.count(language)} times.")
     return args, training_args, tasks, recipe
 
 
@@ -158,12 +163,15 @@ def training_defaults(tasks, recipe, given, deepspeed: bool) -> dict:
     """`TrainingArguments` of a recipe: those it names, and what follows from them."""
     together = len(tasks) > 1
     best = recipe.selection == "best" or (together and given.eval_strategy not in (None, "no")) or given.select_on not in (None, "en")
+    best = best and "no" not in (given.eval_strategy, given.save_strategy)  # nothing to compare, or nothing to take back
+    strategy = (given.eval_strategy or "steps") if best else "no"
     return {
         **{name: getattr(recipe, name) for name in (
             "learning_rate", "num_train_epochs", "warmup_steps", "weight_decay", "adam_epsilon", "max_grad_norm", "eval_steps", "seed")},
         "output_dir": None, "report_to": "none", "logging_steps": 100, "per_device_eval_batch_size": 32,
         # A checkpoint that is compared is also kept: else the best may be one that is not there.
-        "save_steps": given.eval_steps or recipe.eval_steps, "save_total_limit": 1, "eval_strategy": "steps" if best else "no",
+        "save_steps": given.eval_steps or recipe.eval_steps, "save_total_limit": 1, "eval_strategy": strategy,
+        "save_strategy": strategy if best else "steps",
         "load_best_model_at_end": best, "metric_for_best_model": ("mean" if together else tasks[0].dev_metric) if best else None,
         "greater_is_better": True if best else None,
         "train_sampling_strategy": "random" if together or given.mlm_languages else "group_by_length",
@@ -243,6 +251,22 @@ def whole(name, text):
     if not text.isdigit() or int(text) < 1:
         raise InputError(f"--{name} {text} is not a positive whole number.")
     return int(text)
+
+
+def check_numbers(training_args) -> None:
+    """Numbers that the Trainer takes and stumbles over later, or takes for something else."""
+    least = {"seed": 0, "data_seed": 0, "learning_rate": 0, "per_device_eval_batch_size": 1, "logging_steps": 0}
+    for name, smallest in least.items():
+        value = getattr(training_args, name)
+        if value is not None and not value >= smallest:
+            raise InputError(f"--{name} {value}: at least {smallest}.")
+    for name in ("seed", "data_seed"):
+        if (getattr(training_args, name) or 0) >= 2**32:
+            raise InputError(f"--{name} {getattr(training_args, name)} is not below 2^32.")
+    if not (training_args.num_train_epochs > 0 or training_args.max_steps > 0):
+        raise InputError(f"--num_train_epochs {training_args.num_train_epochs} trains nothing: above 0, or --max_steps.")
+    if training_args.resume_from_checkpoint:
+        raise InputError("--resume_from_checkpoint has no effect: a run that was cut off goes on from its last checkpoint by itself.")
 
 
 def check_processes(training_args) -> None:

@@ -4,6 +4,7 @@ An MNLI head would fit XNLI (same class, same shape) and a tagging head would fi
 thought, they would slip into the next phase unseen.
 """
 
+import hashlib
 import json
 import os
 import pickle
@@ -38,7 +39,7 @@ def load_tokenizer(path: str, needs_offsets: bool):
     _refuse_unfinished(path)
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, KeyError) as error:  # the last: a tokenizer.json of another kind
         raise InputError(f"Cannot load a tokenizer from {path!r}: {first_line(error)}") from error
     if needs_offsets and not tokenizer.is_fast:
         raise InputError(
@@ -46,6 +47,9 @@ def load_tokenizer(path: str, needs_offsets: bool):
         )
     if tokenizer.pad_token is None:
         raise InputError(f"{path!r} has a tokenizer without a padding token. Set pad_token in its tokenizer_config.json.")
+    rows = getattr(load_config(path), "vocab_size", None) or 0
+    if len(tokenizer) < rows // 2:  # transformers makes an empty one where there are no files
+        raise InputError(f"{path!r} has a tokenizer of {len(tokenizer)} pieces for a model of {rows}: are its files missing?")
     # A name that the model does not know would be an error or nothing; RemBERT's tokenizer leaves out one that its model was trained with.
     names = [name for name in tokenizer.model_input_names if name != "token_type_ids"]
     has_types = (getattr(load_config(path), "type_vocab_size", None) or 0) > 1
@@ -184,7 +188,7 @@ def describe_model(path: str, config) -> dict:
     """What a result says of the model it started from."""
     return {
         "name_or_path": path,
-        "revision": hub_commit(path),
+        "revision": hub_commit(path) or checksum(path),
         "model_type": config.model_type,
         "layers": config.num_hidden_layers,
         "hidden_size": config.hidden_size,
@@ -197,6 +201,15 @@ def hub_commit(path: str) -> str | None:
         return None
     cached = try_to_load_from_cache(path, "config.json")
     return Path(cached).parent.name if isinstance(cached, str) else None
+
+
+def checksum(path: str) -> str:
+    """Of the weights in a folder, so that a result says which they were wherever the folder goes."""
+    digest = hashlib.sha256()
+    for file in sorted((*Path(path).glob("*.safetensors"), *Path(path).glob("pytorch_model*.bin"))):
+        with file.open("rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return f"sha256:{digest.hexdigest()}"
 
 
 def _refuse_unfinished(path):

@@ -33,7 +33,8 @@ def sampling_probabilities(sizes: dict[str, int], sampling: str, cap: int, tempe
     The cap is T5's examples-proportional mixing (Raffel et al., 2020, section 3.5.2); jiant has it as `train_examples_cap`.
     """
     power = {"proportional": 1.0, "uniform": 0.0, "temperature": 1 / (temperature or 1)}[sampling]
-    weights = {name: min(size, cap) ** power for name, size in sizes.items()}
+    largest = min(max(sizes.values()), cap)  # of shares of it no power is too large a number
+    weights = {name: (min(size, cap) / largest) ** power for name, size in sizes.items()}
     return {name: weight / sum(weights.values()) for name, weight in weights.items()}
 
 

@@ -18,6 +18,7 @@ from transformers.integrations import is_deepspeed_zero3_enabled
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from arguments import say
 from task_adapters.base import InputError
 
 try:
@@ -131,6 +132,8 @@ def set_up(encoder, wanted: str, training_args) -> None:
     reason = reason or pack(encoder)
     if reason and wanted == "on":
         raise InputError(f"--padding_free on: {reason}.")
+    if reason:
+        say(f"with padding: {reason}")
 
 
 def against_model(encoder) -> str | None:

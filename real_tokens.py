@@ -11,6 +11,7 @@ from tqdm.auto import tqdm
 from transformers import Trainer
 
 import padding_free
+from task_adapters.base import InputError
 from task_types.loss import IGNORED
 from task_types.retrieval import batches_by_length
 
@@ -95,6 +96,13 @@ class RealTokensTrainer(Trainer):
         self.log(found)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, found)
         return found
+
+    def _determine_best_metric(self, metrics, trial):
+        name = f"eval_{self.args.metric_for_best_model.removeprefix('eval_')}"
+        if name not in metrics:
+            known = [found.removeprefix("eval_") for found in metrics if found.startswith("eval_")]
+            raise InputError(f"--metric_for_best_model {self.args.metric_for_best_model}: there are {', '.join(known)}.")
+        return super()._determine_best_metric(metrics, trial)
 
     def share_of_real_tokens(self) -> dict:
         """{"real_tokens", "computed_tokens", "share"} of this start's training steps over all processes; {} where it took none."""

@@ -9,13 +9,16 @@ import json
 import os
 import platform
 import shutil
+import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 
-from metrics import xtreme_task_score
+import torch
+
+from metrics import XTREME_METRIC, xtreme_task_score
 from task_adapters.base import InputError, Task
 
-PACKAGES = ("torch", "transformers", "datasets", "evaluate", "accelerate", "deepspeed", "tokenizers", "scikit-learn")
+PACKAGES = ("torch", "transformers", "datasets", "accelerate", "deepspeed", "tokenizers", "numpy", "pyarrow", "huggingface_hub")
 OWN_FILES = ("results.json", "run.json", "config.json", "model*.safetensors*", "tokenizer*", "special_tokens_map.json",
              "sentencepiece.bpe.model", "training_args.bin", "predictions", "labels", "heads", "oracle", "checkpoint-*",
              "failed_tries.json")  # fmt: skip
@@ -33,7 +36,7 @@ def read_json(path) -> dict | None:
     """The file's value, None where there is no such file. Raises InputError where it is broken."""
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except ValueError as error:
         raise InputError(f"{path} is not valid JSON ({error}).") from error
@@ -48,6 +51,8 @@ def start_run(output_dir: str, run: dict, overwrite: bool) -> bool:
     if folder.exists() and not folder.is_dir():
         raise InputError(f"--output_dir {output_dir} is a file.")
     earlier = read_json(folder / "run.json")
+    if earlier is not None and not isinstance(earlier, dict):
+        raise InputError(f"{folder / 'run.json'} was not written by a run of this collection. Choose another --output_dir.")
     if earlier is None and any(folder.glob("checkpoint-*")) | (folder / "config.json").exists() | (folder / "results.json").exists():
         raise InputError(f"--output_dir {output_dir} holds a model or results that no run of this collection left. Choose another folder.")
     if earlier is not None and overwrite:
@@ -67,20 +72,29 @@ def start_run(output_dir: str, run: dict, overwrite: bool) -> bool:
                 )
         return (folder / "results.json").is_file()
     if earlier != run:  # of several processes the first writes, and the others, which come together, find it written
-        folder.mkdir(parents=True, exist_ok=True)
-        write_json(folder / "run.json", run)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            write_json(folder / "run.json", run)
+        except OSError as error:
+            raise InputError(f"--output_dir {output_dir} cannot be written: {error.strerror}.") from error
     return False
 
 
 def model_identity(model_name_or_path: str) -> dict:
     """Which starting point a run has: the same folder trained again is another one."""
-    earlier = read_json(Path(model_name_or_path) / "results.json")
+    earlier = earlier_run(model_name_or_path)
     return {"model_name_or_path": model_name_or_path.rstrip("/"), "model_finished": earlier and earlier["finished"]}
+
+
+def earlier_run(model_name_or_path: str) -> dict | None:
+    """results.json of the run of ours that left this checkpoint; None for any other model, whatever lies beside it."""
+    found = read_json(Path(model_name_or_path) / "results.json")
+    return found if isinstance(found, dict) and {"phase", "task", "lineage", "finished"} <= set(found) else None
 
 
 def lineage_of(model_name_or_path: str) -> list[dict]:
     """What was trained on what before, oldest first: the chain of runs that led to this checkpoint; [] for a model from the hub."""
-    earlier = read_json(Path(model_name_or_path) / "results.json")
+    earlier = earlier_run(model_name_or_path)
     if earlier is None:
         return []
     kept = ("phase", "task", "model", "head", "recipe", "seed", "seed_used", "failed_tries",
@@ -92,7 +106,7 @@ def lineage_of(model_name_or_path: str) -> list[dict]:
 
 def finish_run(output_dir: str, results: dict) -> dict:
     """Adds versions and time, and writes results.json: from here on the folder is finished."""
-    results = {**results, "versions": versions(), "finished": datetime.now(UTC).isoformat(timespec="seconds")}
+    results = {**results, "versions": versions(), "code": code_version(), "finished": datetime.now(UTC).isoformat(timespec="seconds")}
     write_json(Path(output_dir) / "results.json", results)
     return results
 
@@ -108,6 +122,20 @@ def versions() -> dict[str, str | None]:
     return found
 
 
+def code_version() -> str | None:
+    """The commit of this collection, `-dirty` where files were changed; None outside a git checkout."""
+    try:
+        command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+        return subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def device_name(device) -> str:
+    """The GPU's model, or the processor's kind."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"{device.type} ({platform.machine()})"
+
+
 def mean_over_languages(task: Task, scores: dict[str, dict]) -> dict[str, float] | None:
     """Unweighted mean of each metric over exactly the task's languages; None where one is missing."""
     if set(scores) != set(task.languages):
@@ -117,8 +145,8 @@ def mean_over_languages(task: Task, scores: dict[str, dict]) -> dict[str, float]
 
 
 def xtreme_score(task: Task, scores: dict[str, dict]) -> float | None:
-    """The task's score as XTREME counts it (QA: the mean of exact match and F1); None where one of its languages is missing."""
-    return xtreme_task_score(task.name, scores) if set(scores) == set(task.languages) else None
+    """The task's score as XTREME counts it (QA: the mean of exact match and F1); None outside XTREME or where a language is missing."""
+    return xtreme_task_score(task.name, scores) if task.name in XTREME_METRIC and set(scores) == set(task.languages) else None
 
 
 def dev_table(tasks: dict[str, Task], dev: dict[str, dict]) -> str:

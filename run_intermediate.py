@@ -12,6 +12,7 @@ where it stood. A run that fails to learn ends with exit code 3 and a line in fa
 is begun again with other seeds (collapse.py).
 """
 
+import math
 import time
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -26,6 +27,9 @@ class ScriptArguments(TrainArguments):
     """Flags of this script; those of `TrainingArguments` follow."""
 
     task: list[str] = field(default_factory=list, metadata={"help": "Name of the task; several names, or `all`: trained together."})
+    no_answer_threshold: float = field(
+        default=0.0, metadata={"help": "SQuAD v2: answer nothing where that scores this much better than the best span."}
+    )
     sampling: Literal["proportional", "uniform", "temperature"] = field(
         default="proportional", metadata={"help": "Several tasks: how each step's is drawn; proportional to its size, up to the cap."}
     )
@@ -47,8 +51,8 @@ class ScriptArguments(TrainArguments):
             raise InputError(f"--sampling_cap {self.sampling_cap} leaves nothing to draw: at least 1.")
         if (self.sampling == "temperature") != (self.temperature is not None):
             raise InputError("--sampling temperature and --temperature T go together.")
-        if self.temperature is not None and not self.temperature > 0:
-            raise InputError(f"--temperature {self.temperature} is not above 0.")
+        if self.temperature is not None and not 0 < self.temperature < math.inf:
+            raise InputError(f"--temperature {self.temperature} is not a number above 0.")
         if self.mlm_languages is None:
             if self.mlm_data is not None:
                 raise InputError("--mlm_data is given without --mlm_languages. For example: --mlm_languages all")
@@ -61,8 +65,8 @@ class ScriptArguments(TrainArguments):
                 raise InputError(f"--mlm_languages names {language!r} {self.mlm_languages.count(language)} times.")
         if not 0 < self.mlm_share < 1:
             raise InputError(f"--mlm_share {self.mlm_share} is not between 0 and 1.")
-        if self.mlm_alpha < 0:
-            raise InputError(f"--mlm_alpha {self.mlm_alpha} is below 0: the fewer texts a language has, the more often it would be drawn.")
+        if not 0 <= self.mlm_alpha <= 1:
+            raise InputError(f"--mlm_alpha {self.mlm_alpha} is not between 0 (all languages alike) and 1 (as many as there are texts).")
         if self.mlm_eval_samples < 1:
             raise InputError(f"--mlm_eval_samples {self.mlm_eval_samples} leaves nothing to measure: at least 1.")
 
@@ -77,7 +81,7 @@ def main() -> dict:
     from collapse import check_learned, refuse_failed, train_with_retries
     from masked_lm import MaskedText, open_texts
     from multitask import load_models, train_together, with_task
-    from results import dev_mean, dev_table, finish_run, lineage_of, read_json, score_table, start_run
+    from results import dev_mean, dev_table, device_name, finish_run, lineage_of, read_json, score_table, start_run
     from task_adapters import data_line, labels_of, load_examples, load_training_data
     from task_types import NEEDS_OFFSETS, TASK_TYPES, make_features
     from training import describe_run, remove_checkpoints, score, train
@@ -174,6 +178,7 @@ def main() -> dict:
             **({"dev": dev, "dev_mean": dev_mean(tasks, dev)} if len(tasks) > 1 else {"dev": dev[name]}),
             "data": data,
             "training": training,
+            "device": device_name(training_args.device),
             "world_size": training_args.world_size,
             "per_device_train_batch_size": training_args.per_device_train_batch_size,
             "gradient_accumulation_steps": training_args.gradient_accumulation_steps,

@@ -38,6 +38,7 @@ def main() -> dict:
     from checkpoints import check_length, describe_model, load_config, load_encoder, load_tokenizer
     from predictions import write_labels, write_predictions
     from results import (
+        device_name,
         finish_run,
         lineage_of,
         mean_over_languages,
@@ -58,6 +59,8 @@ def main() -> dict:
         raise InputError("--output_dir is missing.")
     if args.pooling not in POOLINGS:
         raise InputError(f"Unknown --pooling {args.pooling!r}. {nearest(args.pooling, POOLINGS)}")
+    if args.batch_tokens < 1:
+        raise InputError(f"--batch_tokens {args.batch_tokens}: at least 1.")
     if task.task_type == "mining" and args.max_predict_samples:
         raise InputError(f"--max_predict_samples counts pairs; {task.name} is mined from all sentences. Choose fewer --languages.")
     accelerator = Accelerator(cpu=args.use_cpu)
@@ -164,6 +167,8 @@ def main() -> dict:
 
     # ---- results
     scores = {language: scored[language]["scores"] for language in languages}
+    by_gold = any(scored[language]["details"].get("threshold_from", "dev") != "dev" for language in languages)
+    comparable = not args.max_predict_samples and not by_gold
     if accelerator.is_main_process:
         results = finish_run(args.output_dir, {
             **run,
@@ -171,9 +176,10 @@ def main() -> dict:
             "lineage": lineage_of(args.model_name_or_path),
             "scores": scores,
             "mean": mean_over_languages(task, scores),
-            "xtreme_score": xtreme_score(task, scores),
+            "xtreme_score": xtreme_score(task, scores) if comparable else None,
             "mining": {language: scored[language]["details"] for language in languages if scored[language]["details"]},
             "data": [provenance for language in languages for provenance in scored[language]["data"]],
+            "device": device_name(accelerator.device),
             "world_size": accelerator.num_processes,
             "seconds": round(time.time() - started, 1),
         })  # fmt: skip

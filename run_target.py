@@ -43,7 +43,7 @@ def main() -> dict:
     from collapse import check_learned, refuse_failed, train_with_retries
     from predictions import write_labels, write_predictions
     from real_tokens import RealTokensTrainer
-    from results import finish_run, lineage_of, mean_over_languages, read_json, score_table, start_run, xtreme_score
+    from results import device_name, finish_run, lineage_of, mean_over_languages, read_json, score_table, start_run, xtreme_score
     from selection import LanguagesTrainer, check_selection, dev_languages, oracle_lines, score_oracle
     from task_adapters import TASKS, data_line, labels_of, load_examples, load_training_data
     from task_adapters.reference_scores import reference_lines
@@ -125,6 +125,7 @@ def main() -> dict:
                 f"{training_args.output_dir}/labels", task.name, language, TASK_TYPES[task.task_type].gold(examples, task), examples
             )
 
+    deciding = {"en": ["en"], "target": [*target_dev], "mean": ["en", *target_dev]}[args.select_on]
     oracle = score_oracle(trainer, test_examples, features_of) if args.oracle else None
 
     # ---- results
@@ -136,13 +137,14 @@ def main() -> dict:
             "lineage": lineage_of(args.model_name_or_path),
             "scores": scores,
             "mean": mean_over_languages(task, scores),
-            "xtreme_score": xtreme_score(task, scores),
+            "xtreme_score": None if args.max_predict_samples else xtreme_score(task, scores),
             "oracle": oracle,
             "dev": dev,
             "train_languages": sorted({provenance["language"] for provenance in provenances}),
-            "selected_on": {"dev": args.select_on, "languages": ["en", *target_dev]} if training_args.load_best_model_at_end else None,
+            "selected_on": {"dev": args.select_on, "languages": deciding} if training_args.load_best_model_at_end else None,
             "data": data,
             "training": training,
+            "device": device_name(training_args.device),
             "world_size": training_args.world_size,
             "per_device_train_batch_size": training_args.per_device_train_batch_size,
             "gradient_accumulation_steps": training_args.gradient_accumulation_steps,

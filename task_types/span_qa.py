@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from transformers import AutoModelForQuestionAnswering, DataCollatorWithPadding
 
+from task_adapters.base import InputError
 from task_types.loss import cross_entropy
 
 Model = AutoModelForQuestionAnswering
@@ -72,7 +73,7 @@ def to_features(examples, tokenizer, task, max_length, doc_stride):
 def window_spans(length, room, doc_stride):
     """[(start, end)) of the windows over `length` pieces: each holds `room` at most and starts `doc_stride` after the one before."""
     if room < 1:
-        raise ValueError(f"no room for the context beside the question: {room} pieces.")
+        raise InputError(f"--max_seq_length leaves no room for a context beside a question of that length: {room} pieces.")
     spans, start = [], 0
     while True:
         spans.append((start, min(start + room, length)))

@@ -439,7 +439,7 @@ def test_a_run_killed_in_the_middle_goes_on_to_the_same_weights(call, tiny_model
     (["--mlm_languages", "de", "--mlm_data", "de=EMPTY"], "holds 0 texts: too few"),
     (["--mlm_languages", "de"], r"wikimedia/wikipedia holds no 20231101.de/\*.parquet. It has no language at all"),
     (["--mlm_languages", "de", "--mlm_share", "1"], "--mlm_share 1.0 is not between 0 and 1"),
-    (["--mlm_languages", "de", "--mlm_alpha", "-1"], "--mlm_alpha -1.0 is below 0"),
+    (["--mlm_languages", "de", "--mlm_alpha", "-1"], "--mlm_alpha -1.0 is not between 0"),
     (["--mlm_languages", "de", "--mlm_eval_samples", "0"], "--mlm_eval_samples 0 leaves nothing to measure"),
     (["--mlm_languages", "de", "--mlm_data", "TEXT", "--keep_head"], "--keep_head is for one task"),
 ])  # fmt: skip

@@ -235,7 +235,7 @@ def test_a_joint_run_killed_in_the_middle_goes_on_to_the_same_weights(call, tiny
     (["--task", "mnli", "hellaswag", "--sampling", "proportionl"], "argument --sampling: invalid choice: 'proportionl'"),
     (["--task", "mnli", "hellaswag", "--sampling", "temperature"], "--sampling temperature and --temperature T go together"),
     (["--task", "mnli", "hellaswag", "--temperature", "2"], "--sampling temperature and --temperature T go together"),
-    (["--task", "mnli", "hellaswag", "--sampling", "temperature", "--temperature", "0"], "--temperature 0.0 is not above 0"),
+    (["--task", "mnli", "hellaswag", "--sampling", "temperature", "--temperature", "0"], "--temperature 0.0 is not a number above 0"),
     (["--task", "mnli", "hellaswag", "--keep_head"], "--keep_head is for one task"),
     (["--task", "mnli", "ccg"], "CCGbank .* is licensed and not on the hub"),
     (["--task", "all"], "anli|glue|snli"),

@@ -211,6 +211,23 @@ def test_a_run_killed_in_the_middle_goes_on_to_the_same_scores(tiny_model, data_
     (run_target, ["--task", "xnli", "--per_device_train_batch_size", "5"], "does not divide an effective batch of 32"),
     (run_target, ["--task", "xnli", "--learning_rate", "fast"], "argument --learning_rate"),
     (run_target, ["--task", "xnli", "--label_smoothing_factor", "0.1"], "--label_smoothing_factor would have no effect"),
+    (run_target, ["--task", "xnli", "--languages", "de", "de"], "--languages names 'de' 2 times"),
+    (run_target, ["--task", "xnli", "--seed", "-1"], "--seed -1: at least 0"),
+    (run_target, ["--task", "xnli", "--seed", "99999999999"], "--seed 99999999999 is not below 2.32"),
+    (run_target, ["--task", "xnli", "--learning_rate", "nan"], "--learning_rate nan: at least 0"),
+    (run_target, ["--task", "xnli", "--num_train_epochs", "0"], "--num_train_epochs 0.0 trains nothing"),
+    (run_target, ["--task", "xnli", "--per_device_eval_batch_size", "-1"], "--per_device_eval_batch_size -1: at least 1"),
+    (run_target, ["--task", "xnli", "--resume_from_checkpoint", "x"], "--resume_from_checkpoint has no effect"),
+    (run_target, ["--task", "xnli", "--save_steps", "300", "--eval_steps", "200"], "saving steps to be a round multiple of the evaluation"),
+    (run_target, ["--task", "xnli", "--lr_scheduler_kwargs", "{bad"], "--lr_scheduler_kwargs|Expecting property name"),
+    (run_target, ["--task", "xquad", "--doc_stride", "0"], "--doc_stride 0 never reaches the end"),
+    (run_target, ["--task", "xquad", "--languages", "de", "--max_seq_length", "8"], "leaves no room for a context"),
+    (run_target, ["--task", "udpos", "--languages", "de", "--metric_for_best_model", "foo", "--eval_steps", "2", "--max_steps", "2"],
+     "--metric_for_best_model foo: there are loss, f1"),
+    (run_intermediate, ["--task", "mnli", "squad_v1", "--sampling", "temperature", "--temperature", "inf"],
+     "--temperature inf is not a number"),
+    (run_intermediate, ["--task", "mnli", "--mlm_languages", "de", "--mlm_alpha", "nan"], "--mlm_alpha nan is not between 0"),
+    (run_retrieval, ["--task", "tatoeba", "--batch_tokens", "-1"], "--batch_tokens -1: at least 1"),
     (run_target, ["--task", "xnli", "--languages", "sw"], "facebook/xnli holds no split 'test' of configuration 'sw'"),
     (run_retrieval, ["--task", "tatoeba", "--layer", "3"], "--layer 3: .* has hidden states 0 to 2"),
     (run_retrieval, ["--task", "tatoeba", "--layer", "1", "--pooling", "max"], "Unknown --pooling 'max'"),
@@ -221,6 +238,53 @@ def test_a_mistake_ends_in_one_line_and_leaves_no_results(script, flags, message
         call(script, *flags, *common)
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "out" / "results.json").exists()
+
+
+@pytest.mark.parametrize("make, message", [
+    (lambda folder, model: (folder / "out").write_text(""), "--output_dir .*out/sub cannot be written: Not a directory"),
+    (lambda folder, model: ((folder / "out/sub").mkdir(parents=True), (folder / "out/sub/run.json").write_text("[]")),
+     "run.json was not written"),
+    (lambda folder, model: (model / "tokenizer.json").write_text("{}"), "Cannot load a tokenizer from"),
+    (lambda folder, model: [file.unlink() for file in model.glob("tokenizer*")], "has a tokenizer of 5 pieces for a model of"),
+])  # fmt: skip
+def test_folders_that_are_not_what_they_should_be(make, message, call, tiny_model, data_dir, tmp_path):
+    model = tmp_path / "model"
+    shutil.copytree(tiny_model, model)
+    make(tmp_path, model)
+    flags = ("--task", "tatoeba", "--languages", "de", "--layer", "1", "--use_cpu", "--data_dir", data_dir)
+    with pytest.raises(InputError, match=message):
+        call(run_retrieval, *flags, "--model_name_or_path", model, "--output_dir", tmp_path / "out" / "sub")
+
+
+def test_another_projects_results_beside_a_model_are_no_lineage(call, tiny_model, data_dir, tmp_path):
+    model = tmp_path / "model"
+    shutil.copytree(tiny_model, model)
+    (model / "results.json").write_text('{"accuracy": 0.9}')
+    flags = ("--task", "tatoeba", "--languages", "de", "--layer", "1", "--use_cpu", "--data_dir", data_dir)
+    results = call(run_retrieval, *flags, "--model_name_or_path", model, "--output_dir", tmp_path / "out")
+    assert results["lineage"] == [] and results["model"]["revision"].startswith("sha256:")
+    assert results["device"].startswith("cpu") and set(results["versions"]) >= {"torch", "numpy", "huggingface_hub"}
+
+
+@pytest.mark.parametrize("flag, expected", [
+    (["--eval_strategy", "no"], ("no", "steps", False)),
+    (["--eval_strategy", "epoch"], ("epoch", "epoch", True)),
+    (["--save_strategy", "no"], ("no", "no", False)),
+    ([], ("steps", "steps", True)),
+])  # fmt: skip
+def test_one_strategy_brings_its_companions(flag, expected, monkeypatch, tmp_path):
+    from arguments import parse
+
+    monkeypatch.setattr(sys, "argv", ["run_target.py", "--task", "xnli", "--use_cpu", "--output_dir", str(tmp_path), *flag])
+    _, found, _, _ = parse(run_target.ScriptArguments, "target")
+    assert (found.eval_strategy.value, found.save_strategy.value, found.load_best_model_at_end) == expected
+
+
+def test_help_for_a_task_shows_its_recipes_defaults(call, capsys):
+    with pytest.raises(SystemExit):
+        call(run_target, "--task", "xnli", "--help")
+    text = " ".join(capsys.readouterr().out.split())
+    assert "(default: 1e-05)" in text and "(default: group_by_length)" in text
 
 
 def test_the_command_line_shows_one_line_and_a_non_zero_exit(tmp_path):
