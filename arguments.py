@@ -164,7 +164,7 @@ def training_defaults(tasks, recipe, given, deepspeed: bool) -> dict:
     together = len(tasks) > 1
     best = recipe.selection == "best" or (together and given.eval_strategy not in (None, "no")) or given.select_on not in (None, "en")
     best = best and "no" not in (given.eval_strategy, given.save_strategy)  # nothing to compare, or nothing to take back
-    strategy = (given.eval_strategy or "steps") if best else "no"
+    strategy = (given.eval_strategy or ("epoch" if given.save_strategy == "epoch" else "steps")) if best else "no"
     return {
         **{name: getattr(recipe, name) for name in (
             "learning_rate", "num_train_epochs", "warmup_steps", "weight_decay", "adam_epsilon", "max_grad_norm", "eval_steps", "seed")},

@@ -269,6 +269,7 @@ def test_another_projects_results_beside_a_model_are_no_lineage(call, tiny_model
 @pytest.mark.parametrize("flag, expected", [
     (["--eval_strategy", "no"], ("no", "steps", False)),
     (["--eval_strategy", "epoch"], ("epoch", "epoch", True)),
+    (["--save_strategy", "epoch"], ("epoch", "epoch", True)),
     (["--save_strategy", "no"], ("no", "no", False)),
     ([], ("steps", "steps", True)),
 ])  # fmt: skip
