@@ -15,12 +15,17 @@ from pathlib import Path
 
 from predictions import read_labels
 from results import read_json
-from task_adapters import TASKS, InputError
+from task_adapters import TASKS, InputError, nearest
 
 NOTHING = "nothing"  # the start without intermediate training
 PARTS = {"all": "all languages", "en": "English", "others": "all languages but English"}
 INTERMEDIATE = [name for name, task in TASKS.items() if task.phase == "intermediate"]
 TARGETS = [name for name, task in TASKS.items() if task.phase != "intermediate"]
+# What all runs of a target share, and all trainings that stand in one row: else a difference, or a mean, would be of something else.
+ALIKE = ("recipe", "effective_batch_size", "learning_rate", "num_train_epochs", "max_steps")
+ALIKE_BEFORE = (*ALIKE, "sampling", "sampling_cap", "temperature", "mlm_share", "mlm_alpha")
+ALIKE_IN_TARGET = (*ALIKE, "max_train_samples", "max_predict_samples", "train_languages", "train_file", "layer", "pooling")
+PICTURES = (".png", ".pdf", ".svg")
 
 
 @dataclass(frozen=True)
@@ -34,20 +39,64 @@ class Run:
     folder: Path
 
 
+def read_runs(folder: str):
+    """Yields (path, content) of every results.json below `folder`. Raises InputError for one that no run of this collection left."""
+    for path in sorted(Path(folder).rglob("results.json")):
+        results = read_json(path)
+        is_run = isinstance(results, dict) and {"phase", "task", "data", "seconds"} <= set(results)
+        is_run = is_run and ("seed" in results or results["phase"] == "retrieval")
+        stages = results.get("lineage") if is_run else None
+        if not isinstance(stages, list) or not all(isinstance(stage, dict) and {"task", "seed", "data"} <= set(stage) for stage in stages):
+            raise InputError(f"{path} was not left by a run of this collection.")
+        for name in (name for stage in (*stages, results) for name in tasks_of(stage)):
+            if name not in TASKS:
+                raise InputError(f"{path} names an unknown task, {name!r}. {nearest(name, TASKS)}")
+        scored = scores_of(results)
+        if not scored or any(not isinstance(score, dict) or TASKS[task].dev_metric not in score for task, score in scored):
+            raise InputError(f"{path} lacks a score, {TASKS[tasks_of(results)[0]].dev_metric}: no finished run of this collection left it.")
+        yield path, results
+
+
+def tasks_of(stage: dict) -> list[str]:
+    return [stage["task"]] if isinstance(stage["task"], str) else stage["task"]
+
+
+def scores_of(results: dict) -> list[tuple[str, dict]]:
+    """(task, scores) of each language of a target, or of each intermediate task."""
+    if results["phase"] != "intermediate":
+        return [(results["task"], score) for score in (results.get("scores") or {}).values()]
+    dev = results.get("dev") or {}
+    return [(results["task"], dev)] if isinstance(results["task"], str) else [(task, dev.get(task)) for task in results["task"]]
+
+
+def compare(known: dict, what: str, settings: dict, folder) -> None:
+    """Notes the settings of a run. known: {(what, name): (value, folder of the first)}. Raises InputError where the first had another."""
+    for name, value in settings.items():
+        earlier, first = known.setdefault((what, name), (value, folder))
+        if earlier != value:
+            raise InputError(f"{first} and {folder} cannot stand in one table: {name} of {what} is {earlier!r} and {value!r}.")
+
+
 def collect(folder: str) -> tuple[list[Run], float]:
     """-> (all scored runs below `folder`, hours of all finished runs, intermediate training among them)
 
-    Raises InputError where no run is finished, where two claim the same cell, or where a target's runs have different languages.
+    Raises InputError where no run is finished, where two claim the same cell, or where a target's runs have different languages, come
+    from different models or were made with different settings (`ALIKE_IN_TARGET`).
     """
-    runs, seconds = {}, 0.0
-    for path in sorted(Path(folder).rglob("results.json")):
-        results = read_json(path)
-        if not {"phase", "task", "lineage", "seconds"} <= set(results):
-            raise InputError(f"{path} was not left by a run of this collection.")
+    runs, seconds, known = {}, 0.0, {}
+    for path, results in read_runs(folder):
         seconds += results["seconds"]
+        target, lineage = results["task"], results["lineage"]
+        stages = [*lineage, results] if results["phase"] == "intermediate" else lineage
+        for place, stage in enumerate(stages, start=1):
+            examples = sum(part["examples"] for part in stage["data"] if part.get("split") == "train")
+            settings = {name: stage.get(name) for name in ALIKE_BEFORE} | {"number of training examples": examples}
+            compare(known, start_name(stages[:place]), settings, path.parent)
+        first = (lineage or [results])[0].get("model")  # later ones start from a folder, another for each start and seed
+        compare(known, "+".join(tasks_of(results)), {"model": first and first["name_or_path"]}, path.parent)
         if results["phase"] == "intermediate":
             continue
-        target, lineage = results["task"], results["lineage"]
+        compare(known, target, {name: results.get(name) for name in ALIKE_IN_TARGET}, path.parent)
         seed = results["seed"] if results["phase"] == "target" else lineage[-1]["seed"] if lineage else None
         metric = TASKS[target].dev_metric
         scores = {language: score[metric] for language, score in results["scores"].items()}
@@ -69,11 +118,10 @@ def learned(folder: str) -> list[list[str]]:
     with masked LM beside. The first row names the columns; [] where no task was trained alone.
     """
     found = {}
-    for path in sorted(Path(folder).rglob("results.json")):
-        results = read_json(path)
-        if results.get("phase") == "intermediate":
-            name, alone = start_name([*results["lineage"], results]), isinstance(results["task"], str)
-            for task, scores in ({results["task"]: results["dev"]} if alone else results["dev"]).items():
+    for _, results in read_runs(folder):
+        if results["phase"] == "intermediate":
+            name = start_name([*results["lineage"], results])
+            for task, scores in scores_of(results):
                 column = found.setdefault("alone" if name == task else name, {})
                 column.setdefault(task, {})[results["seed"]] = scores[TASKS[task].dev_metric]
     alone = found.pop("alone", {})
@@ -98,9 +146,9 @@ def start_name(lineage: list[dict]) -> str:
     other languages than English); mnli > qqp (one after the other)."""
     names = []
     for earlier in lineage:
-        tasks = [earlier["task"]] if isinstance(earlier["task"], str) else earlier["task"]
+        tasks = tasks_of(earlier)
         name = "all" if sorted(tasks) == sorted(INTERMEDIATE) else "+".join(tasks)
-        languages = {part["language"] for part in earlier["data"] if part["split"] == "train"}
+        languages = {part["language"] for part in earlier["data"] if part.get("split") == "train"}  # masked LM's text is in none
         names.append(name + "+mlm" * ("mlm_languages" in earlier) + (f" ({' '.join(sorted(languages))})" if languages - {"en"} else ""))
     return " > ".join(names) or NOTHING
 
@@ -147,7 +195,10 @@ def chance(folder, target: str, languages) -> dict[str, float]:
         if task.task_type in ("span_qa", "mining"):
             scores[language] = 0.0
             continue
-        gold = read_labels(Path(folder) / "labels", target, language)
+        try:
+            gold = read_labels(Path(folder) / "labels", target, language)
+        except (OSError, ValueError) as error:
+            raise InputError(f"Chance is counted from the labels that a run leaves beside its results: {error}") from error
         if task.task_type == "retrieval":
             scores[language] = 100 / len(gold)
             continue
@@ -264,8 +315,13 @@ def main():
     parser.add_argument("folder", help="everything below it is read")
     parser.add_argument("--part", choices=PARTS, default="all", help="the languages that a cell is the mean of")
     parser.add_argument("--markdown", help="write the tables there too")
-    parser.add_argument("--picture", help="draw the differences there (PNG)")
+    parser.add_argument("--picture", help="draw the differences there (.png, .pdf or .svg)")
     args = parser.parse_args()
+    for name, path in (("markdown", args.markdown), ("picture", args.picture)):
+        if path and (not Path(path).parent.is_dir() or Path(path).is_dir()):
+            parser.error(f"--{name} {path}: a file in a folder that is there would be right")
+    if args.picture and Path(args.picture).suffix not in PICTURES:
+        parser.error(f"--picture {args.picture}: no known kind of picture; {', '.join(PICTURES)} would be right")
     runs, hours = collect(args.folder)
     text = report(runs, hours, [args.part] if runs else [], learned(args.folder), failures(args.folder))
     print(text)

@@ -283,6 +283,9 @@ def _read_gold_answers(path):
         questions = [(qa["id"], [answer["text"] for answer in qa["answers"]]) for paragraph in paragraphs for qa in paragraph["qas"]]
     except (KeyError, TypeError) as error:
         raise ValueError(f"{path}: not SQuAD's data > paragraphs > qas > id, answers > text ({error!r}).") from None
+    wrong = [value for id_, answers in questions for value in (id_, *answers) if not isinstance(value, str)]
+    if wrong:
+        raise ValueError(f"{path}: holds {wrong[0]!r:.60} where an id or an answer's text, all strings, should be.")
     _check_unique(path, [id_ for id_, _ in questions])
     return [id_ for id_, _ in questions], [answers for _, answers in questions]
 

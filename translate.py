@@ -24,6 +24,7 @@ from pathlib import Path
 from arguments import Parser, run_script, say
 from results import read_json, write_json
 from task_adapters import TASKS, InputError, data_line, load_examples, nearest
+from task_adapters.training_data import read_jsonl
 
 # FLORES-200's codes, which NLLB speaks; M2M100 has XTREME's own. https://github.com/facebookresearch/flores/tree/main/flores200
 NLLB_CODES = {
@@ -183,9 +184,11 @@ def go_on(partial: Path, settings: dict) -> list[dict]:
     whole = content[: content.rfind(b"\n") + 1]
     if whole != content:
         os.truncate(partial, len(whole))
-    lines = [json.loads(line) for line in whole.splitlines()]
+    lines = [line for _, line in read_jsonl(partial, None)]
     if lines[:1] != [settings]:
         raise InputError(f"{partial} was begun with other settings: {lines[:1]}. Remove it, or choose another --output_file.")
+    if not all("dropped" in line for line in lines[1:]):
+        raise InputError(f"{partial} was not left by this script: a line has no 'dropped'. Remove it, or choose another --output_file.")
     return lines[1:]
 
 
@@ -203,14 +206,19 @@ def main() -> dict:
     for name in ("max_samples", "batch_size", "num_beams", "max_length"):
         if getattr(args, name) is not None and getattr(args, name) < 1:
             raise InputError(f"--{name} {getattr(args, name)} leaves nothing: at least 1.")
+    if args.seed < 0:
+        raise InputError(f"--seed {args.seed} is no seed: 0 or more.")
     if not args.output_file.endswith(".jsonl"):
         raise InputError(f"--output_file {args.output_file!r} must end in .jsonl.")
+    above = next(folder for folder in Path(args.output_file).absolute().parents if folder.exists())
+    if not above.is_dir():
+        raise InputError(f"--output_file {args.output_file}: {above} is a file, no folder.")
     output, partial, about = (Path(args.output_file + end) for end in ("", ".partial", ".about.json"))
     kept = ("language", "translation_model", "max_samples", "seed", "num_beams", "max_length", "bf16")
     settings = {"task": task.name, **{name: value for name, value in asdict(args).items() if name in kept}}
     if output.exists():
         made = read_json(about)
-        if made is None or any(made.get(name) != value for name, value in settings.items()):
+        if not isinstance(made, dict) or any(made.get(name) != value for name, value in settings.items()):
             raise InputError(f"--output_file {output} exists and was made otherwise. Remove it, or choose another.")
         say(f"{output} is finished: skipped")
         return made

@@ -24,6 +24,7 @@ import torch
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
+from benchmarks.flags import above_zero, at_least  # noqa: E402
 from task_adapters import InputError, get_task  # noqa: E402
 
 GIB = 2**30
@@ -327,16 +328,16 @@ def check() -> str:
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--gb", type=float, help="memory of the card; without it the table")
+    parser.add_argument("--gb", type=above_zero, help="memory of the card; without it the table")
     parser.add_argument("--task", default="xnli", help="task of the command line that --gb prints")
     parser.add_argument("--phase", default="target", choices=("target", "intermediate"))
-    parser.add_argument("--max_seq_length", type=int, help="longest input; the task's recipe by default")
+    parser.add_argument("--max_seq_length", type=at_least(1), help="longest input; the task's recipe by default")
     parser.add_argument("--freeze_embeddings", action="store_true", help="with --gb: word embeddings are not trained")
     parser.add_argument("--shape", default="xlmr-large", choices=tuple(SHAPES))
-    parser.add_argument("--batch", type=int, nargs="+", default=[1, 8, 32], help="per GPU, for the table")
-    parser.add_argument("--length", type=int, nargs="+", default=[128, 256, 384], help="for the table")
-    parser.add_argument("--devices", type=int, default=1, help="GPUs that share the states (ZeRO), for the table's estimate")
-    parser.add_argument("--cap", type=float, help="with a GPU: hard cap in GB for the table's measurements")
+    parser.add_argument("--batch", type=at_least(1), nargs="+", default=[1, 8, 32], help="per GPU, for the table")
+    parser.add_argument("--length", type=at_least(1), nargs="+", default=[128, 256, 384], help="for the table")
+    parser.add_argument("--devices", type=at_least(1), default=1, help="GPUs that share the states (ZeRO), for the table's estimate")
+    parser.add_argument("--cap", type=above_zero, help="with a GPU: hard cap in GB for the table's measurements")
     parser.add_argument("--estimate", action="store_true", help="by formula, with a GPU too")
     parser.add_argument("--check", action="store_true", help="the formula against the bytes that autograd keeps")
     parser.add_argument("--cell", help=argparse.SUPPRESS)

@@ -10,6 +10,7 @@ F1 on ids), with bags of words in place of a model. The plain product is done in
 
 import argparse
 import json
+import math
 import random
 import statistics
 import sys
@@ -21,8 +22,9 @@ import numpy as np
 import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from benchmarks.flags import at_least
 from metrics import pair_f1
-from task_adapters import TASKS, load_examples
+from task_adapters import TASKS, InputError, load_examples
 from task_types import mining
 
 WIDTH = 1024
@@ -125,13 +127,19 @@ def mine_sentences(folder, noise, device):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--count", type=int, default=20_000, help="vectors on each side")
-    parser.add_argument("--pairs", type=int, default=10_000, help="of them translations")
+    parser.add_argument("--count", type=at_least(1), default=20_000, help="vectors on each side")
+    parser.add_argument("--pairs", type=at_least(1), default=10_000, help="of them translations")
     parser.add_argument("--noise", type=float, default=0.0, help="length of the noise, where a vector has length 1")
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--sentences", type=int, default=5_000, help="sentences on each side of the corpus of text; 0 leaves it out")
+    parser.add_argument("--repeats", type=at_least(1), default=5)
+    parser.add_argument("--sentences", type=at_least(0), default=5_000, help="on each side of the corpus of text; 0 leaves it out")
     parser.add_argument("--json", help="write the figures there")
     args = parser.parse_args()
+    if args.pairs > args.count:
+        parser.error(f"--pairs {args.pairs}: of --count {args.count} vectors no more can be translations")
+    if 0 < args.sentences < 8:
+        parser.error(f"--sentences {args.sentences}: 0, or at least 8, a quarter of which is the dev part")
+    if not 0 <= args.noise < math.inf:
+        parser.error(f"--noise {args.noise}: a length, 0 or more")
     device = "cuda" if torch.cuda.is_available() else "cpu"
 
     source, target, gold = planted_vectors(args.count, args.pairs, args.noise, seed=0)
@@ -176,4 +184,7 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except InputError as error:
+        sys.exit(f"mining.py: error: {error}")

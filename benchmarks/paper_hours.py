@@ -1,4 +1,4 @@
-"""Hours of one GPU for the paper's grid, from a measured speed: ten starting points x seven trained targets, and retrieval.
+"""Hours of one GPU for the paper's grid, from a measured speed: eleven starting points x seven trained targets, and retrieval.
 
     python benchmarks/paper_hours.py                              # the tokens, and the formula: no speed is invented
     python benchmarks/paper_hours.py --tokens_per_second 60000 --scoring_tokens_per_second 200000
@@ -17,6 +17,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from dataclasses import replace
 
+from benchmarks.flags import above_zero
+from run_intermediate import ScriptArguments
 from task_adapters import TASKS, InputError, labels_of, load_examples
 from task_types import NEEDS_OFFSETS, TASK_TYPES, make_features
 
@@ -65,14 +67,11 @@ def retrieval_tokens(task, tokenizer, data_dir):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--tokens_per_second", type=float, help="training, real tokens")
-    parser.add_argument("--scoring_tokens_per_second", type=float, help="scoring, real tokens; left out: three times the training speed")
+    parser.add_argument("--tokens_per_second", type=above_zero, help="training, real tokens")
+    parser.add_argument("--scoring_tokens_per_second", type=above_zero, help="scoring; left out: three times the training speed")
     parser.add_argument("--model_name_or_path", default="FacebookAI/xlm-roberta-large", help="whose tokenizer counts")
     parser.add_argument("--data_dir")
     args = parser.parse_args()
-    for speed in (args.tokens_per_second, args.scoring_tokens_per_second):
-        if speed is not None and speed <= 0:
-            parser.error(f"a speed of {speed} real tokens per second gives no hours")
 
     from checkpoints import load_tokenizer
 
@@ -80,7 +79,7 @@ def main():
     trained = [task for task in TASKS.values() if task.task_type in TASK_TYPES]
     measured = {task.name: tokens_per_row(task, tokenizer, args.data_dir) for task in trained}
     measured["tatoeba"] = retrieval_tokens(TASKS["tatoeba"], tokenizer, args.data_dir)
-    training, scoring, unknown = {}, {}, []
+    training, scoring, unknown, rows_of_all, tokens_of_all = {}, {}, [], 0, 0.0
     print(
         f"{'task':<15}{'train rows':>12}{'epochs':>8}{'test rows':>11}{'tokens a row':>14}{'million tokens, training':>26}{'scoring':>10}"
     )
@@ -93,15 +92,22 @@ def main():
         epochs = task.recipes["jiant"].num_train_epochs if task.task_type in TASK_TYPES else 0
         rows, test = (train_rows(task) if epochs else 0), total_rows(task, "test")
         training[task.name], scoring[task.name] = rows * epochs * mean, test * mean
+        if task.phase == "intermediate":
+            rows_of_all += min(rows, ScriptArguments.sampling_cap)
+            tokens_of_all += min(rows, ScriptArguments.sampling_cap) * epochs * mean
         mark = "" if measured[task.name] else "~" if mean else "unknown "
         print(f"{task.name:<15}{rows:>12,}{epochs:>8}{test:>11,}{mark + format(mean, '.1f'):>14}{training[task.name] / 1e6:>26,.1f}"
               f"{scoring[task.name] / 1e6:>10,.2f}")  # fmt: skip
 
+    training["all"], scoring["all"] = tokens_of_all, 0.0
+    print(f"{'all':<15}{rows_of_all:>12,}{'':>33}{tokens_of_all / 1e6:>26,.1f}{0:>10,.2f}")
     phase = {name: [task.name for task in TASKS.values() if task.phase == name] for name in ("intermediate", "target")}
+    phase["intermediate"].append("all")  # of a task no more rows than the sampling cap
     starts = len(phase["intermediate"]) + 1  # and none
     all_training = sum(training[name] for name in phase["intermediate"]) + starts * sum(training[name] for name in phase["target"])
     all_scoring = starts * sum(scoring[name] for name in (*phase["target"], "tatoeba"))
-    print(f"\nthe grid: {len(phase['intermediate'])} intermediate trainings, {starts} starts x {len(phase['target'])} targets and Tatoeba:"
+    print(f"\nthe grid: {len(phase['intermediate'])} intermediate trainings (all: the others together, capped),"
+          f" {starts} starts x {len(phase['target'])} targets and Tatoeba:"
           f" {all_training / 1e9:.2f} billion real tokens of training, {all_scoring / 1e9:.2f} billion of scoring; one seed")  # fmt: skip
     print("not in it: BUCC (the table has no row counts for it), dev scores, process starts, reading data")
     if unknown:
@@ -116,4 +122,7 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except InputError as error:
+        sys.exit(f"paper_hours.py: error: {error}")

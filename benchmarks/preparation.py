@@ -22,6 +22,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
+from benchmarks.flags import at_least  # noqa: E402
+
 MNLI_ROWS, XLMR_VOCABULARY, LENGTH = 392_702, 250_002, 256
 
 
@@ -185,10 +187,10 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model_name_or_path", default="FacebookAI/xlm-roberta-large", help="whose tokenizer is widened")
     parser.add_argument("--data_dir", help="where MNLI's own rows are read; the hub, where it is left out")
-    parser.add_argument("--rows", type=int, default=MNLI_ROWS)
-    parser.add_argument("--vocabulary", type=int, default=XLMR_VOCABULARY)
-    parser.add_argument("--slices", type=int, default=3, help="the rows are cut into so many for the comparison with the bare tokenizer")
-    parser.add_argument("--repeats", type=int, default=3, help="second starts")
+    parser.add_argument("--rows", type=at_least(1), default=MNLI_ROWS)
+    parser.add_argument("--vocabulary", type=at_least(1), default=XLMR_VOCABULARY)
+    parser.add_argument("--slices", type=at_least(1), default=3, help="into which the rows are cut, to compare with the bare tokenizer")
+    parser.add_argument("--repeats", type=at_least(1), default=3, help="second starts")
     parser.add_argument("--json", help="write the figures there")
     parser.add_argument("--start", nargs=3, metavar=("DATA", "MODEL", "OUTPUT"), help=argparse.SUPPRESS)
     args = parser.parse_args()

@@ -21,6 +21,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import run_retrieval
+from benchmarks.flags import at_least
 from checkpoints import load_tokenizer
 from task_adapters import TASKS, InputError, load_examples
 from task_types.retrieval import nearest_neighbours, sorted_english
@@ -79,13 +80,19 @@ def main():
     parser.add_argument("--model_name_or_path", default="FacebookAI/xlm-roberta-large", help="whose tokenizer is used")
     parser.add_argument("--data_dir")
     parser.add_argument("--languages", nargs="+", help="all that are there, where left out")
-    parser.add_argument("--hidden_size", type=int, default=256, help="a multiple of 64")
-    parser.add_argument("--layers", type=int, default=24)
-    parser.add_argument("--layer", type=int, default=14, help="that is read")
-    parser.add_argument("--pad_to", type=int, help="the reference pads every sentence to this length")
+    parser.add_argument("--hidden_size", type=at_least(64), default=256, help="a multiple of 64")
+    parser.add_argument("--layers", type=at_least(1), default=24)
+    parser.add_argument("--layer", type=at_least(0), default=14, help="that is read")
+    parser.add_argument("--pad_to", type=at_least(1), help="the reference pads every sentence to this length")
     parser.add_argument("--tolerance", type=float, default=0.5, help="largest difference in accuracy that passes")
     parser.add_argument("--json", help="write the figures there")
     args = parser.parse_args()
+    if args.hidden_size % 64:
+        parser.error(f"--hidden_size {args.hidden_size}: a multiple of 64, the width of a head")
+    if args.layer > args.layers:
+        parser.error(f"--layer {args.layer} of a model of {args.layers}: give more --layers, or another --layer")
+    if args.pad_to and args.pad_to > 512:
+        parser.error(f"--pad_to {args.pad_to}: the model has 512 positions")
 
     data = {}
     for language in args.languages or TASK.languages:
@@ -136,4 +143,7 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except InputError as error:
+        sys.exit(f"retrieval.py: error: {error}")

@@ -25,6 +25,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import padding_free
+from benchmarks.flags import at_least
 from benchmarks.memory import SHAPES, parameters_of
 from checkpoints import load_tokenizer
 from real_tokens import GroupedByLength, lengths_of, scoring_batches
@@ -237,22 +238,29 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--data_dir", help="a folder laid out by hub id, in place of the hub")
     parser.add_argument("--tokenizer", default="FacebookAI/xlm-roberta-large")
-    parser.add_argument("--tasks", nargs="*", default=["mnli", "udpos", "squad_v1", "hellaswag"], help="for the table of shares")
-    parser.add_argument("--examples", type=int, default=4000, help="of each task")
-    parser.add_argument("--shape", default="xlmr-base", choices=tuple(SHAPES))
-    parser.add_argument("--width", type=int, help="in place of the shape's")
-    parser.add_argument("--layers", type=int, help="in place of the shape's")
-    parser.add_argument("--effective_batch", type=int, default=32)
+    known = [name for name, task in TASKS.items() if task.task_type in TASK_TYPES]
     parser.add_argument(
-        "--batch", type=int, default=32, help="of one forward pass of the transformers example (and of padding-free on a GPU)"
+        "--tasks", nargs="+", choices=known, default=["mnli", "udpos", "squad_v1", "hellaswag"], help="for the table of shares"
     )
-    parser.add_argument("--steps", type=int, default=2, help="optimiser steps in a round; 0: shares only")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--examples", type=at_least(1), default=4000, help="of each task")
+    parser.add_argument("--shape", default="xlmr-base", choices=tuple(SHAPES))
+    parser.add_argument("--width", type=at_least(1), help="in place of the shape's")
+    parser.add_argument("--layers", type=at_least(1), help="in place of the shape's")
+    parser.add_argument("--effective_batch", type=at_least(1), default=32)
+    parser.add_argument(
+        "--batch", type=at_least(1), default=32, help="of one forward pass of the transformers example (and of padding-free on a GPU)"
+    )
+    parser.add_argument("--steps", type=at_least(0), default=2, help="optimiser steps in a round; 0: shares only")
+    parser.add_argument("--rounds", type=at_least(1), default=5)
     parser.add_argument("--json", help="write the figures there")
     args = parser.parse_args()
+    if args.width and args.width > 64 and args.width % 64:
+        parser.error(f"--width {args.width}: up to 64, or a multiple of 64, the width of a head")
     tokenizer = load_tokenizer(args.tokenizer, needs_offsets=True)
 
     real = {name: found for name in args.tasks if (found := shares(name, tokenizer, args))}
+    if not real:
+        raise InputError(f"no data of {', '.join(args.tasks)} are there.")
     print(table(
         ["task", "type", "tokens", "padded to the maximum", "unsorted", "ours, training", "ours, scoring", "padding-free"],
         [[name, f["type"], f"{f['tokens']:.0f}", *(f"{f[key]:.3f}" for key in (

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from grid_table import chance
 from samples import grid
+from samples.write_data import output_folder
 from task_adapters import TASKS
 
 STARTS = (None, "mnli", "squad_v1")
@@ -63,7 +64,7 @@ def picture(columns, rows, path):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--output_dir", default="out/demo")
+    parser.add_argument("--output_dir", type=output_folder, default="out/demo")
     args = parser.parse_args()
     started = time.time()
     grid.make_world()

@@ -19,6 +19,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from samples.lexicon import LANGUAGES
+from samples.write_data import output_folder
 from task_adapters import TASKS, InputError, nearest
 
 ENCODER = "samples/encoder"
@@ -149,7 +150,7 @@ def make_world():
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--output_dir", default="out/grid")
+    parser.add_argument("--output_dir", type=output_folder, default="out/grid")
     parser.add_argument("--jobs", type=int, default=2, help="processes, of one thread each")
     parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
     parser.add_argument("--starts", nargs="+", default=[start or "none" for start in STARTS], help="none: no intermediate training")

@@ -16,6 +16,7 @@ from collections import Counter
 from pathlib import Path
 
 from samples.lexicon import read_lexicon
+from samples.write_data import output_folder
 
 WIDTH, LAYERS, HEADS, VOCABULARY, MAX_LENGTH = 64, 3, 4, 3000, 64
 
@@ -101,7 +102,7 @@ def pretrain(data_dir, output_dir, steps, seed=0, batch_size=64, learning_rate=2
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data_dir", default="samples/data")
-    parser.add_argument("--output_dir", default="samples/encoder")
+    parser.add_argument("--output_dir", type=output_folder, default="samples/encoder")
     parser.add_argument("--steps", type=int, default=42000)
     parser.add_argument("--learning_rate", type=float, default=2e-3)
     parser.add_argument("--seed", type=int, default=0)

@@ -7,6 +7,7 @@ The same seed gives the same bytes. `--data_dir samples/data` then takes the pat
 
 import argparse
 import hashlib
+import math
 import shutil
 from pathlib import Path
 
@@ -114,11 +115,25 @@ def generator(seed=0, scale=1.0):
     return f"{key} seed {seed} scale {scale}"
 
 
+def output_folder(text: str) -> str:
+    """A flag that names a folder to write into."""
+    above = next(path for path in (Path(text), *Path(text).absolute().parents) if path.exists())
+    if not above.is_dir():
+        raise argparse.ArgumentTypeError(f"{above} is a file, no folder")
+    return text
+
+
+def factor(text: str) -> float:
+    if not 0 < float(text) < math.inf:
+        raise argparse.ArgumentTypeError(f"{text}: a number above 0")
+    return float(text)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--output_dir", default="samples/data")
+    parser.add_argument("--output_dir", type=output_folder, default="samples/data")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--scale", type=float, default=1.0, help="multiplies the number of rows of every split")
+    parser.add_argument("--scale", type=factor, default=1.0, help="multiplies the number of rows of every split")
     args = parser.parse_args()
     write_all(args.output_dir, args.seed, args.scale)
 

@@ -40,5 +40,6 @@ TASK = Task(
     metric=accuracy,
     dev_metric="accuracy",
     recipes={"jiant": Recipe()},
+    may_be_null=("label",),
     licence="CC BY-NC 4.0, CC BY-SA 4.0, OANC",
 )

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow
+import pyarrow.compute
 from datasets import ClassLabel, Dataset, Features, List, Value, concatenate_datasets, load_dataset
 from datasets.exceptions import DatasetsError
 from huggingface_hub import snapshot_download
@@ -209,6 +210,7 @@ class Task:
     to_example    row -> example, pure; class labels arrive as names (None where the hub says -1).
     metric        (gold, predicted, language) -> {name: 0..100}.
     dev_metric    the name among the metric's values by which checkpoints are compared.
+    may_be_null   columns of rows in which null is no mistake: `to_example` knows what it means.
     may_have_no_answer  span QA where a question can be unanswerable: predictions carry a margin, and gold may be empty.
     """
 
@@ -224,6 +226,7 @@ class Task:
     train_on: str | None = None
     recipes: Mapping[str, Recipe | RetrievalRecipe] = field(default_factory=dict)
     licence: str = ""
+    may_be_null: tuple[str, ...] = ()
     may_have_no_answer: bool = False
 
     def __post_init__(self):
@@ -342,7 +345,15 @@ def _to_examples(rows, revision, source, task, split, language):
         _convert_batch,
         batched=True,
         with_indices=True,
-        fn_kwargs={"features": rows.features, "task": task, "source": source, "split": split, "language": language, "where": where},
+        fn_kwargs={
+            "features": rows.features,
+            "task": task,
+            "source": source,
+            "split": split,
+            "language": language,
+            "where": where,
+            "nulls": [name for name in rows.column_names if name not in task.may_be_null and has_nulls(rows.data.column(name))],
+        },
         remove_columns=rows.column_names,
         features=Features({**EXAMPLE_COLUMNS[task.task_type], "dropped": TEXT}),
         desc=f"{task.name} {language} {split}",
@@ -375,16 +386,39 @@ NOT_THIS_LANGUAGE = "another language"
 FEW = 20  # so few equal labels can be real
 
 
-def _convert_batch(batch, indices, features, task, source, split, language, where):
+def has_nulls(column: pyarrow.ChunkedArray) -> bool:
+    """Whether a column, or a list or struct in it, holds null: arrow has counted them."""
+    if pyarrow.types.is_struct(column.type):
+        return column.null_count > 0 or any(map(has_nulls, column.flatten()))
+    return column.null_count > 0 or (pyarrow.types.is_list(column.type) and has_nulls(pyarrow.compute.list_flatten(column)))
+
+
+class WithoutNull(dict):
+    """A row of a split that holds nulls: reading one of the columns `nulls` is an error where it is null here."""
+
+    def __init__(self, row, nulls):
+        super().__init__(row)
+        self.nulls = nulls
+
+    def __getitem__(self, name):
+        value = super().__getitem__(name)
+        inner = value.values() if isinstance(value, dict) else [value]
+        if name in self.nulls and any(part is None or (isinstance(part, list) and None in part) for part in inner):
+            raise InputError(f"column {name!r} is or holds null, where there should be a value.")
+        return value
+
+
+def _convert_batch(batch, indices, features, task, source, split, language, where, nulls):
     names, empty = tuple(batch), empty_example(task.task_type)
     decoded = {name: names_of(features[name], batch[name]) for name in names}
     examples = []
     for position, index in enumerate(indices):
         row = {name: decoded[name][position] for name in names}
-        if source.keep is not None and not source.keep(row, language):
-            examples.append({**empty, "dropped": NOT_THIS_LANGUAGE})
-            continue
+        row = WithoutNull(row, nulls) if nulls else row
         try:
+            if source.keep is not None and not source.keep(row, language):
+                examples.append({**empty, "dropped": NOT_THIS_LANGUAGE})
+                continue
             example = task.to_example(row)
             check_example(example, task, split)
             examples.append({**example, "dropped": ""})
@@ -412,7 +446,7 @@ def names_of(feature, values):
         return [None if value is None or value < 0 else feature.names[value] for value in values]
     inner = getattr(feature, "feature", None)
     if isinstance(inner, ClassLabel):
-        return [[inner.names[value] if value >= 0 else None for value in row] for row in values]
+        return [row and [None if value is None or value < 0 else inner.names[value] for value in row] for row in values]
     return values
 
 

@@ -34,5 +34,6 @@ TASK = Task(
             learning_rate=2e-5, num_train_epochs=5, max_seq_length=128, warmup_steps=0, weight_decay=0, eval_steps=200, selection="best"
         ),
     },
+    may_be_null=("sentence1", "sentence2"),
     licence="free use with attribution",
 )

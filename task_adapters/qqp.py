@@ -30,5 +30,6 @@ TASK = Task(
     metric=accuracy_and_f1,
     dev_metric="f1",
     recipes={"jiant": Recipe()},
+    may_be_null=("question1", "question2"),
     licence="Quora, non-commercial",
 )

@@ -157,7 +157,10 @@ def load_file(task: Task, file: TrainFile) -> list[tuple[Dataset, dict]]:
         }  # fmt: skip
         about = Path(file.path + ".about.json")  # left by translate.py
         if about.is_file():
-            provenance["made_by"] = json.loads(about.read_text(encoding="utf-8"))
+            try:
+                provenance["made_by"] = json.loads(about.read_text(encoding="utf-8"))
+            except ValueError as error:
+                raise InputError(f"{about} is not valid JSON ({error}). Remove it, or translate again.") from error
         parts.append((examples, provenance))
     return parts
 
@@ -248,12 +251,15 @@ def read_json(path, task):
             number += 1
             yield f"row {number}", row
             continue
-        for paragraph in row["paragraphs"]:
-            for question in paragraph.get("qas", ()):
+        for paragraph in _objects(row["paragraphs"], f"{path}, after question {number}: paragraphs"):
+            for question in _objects(paragraph.get("qas", []), f"{path}, after question {number}: qas"):
                 number += 1
-                answers = question.get("answers", ())
+                answers = _objects(question.get("answers", []), f"{path}, question {number}: answers")
                 if any({"text", "answer_start"} - {*answer} for answer in answers):
                     raise InputError(f"{path}, question {number}: an answer needs text and answer_start.")
+                for answer in answers:
+                    if not isinstance(answer["text"], str) or not re.fullmatch("-?[0-9]+", str(answer["answer_start"])):
+                        raise InputError(f"{path}, question {number}: {answer!r:.90}: text must be text, answer_start a whole number.")
                 texts, starts = [answer["text"] for answer in answers], [int(answer["answer_start"]) for answer in answers]
                 asked = {name: question[name] for name in ("id", "question", "language") if name in question}
                 context = {name: paragraph[name] for name in ("context",) if name in paragraph}
@@ -308,6 +314,12 @@ def read_parquet(path, task):
 
 
 READERS = {".parquet": read_parquet, ".jsonl": read_jsonl, ".json": read_json, ".csv": read_csv, ".tsv": read_tsv}
+
+
+def _objects(value, where) -> list[dict]:
+    if not isinstance(value, list) or not all(isinstance(part, dict) for part in value):
+        raise InputError(f"{where} {value!r:.60} is not a list of objects {{...}}.")
+    return value
 
 
 def _lines(path):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -11,7 +12,8 @@ from pathlib import Path
 import pytest
 from datasets import ClassLabel, Dataset, Features, List, Value
 
-from task_adapters import TASKS, InputError, Recipe, Source, Task, data_line, get_task, labels_of, load_examples
+import task_adapters
+from task_adapters import MODULES, TASKS, InputError, Recipe, Source, Task, data_line, get_task, labels_of, load_examples
 from task_adapters.__main__ import as_text, expected, main, parts_of, summary, table
 from task_adapters.base import CONVERTED, EXAMPLE_COLUMNS
 from task_adapters.ccg import read_auto
@@ -181,11 +183,15 @@ def test_every_task_reads_rows_of_the_hub_as_examples(name, tmp_path):
     assert data_line(provenance).startswith(f"{name} {language} {split}: {len(wanted)} examples from {provenance['hub_id']}")
 
 
-@pytest.mark.parametrize("task", TASKS.values(), ids=lambda task: task.name)
-def test_every_task_is_well_formed(task):
-    assert TASKS[task.name] is task
-    assert len(set(task.languages)) == len(task.languages) and len(set(task.labels)) == len(task.labels)
-    assert task.licence and inspect_doc(task)
+def test_every_adapter_is_a_task_of_its_own_name():
+    files = {path.stem for path in Path(task_adapters.__file__).parent.glob("*.py") if "TASK = Task(" in path.read_text(encoding="utf-8")}
+    assert {module.__name__.rpartition(".")[2] for module in MODULES} == files and len(TASKS) == len(MODULES) == len(files)
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.TASK.name)
+def test_every_task_is_well_formed(module):
+    task = module.TASK
+    assert task.licence and any(source.hub_id in module.__doc__ for source in task.sources), "the page says where the data are from"
     if task.phase == "target":
         trained = TASKS[task.train_on] if task.train_on else task
         assert "en" in trained.languages and trained.labels == task.labels and trained.task_type == task.task_type
@@ -195,10 +201,6 @@ def test_every_task_is_well_formed(task):
     for source in task.sources:
         configs = [source.config_for(language) for language in task.languages]
         assert source.keep or len(set(configs)) == len(configs), "two languages read the same rows"
-
-
-def inspect_doc(task):
-    return sys.modules[task.to_example.__module__].__doc__
 
 
 LANGUAGES = {  # XTREME's, protocol.md section 2
@@ -588,6 +590,42 @@ def test_a_missing_column_is_named_beside_those_that_are_there(tmp_path):
     write(tmp_path, "facebook/xnli/sw/test-00000-of-00001.parquet", features, {"premise": "p", "label": 0})
     with pytest.raises(InputError, match=r"facebook/xnli \(sw, test\) has no column 'hypothesis'. It has: premise, label"):
         load("xnli", "test", tmp_path, "sw")
+
+
+ASKED = {"id": "1", "context": "c", "question": "q", "answers": {"text": ["c"], "answer_start": [0]}}
+TAGGED = {"tokens": List(TEXT), "pos_tags": HUB_UPOS}
+
+
+@pytest.mark.parametrize(("name", "place", "features", "good", "column", "null"), [
+    ("mnli", "nyu-mll/glue/mnli", GLUE_NLI, {"premise": "p", "hypothesis": "h"}, "premise", None),
+    ("squad_v1", "rajpurkar/squad/plain_text", SQUAD, ASKED, "question", None),
+    ("squad_v1", "rajpurkar/squad/plain_text", SQUAD, ASKED, "answers", None),
+    ("squad_v1", "rajpurkar/squad/plain_text", SQUAD, ASKED, "answers", {"text": [None], "answer_start": [0]}),
+    ("hellaswag", "Rowan/hellaswag/data", HELLASWAG, {"ctx_b": "b", "endings": ["a", "b", "c", "d"], "label": "0"}, "ctx_b", None),
+    ("udpos", "google/xtreme/udpos.English", TAGGED, {"tokens": ["a", "b"], "pos_tags": [0, 0]}, "tokens", ["a", None]),
+    ("udpos", "google/xtreme/udpos.English", TAGGED, {"tokens": ["a", "b"], "pos_tags": [0, 0]}, "pos_tags", [0, None]),
+    ("udpos", "google/xtreme/udpos.English", TAGGED, {"tokens": ["a", "b"], "pos_tags": [0, 0]}, "pos_tags", None),
+])  # fmt: skip
+def test_a_null_is_named_by_row_and_column(tmp_path, name, place, features, good, column, null):
+    write(tmp_path, f"{place}/train-00000-of-00001.parquet", features, good, good, {**good, column: null})
+    source = TASKS[name].sources[0]
+    where = f"{source.hub_id} ({source.config_for('en')}, train), row 2: column {column!r} is or holds null"
+    with pytest.raises(InputError, match=re.escape(where)):
+        load(name, "train", tmp_path)
+
+
+def test_a_null_that_nothing_reads_or_whose_meaning_the_task_knows_is_no_mistake(tmp_path):
+    row = {"premise": "p", "hypothesis": "h", "label": None, "reason": None}
+    for part, label in (("r1", 0), ("r2", None), ("r3", None)):
+        write(tmp_path, f"facebook/anli/plain_text/dev_{part}-00000-of-00001.parquet", ANLI, {**row, "label": label})
+    examples, provenance = load("anli", "dev", tmp_path)
+    assert len(examples) == 1 and provenance["dropped"] == {"no gold label": 2}
+    features = {"question1": TEXT, "question2": TEXT, "label": ClassLabel(names=["not_duplicate", "duplicate"])}
+    write(tmp_path, "nyu-mll/glue/qqp/train-00000-of-00001.parquet", features, {"question1": None, "question2": "q"})
+    assert load("qqp", "train", tmp_path)[0] == [pair("", "q", "not_duplicate")]
+    write(tmp_path, "google-research-datasets/tydiqa/secondary_task/train-00000-of-00001.parquet", SQUAD, {**ASKED, "id": None})
+    with pytest.raises(InputError, match="row 0: column 'id' is or holds null"):  # `keep` reads it
+        load("tydiqa", "train", tmp_path)
 
 
 def test_a_label_outside_the_set_is_refused_with_its_row(tmp_path):

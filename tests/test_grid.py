@@ -11,6 +11,7 @@ import pytest
 from conftest import ROOT
 
 import grid_table
+import masked_lm
 from samples import demo, grid
 from samples.write_data import write_all
 from task_adapters import InputError
@@ -37,10 +38,10 @@ folder.mkdir(parents=True, exist_ok=True)
 """
 
 
-def write_run(folder, target, scores, lineage=(), seed=42, phase="target", seconds=36.0):
+def write_run(folder, target, scores, lineage=(), seed=42, phase="target", seconds=36.0, **more):
     """results.json as a run leaves it, with what the table reads. scores: language -> score."""
     metric = grid_table.TASKS[target].dev_metric
-    results = {"phase": phase, "task": target, "lineage": list(lineage), "seconds": seconds,
+    results = {"phase": phase, "task": target, "lineage": list(lineage), "seconds": seconds, "data": [], **more,
                "scores": {language: {metric: score, "examples": 4} for language, score in scores.items()}}  # fmt: skip
     if phase != "retrieval":
         results["seed"] = seed
@@ -48,8 +49,9 @@ def write_run(folder, target, scores, lineage=(), seed=42, phase="target", secon
     Path(folder, "results.json").write_text(json.dumps(results))
 
 
-def after(task, seed):
-    return [{"task": task, "seed": seed, "data": [{"split": "train", "language": "en"}, {"split": "dev", "language": "en"}]}]
+def after(task, seed, **more):
+    data = [{"split": split, "language": "en", "examples": 8} for split in ("train", "dev")]
+    return [{"task": task, "seed": seed, "data": data, **more}]
 
 
 # ---- which commands
@@ -254,13 +256,15 @@ def test_runs_that_failed_to_learn_are_named_below_the_table(tmp_path, monkeypat
     ]
 
 
-def test_what_a_start_is_called():
+def test_what_a_start_is_called(tmp_path):
     assert grid_table.start_name([]) == "nothing"
     assert grid_table.start_name(after("mnli", 1) + after("qqp", 1)) == "mnli > qqp"
     assert grid_table.start_name(after(["mnli", "qqp"], 1)) == "mnli+qqp"
     assert grid_table.start_name(after(grid_table.INTERMEDIATE, 1)) == "all"
     (run,) = after("mnli", 1)
-    assert grid_table.start_name([run | {"mlm_languages": ["de"]}]) == "mnli+mlm"
+    (tmp_path / "de.txt").write_text("ein Satz\n" * 20)
+    _, text = masked_lm.open_texts(["de"], [str(tmp_path)], None, 1, seed=0)
+    assert grid_table.start_name([run | {"mlm_languages": ["de"], "data": run["data"] + text}]) == "mnli+mlm", "the text is no train split"
     assert grid_table.start_name([run | {"data": [{"split": "train", "language": x} for x in ("fr", "de")]}]) == "mnli (de fr)"
 
 
@@ -287,7 +291,6 @@ def test_tasks_trained_together_are_held_against_each_alone_seed_by_seed(tmp_pat
 @pytest.mark.parametrize("what, said", [
     ("twice", "are both xquad after nothing with seed 42"),
     ("languages", "score different languages of xquad"),
-    ("foreign", "was not left by a run of this collection"),
     ("empty", "holds no results.json"),
 ])  # fmt: skip
 def test_runs_that_cannot_stand_in_one_table_are_refused(tmp_path, what, said):
@@ -297,10 +300,84 @@ def test_runs_that_cannot_stand_in_one_table_are_refused(tmp_path, what, said):
         write_run(tmp_path / "b", "xquad", {"de": 2.0})
     if what == "languages":
         write_run(tmp_path / "b", "xquad", {"de": 2.0, "zh": 2.0}, after("mnli", 42))
-    if what == "foreign":
-        (tmp_path / "results.json").write_text('{"accuracy": 1}')
     with pytest.raises(InputError, match=said):
         grid_table.collect(tmp_path)
+
+
+XLMR, MBERT = ({"model": {"name_or_path": name}} for name in ("xlm-roberta-base", "bert-base-multilingual-cased"))
+
+
+@pytest.mark.parametrize("first, second, said", [
+    (((), XLMR), ((), MBERT), "model of xquad is 'xlm-roberta-base' and 'bert-base-multilingual-cased'"),
+    ((after("mnli", 1, **XLMR), {}), ((), MBERT), "model of xquad is 'xlm-roberta-base' and 'bert-base-multilingual-cased'"),
+    (((), {"recipe": "jiant"}), (after("mnli", 1), {"recipe": "xtreme"}), "recipe of xquad is 'jiant' and 'xtreme'"),
+    (((), {"max_train_samples": None}), ((), {"max_train_samples": 9}), "max_train_samples of xquad is None and 9"),
+    (((), {"train_languages": ["en"]}), ((), {"train_languages": ["de"]}), r"train_languages of xquad is \['en'\] and \['de'\]"),
+    (((), {"layer": 8}), ((), {"layer": 14}), "layer of xquad is 8 and 14"),
+    ((after("mnli", 1, recipe="jiant"), {}), (after("mnli", 2, recipe="xtreme"), {}), "recipe of mnli is 'jiant' and 'xtreme'"),
+    ((after("mnli", 1, mlm_languages=[], mlm_share=0.1), {}), (after("mnli", 2, mlm_languages=[], mlm_share=0.5), {}), "mlm_share of"),
+    ((after("mnli", 1), {}), (after("mnli", 2, data=[]), {}), "number of training examples of mnli is 8 and 0"),
+])  # fmt: skip
+def test_runs_that_differ_in_more_than_start_and_seed_are_refused(tmp_path, first, second, said):
+    for seed, (lineage, more) in enumerate((first, second), start=1):
+        write_run(tmp_path / str(seed), "xquad", {"de": 1.0}, lineage, seed, **more)
+    with pytest.raises(InputError, match=f"{tmp_path}/1 and {tmp_path}/2 cannot stand in one table: {said}"):
+        grid_table.collect(tmp_path)
+
+
+def test_folders_of_the_models_between_are_no_difference(tmp_path):
+    write_run(tmp_path / "a", "xquad", {"de": 1.0}, seed=1, **XLMR, recipe="jiant")
+    for seed, start in ((1, "mnli"), (2, "mnli"), (1, "qqp")):
+        lineage = after(start, seed, **XLMR, recipe="jiant") + after("anli", seed, model={"name_or_path": f"out/{seed}/{start}"})
+        write_run(tmp_path / start / str(seed), "xquad", {"de": 1.0}, lineage, seed, model={"name_or_path": f"o/{seed}"}, recipe="jiant")
+    assert len(grid_table.collect(tmp_path)[0]) == 4
+
+
+GOOD = {"phase": "target", "task": "xquad", "seed": 1, "seconds": 1, "data": [], "lineage": [], "scores": {"de": {"f1": 1.0}}}
+
+
+@pytest.mark.parametrize("content, said", [
+    ([{}], "was not left by a run"),
+    (None, "was not left by a run"),
+    ({"accuracy": 1}, "was not left by a run"),
+    (GOOD | {"lineage": 5}, "was not left by a run"),
+    ({name: GOOD[name] for name in GOOD if name != "seed"}, "was not left by a run"),
+    (GOOD | {"lineage": [{}]}, "was not left by a run"),
+    (GOOD | {"task": "xquat"}, "names an unknown task, 'xquat'. Did you mean 'xquad'"),
+    (GOOD | {"lineage": after("mnly", 1)}, "names an unknown task, 'mnly'"),
+    (GOOD | {"scores": {}}, "lacks a score, f1"),
+    (GOOD | {"scores": {"de": {"accuracy": 1.0}}}, "lacks a score, f1"),
+    (GOOD | {"phase": "intermediate", "task": "mnli"}, "lacks a score, accuracy"),
+    (GOOD | {"phase": "intermediate", "task": ["mnli", "qqp"], "dev": {"mnli": {"accuracy": 1.0}}}, "lacks a score"),
+])  # fmt: skip
+def test_json_that_is_no_run_is_named(tmp_path, content, said):
+    (tmp_path / "results.json").write_text(json.dumps(GOOD))
+    grid_table.collect(tmp_path)
+    (tmp_path / "results.json").write_text(json.dumps(content))
+    with pytest.raises(InputError, match=f"^{tmp_path}/results.json {said}"):
+        grid_table.collect(tmp_path)
+    with pytest.raises(InputError, match=f"^{tmp_path}/results.json {said}"):
+        grid_table.learned(tmp_path)
+
+
+def test_a_run_without_its_labels_has_no_chance(tmp_path):
+    write_run(tmp_path / "a", "xnli", {"de": 40.0})
+    runs, hours = grid_table.collect(tmp_path)
+    with pytest.raises(InputError, match=f"labels that a run leaves beside its results: .*{tmp_path}/a/labels/xnli/test-de.tsv"):
+        grid_table.report(runs, hours, ["all"])
+
+
+@pytest.mark.parametrize("flags, said", [
+    (["--markdown", "{}/no/table.md"], "--markdown {}/no/table.md: a file in a folder that is there"),
+    (["--markdown", "{}"], "--markdown {}: a file in a folder"),
+    (["--picture", "{}/no/table.png"], "--picture {}/no/table.png: a file in a folder that is there"),
+    (["--picture", "{}/table.pgn"], "--picture {}/table.pgn: no known kind of picture; .png"),
+])  # fmt: skip
+def test_where_nothing_can_be_written_is_said_before_the_table(tmp_path, monkeypatch, capsys, flags, said):
+    monkeypatch.setattr(sys, "argv", ["grid_table.py", str(tmp_path), *(flag.format(tmp_path) for flag in flags)])
+    with pytest.raises(SystemExit, match="2"):
+        grid_table.main()
+    assert said.format(tmp_path) in capsys.readouterr().err
 
 
 # ---- the miniature grid itself

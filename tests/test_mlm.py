@@ -85,7 +85,9 @@ def test_ten_thousand_draws_have_languages_in_proportion_to_n_to_the_alpha(alpha
     languages = masked.languages
     masked.draw(100)
     assert (masked.languages == languages[:100]).all(), "example k's language does not depend on how many follow"
-    assert MaskedText(texts, alpha, tokenizer, 64, seed=4).draw(100) is None and len(set(languages[:100].tolist())) > 1
+    other = MaskedText(texts, alpha, tokenizer, 64, seed=4)
+    other.draw(100)
+    assert (other.languages != languages[:100]).any(), "another seed, another order"
 
 
 def test_every_text_comes_once_in_each_pass_group_by_group_and_the_held_out_ones_never():

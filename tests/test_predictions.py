@@ -174,6 +174,12 @@ def test_gold_answers_of_another_shape_or_with_repeated_ids_are_refused(tmp_path
     spoil(tmp_path, "xquad", "en", '{"data": [{"paragraph": []}]}')
     with pytest.raises(ValueError, match="not SQuAD's data > paragraphs > qas"):
         read_labels(tmp_path, "xquad", "en")
+    for question in ({"id": "q1", "answers": [{"text": 1945}]}, {"id": ["q1"], "answers": []}, {"id": 7, "answers": []}):
+        spoil(tmp_path, "xquad", "en", json.dumps({"data": [{"paragraphs": [{"qas": [question]}]}]}))
+        with pytest.raises(
+            ValueError, match=r"test-en.json: holds (1945|\['q1'\]|7) where an id or an answer's text, all strings, should be"
+        ):
+            read_labels(tmp_path, "xquad", "en")
     write_labels(tmp_path, "xquad", "en", None, [EXAMPLES[0], EXAMPLES[2], EXAMPLES[0]])
     with pytest.raises(ValueError, match="id 'q1' occurs twice"):
         read_labels(tmp_path, "xquad", "en")

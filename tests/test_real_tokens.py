@@ -356,7 +356,3 @@ def test_what_accelerate_config_says_stands_in_the_flags(flags, launcher, expect
     monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", launcher)
     monkeypatch.setattr(sys, "argv", ["run.py", *flags])
     assert arguments.precision_defaults() == expected and os.environ.get("ACCELERATE_MIXED_PRECISION") == left
-
-
-def test_adamw_is_fused_by_default():
-    assert TrainingArguments(output_dir="x", use_cpu=True).optim == "adamw_torch_fused"

@@ -216,6 +216,10 @@ def test_a_file_of_several_languages_is_parted_and_drawn_from_by_language(tmp_pa
     assert counts[0][2] + counts[1][2] == 15 == counts[2][2] and counts[0][2] and counts[1][2] and len(examples) == 30
 
 
+def squads(questions):
+    return json.dumps({"data": [{"paragraphs": [{"context": "c", "qas": [{"question": "q", **question} for question in questions]}]}]})
+
+
 PAIR = {"premise": "p", "hypothesis": "h", "label": "neutral"}
 
 
@@ -233,13 +237,28 @@ PAIR = {"premise": "p", "hypothesis": "h", "label": "neutral"}
     ("a.csv", "premise,hypothesis,label\np,h\n", "a.csv, line 2: 2 fields under 3 columns"),
     ("a.csv", "premise,hypothesis,label\n\"p\n\",h,neutral\np,h,nope\n", "a.csv, line 4: label 'nope'"),
     ("a.tsv", "premise\thypothesis\tlabel\np\th\tneutral\tx\n", "a.tsv, line 2: 4 fields under 3 columns"),
+    ("a.json", json.dumps({"data": [{"paragraphs": 5}]}), "a.json, after question 0: paragraphs 5 is not a list of objects"),
+    ("a.json", json.dumps({"data": [{"paragraphs": [{"context": "c", "qas": ["x"]}]}]}),
+     "a.json, after question 0: qas ['x'] is not a list"),
+    ("a.json", squads([{"id": "1", "answers": 5}]), "a.json, question 1: answers 5 is not a list of objects"),
+    ("a.json", squads([{"answers": ["x"]}]), "a.json, question 1: answers ['x'] is not a list of objects"),
+    ("a.json", squads([{"id": "1", "answers": [{"text": "c", "answer_start": "x"}]}]), "text must be text, answer_start a whole number"),
+    ("a.json", squads([{"id": "1", "answers": [{"text": "c", "answer_start": None}]}]), "text must be text, answer_start a whole number"),
+    ("a.json", squads([{"id": "1", "answers": [{"text": 5, "answer_start": 0}]}]), "text must be text"),
     ("a.json", '{"data": [3]}', "neither SQuAD's format nor a list of rows"),
     ("a.parquet", "PAR?", "a.parquet: "),
     ("a.txt", "x", "'.txt' is no known kind"),
 ])  # fmt: skip
 def test_a_broken_file_is_named_with_its_row(name, content, message, tmp_path):
     (tmp_path / name).write_text(content, encoding="utf-8")
-    assert message in refusal("mnli", f"de={tmp_path / name}")
+    assert message in refusal("squad_v1" if name == "a.json" else "mnli", f"de={tmp_path / name}")
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1"])
+def test_a_broken_note_beside_a_translated_file_is_named(content, tmp_path):
+    write_jsonl(tmp_path / "a.jsonl", [PAIR])
+    (tmp_path / "a.jsonl.about.json").write_text(content, encoding="utf-8")
+    assert "a.jsonl.about.json is not valid JSON" in refusal("mnli", f"de={tmp_path / 'a.jsonl'}")
 
 
 def test_a_file_without_a_language_or_that_is_not_there_is_refused(tmp_path):
@@ -484,8 +503,10 @@ def test_a_model_translates_a_task_into_a_file_that_trains(call, translation_mod
     rows, (english, _) = rows_of(file), load_examples(TASKS["mnli"], "train", "en", data_dir, 30, 42)
     assert made["examples"] == len(rows) and made["examples"] + sum(made["dropped"].values()) == 30
     assert len(rows) >= 20 and {row["language"] for row in rows} == {"de"}
-    if len(rows) == 30:
-        assert [row["label"] for row in rows] == english["label"][:]
+    parts = [part for example in english for text in translate.texts_of(example) for part in sentences(text)]
+    german = dict(zip(parts, translate.Translator(translation_model, "de", 32, 2, 40, False)(parts)))
+    kept = [example for example in english if isinstance(translated(example, german.get, "de"), dict)]
+    assert [row["label"] for row in rows] == [example["label"] for example in kept], "a label stays with its pair, whatever is dropped"
     assert all(row["text_a"] and row["text_a"] not in english["text_a"][:] and "__de__" not in row["text_a"] for row in rows)
     assert f"{made['examples']} examples" in capsys.readouterr().out and not list(tmp_path.glob("*.part*"))
     results = call(run_intermediate, "--task", "mnli", "--model_name_or_path", tiny_model, "--data_dir", data_dir, *FAST,
@@ -564,7 +585,32 @@ def test_nllbs_language_codes_are_taken_where_the_tokenizer_has_them(tmp_path):
     (("--task", "mnli", "--language", "xx"), "--language 'xx'"),
     (("--task", "mnli", "--language", "de", "--output_file", "a.csv"), "must end in .jsonl"),
     (("--task", "mnli", "--language", "de", "--output_file", "a.jsonl", "--batch_size", "0"), "--batch_size 0 leaves nothing"),
+    (("--task", "mnli", "--language", "de", "--output_file", "a.jsonl", "--seed", "-1"), "--seed -1 is no seed: 0 or more"),
+    (("--task", "mnli", "--language", "de", "--output_file", f"{__file__}/a.jsonl"), "test_training_data.py is a file, no folder"),
+    (("--task", "mnli", "--language", "de", "--output_file", f"{__file__}/b/a.jsonl"), "test_training_data.py is a file, no folder"),
 ])  # fmt: skip
 def test_what_cannot_be_translated_is_refused(flags, message, call):
     with pytest.raises(InputError, match=message):
         call(translate, *flags)
+
+
+@pytest.mark.parametrize("about", ["[]", "5", "null", "{}"])
+def test_a_finished_file_with_a_foreign_note_is_not_taken(about, call, tmp_path):
+    (tmp_path / "a.jsonl").write_text("{}\n")
+    (tmp_path / "a.jsonl.about.json").write_text(about)
+    with pytest.raises(InputError, match="a.jsonl exists and was made otherwise"):
+        call(translate, "--task", "mnli", "--language", "de", "--output_file", tmp_path / "a.jsonl")
+
+
+@pytest.mark.parametrize("line, message", [
+    ("{", "a.jsonl.partial, line 2: not JSON"),
+    ("[]", "a.jsonl.partial, line 2: not an object"),
+    ("{}", "a.jsonl.partial was not left by this script"),
+])  # fmt: skip
+def test_a_broken_partial_file_is_named(line, message, tmp_path):
+    partial = tmp_path / "a.jsonl.partial"
+    assert translate.go_on(partial, {"task": "mnli"}) == []
+    with partial.open("a", encoding="utf-8") as lines:
+        lines.write(f'{line}\n{{"dropped": ""}}\n')
+    with pytest.raises(InputError, match=message):
+        translate.go_on(partial, {"task": "mnli"})
