@@ -34,7 +34,8 @@ from task_adapters import TASKS, InputError, labels_of, load_examples
 from task_types import TASK_TYPES, make_features
 
 HEADS = ("mnli", "udpos", "squad_v1", "hellaswag")  # classification, tagging, span QA, multiple choice
-ON_CPU = SimpleNamespace(device=torch.device("cpu"), bf16=False, fp16=False)
+FULL = dict.fromkeys(("bf16", "fp16", "bf16_full_eval", "fp16_full_eval"), False)
+ON_CPU = SimpleNamespace(device=torch.device("cpu"), **FULL)
 SMALL = dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64, max_position_embeddings=64)
 NO_DROPOUT = dict(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
 
@@ -145,7 +146,7 @@ def test_what_cannot_be_packed_is_said_in_one_line_or_left_as_it_is():
     deberta = DebertaV2Model(DebertaV2Config(vocab_size=100, **SMALL))
     with pytest.raises(InputError, match="^--padding_free on: the attention of DebertaV2Model cannot be replaced.$"):
         padding_free.set_up(deberta, "on", ON_CPU)
-    padding_free.set_up(deberta, "auto", SimpleNamespace(device=torch.device("cuda"), bf16=True, fp16=False))
+    padding_free.set_up(deberta, "auto", SimpleNamespace(device=torch.device("cuda"), **{**FULL, "bf16": True}))
     assert "forward" not in vars(deberta)
     for wanted in ("auto", "off"):
         bert = BertModel(BertConfig(vocab_size=100, **SMALL))
@@ -172,8 +173,9 @@ def test_kernels_are_compared_before_they_are_used(monkeypatch):
     """What a GPU runs, on the CPU's nested tensors; `varlen_attn` has no CPU kernel, and that is said."""
     config, cpu = BertConfig(**SMALL), torch.device("cpu")
     if padding_free.varlen_attn is not None:
-        assert "this device has no kernel for it" in padding_free.against_kernels(config, cpu, torch.bfloat16)
-    monkeypatch.setattr(padding_free, "varlen_attn", None)
+        with monkeypatch.context() as patch:
+            patch.setattr(padding_free, "has_varlen", lambda device, dtype: True)
+            assert "this device has no kernel for it" in padding_free.against_kernels(config, cpu, torch.bfloat16)
     assert padding_free.against_kernels(config, cpu, torch.float32) is None
     assert padding_free.against_kernels(config, cpu, torch.bfloat16) is None
     right = padding_free.nested
@@ -184,6 +186,16 @@ def test_kernels_are_compared_before_they_are_used(monkeypatch):
     ):
         monkeypatch.setattr(padding_free, "nested", wrong)
         assert reason in padding_free.against_kernels(config, cpu, torch.float32)
+
+
+@pytest.mark.parametrize("capability, dtype, expected", [
+    ((8, 0), torch.bfloat16, True), ((9, 0), torch.float16, True), ((8, 0), torch.float32, False), ((7, 5), torch.float16, False),
+])  # fmt: skip
+def test_the_flash_kernel_is_for_half_precision_on_ampere_and_later(capability, dtype, expected, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    monkeypatch.setattr(padding_free, "varlen_attn", lambda *_: None)
+    assert padding_free.has_varlen(torch.device("cuda"), dtype) is expected
+    assert not padding_free.has_varlen(torch.device("cpu"), dtype)
 
 
 def test_a_padding_free_run_takes_the_same_steps_and_says_so(call, tiny_model, data_dir, tmp_path):
