@@ -149,7 +149,7 @@ def start_name(lineage: list[dict]) -> str:
         tasks = tasks_of(earlier)
         name = "all" if sorted(tasks) == sorted(INTERMEDIATE) else "+".join(tasks)
         languages = {part["language"] for part in earlier["data"] if part.get("split") == "train"}  # masked LM's text is in none
-        names.append(name + "+mlm" * ("mlm_languages" in earlier) + (f" ({' '.join(sorted(languages))})" if languages - {"en"} else ""))
+        names.append(name + "+mlm" * bool(earlier.get("mlm_share")) + (f" ({' '.join(sorted(languages))})" if languages - {"en"} else ""))
     return " > ".join(names) or NOTHING
 
 

@@ -202,7 +202,7 @@ def train_together(
     trainer.tasks, trainer.selection = tasks, selection
     for name in tasks:
         say(f"{name}: {sizes[name]} features, drawn with probability {probabilities[name]:.4f}: {drawn[name]} of {len(schedule)} steps")
-    before = masked and masked_lm.held_out_losses(trainer, masked)
+    before = None if masked is None else masked_lm.held_out_losses(trainer, masked)  # with --mlm_share 0 it is empty, and measured
     if masked is not None:
         say(f"{masked_lm.NAME}: drawn with probability {mlm_share:.4f}: {drawn[masked_lm.NAME]} of {len(schedule)} steps; languages: "
             + ", ".join(f"{language} {share:.4f}" for language, share in masked.probabilities.items()))  # fmt: skip

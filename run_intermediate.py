@@ -42,7 +42,10 @@ class ScriptArguments(TrainArguments):
         default=None,
         metadata={"help": "Its texts: `wikipedia` (the default; streamed), a folder of LANGUAGE.txt or .parquet, or LANGUAGE=FILE ..."},
     )
-    mlm_share: float = field(default=0.5, metadata={"help": "Share of all steps that are masked LM; the tasks keep their number of steps."})
+    mlm_share: float = field(
+        default=0.5,
+        metadata={"help": "Share of all steps that are masked LM, beside the tasks' own; 0 measures how much of it is lost without."},
+    )
     mlm_alpha: float = field(default=0.3, metadata={"help": "Languages are drawn in proportion to (number of texts)^alpha."})
     mlm_eval_samples: int = field(default=100, metadata={"help": "Texts per language that are held out to measure the masked LM."})
 
@@ -63,8 +66,8 @@ class ScriptArguments(TrainArguments):
         for language in self.mlm_languages:
             if self.mlm_languages.count(language) > 1:
                 raise InputError(f"--mlm_languages names {language!r} {self.mlm_languages.count(language)} times.")
-        if not 0 < self.mlm_share < 1:
-            raise InputError(f"--mlm_share {self.mlm_share} is not between 0 and 1.")
+        if not 0 <= self.mlm_share < 1:
+            raise InputError(f"--mlm_share {self.mlm_share} is not from 0 (masked LM is measured, not trained) to below 1.")
         if not 0 <= self.mlm_alpha <= 1:
             raise InputError(f"--mlm_alpha {self.mlm_alpha} is not between 0 (all languages alike) and 1 (as many as there are texts).")
         if self.mlm_eval_samples < 1:

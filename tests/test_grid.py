@@ -264,7 +264,7 @@ def test_what_a_start_is_called(tmp_path):
     (run,) = after("mnli", 1)
     (tmp_path / "de.txt").write_text("ein Satz\n" * 20)
     _, text = masked_lm.open_texts(["de"], [str(tmp_path)], None, 1, seed=0)
-    assert grid_table.start_name([run | {"mlm_languages": ["de"], "data": run["data"] + text}]) == "mnli+mlm", "the text is no train split"
+    assert grid_table.start_name([run | {"mlm_share": 0.5, "data": run["data"] + text}]) == "mnli+mlm", "the text is no train split"
     assert grid_table.start_name([run | {"data": [{"split": "train", "language": x} for x in ("fr", "de")]}]) == "mnli (de fr)"
 
 
@@ -278,7 +278,7 @@ def test_tasks_trained_together_are_held_against_each_alone_seed_by_seed(tmp_pat
         write(f"a{seed}", "mnli", {"accuracy": mnli}, seed)
         write(f"b{seed}", ["mnli", "squad_v1"], {"mnli": {"accuracy": together}, "squad_v1": {"f1": 5.0}}, seed)
     write("c", "squad_v1", {"f1": 4.0}, 1)
-    write("d", "mnli", {"accuracy": 60.0}, 1, mlm_languages=["de"])
+    write("d", "mnli", {"accuracy": 60.0}, 1, mlm_languages=["de"], mlm_share=0.5)
     assert grid_table.learned(tmp_path) == [
         ["dev score", "alone", "mnli+squad_v1", "mnli+mlm"],
         ["mnli", "75.0 ± 7.1", "+2.0 ± 1.4", "-10.0 (n=1)"],

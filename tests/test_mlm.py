@@ -325,6 +325,15 @@ def test_the_masked_lm_improves_while_nli_is_learned(mlm_run):
     assert {part["language"] for part in results["data"] if part["task"] == "mlm"} == {"de", "en"}
 
 
+def test_a_share_of_nothing_measures_what_is_lost_without_masked_lm(call, mlm_run, tiny_model, data_dir, text_dir, tmp_path):
+    flags = ("--task", "mnli", "--mlm_languages", "de", "en", "--mlm_data", text_dir, "--mlm_share", "0", "--mlm_eval_samples", "40",
+             "--data_dir", data_dir, *COMMON, "--max_steps", "20", "--learning_rate", "2e-3", "--output_dir", tmp_path)  # fmt: skip
+    results = call(run_intermediate, *flags, "--model_name_or_path", mlm_run)
+    training, earlier = results["training"], results_of(mlm_run)["training"]["mlm"]
+    assert training["drawn"] == {"mnli": 20, "mlm": 0} and all(part["drawn"] == 0 for part in training["mlm"]["languages"].values())
+    assert training["mlm"]["loss_before"] == pytest.approx(earlier["loss_after"], rel=1e-5) != training["mlm"]["loss_after"]
+
+
 def test_the_head_that_was_saved_is_found_again_and_tied(mlm_run, tiny_model, text_dir, tokenizer):
     saved, head = load_file(mlm_run / "model.safetensors"), load_file(mlm_run / "heads/mlm/model.safetensors")
     assert set(head) == HEAD and not any(name.startswith("lm_head") for name in saved)
@@ -440,7 +449,7 @@ def test_a_run_killed_in_the_middle_goes_on_to_the_same_weights(call, tiny_model
     (["--mlm_languages", "de", "--mlm_data", "de=x.txt", "en.txt"], "'en.txt' among several is not of the form LANGUAGE=FILE"),
     (["--mlm_languages", "de", "--mlm_data", "de=EMPTY"], "holds 0 texts: too few"),
     (["--mlm_languages", "de"], r"wikimedia/wikipedia holds no 20231101.de/\*.parquet. It has no language at all"),
-    (["--mlm_languages", "de", "--mlm_share", "1"], "--mlm_share 1.0 is not between 0 and 1"),
+    (["--mlm_languages", "de", "--mlm_share", "1"], "--mlm_share 1.0 is not from 0"),
     (["--mlm_languages", "de", "--mlm_alpha", "-1"], "--mlm_alpha -1.0 is not between 0"),
     (["--mlm_languages", "de", "--mlm_eval_samples", "0"], "--mlm_eval_samples 0 leaves nothing to measure"),
     (["--mlm_languages", "de", "--mlm_data", "TEXT", "--keep_head"], "--keep_head is for one task"),
