@@ -321,7 +321,7 @@ def test_windows_start_every_stride_and_end_where_the_context_does():
         and span_qa.window_spans(0, 4, 2) == [(0, 0)]
     )
     assert span_qa.window_spans(9, 4, 100) == [(0, 4), (4, 8), (8, 9)]  # a stride beyond the window would skip pieces
-    with pytest.raises(ValueError, match="no room for the context"):
+    with pytest.raises(InputError, match="leaves no room for a context"):
         span_qa.window_spans(5, 0, 2)
 
 
