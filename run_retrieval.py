@@ -24,7 +24,9 @@ class ScriptArguments(CommonArguments):
     layer: int | None = field(default=None, metadata={"help": "Hidden state that is read: 0 the embedding output, n that of block n."})
     pooling: str | None = field(default=None, metadata={"help": "mean (over all pieces, <s> and </s> among them) or cls."})
     max_predict_samples: int | None = field(default=None, metadata={"help": "Tatoeba: use the first this many pairs of each language."})
-    batch_tokens: int = field(default=8192, metadata={"help": "Padded tokens per batch; lower it where memory is short."})
+    batch_tokens: int | None = field(
+        default=None, metadata={"help": "Padded tokens per batch: 8192 on a GPU, 1024 on a CPU, whose caches hold no more."}
+    )
     use_cpu: bool = field(default=False, metadata={"help": "Stay off the GPU."})
 
 
@@ -59,7 +61,7 @@ def main() -> dict:
         raise InputError("--output_dir is missing.")
     if args.pooling not in POOLINGS:
         raise InputError(f"Unknown --pooling {args.pooling!r}. {nearest(args.pooling, POOLINGS)}")
-    if args.batch_tokens < 1:
+    if args.batch_tokens is not None and args.batch_tokens < 1:
         raise InputError(f"--batch_tokens {args.batch_tokens}: at least 1.")
     if task.task_type == "mining" and args.max_predict_samples:
         raise InputError(f"--max_predict_samples counts pairs; {task.name} is mined from all sentences. Choose fewer --languages.")
@@ -112,8 +114,10 @@ def main() -> dict:
     model = load_encoder(args.model_name_or_path, args.layer).to(accelerator.device).eval()
     say(f"{task.name}: {accelerator.num_processes} process(es) on {accelerator.device.type}, layer {args.layer}, {args.pooling} pooling")
 
+    batch_tokens = args.batch_tokens or (1024 if accelerator.device.type == "cpu" else 8192)
+
     def vectors_of(texts, description):
-        how = args.layer, args.pooling, args.max_seq_length, args.batch_tokens
+        how = args.layer, args.pooling, args.max_seq_length, batch_tokens
         return embed(texts, model, tokenizer, *how, accelerator, description)
 
     # ---- Tatoeba: every English sentence looks for its translation; the English of all languages is embedded together
