@@ -98,10 +98,10 @@ class RealTokensTrainer(Trainer):
         return found
 
     def _determine_best_metric(self, metrics, trial):
-        name = f"eval_{self.args.metric_for_best_model.removeprefix('eval_')}"
-        if name not in metrics:
-            known = [found.removeprefix("eval_") for found in metrics if found.startswith("eval_")]
-            raise InputError(f"--metric_for_best_model {self.args.metric_for_best_model}: there are {', '.join(known)}.")
+        by = self.args.metric_for_best_model
+        if by is not None and f"eval_{by.removeprefix('eval_')}" not in metrics:
+            known = [name.removeprefix("eval_") for name in metrics if name.startswith("eval_")]
+            raise InputError(f"--metric_for_best_model {by}: there are {', '.join(known)}.")
         return super()._determine_best_metric(metrics, trial)
 
     def share_of_real_tokens(self) -> dict:

@@ -13,8 +13,6 @@ import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 
-import torch
-
 from metrics import XTREME_METRIC, xtreme_task_score
 from task_adapters.base import InputError, Task
 
@@ -133,6 +131,8 @@ def code_version() -> str | None:
 
 def device_name(device) -> str:
     """The GPU's model, or the processor's kind."""
+    import torch
+
     return torch.cuda.get_device_name(device) if device.type == "cuda" else f"{device.type} ({platform.machine()})"
 
 

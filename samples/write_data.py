@@ -91,10 +91,14 @@ def write_files(folder, files):
 
 
 def write_all(output_dir, seed=0, scale=1.0, with_text=True):
-    """All datasets and, unless only tasks are wanted, the text: it is two thirds of the time."""
+    """All datasets and, unless only tasks are wanted, the text: it is two thirds of the time.
+
+    In a folder that it wrote before, the text is removed.
+    """
     output_dir, writer = Path(output_dir), tasks.Writer(seed, scale)
-    (output_dir / MARKER).unlink(missing_ok=True)
-    shutil.rmtree(output_dir / "text", ignore_errors=True)  # another generator's text would hold this one's test sentences
+    if (output_dir / MARKER).is_file():  # a folder of ours; another generator's text would hold this one's test sentences
+        shutil.rmtree(output_dir / "text", ignore_errors=True)
+        (output_dir / MARKER).unlink()
     for hub_id, (makers, by_beginning) in DATASETS.items():
         configs = {config: splits for make in makers for config, splits in make(writer).items()}
         write_dataset(output_dir / hub_id, configs, by_beginning)
