@@ -282,8 +282,9 @@ def test_one_strategy_brings_its_companions(flag, expected, monkeypatch, tmp_pat
 
 
 def test_a_task_that_keeps_the_last_weights_may_be_evaluated_on_the_way(call, tiny_model, data_dir, tmp_path):
-    flags = ("--task", "xquad", "--languages", "de", "--eval_strategy", "steps", "--eval_steps", "1", "--max_steps", "2", "--use_cpu",
-             "--effective_batch_size", "4", "--max_eval_samples", "8", "--max_seq_length", "64", "--disable_tqdm", "true")  # fmt: skip
+    flags = ("--task", "xquad", "--recipe", "xtreme", "--languages", "de", "--eval_strategy", "steps", "--eval_steps", "1", "--use_cpu",
+             "--max_steps", "2", "--effective_batch_size", "4", "--max_eval_samples", "8", "--max_seq_length", "64",
+             "--disable_tqdm", "true")  # fmt: skip
     results = call(run_target, *flags, "--model_name_or_path", tiny_model, "--data_dir", data_dir, "--output_dir", tmp_path)
     assert [entry["step"] for entry in results["training"]["log"] if "eval_f1" in entry] == [1, 2]
     assert results["training"]["best_step"] is None and results["selected_on"] is None
