@@ -163,6 +163,10 @@ def main():
         for value in given:
             if value not in known:
                 raise InputError(f"Unknown {name} {value!r}. {nearest(value, known)}")
+    for name in ("seeds", "starts", "targets"):
+        given = getattr(args, name)
+        if len(set(given)) < len(given):  # two workers would write to one folder
+            raise InputError(f"--{name} {' '.join(map(str, given))}: one is named twice.")
     if args.jobs < 1:
         raise InputError(f"--jobs {args.jobs}: at least 1.")
     if not args.data_dir:

@@ -411,7 +411,12 @@ def test_the_miniature_grid_skips_what_is_finished_and_says_what_failed(tmp_path
 
 
 @pytest.mark.parametrize(
-    "flags, said", [(["--starts", "mnlu"], "Unknown start 'mnlu'. Did you mean 'mnli'?"), (["--jobs", "0"], "at least 1")]
+    "flags, said",
+    [
+        (["--starts", "mnlu"], "Unknown start 'mnlu'. Did you mean 'mnli'?"),
+        (["--jobs", "0"], "at least 1"),
+        (["--seeds", "7", "7"], "one is named twice"),
+    ],
 )
 def test_mistakes_are_one_line(flags, said, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["grid.py", *flags])
