@@ -8,7 +8,7 @@ demo: $(VENV)/ready
 	$(VENV)/bin/python -m samples.demo
 
 test: $(VENV)/ready
-	$(VENV)/bin/python -m pytest -q --durations=5
+	$(VENV)/bin/python -m pytest -q --durations=5 -n 2 --dist loadfile
 
 lint: $(VENV)/ready
 	$(VENV)/bin/ruff check .
