@@ -203,10 +203,12 @@ def hub_commit(path: str) -> str | None:
     return Path(cached).parent.name if isinstance(cached, str) else None
 
 
-def checksum(path: str) -> str:
-    """Of the weights in a folder, so that a result says which they were wherever the folder goes."""
-    digest = hashlib.sha256()
-    for file in sorted((*Path(path).glob("*.safetensors"), *Path(path).glob("pytorch_model*.bin"))):
+def checksum(path: str) -> str | None:
+    """Of the weights in a folder, so that a result says which they were wherever the folder goes; None where there are none."""
+    digest, files = hashlib.sha256(), sorted((*Path(path).glob("*.safetensors"), *Path(path).glob("pytorch_model*.bin")))
+    if not files:  # a hub id whose commit the cache does not tell
+        return None
+    for file in files:
         with file.open("rb") as stream:
             digest.update(hashlib.file_digest(stream, "sha256").digest())
     return f"sha256:{digest.hexdigest()}"

@@ -191,6 +191,7 @@ def test_every_adapter_is_a_task_of_its_own_name():
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.TASK.name)
 def test_every_task_is_well_formed(module):
     task = module.TASK
+    assert len(set(task.languages)) == len(task.languages) and len(set(task.labels)) == len(task.labels)
     assert task.licence and any(source.hub_id in module.__doc__ for source in task.sources), "the page says where the data are from"
     if task.phase == "target":
         trained = TASKS[task.train_on] if task.train_on else task

@@ -1,5 +1,6 @@
 """What training must not do: depend on how a batch is cut into pieces, take an earlier head over unseen, start without its encoder."""
 
+import shutil
 import sys
 
 import pytest
@@ -165,6 +166,20 @@ def test_only_the_devices_that_a_process_will_use_are_counted(flags, environment
     nothing = SimpleNamespace(effective_batch_size=None, per_device_train_batch_size=None, gradient_accumulation_steps=None)
     found = batch_and_accumulation(32, nothing)
     assert (found["per_device_train_batch_size"], found["gradient_accumulation_steps"]) == expected
+
+
+def test_a_models_revision_is_its_weights_checksum_in_a_folder_and_never_that_of_nothing(tiny_model, tmp_path):
+    from checkpoints import describe_model, load_config
+
+    config, copy = load_config(tiny_model), tmp_path / "copy"
+    shutil.copytree(tiny_model, copy)
+    revision = describe_model(tiny_model, config)["revision"]
+    assert revision.startswith("sha256:") and describe_model(str(copy), config)["revision"] == revision
+    weights = load_file(copy / "model.safetensors")
+    name = next(iter(weights))
+    save_file({**weights, name: weights[name] + 1}, copy / "model.safetensors", metadata={"format": "pt"})
+    assert describe_model(str(copy), config)["revision"] != revision
+    assert describe_model("nobody/no-such-model", config)["revision"] is None
 
 
 def test_the_second_process_does_not_write_run_json_again(tmp_path):
