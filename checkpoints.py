@@ -9,6 +9,7 @@ import json
 import os
 import pickle
 import re
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -20,6 +21,7 @@ from transformers.integrations import is_deepspeed_zero3_enabled
 from deepspeed_support import gathered
 from task_adapters.base import InputError
 from task_types.heads import model_for
+from task_types.late_tokenizer import LateTokenizer
 
 # Where a hub model has .bin weights only, transformers would ask the hub, in a thread, to convert them for everybody.
 os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
@@ -32,11 +34,17 @@ OFFSET_POSITIONS = ("camembert", "xmod", "mpnet", "ibert", "data2vec-text", "lon
 
 
 def load_tokenizer(path: str, needs_offsets: bool):
-    """The tokenizer of a checkpoint, with the input names of its model: token types where that has more than one.
+    """The tokenizer of a checkpoint, with the input names of its model; one with a tokenizer.json is read when it is to tokenise.
 
-    Raises InputError where offsets are needed and it cannot give them.
+    Raises InputError, then or now, where it cannot be read, and where offsets are needed and it cannot give them.
     """
-    _refuse_unfinished(path)
+    has_types = (getattr(load_config(path), "type_vocab_size", None) or 0) > 1  # of a hub model the cache now knows the newest commit
+    folder = Path(path) if Path(path).is_dir() else hub_snapshot(path)
+    read = partial(_read_tokenizer, path, needs_offsets, has_types)
+    return LateTokenizer(folder, read, str(has_types)) if folder and (folder / "tokenizer.json").is_file() else read()
+
+
+def _read_tokenizer(path, needs_offsets, has_types):
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:  # the last: a tokenizer.json of another kind
@@ -52,7 +60,6 @@ def load_tokenizer(path: str, needs_offsets: bool):
         raise InputError(f"{path!r} has a tokenizer of {len(tokenizer)} pieces for a model of {rows}: are its files missing?")
     # A name that the model does not know would be an error or nothing; RemBERT's tokenizer leaves out one that its model was trained with.
     names = [name for name in tokenizer.model_input_names if name != "token_type_ids"]
-    has_types = (getattr(load_config(path), "type_vocab_size", None) or 0) > 1
     tokenizer.model_input_names = names + ["token_type_ids"] * has_types
     tokenizer.padding_side = "right"  # tokenizers made for decoders pad left; windows, words and losses here count from the start
     return tokenizer
@@ -196,11 +203,15 @@ def describe_model(path: str, config) -> dict:
 
 
 def hub_commit(path: str) -> str | None:
-    """The commit of a hub model, read off the cache folder that holds it; None for a folder."""
-    if Path(path).is_dir():
-        return None
+    """The commit of a hub model; None for a folder."""
+    snapshot = None if Path(path).is_dir() else hub_snapshot(path)
+    return snapshot and snapshot.name
+
+
+def hub_snapshot(path: str) -> Path | None:
+    """The folder of the cache, named by its commit, that holds a hub model's files."""
     cached = try_to_load_from_cache(path, "config.json")
-    return Path(cached).parent.name if isinstance(cached, str) else None
+    return Path(cached).parent if isinstance(cached, str) else None
 
 
 def checksum(path: str) -> str | None:

@@ -26,10 +26,11 @@ import torch
 from huggingface_hub import HfApi, HfFileSystem
 from huggingface_hub.errors import HfHubHTTPError
 from safetensors.torch import load_file
-from transformers import AutoModelForMaskedLM, DataCollatorForLanguageModeling, DataCollatorForTokenClassification
+from transformers import AutoModelForMaskedLM, DataCollatorForLanguageModeling
 
 from checkpoints import first_line, load_config, read_weights
 from task_adapters import InputError, nearest
+from task_types.collator import Collator
 from task_types.loss import IGNORED, cross_entropy
 
 NAME = "mlm"  # in heads/, in the schedule and in results, where the tasks have theirs
@@ -208,7 +209,6 @@ class MaskedText(torch.utils.data.Dataset):
             raise InputError(f"{tokenizer.name_or_path!r} has a tokenizer without a mask token: it cannot do masked LM.")
         self.texts, self.tokenizer, self.max_length, self.key = texts, tokenizer, max_length, (seed, zlib.crc32(NAME.encode()))
         self.masker = DataCollatorForLanguageModeling(tokenizer)  # 15%; 80%, 10%, 10%
-        self.collate = DataCollatorForTokenClassification(tokenizer)  # pads, labels too
         weights = {language: len(text) ** alpha for language, text in texts.items()}
         self.probabilities = {language: weight / sum(weights.values()) for language, weight in weights.items()}
         self.draw(0)
@@ -332,11 +332,12 @@ def loss(outputs, labels, num_items_in_batch=None):
 def held_out_losses(trainer, masked: MaskedText) -> dict[str, float]:
     """Mean cross-entropy per masked piece of each language's held-out texts, in nats. Every process does all of it."""
     model, device, losses = trainer.model.eval(), trainer.args.device, {}
+    collate = Collator(model.config.pad_token_id)
     one, size = torch.ones((), device=device), trainer.args.per_device_eval_batch_size
     for language in masked.texts:
         examples, total, pieces = masked.held_out(language), 0.0, 0
         for start in range(0, len(examples), size):
-            batch = {key: value.to(device) for key, value in masked.collate(examples[start : start + size]).items()}
+            batch = {key: value.to(device) for key, value in collate(examples[start : start + size]).items()}
             with trainer.accelerator.autocast():
                 total += float(model(task=NAME, num_items_in_batch=one, **batch)["loss"])  # divided by one: the sum
             pieces += int(batch["labels"].ne(IGNORED).sum())

@@ -24,6 +24,7 @@ from real_tokens import RealTokensTrainer
 from results import dev_mean
 from task_adapters import InputError, nearest
 from task_types import TASK_TYPES
+from task_types.collator import Collator, what_is_read
 from training import run_trainer, score
 
 
@@ -178,18 +179,18 @@ def train_together(
         probabilities[masked_lm.NAME] = mlm_share
     schedule = draw_schedule(probabilities, training_args.max_steps, seed)
     drawn = dict(zip(probabilities, np.bincount(schedule, minlength=len(probabilities)).tolist()))
-    features = {name: only(features[name], ("task", "labels", *tokenizer.model_input_names)) for name in tasks}
+    features = {name: what_is_read(features[name]) for name in tasks}
     training_args.train_sampling_strategy = "sequential"  # the order is MixedFeatures' own
     training_args.label_names = ["labels"]
     training_args.dataloader_pin_memory = training_args.device.type == "cuda"
-    collators = {name: TASK_TYPES[task.task_type].Collator(tokenizer) for name, task in tasks.items()}
     if masked is not None:
         masked.draw(drawn[masked_lm.NAME] * batch)
-        features[masked_lm.NAME], collators[masked_lm.NAME] = masked, masked.collate
+        features[masked_lm.NAME] = masked
+    tensors_of = Collator(model.config.pad_token_id)
 
     def collate(rows):
         (name,) = {row["task"] for row in rows}
-        return {"task": name, **collators[name]([{key: row[key] for key in row if key != "task"} for row in rows])}
+        return {"task": name, **tensors_of([{key: row[key] for key in row if key != "task"} for row in rows])}
 
     trainer = MultitaskTrainer(
         model=model,
@@ -217,10 +218,6 @@ def train_together(
 def with_task(features, name):
     """Features that say which task they are of."""
     return features.add_column("task", [name] * len(features))
-
-
-def only(features, columns):
-    return features.select_columns([name for name in columns if name in features.column_names])
 
 
 def save_together(trainer, output_dir: str) -> None:

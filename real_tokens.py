@@ -12,6 +12,7 @@ from transformers import Trainer
 
 import padding_free
 from task_adapters.base import InputError
+from task_types.collator import what_is_read
 from task_types.loss import IGNORED
 from task_types.retrieval import batches_by_length
 
@@ -129,9 +130,8 @@ def predict(trainer, features, task_type, description=""):
     batches = scoring_batches(lengths, args.per_device_eval_batch_size)
     mine = batches[args.process_index :: args.world_size]
     repeated = math.ceil(len(batches) / args.world_size) - len(mine)
-    eaten = ("task", "labels", "input_ids", "attention_mask", "token_type_ids")
     loader = DataLoader(
-        features.select_columns([name for name in eaten if name in features.column_names]),
+        what_is_read(features),
         batch_sampler=mine + batches[:1] * repeated,
         collate_fn=trainer.data_collator,
         num_workers=args.dataloader_num_workers,

@@ -16,6 +16,7 @@ from real_tokens import RealTokensTrainer, predict
 from results import model_identity
 from task_adapters import InputError
 from task_types import TASK_TYPES
+from task_types.collator import Collator
 
 # What changes a score, beside task, model, seed and languages; world size and batch per device do not.
 SETTINGS = ("learning_rate", "num_train_epochs", "max_steps", "warmup_steps", "lr_scheduler_type", "weight_decay", "adam_epsilon",
@@ -89,7 +90,7 @@ def train(
         args=training_args,
         train_dataset=train_features,
         eval_dataset=selection and selection[1],
-        data_collator=task_type.Collator(tokenizer),
+        data_collator=Collator(model.config.pad_token_id),
         processing_class=tokenizer,
         compute_loss_func=task_type.loss,
     )

@@ -22,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from transformers import DataCollatorWithPadding
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import padding_free
@@ -31,6 +32,7 @@ from checkpoints import load_tokenizer
 from real_tokens import GroupedByLength, lengths_of, scoring_batches
 from task_adapters import TASKS, InputError, labels_of, load_examples
 from task_types import TASK_TYPES, make_features
+from task_types.collator import Collator, what_is_read
 
 EXAMPLE = "transformers example"  # examples/pytorch/text-classification/run_glue.py: pad_to_max_length, 128, a random order
 
@@ -118,11 +120,9 @@ def batches_of(setting, features, lengths, task, tokenizer, effective, count, se
         order = list(GroupedByLength(lengths, effective, seed, int))
     else:
         order = np.random.default_rng(seed).permutation(len(lengths)).tolist()
-    collator = TASK_TYPES[task.task_type].Collator(tokenizer)
+    collator, rows = Collator(tokenizer.pad_token_id), what_is_read(features)
     if setting.padded_to:
-        collator = type(collator)(tokenizer, padding="max_length", max_length=setting.padded_to)
-    eaten = [name for name in ("labels", *tokenizer.model_input_names) if name in features.column_names]
-    rows = features.select_columns(eaten)
+        collator = DataCollatorWithPadding(tokenizer, padding="max_length", max_length=setting.padded_to)
 
     def row(place):  # the example cuts what is longer than it pads to
         return {name: value[: setting.padded_to] if isinstance(value, list) else value for name, value in rows[place].items()}

@@ -1,4 +1,7 @@
-"""The six kinds of task. Each module has the same names: Model, Collator, to_features, loss, reduce_logits, gold, decode."""
+"""The kinds of task that are trained. Each module has the same names: Model, to_features, loss, reduce_logits, gold, decode.
+
+Features have no mask: one sequence is all ones, and the collator writes it.
+"""
 
 import os
 from contextlib import contextmanager
@@ -6,6 +9,7 @@ from functools import lru_cache
 
 from task_adapters.base import code_of, fingerprint
 from task_types import classification, multiple_choice, span_qa, tagging
+from task_types.late_tokenizer import LateTokenizer
 
 TASK_TYPES = {"classification": classification, "multiple_choice": multiple_choice, "tagging": tagging, "span_qa": span_qa}
 NEEDS_OFFSETS = ("multiple_choice", "tagging", "span_qa")  # a fast tokenizer: where pieces come from, and the layout of a pair
@@ -70,6 +74,8 @@ def _features_of_batch(batch, indices, tokenizer, task, max_length, doc_stride):
 @lru_cache(maxsize=8)  # the vocabulary of XLM-R is 17 MB of text, and every language asks
 def tokenizer_key(tokenizer):
     """A key of everything that changes what a tokenizer says."""
+    if isinstance(tokenizer, LateTokenizer):
+        return tokenizer.key
     if not tokenizer.is_fast:
         return f"{tokenizer.name_or_path} {tokenizer.get_vocab()}"
     backend = tokenizer.backend_tokenizer

@@ -1,19 +1,17 @@
 """One label for one sentence or a pair of them. Example columns: text_a, text_b ("" where there is no second), label."""
 
 import numpy as np
-from transformers import AutoModelForSequenceClassification, DataCollatorWithPadding
+from transformers import AutoModelForSequenceClassification
 
 from task_types.loss import loss_of_logits
 
 Model = AutoModelForSequenceClassification
-Collator = DataCollatorWithPadding
 loss = loss_of_logits
 
 
 def to_features(examples, tokenizer, task, max_length, doc_stride=None):
     """A batch of examples -> token ids, the longer text cut first; labels as positions in `task.labels`."""
     pair = (examples["text_a"], examples["text_b"]) if any(examples["text_b"]) else (examples["text_a"],)
-    # No mask: one sequence is all ones, the collator writes it, and a third of the cache would be ones.
     features = tokenizer(*pair, truncation="longest_first", max_length=max_length, return_attention_mask=False)
     features["labels"] = [task.labels.index(label) for label in examples["label"]]
     return features

@@ -5,14 +5,13 @@ pass. Where that is too long the context loses its beginning, as in jiant; the q
 """
 
 import numpy as np
-from transformers import AutoModelForMultipleChoice, DataCollatorForMultipleChoice
+from transformers import AutoModelForMultipleChoice
 
 from task_adapters.base import InputError
 from task_types.loss import loss_of_logits
 from task_types.span_qa import pair_layout
 
 Model = AutoModelForMultipleChoice
-Collator = DataCollatorForMultipleChoice
 loss = loss_of_logits
 
 
@@ -31,7 +30,7 @@ def to_features(examples, tokenizer, task, max_length, doc_stride=None):
     firsts = tokenizer(firsts, **plain)["input_ids"]
     seconds = iter(tokenizer([choice for row in choices for choice in row], **plain)["input_ids"])
 
-    names = [name for name in ("input_ids", "attention_mask", "token_type_ids") if name in tokenizer.model_input_names]
+    names = [name for name in ("input_ids", "token_type_ids") if name in tokenizer.model_input_names]
     features = {name: [] for name in names}
     for row, whole in zip(choices, firsts):
         encoded = {name: [] for name in names}
@@ -42,7 +41,7 @@ def to_features(examples, tokenizer, task, max_length, doc_stride=None):
             first = whole[max(len(whole) - room, 0) :]
             ids = before[0] + first + between[0] + second + after[0]
             types = before[1] + [type_a] * len(first) + between[1] + [type_b] * len(second) + after[1]
-            for name, values in (("input_ids", ids), ("attention_mask", [1] * len(ids)), ("token_type_ids", types)):
+            for name, values in (("input_ids", ids), ("token_type_ids", types)):
                 if name in encoded:
                     encoded[name].append(values)
         for name in names:

@@ -9,13 +9,12 @@ from functools import lru_cache
 
 import numpy as np
 import torch
-from transformers import AutoModelForQuestionAnswering, DataCollatorWithPadding
+from transformers import AutoModelForQuestionAnswering
 
 from task_adapters.base import InputError
 from task_types.loss import cross_entropy
 
 Model = AutoModelForQuestionAnswering
-Collator = DataCollatorWithPadding
 
 MAX_QUESTION_PIECES = 64
 MAX_ANSWER_PIECES = 30
@@ -44,7 +43,7 @@ def to_features(examples, tokenizer, task, max_length, doc_stride):
     plain = {"add_special_tokens": False, "verbose": False}
     questions = tokenizer(examples["question"], **plain)["input_ids"]
     contexts = tokenizer(examples["context"], return_offsets_mapping=True, **plain)
-    names = ("input_ids", "attention_mask", "token_type_ids", "labels", "example_index", "context_start", "offsets", "is_max_context")
+    names = ("input_ids", "token_type_ids", "labels", "example_index", "context_start", "offsets", "is_max_context")
     features = {name: [] for name in names if name != "token_type_ids" or name in tokenizer.model_input_names}
 
     for index, (question, context, offsets) in enumerate(zip(questions, contexts["input_ids"], contexts["offset_mapping"])):
@@ -56,7 +55,6 @@ def to_features(examples, tokenizer, task, max_length, doc_stride):
         best, first = best_windows(len(context), windows), len(features["is_max_context"])
         for start, end in windows:
             features["input_ids"].append(head + context[start:end] + after[0])
-            features["attention_mask"].append([1] * (len(head) + end - start + len(after[0])))
             if "token_type_ids" in features:
                 types = before[1] + [type_a] * len(question) + between[1] + [type_b] * (end - start) + after[1]
                 features["token_type_ids"].append(types)

@@ -6,13 +6,12 @@ again (as XTREME does, Hu et al. 2020, utils_preprocess.py), so that every word 
 
 from functools import lru_cache
 
-from transformers import AutoModelForTokenClassification, DataCollatorForTokenClassification
+from transformers import AutoModelForTokenClassification
 
 from task_adapters.base import InputError
 from task_types.loss import IGNORED, loss_of_logits
 
 Model = AutoModelForTokenClassification
-Collator = DataCollatorForTokenClassification
 loss = loss_of_logits
 
 RESERVED = 3  # XTREME leaves room for <s> and a double </s>: chunks of 125 pieces at a maximum of 128
@@ -49,7 +48,7 @@ def to_features(examples, tokenizer, task, max_length, doc_stride=None):
             used += length
         chunks.append(chunk), tags.append(chunk_tags), sentence.append(index)
 
-    features = tokenizer(chunks, is_split_into_words=True)
+    features = tokenizer(chunks, is_split_into_words=True, return_attention_mask=False)
     features["first_pieces"], features["labels"] = [], []
     for index, chunk_tags in enumerate(tags):
         first, previous = [], None

@@ -29,6 +29,7 @@ from masked_lm import MaskedText, Texts, load_lm, open_texts
 from multitask import count_steps, load_models, load_task_model
 from task_adapters import TASKS, InputError
 from task_types import TASK_TYPES
+from task_types.collator import Collator
 from task_types.loss import IGNORED
 
 COMMON = ("--use_cpu", "--disable_tqdm", "true", "--max_seq_length", "64")
@@ -259,7 +260,7 @@ def test_the_loss_and_its_gradients_are_those_of_the_checkpoints_own_masked_lm(m
     masked = MaskedText(texts, 0.3, tokenizer, 64, seed=0)
     masked.draw(8)
     rows = [{name: value for name, value in masked[k].items() if name != "task"} for k in range(8)]
-    batch = dict(masked.collate(rows))
+    batch = Collator(tokenizer.pad_token_id)(rows)
     assert batch["labels"].shape == batch["input_ids"].shape and len({len(row["labels"]) for row in rows}) > 1
     plain = AutoModelForMaskedLM.from_pretrained(tiny_model)
     expected = plain(**batch).loss
@@ -350,7 +351,7 @@ def test_the_head_that_was_saved_is_found_again_and_tied(mlm_run, tiny_model, te
     texts, _ = open_texts(["de", "en"], [str(text_dir)], None, 40, seed=0)
     masked, mlm = MaskedText(texts, 0.3, tokenizer, 64, seed=0), results_of(mlm_run)["training"]["mlm"]
     for language in texts:
-        batch = masked.collate(masked.held_out(language))
+        batch = Collator(tokenizer.pad_token_id)(masked.held_out(language))
         with torch.no_grad():
             assert model(**batch).loss.item() == pytest.approx(mlm["languages"][language]["loss_after"], rel=1e-5)
     again = load_models(str(mlm_run), {"mnli": TASKS["mnli"]}, seed=1, with_lm=True)

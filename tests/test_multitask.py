@@ -21,6 +21,7 @@ from checkpoints import load_encoder, load_model, load_tokenizer
 from multitask import MixedFeatures, count_steps, draw_schedule, load_task_model, sampling_probabilities
 from task_adapters import TASKS, InputError, load_examples
 from task_types import TASK_TYPES, make_features
+from task_types.collator import Collator
 from training import score
 
 THREE = ("mnli", "squad_v1", "hellaswag")
@@ -183,7 +184,7 @@ def test_heads_are_found_again_and_give_the_scores_of_the_run(joint_run, data_di
         task, task_type = TASKS[name], TASK_TYPES[TASKS[name].task_type]
         model = load_task_model(str(joint_run), name)
         examples, _ = load_examples(task, "dev", "en", data_dir)
-        trainer = Trainer(model, training_args, data_collator=task_type.Collator(tokenizer), compute_loss_func=task_type.loss)
+        trainer = Trainer(model, training_args, data_collator=Collator(tokenizer.pad_token_id), compute_loss_func=task_type.loss)
         features = make_features(examples, tokenizer, task, 96, 128)
         assert score(trainer, task, examples, features, "en")[1] == dev[name]
     with pytest.raises(InputError, match="has no head 'mnlii'. Did you mean 'mnli'?"):

@@ -1,17 +1,30 @@
 """Features are the same whoever makes them: one process or several, made now or found again."""
 
 import os
+import pickle
 import subprocess
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+import torch
 from datasets import Dataset
-from transformers import AutoTokenizer
+from transformers import (
+    AutoTokenizer,
+    DataCollatorForMultipleChoice,
+    DataCollatorForTokenClassification,
+    DataCollatorWithPadding,
+)
 
+import run_intermediate
+import run_target
 import task_types
+from checkpoints import load_tokenizer
 from task_adapters import TASKS, InputError, labels_of, load_examples
 from task_adapters.base import EXAMPLE_COLUMNS
-from task_types import classification, make_features
+from task_types import late_tokenizer, make_features
+from task_types.collator import Collator, what_is_read
+from task_types.late_tokenizer import LateTokenizer
 
 
 @pytest.fixture
@@ -75,12 +88,74 @@ def test_a_mistake_in_another_process_is_still_the_users_line(tiny_model, proces
         make_features(Dataset.from_list(rows, features=features), AutoTokenizer.from_pretrained(tiny_model), task, 64, None)
 
 
-def test_the_mask_that_is_not_kept_is_made_by_the_collator(tiny_model):
-    tokenizer = AutoTokenizer.from_pretrained(tiny_model)
-    batch = {"text_a": ["the dog", "the dog sees a small cat"], "text_b": ["", ""], "label": ["neutral", "neutral"]}
-    features = classification.to_features(batch, tokenizer, replace(TASKS["mnli"], name="x"), 32)
-    assert "attention_mask" not in features
-    rows = [{name: features[name][i] for name in features} for i in range(2)]
-    collated = classification.Collator(tokenizer)(rows)
-    assert collated["attention_mask"].sum(1).tolist() == [len(ids) for ids in features["input_ids"]]
-    assert collated["input_ids"].shape == collated["attention_mask"].shape
+@pytest.mark.parametrize("name, reference", [
+    ("mnli", DataCollatorWithPadding),
+    ("squad_v1", DataCollatorWithPadding),
+    ("udpos", DataCollatorForTokenClassification),
+    ("hellaswag", DataCollatorForMultipleChoice),
+])  # fmt: skip
+@pytest.mark.parametrize("with_types", [False, True])
+def test_batches_are_those_of_transformers_own_collators(name, reference, with_types, data_dir, tiny_model):
+    tokenizer, task = AutoTokenizer.from_pretrained(tiny_model), TASKS[name]
+    tokenizer.model_input_names = ["input_ids", "attention_mask"] + ["token_type_ids"] * with_types
+    examples, _ = load_examples(task, "train", "en", data_dir, 40)
+    features = make_features(examples, tokenizer, replace(task, labels=labels_of(task, examples)), 96, 32)
+    assert "attention_mask" not in features.column_names and ("token_type_ids" in features.column_names) == with_types
+    rows = list(what_is_read(features))
+    ours, theirs = Collator(tokenizer.pad_token_id)(rows), dict(reference(tokenizer)(rows))
+    assert ours.keys() == theirs.keys() and all(torch.equal(ours[key], theirs[key]) for key in theirs)
+    assert 0 < ours["attention_mask"].float().mean() < 1, "some are shorter"
+
+
+# ---- a tokenizer that is not read
+
+
+@pytest.fixture
+def nothing_is_read(monkeypatch):
+    def refuse(path, **_):
+        raise AssertionError(f"the tokenizer of {path} was read")
+
+    return lambda: monkeypatch.setattr(AutoTokenizer, "from_pretrained", refuse)
+
+
+@pytest.mark.parametrize("script, tasks", [(run_target, ["udpos"]), (run_intermediate, ["mnli", "hellaswag"])])
+def test_features_from_the_cache_are_trained_on_and_scored_without_the_tokenizer(
+    script, tasks, call, data_dir, tiny_model, tmp_path, nothing_is_read
+):
+    flags = ("--task", *tasks, "--model_name_or_path", tiny_model, "--data_dir", data_dir, "--max_steps", 4, "--eval_steps", 2, "--use_cpu",
+             "--save_steps", 2, "--max_train_samples", 40, "--disable_tqdm", "true", "--report_to", "none")  # fmt: skip
+    flags += ("--languages", "en", "de") if script is run_target else ()
+    first = call(script, *flags, "--output_dir", tmp_path / "first")
+    nothing_is_read()
+    second = call(script, *flags, "--output_dir", tmp_path / "second")
+    for name in ("scores", "dev"):
+        assert first.get(name) == second.get(name)
+    for file in Path(tiny_model).glob("tokenizer*"):
+        assert (tmp_path / "second" / file.name).read_bytes() == file.read_bytes(), "handed on as it is"
+
+
+def test_a_late_tokenizer_says_what_the_whole_one_says(tiny_model, tmp_path):
+    late, whole = load_tokenizer(tiny_model, needs_offsets=True), AutoTokenizer.from_pretrained(tiny_model)
+    assert isinstance(late, LateTokenizer) and late.model_max_length == whole.model_max_length == 512 and "whole" not in vars(late)
+    sent = pickle.loads(pickle.dumps(late))
+    assert sent("the dog", "sees")["input_ids"] == whole("the dog", "sees")["input_ids"] and len(late) == len(whole)
+    assert late.unk_token == "<unk>" and late.is_fast and late.pad_token_id == 1
+    late.save_pretrained(tmp_path / "copy")
+    copy = LateTokenizer(tmp_path / "copy", late.read, late.needs)
+    assert copy.key == late.key and copy.files != late.files
+
+
+def test_the_key_of_a_late_tokenizer_names_all_that_changes_what_it_says(tiny_model, tmp_path, monkeypatch):
+    late = load_tokenizer(tiny_model, needs_offsets=True)
+    late.save_pretrained(tmp_path)
+    keys = [late.key, LateTokenizer(tmp_path, late.read, "other token types").key]
+    text = (tmp_path / "tokenizer.json").read_text()
+    (tmp_path / "tokenizer.json").write_text(text.replace("<unk>", "<huh>"))
+    keys.append(LateTokenizer(tmp_path, late.read, late.needs).key)
+    (tmp_path / "tokenizer.json").write_text(text)
+    (tmp_path / "added_tokens.json").write_text("{}")
+    keys.append(LateTokenizer(tmp_path, late.read, late.needs).key)
+    (tmp_path / "added_tokens.json").unlink()
+    monkeypatch.setattr(late_tokenizer.transformers, "__version__", "6.0")
+    keys.append(LateTokenizer(tmp_path, late.read, late.needs).key)
+    assert len(set(keys)) == 5

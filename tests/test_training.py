@@ -125,7 +125,7 @@ def test_a_slow_tokenizer_is_refused_where_offsets_are_needed(tiny_model, monkey
     monkeypatch.setattr(AutoTokenizer, "from_pretrained", lambda path, **_: Slow())
     assert load_tokenizer(tiny_model, needs_offsets=False).is_fast is False
     with pytest.raises(InputError, match="has a slow tokenizer"):
-        load_tokenizer(tiny_model, needs_offsets=True)
+        load_tokenizer(tiny_model, needs_offsets=True)("a")
 
 
 @pytest.mark.parametrize("given, world, expected", [
