@@ -63,7 +63,8 @@ class TrainArguments(CommonArguments):
         metadata={"help": "Leave the word embeddings as they are, nearly half of XLM-R Large's weights: no gradient, no state."},
     )
     padding_free: Literal["auto", "on", "off"] = field(
-        default="auto", metadata={"help": "Run the encoder on real tokens only, not on padding; auto: on a GPU, where it is exact."}
+        default="auto",
+        metadata={"help": "Run the encoder on real tokens, not on padding; auto: on a GPU and for multiple choice, where it is exact."},
     )
     retries: int = field(default=0, metadata={"help": "Begin a run that fails to learn again with another seed, this many times."})
     keep_checkpoints: bool = field(default=False, metadata={"help": "Keep checkpoint-* (for resuming) after the run is finished."})

@@ -151,7 +151,8 @@ def main() -> dict:
             model_class, path = TASK_TYPES[task.task_type].Model, args.model_name_or_path
             model, labels = load_model(model_class, path, task.labels, training_args.seed, args.keep_head, args.freeze_embeddings)
             tasks[name] = task = replace(task, labels=labels)
-        padding_free.set_up(model.encoder if together else model.base_model, args.padding_free, training_args)
+        choices = all(task.task_type == "multiple_choice" for task in tasks.values())
+        padding_free.set_up(model.encoder if together else model.base_model, args.padding_free, training_args, choices)
         selection = None
         if training_args.eval_strategy != "no":
             selection = {}

@@ -27,11 +27,13 @@ from transformers import (
 
 import arguments
 import padding_free
+import run_intermediate
 import run_target
 from checkpoints import load_model, load_tokenizer
 from real_tokens import GroupedByLength, RealTokensTrainer, lengths_of, predict, scoring_batches
 from task_adapters import TASKS, InputError, labels_of, load_examples
 from task_types import TASK_TYPES, make_features
+from task_types.collator import Collator, what_is_read
 
 HEADS = ("mnli", "udpos", "squad_v1", "hellaswag")  # classification, tagging, span QA, multiple choice
 FULL = dict.fromkeys(("bf16", "fp16", "bf16_full_eval", "fp16_full_eval"), False)
@@ -49,8 +51,7 @@ def features_of(name, split, path, data_dir, rows, max_length=96):
 
 
 def batch_of(task, tokenizer, features, rows):
-    eaten = [name for name in ("labels", *tokenizer.model_input_names) if name in features.column_names]
-    return TASK_TYPES[task.task_type].Collator(tokenizer)([dict(row) for row in features.select(rows).select_columns(eaten)])
+    return Collator(tokenizer.pad_token_id)([dict(row) for row in what_is_read(features.select(rows))])
 
 
 def loss_and_gradients(model, loss, batch):
@@ -152,6 +153,10 @@ def test_what_cannot_be_packed_is_said_in_one_line_or_left_as_it_is():
         bert = BertModel(BertConfig(vocab_size=100, **SMALL))
         padding_free.set_up(bert, wanted, ON_CPU)
         assert "forward" not in vars(bert) and bert.config._attn_implementation != padding_free.NAME
+    padding_free.set_up(bert, "off", ON_CPU, choices=True)
+    assert "forward" not in vars(bert), "that is what off means"
+    padding_free.set_up(bert, "auto", ON_CPU, choices=True)
+    assert "forward" in vars(bert), "the padding of choices is nothing that an order mends"
 
 
 def test_an_encoder_that_comes_out_otherwise_is_not_packed(monkeypatch):
@@ -317,7 +322,7 @@ def test_scoring_sorted_by_length_says_the_same_in_the_same_order(name, packed, 
         padding_free.set_up(model.base_model, "on", ON_CPU)
     args = TrainingArguments(output_dir=str(tmp_path), use_cpu=True, per_device_eval_batch_size=7, disable_tqdm=True, report_to="none")
     trainer = RealTokensTrainer(
-        model=model, args=args, data_collator=task_type.Collator(tokenizer), processing_class=tokenizer, compute_loss_func=task_type.loss
+        model=model, args=args, data_collator=Collator(tokenizer.pad_token_id), processing_class=tokenizer, compute_loss_func=task_type.loss
     )
     sizes = []
     embeddings = model.base_model.embeddings.word_embeddings
@@ -333,6 +338,20 @@ def test_scoring_sorted_by_length_says_the_same_in_the_same_order(name, packed, 
     if not isinstance(found, tuple) and name != "udpos":
         single = np.concatenate([reduced.numpy() for reduced in one_by_one])
         assert task_type.decode(examples, features, found, task) == task_type.decode(examples, features, single, task)
+
+
+def test_multiple_choice_runs_on_real_tokens_by_default_and_trains_the_same_model(call, tiny_model, data_dir, tmp_path):
+    flags = ("--task", "hellaswag", "--model_name_or_path", tiny_model, "--data_dir", data_dir, "--max_steps", 4, "--eval_strategy", "no",
+             "--optim", "sgd", "--learning_rate", 0.1, "--use_cpu", "--disable_tqdm", "true", "--report_to", "none")  # fmt: skip
+    default, padded = (
+        call(run_intermediate, *flags, *more, "--output_dir", tmp_path / name)
+        for name, more in (("default", ()), ("padded", ("--padding_free", "off")))
+    )
+    assert default["training"]["padding_free"] and default["training"]["tokens"]["share"] == 1
+    assert not padded["training"]["padding_free"] and padded["training"]["tokens"]["share"] < 1
+    assert default["training"]["train_loss"] == pytest.approx(padded["training"]["train_loss"], rel=1e-5)
+    one, other = (load_file(tmp_path / name / "model.safetensors") for name in ("default", "padded"))
+    assert all(torch.allclose(one[key], other[key], atol=1e-4) for key in one)
 
 
 # ---- defaults on a GPU
