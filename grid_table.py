@@ -23,8 +23,11 @@ INTERMEDIATE = [name for name, task in TASKS.items() if task.phase == "intermedi
 TARGETS = [name for name, task in TASKS.items() if task.phase != "intermediate"]
 # What all runs of a target share, and all trainings that stand in one row: else a difference, or a mean, would be of something else.
 ALIKE = ("recipe", "effective_batch_size", "learning_rate", "num_train_epochs", "max_steps")
+SINCE = ("max_seq_length", "doc_stride", "warmup_steps", "weight_decay", "freeze_embeddings")  # not in earlier code's lineages
 ALIKE_BEFORE = (*ALIKE, "sampling", "sampling_cap", "temperature", "mlm_share", "mlm_alpha")
-ALIKE_IN_TARGET = (*ALIKE, "max_train_samples", "max_predict_samples", "train_languages", "train_file", "layer", "pooling")
+ALIKE_IN_TARGET = (*ALIKE, *SINCE, "max_train_samples", "max_eval_samples", "max_predict_samples", "train_languages", "train_file",
+                   "head", "select_on", "eval_steps", "load_best_model_at_end", "lr_scheduler_type", "max_grad_norm", "adam_epsilon",
+                   "layer", "pooling")  # fmt: skip
 PICTURES = (".png", ".pdf", ".svg")
 
 
@@ -91,12 +94,13 @@ def collect(folder: str) -> tuple[list[Run], float]:
         for place, stage in enumerate(stages, start=1):
             examples = sum(part["examples"] for part in stage["data"] if part.get("split") == "train")
             settings = {name: stage.get(name) for name in ALIKE_BEFORE} | {"number of training examples": examples}
+            settings |= {name: stage[name] for name in SINCE if name in stage}
             compare(known, start_name(stages[:place]), settings, path.parent)
         first = (lineage or [results])[0].get("model")  # later ones start from a folder, another for each start and seed
         compare(known, "+".join(tasks_of(results)), {"model": first and first["name_or_path"]}, path.parent)
         if results["phase"] == "intermediate":
             continue
-        compare(known, target, {name: results.get(name) for name in ALIKE_IN_TARGET}, path.parent)
+        compare(known, target, {name: results.get(name) for name in ALIKE_IN_TARGET} | data_of(results), path.parent)
         seed = results["seed"] if results["phase"] == "target" else lineage[-1]["seed"] if lineage else None
         metric = TASKS[target].dev_metric
         scores = {language: score[metric] for language, score in results["scores"].items()}
@@ -111,6 +115,13 @@ def collect(folder: str) -> tuple[list[Run], float]:
     if not seconds:
         raise InputError(f"{folder} holds no results.json.")
     return list(runs.values()), seconds / 3600
+
+
+def data_of(results: dict) -> dict:
+    """Of each language, how many examples its score is of, and on which part a mined one's threshold was chosen."""
+    found = {f"number of examples in {language}": score.get("examples") for language, score in results["scores"].items()}
+    mined = results.get("mining") or {}
+    return found | {f"part for the threshold in {language}": details["threshold_from"] for language, details in mined.items()}
 
 
 def learned(folder: str) -> list[list[str]]:

@@ -96,7 +96,8 @@ def lineage_of(model_name_or_path: str) -> list[dict]:
     if earlier is None:
         return []
     kept = ("phase", "task", "model", "head", "recipe", "seed", "seed_used", "failed_tries",
-            "effective_batch_size", "learning_rate", "num_train_epochs", "max_steps", "data", "dev", "finished")  # fmt: skip
+            "effective_batch_size", "learning_rate", "num_train_epochs", "max_steps", "max_seq_length", "doc_stride", "warmup_steps",
+            "weight_decay", "freeze_embeddings", "data", "dev", "finished")  # fmt: skip
     beside = ("dev_mean", "sampling", "sampling_cap", "temperature", "mlm_languages", "mlm_share", "mlm_alpha")
     together = [name for name in beside if name in earlier]  # where several things were trained at once
     return [*earlier["lineage"], {name: earlier.get(name) for name in (*kept, *together)} | {"folder": model_name_or_path}]

@@ -314,7 +314,12 @@ XLMR, MBERT = ({"model": {"name_or_path": name}} for name in ("xlm-roberta-base"
     (((), {"max_train_samples": None}), ((), {"max_train_samples": 9}), "max_train_samples of xquad is None and 9"),
     (((), {"train_languages": ["en"]}), ((), {"train_languages": ["de"]}), r"train_languages of xquad is \['en'\] and \['de'\]"),
     (((), {"layer": 8}), ((), {"layer": 14}), "layer of xquad is 8 and 14"),
+    (((), {"max_seq_length": 128}), ((), {"max_seq_length": 256}), "max_seq_length of xquad is 128 and 256"),
+    (((), {}), ((), {"select_on": "target"}), "select_on of xquad is None and 'target'"),
+    (((), {"head": "fresh"}), ((), {"head": "kept"}), "head of xquad is 'fresh' and 'kept'"),
+    (((), {"mining": {"de": {"threshold_from": "dev"}}}), ((), {"mining": {"de": {"threshold_from": "x"}}}), "part for the threshold in"),
     ((after("mnli", 1, recipe="jiant"), {}), (after("mnli", 2, recipe="xtreme"), {}), "recipe of mnli is 'jiant' and 'xtreme'"),
+    ((after("mnli", 1, max_seq_length=9), {}), (after("mnli", 2, max_seq_length=8), {}), "max_seq_length of mnli is 9 and 8"),
     ((after("mnli", 1, mlm_languages=[], mlm_share=0.1), {}), (after("mnli", 2, mlm_languages=[], mlm_share=0.5), {}), "mlm_share of"),
     ((after("mnli", 1), {}), (after("mnli", 2, data=[]), {}), "number of training examples of mnli is 8 and 0"),
 ])  # fmt: skip
@@ -323,6 +328,22 @@ def test_runs_that_differ_in_more_than_start_and_seed_are_refused(tmp_path, firs
         write_run(tmp_path / str(seed), "xquad", {"de": 1.0}, lineage, seed, **more)
     with pytest.raises(InputError, match=f"{tmp_path}/1 and {tmp_path}/2 cannot stand in one table: {said}"):
         grid_table.collect(tmp_path)
+
+
+def test_languages_scored_on_other_numbers_of_examples_are_refused(tmp_path):
+    write_run(tmp_path / "a", "xquad", {"de": 1.0}, seed=1)
+    write_run(tmp_path / "b", "xquad", {"de": 1.0}, seed=2)
+    results = json.loads((tmp_path / "b/results.json").read_text())
+    results["scores"]["de"]["examples"] = 5
+    (tmp_path / "b/results.json").write_text(json.dumps(results))
+    with pytest.raises(InputError, match="number of examples in de of xquad is 4 and 5"):
+        grid_table.collect(tmp_path)
+
+
+def test_a_lineage_of_earlier_code_says_less_and_is_no_difference(tmp_path):
+    write_run(tmp_path / "a", "xquad", {"de": 1.0}, after("mnli", 1), seed=1)
+    write_run(tmp_path / "b", "xquad", {"de": 1.0}, after("mnli", 2, max_seq_length=256), seed=2)
+    assert len(grid_table.collect(tmp_path)[0]) == 2
 
 
 def test_folders_of_the_models_between_are_no_difference(tmp_path):
