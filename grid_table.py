@@ -40,6 +40,7 @@ class Run:
     seed: int | None
     scores: dict[str, float]  # language -> the task's own metric, 0..100
     folder: Path
+    is_tuned_on_test: bool = False  # mined with a threshold chosen on the gold that is scored: BUCC from the hub, which has no dev part
 
 
 def read_runs(folder: str):
@@ -104,7 +105,8 @@ def collect(folder: str) -> tuple[list[Run], float]:
         seed = results["seed"] if results["phase"] == "target" else lineage[-1]["seed"] if lineage else None
         metric = TASKS[target].dev_metric
         scores = {language: score[metric] for language, score in results["scores"].items()}
-        run = Run(start_name(lineage), target, seed, scores, path.parent)
+        tuned = any(details["threshold_from"] != "dev" for details in (results.get("mining") or {}).values())
+        run = Run(start_name(lineage), target, seed, scores, path.parent, tuned)
         twin = runs.setdefault((run.start, target, seed), run)
         if twin is not run:
             both = f"{twin.folder} and {run.folder}"
@@ -285,6 +287,10 @@ def report(runs, hours, parts, intermediate=(), failed=()) -> str:
     if intermediate:
         table = markdown_table(*intermediate[:1], intermediate[1:])
         texts.append(f"Intermediate tasks, English dev; beside the task alone, the difference to it:\n\n{table}")
+    for target in sorted({run.target for run in runs if run.is_tuned_on_test}):
+        texts.append(
+            f"{target}: thresholds were chosen on the gold that is scored, not on dev: not comparable with XTREME's or jiant's scores."
+        )
     texts += [f"{len(runs)} scored runs, seeds {', '.join(map(str, seeds)) or 'none'}; {hours:.2f} hours of all runs together.", *failed]
     return "\n\n".join(texts)
 

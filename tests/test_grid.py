@@ -330,6 +330,13 @@ def test_runs_that_differ_in_more_than_start_and_seed_are_refused(tmp_path, firs
         grid_table.collect(tmp_path)
 
 
+@pytest.mark.parametrize("part, is_said", [("dev", False), ("test gold: not comparable with XTREME", True)])
+def test_thresholds_chosen_on_the_scored_gold_are_said_below_the_table(tmp_path, part, is_said):
+    write_run(tmp_path / "a", "bucc", {"de": 12.0}, phase="retrieval", mining={"de": {"threshold_from": part}})
+    runs, hours = grid_table.collect(tmp_path)
+    assert ("bucc: thresholds were chosen on the gold that is scored" in grid_table.report(runs, hours, ["all"])) == is_said
+
+
 def test_languages_scored_on_other_numbers_of_examples_are_refused(tmp_path):
     write_run(tmp_path / "a", "xquad", {"de": 1.0}, seed=1)
     write_run(tmp_path / "b", "xquad", {"de": 1.0}, seed=2)
