@@ -288,9 +288,7 @@ def report(runs, hours, parts, intermediate=(), failed=()) -> str:
         table = markdown_table(*intermediate[:1], intermediate[1:])
         texts.append(f"Intermediate tasks, English dev; beside the task alone, the difference to it:\n\n{table}")
     for target in sorted({run.target for run in runs if run.is_tuned_on_test}):
-        texts.append(
-            f"{target}: thresholds were chosen on the gold that is scored, not on dev: not comparable with XTREME's or jiant's scores."
-        )
+        texts.append(f"{target}: thresholds were chosen on the gold that is scored, not on dev: not comparable with XTREME's.")
     texts += [f"{len(runs)} scored runs, seeds {', '.join(map(str, seeds)) or 'none'}; {hours:.2f} hours of all runs together.", *failed]
     return "\n\n".join(texts)
 
