@@ -14,6 +14,7 @@ import torch
 from conftest import ROOT, SHARED, launch
 from safetensors.torch import load_file
 
+import grid_table
 import run_intermediate
 import run_retrieval
 import run_target
@@ -75,6 +76,8 @@ def test_the_three_phases_hand_over_and_say_where_a_model_comes_from(call, mnli_
     assert results["scores"]["en"]["accuracy"] > 90 and results["scores"]["en"]["examples"] == 90
     assert results["mean"] is None, "two languages of fifteen have no mean"
     assert [run["task"] for run in results["lineage"]] == ["mnli"] and results["head"] == "fresh"
+    before = json.loads(Path(mnli_run, "results.json").read_text())
+    assert all(results["lineage"][0][name] == before[name] is not None for name in grid_table.SINCE)
     assert results["training"]["best_step"] and results["effective_batch_size"] == 16 and results["world_size"] == 1
     assert {d["hub_id"] for d in results["data"]} == {"nyu-mll/glue", "facebook/xnli"}
 
