@@ -1,6 +1,8 @@
 """What a run writes down, and how it is read again.
 
 run.json      what the run is (task, model, settings); written first. A folder with it and without results.json is unfinished.
+starts.json   how long each start of an unfinished run lasted (`note_time`).
+run.lock      locked by the process that is at work in the folder (`hold`); of no meaning by itself.
 results.json  scores, lineage, data, recipe, versions, time; written last, in one move. A folder with it is finished.
 """
 
@@ -10,16 +12,23 @@ import os
 import platform
 import shutil
 import subprocess
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
 from metrics import XTREME_METRIC, xtreme_task_score
 from task_adapters.base import InputError, Task
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
 PACKAGES = ("torch", "transformers", "datasets", "accelerate", "deepspeed", "tokenizers", "numpy", "pyarrow", "huggingface_hub")
-OWN_FILES = ("results.json", "run.json", "config.json", "model*.safetensors*", "tokenizer*", "special_tokens_map.json",
+OWN_FILES = ("results.json", "run.json", "starts.json", "config.json", "model*.safetensors*", "tokenizer*", "special_tokens_map.json",
              "added_tokens.json", "sentencepiece.bpe.model", "training_args.bin", "predictions", "labels", "heads", "oracle", "checkpoint-*",
              "failed_tries.json")  # fmt: skip
+# Without run.lock: who removed it while it is locked, and made it anew, would hold another one.
 
 
 def write_json(path, value) -> None:
@@ -40,19 +49,82 @@ def read_json(path) -> dict | None:
         raise InputError(f"{path} is not valid JSON ({error}).") from error
 
 
-def start_run(output_dir: str, run: dict, overwrite: bool) -> bool:
-    """Notes in `output_dir` what this run is. -> True where the same run is finished already.
+_held = None  # the open run.lock of this process: it has one run at a time
 
-    Raises InputError where the folder holds another run, or a model that none of ours wrote; nothing is changed then.
+
+def hold(folder: Path) -> str | None:
+    """Makes this process the one that works in `folder`, until it ends or holds another. -> None; where another one does, that one's name.
+
+    The lock belongs to the process (POSIX; unlike flock's, its children do not inherit it) and goes with it, however it ends. Over NFS it
+    is the server that keeps it: after the death of a whole machine for its lease, as a rule 90 s; on a mount with `nolock` or `local_lock`
+    (Lustre: `localflock`) processes of other machines are not seen. Where there are no locks at all, a line says so, and the run goes on.
     """
+    from arguments import say  # which imports transformers: grid_table.py need not wait for it
+
+    global _held
+    if fcntl is None:
+        return None
+    if _held is not None:
+        _held.close()
+    _held = open(folder / "run.lock", "a+", encoding="utf-8")
+    try:
+        fcntl.lockf(_held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):  # POSIX allows either for a lock that another has
+        _held.seek(0)
+        return _held.read().strip() or "another process"
+    except OSError as error:
+        say(f"warning: {folder} cannot be locked ({error.strerror}): a second command that runs in it at the same time is not noticed")
+        return None
+    _held.truncate(0)
+    _held.write(f"process {os.getpid()} on {platform.node()}")
+    _held.flush()
+    return None
+
+
+def note_time(output_dir: str, started: float | None = None, trained: float = 0.0) -> dict[str, float]:
+    """Notes how long this start of a run has lasted. -> {"seconds", "train_seconds"} of all its starts, and tries, so far.
+
+    started  time.time() of a new start; trained: seconds of training since the last note. For the main process alone.
+    Wall seconds from the script's first line, lost work (steps behind the last checkpoint, failed tries) among them. What no note tells
+    is in no count: of a start that was killed what came after its last note. Notes are taken every `training.NOTE_EVERY` seconds between
+    steps, at each checkpoint, at the end of training, and after each language that is scored.
+    """
+    path = Path(output_dir) / "starts.json"
+    starts = read_json(path) or []
+    if started is not None or not starts:  # the latter: `training.train` called by itself
+        starts.append({"started": started or time.time(), "train_seconds": 0.0})
+    starts[-1]["seconds"] = time.time() - starts[-1]["started"]
+    starts[-1]["train_seconds"] += trained
+    write_json(path, starts)
+    return {name: round(sum(start[name] for start in starts), 1) for name in ("seconds", "train_seconds")}
+
+
+def start_run(output_dir: str, run: dict, overwrite: bool, started: float) -> bool:
+    """Notes in `output_dir` what this run is, and that it `started` (time.time()). -> True where the same run is finished already.
+
+    Raises InputError where another process is at work in the folder, where it holds another run, or a model that none of ours wrote;
+    nothing of theirs is changed then.
+    """
+    from arguments import is_main_process
+
     folder = Path(output_dir)
     if folder.exists() and not folder.is_dir():
         raise InputError(f"--output_dir {output_dir} is a file.")
+    held = any(folder.glob("checkpoint-*")) | (folder / "config.json").exists() | (folder / "results.json").exists()
+    if held and not (folder / "run.json").exists():
+        raise InputError(f"--output_dir {output_dir} holds a model or results that no run of this collection left. Choose another folder.")
+    # Of the processes of one run, which share the folder, the main one alone writes. A finished folder is only read.
+    if is_main_process() and (overwrite or not (folder / "results.json").is_file()):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            other = hold(folder)
+        except OSError as error:
+            raise InputError(f"--output_dir {output_dir} cannot be written: {error.strerror}.") from error
+        if other:
+            raise InputError(f"{other} is at work in --output_dir {output_dir}: wait for its end, or choose another folder.")
     earlier = read_json(folder / "run.json")
     if earlier is not None and not isinstance(earlier, dict):
         raise InputError(f"{folder / 'run.json'} was not written by a run of this collection. Choose another --output_dir.")
-    if earlier is None and any(folder.glob("checkpoint-*")) | (folder / "config.json").exists() | (folder / "results.json").exists():
-        raise InputError(f"--output_dir {output_dir} holds a model or results that no run of this collection left. Choose another folder.")
     if earlier is not None and overwrite:
         for pattern in OWN_FILES:  # results.json first: a folder that is half removed must not look finished
             for path in folder.glob(pattern):
@@ -68,11 +140,14 @@ def start_run(output_dir: str, run: dict, overwrite: bool) -> bool:
                     f"{output_dir} holds a run with {name} {earlier.get(name)!r}; this command says {run.get(name)!r}."
                     " Choose another --output_dir, or redo it with --overwrite."
                 )
-        return (folder / "results.json").is_file()
-    if earlier != run:  # of several processes the first writes, and the others, which come together, find it written
+        if (folder / "results.json").is_file():
+            return True
+    if is_main_process():
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            write_json(folder / "run.json", run)
+            if earlier != run:
+                (folder / "starts.json").unlink(missing_ok=True)
+                write_json(folder / "run.json", run)
+            note_time(output_dir, started)
         except OSError as error:
             raise InputError(f"--output_dir {output_dir} cannot be written: {error.strerror}.") from error
     return False
@@ -105,8 +180,11 @@ def lineage_of(model_name_or_path: str) -> list[dict]:
 
 def finish_run(output_dir: str, results: dict) -> dict:
     """Adds versions and time, and writes results.json: from here on the folder is finished."""
-    results = {**results, "versions": versions(), "code": code_version(), "finished": datetime.now(UTC).isoformat(timespec="seconds")}
+    seconds = note_time(output_dir)["seconds"]
+    finished = datetime.now(UTC).isoformat(timespec="seconds")
+    results = {**results, "seconds": seconds, "versions": versions(), "code": code_version(), "finished": finished}
     write_json(Path(output_dir) / "results.json", results)
+    (Path(output_dir) / "starts.json").unlink()
     return results
 
 

@@ -92,7 +92,7 @@ def main() -> dict:
     # ---- the output folder: new, cut off, or finished
     run = describe_run("intermediate", args, training_args, tasks)
     with training_args.main_process_first(local=False, desc="output folder"):  # all machines see the same one
-        finished = start_run(training_args.output_dir, run, overwrite=args.overwrite and is_main_process())
+        finished = start_run(training_args.output_dir, run, args.overwrite and is_main_process(), started)
     if finished:
         say(f"{training_args.output_dir} is finished: skipped (--overwrite redoes it)")
         return read_json(f"{training_args.output_dir}/results.json")
@@ -186,7 +186,6 @@ def main() -> dict:
             "world_size": training_args.world_size,
             "per_device_train_batch_size": training_args.per_device_train_batch_size,
             "gradient_accumulation_steps": training_args.gradient_accumulation_steps,
-            "seconds": round(time.time() - started, 1),
         })  # fmt: skip
         if not args.keep_checkpoints:
             remove_checkpoints(training_args.output_dir)

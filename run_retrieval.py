@@ -45,6 +45,7 @@ def main() -> dict:
         lineage_of,
         mean_over_languages,
         model_identity,
+        note_time,
         read_json,
         score_table,
         start_run,
@@ -76,7 +77,7 @@ def main() -> dict:
         **{name: getattr(args, name) for name in names},
     }
     with accelerator.main_process_first():
-        finished = start_run(args.output_dir, run, overwrite=args.overwrite and is_main_process())
+        finished = start_run(args.output_dir, run, args.overwrite and is_main_process(), started)
         # Among the predictions, because --overwrite removes that folder.
         progress_file = Path(args.output_dir) / "predictions" / "scored.json"
         scored = read_json(progress_file) or {}
@@ -168,6 +169,7 @@ def main() -> dict:
             write_predictions(f"{args.output_dir}/predictions", task.name, language, predicted)
             write_labels(f"{args.output_dir}/labels", task.name, language, gold)
             write_json(progress_file, scored)
+            note_time(args.output_dir)
 
     # ---- results
     scores = {language: scored[language]["scores"] for language in languages}
@@ -185,7 +187,6 @@ def main() -> dict:
             "data": [provenance for language in languages for provenance in scored[language]["data"]],
             "device": device_name(accelerator.device),
             "world_size": accelerator.num_processes,
-            "seconds": round(time.time() - started, 1),
         })  # fmt: skip
         progress_file.unlink(missing_ok=True)
         say("\n".join([score_table(task, scores), *reference_lines(task.name, scores, config.num_hidden_layers)]))

@@ -43,7 +43,7 @@ def main() -> dict:
     from collapse import check_learned, refuse_failed, train_with_retries
     from predictions import write_labels, write_predictions
     from real_tokens import RealTokensTrainer
-    from results import device_name, finish_run, lineage_of, mean_over_languages, read_json, score_table, start_run, xtreme_score
+    from results import device_name, finish_run, lineage_of, mean_over_languages, note_time, read_json, score_table, start_run, xtreme_score
     from selection import LanguagesTrainer, check_selection, dev_languages, oracle_lines, score_oracle
     from task_adapters import TASKS, data_line, labels_of, load_examples, load_training_data
     from task_adapters.reference_scores import reference_lines
@@ -55,7 +55,7 @@ def main() -> dict:
     # ---- the output folder: new, cut off, or finished
     run = describe_run("target", args, training_args, [task])
     with training_args.main_process_first(local=False, desc="output folder"):  # all machines see the same one
-        finished = start_run(training_args.output_dir, run, overwrite=args.overwrite and is_main_process())
+        finished = start_run(training_args.output_dir, run, args.overwrite and is_main_process(), started)
     if finished:
         say(f"{training_args.output_dir} is finished: skipped (--overwrite redoes it)")
         return read_json(f"{training_args.output_dir}/results.json")
@@ -124,6 +124,7 @@ def main() -> dict:
             write_labels(
                 f"{training_args.output_dir}/labels", task.name, language, TASK_TYPES[task.task_type].gold(examples, task), examples
             )
+            note_time(training_args.output_dir)
 
     deciding = {"en": ["en"], "target": [*target_dev], "mean": ["en", *target_dev]}[args.select_on]
     oracle = score_oracle(trainer, test_examples, features_of) if args.oracle else None
@@ -148,7 +149,6 @@ def main() -> dict:
             "world_size": training_args.world_size,
             "per_device_train_batch_size": training_args.per_device_train_batch_size,
             "gradient_accumulation_steps": training_args.gradient_accumulation_steps,
-            "seconds": round(time.time() - started, 1),
         })  # fmt: skip
         if not args.keep_checkpoints:
             remove_checkpoints(training_args.output_dir)

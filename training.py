@@ -6,14 +6,14 @@ from enum import Enum
 from functools import partial
 from pathlib import Path
 
-from transformers import TrainingArguments
+from transformers import TrainerCallback, TrainingArguments
 
-from arguments import say
+from arguments import is_main_process, say
 from checkpoints import last_complete_checkpoint
 from collapse import CollapseWatch, chance_loss
 from deepspeed_support import layout_of_checkpoint, layout_of_run, read_config, save_full_precision
 from real_tokens import RealTokensTrainer, predict
-from results import model_identity
+from results import model_identity, note_time
 from task_adapters import InputError
 from task_types import TASK_TYPES
 from task_types.collator import Collator
@@ -38,6 +38,7 @@ OUR_SETTINGS = (
 )
 # Other data than the hub's English, chosen by English dev. Named only where they differ: the plain run stays the cell that it was.
 DATA_SETTINGS = {"train_languages": ["en"], "train_file": [], "select_on": "en", "oracle": False}
+NOTE_EVERY = 60  # seconds of training between two notes of the time
 TOGETHER = ("sampling", "sampling_cap", "temperature")  # of several tasks
 MASKED_LM = ("mlm_languages", "mlm_data", "mlm_share", "mlm_alpha", "mlm_eval_samples")  # of masked LM beside
 
@@ -79,7 +80,7 @@ def train(
 
     selection      (examples, features) of the English dev data by which checkpoints are compared; None: the last weights are kept.
     trainer_class  one that compares them otherwise (`selection.LanguagesTrainer`).
-    Returns (trainer, how it went: steps, loss, seconds, where it was resumed, the chosen checkpoint).
+    Returns (trainer, how it went: steps, loss, where it was resumed, the chosen checkpoint; seconds of all starts and tries, `note_time`).
     """
     task_type = TASK_TYPES[task.task_type]
 
@@ -107,6 +108,26 @@ def train(
     return trainer, training
 
 
+class Clock(TrainerCallback):
+    """Notes the time while a run trains, so that of one that is killed it is known."""
+
+    def __init__(self, output_dir):
+        self.output_dir, self.noted = output_dir, time.time()
+
+    def note(self) -> dict[str, float]:
+        if not is_main_process():
+            return {}
+        before, self.noted = self.noted, time.time()
+        return note_time(self.output_dir, trained=self.noted - before)
+
+    def on_step_end(self, *_, **__):
+        if time.time() - self.noted > NOTE_EVERY:
+            self.note()
+
+    def on_save(self, *_, **__):
+        self.note()
+
+
 def run_trainer(trainer) -> dict:
     """Trains, or goes on from the last complete checkpoint in the output folder. -> how it went"""
     checkpoint = last_complete_checkpoint(trainer.args.output_dir)
@@ -115,14 +136,19 @@ def run_trainer(trainer) -> dict:
         written, here = layout_of_checkpoint(checkpoint), layout_of_run(trainer.args)
         if written != here:
             raise InputError(f"{checkpoint} was written with {written}, this command has {here}. Go on as before, or --overwrite.")
-    start = time.time()
-    outcome, state, tokens = trainer.train(resume_from_checkpoint=checkpoint), trainer.state, trainer.share_of_real_tokens()
+    clock = Clock(trainer.args.output_dir)
+    trainer.add_callback(clock)
+    try:
+        outcome = trainer.train(resume_from_checkpoint=checkpoint)
+    finally:  # a try that failed took its time too
+        time_so_far = clock.note()
+    state, tokens = trainer.state, trainer.share_of_real_tokens()
     if tokens:
         say(f"{tokens['share']:.1%} of {tokens['computed_tokens']:,} computed tokens were real{', padding-free' * trainer.packed}")
     return {
         "steps": state.global_step,
         "train_loss": outcome.training_loss,
-        "train_seconds": round(time.time() - start, 1),
+        "train_seconds": time_so_far.get("train_seconds"),
         "resumed_from_step": int(checkpoint.rsplit("-", 1)[1]) if checkpoint else None,
         "best_step": state.best_global_step if trainer.args.load_best_model_at_end else None,
         "best_selection_score": state.best_metric,

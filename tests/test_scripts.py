@@ -183,6 +183,10 @@ def test_a_run_killed_in_the_middle_goes_on_to_the_same_scores(tiny_model, data_
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not (cut / "results.json").exists()
+    (start,) = json.loads((cut / "starts.json").read_text())  # noted with the checkpoint
+    assert 0 < start["train_seconds"] < start["seconds"]
+    long_ago = {name: start[name] + 1e6 for name in ("started", "seconds", "train_seconds")}  # as if the kill had come after days
+    (cut / "starts.json").write_text(json.dumps([long_ago]))
     with pytest.raises(InputError, match="not finished: run its command again"):
         from checkpoints import load_config
 
@@ -194,6 +198,8 @@ def test_a_run_killed_in_the_middle_goes_on_to_the_same_scores(tiny_model, data_
     assert "going on from" in again.stdout
     whole, resumed = results_of(tmp_path / "whole"), results_of(cut)
     assert resumed["training"]["resumed_from_step"] >= 10
+    assert resumed["seconds"] > 1e6 + start["seconds"] and resumed["training"]["train_seconds"] > 1e6 + start["train_seconds"]
+    assert 0 < whole["training"]["train_seconds"] < whole["seconds"] < 1e6 and not (cut / "starts.json").exists()
     assert whole["scores"] == resumed["scores"] and whole["dev"] == resumed["dev"]
     weights = [load_file(folder / "model.safetensors") for folder in (tmp_path / "whole", cut)]
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])

@@ -187,10 +187,10 @@ def test_the_second_process_does_not_write_run_json_again(tmp_path):
     from results import start_run
 
     run = {"phase": "target", "languages": ("de", "en"), "seed": 1}
-    assert not start_run(str(tmp_path), run, overwrite=False)
+    assert not start_run(str(tmp_path), run, False, 0.0)
     written = (tmp_path / "run.json").stat().st_ino
-    assert not start_run(str(tmp_path), run, overwrite=False) and (tmp_path / "run.json").stat().st_ino == written
-    assert not start_run(str(tmp_path), {**run, "seed": 2}, overwrite=False) and (tmp_path / "run.json").stat().st_ino != written
+    assert not start_run(str(tmp_path), run, False, 0.0) and (tmp_path / "run.json").stat().st_ino == written
+    assert not start_run(str(tmp_path), {**run, "seed": 2}, False, 0.0) and (tmp_path / "run.json").stat().st_ino != written
 
 
 def test_every_flag_that_changes_a_score_makes_another_cell_and_the_plain_run_names_no_rare_one(monkeypatch, tmp_path):

@@ -1,0 +1,155 @@
+"""One process at a time works in an output folder, and hours are those of all starts."""
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+from conftest import ROOT
+
+import results
+import training
+from arguments import Collapsed
+from results import finish_run, note_time, start_run
+from task_adapters import InputError
+
+RUN = {"phase": "target", "task": "xnli", "seed": 1}
+# Begins the run, leaves a child behind (as a data loader might) and waits.
+AT_WORK = f"""
+import os, sys, time
+from results import start_run
+start_run(sys.argv[1], {RUN}, False, time.time())
+if os.fork() == 0:
+    os.close(1)
+    time.sleep(600)
+print(os.getpid(), flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.fixture
+def at_work(tmp_path):
+    """-> (folder, pid of a process that works in it, which has a child)"""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(
+        [sys.executable, "-c", AT_WORK, tmp_path], env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    yield tmp_path, int(process.stdout.readline())
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def test_a_second_command_ends_in_one_line_and_a_killed_one_blocks_nobody(at_work, monkeypatch):
+    folder, pid = at_work
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    for overwrite in (False, True):
+        for seed in (1, 2):
+            with pytest.raises(InputError, match=f"^process {pid} on .* is at work in --output_dir {folder}: wait for its end"):
+                start_run(str(folder), {**RUN, "seed": seed}, overwrite, 0.0)
+    with monkeypatch.context() as patch:  # another process of the same run, or of one that is about to be refused
+        patch.setenv("RANK", "1")
+        assert not start_run(str(folder), RUN, False, 0.0)
+        assert not start_run(str(folder), {**RUN, "seed": 2}, False, 0.0)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    (folder / "results.json").write_text("{}")  # it is about to end
+    assert start_run(str(folder), RUN, False, 0.0)
+    with pytest.raises(InputError, match="is at work"):
+        start_run(str(folder), RUN, True, 0.0)
+    (folder / "results.json").unlink()
+
+    os.kill(pid, signal.SIGKILL)  # its child lives on
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    assert not start_run(str(folder), RUN, False, 0.0)
+    assert not start_run(str(folder), RUN, False, 0.0), "the same process may begin again"
+
+
+@pytest.mark.parametrize("locks", ["no locks", "no fcntl"])
+def test_without_locks_runs_go_on(locks, tmp_path, monkeypatch, capsys):
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    if locks == "no fcntl":  # Windows
+        monkeypatch.setattr(results, "fcntl", None)
+    else:
+        monkeypatch.setattr(results.fcntl, "lockf", refuse)
+    assert not start_run(str(tmp_path), RUN, False, 0.0)
+    said = capsys.readouterr().out
+    assert (f"warning: {tmp_path} cannot be locked (No locks available)" in said) == (locks == "no locks")
+
+
+def test_a_finished_folder_that_nobody_may_write_to_is_still_skipped(tmp_path, monkeypatch):
+    start_run(str(tmp_path), RUN, False, 0.0)
+    (tmp_path / "results.json").write_text("{}")
+    monkeypatch.setattr(results, "hold", None)
+    assert start_run(str(tmp_path), RUN, False, 0.0)
+
+
+# ---- time
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """clock.now: what time.time() says."""
+    now = SimpleNamespace(now=0.0)
+    monkeypatch.setattr(results.time, "time", lambda: now.now)
+    return now
+
+
+def test_seconds_are_those_of_all_starts(tmp_path, clock):
+    folder = str(tmp_path)
+
+    def start(at, run=RUN, overwrite=False):
+        clock.now = at + 5  # imports
+        assert not start_run(folder, run, overwrite, at)
+
+    start(100.0)
+    clock.now = 160.0
+    note_time(folder, trained=20.0)
+    clock.now = 190.0  # killed here: 30 seconds that nobody noted
+    start(1000.0)
+    start(2000.0)  # and the second start, 5 seconds after its begin
+    clock.now = 2050.0
+    assert note_time(folder, trained=7.0) == {"seconds": 60 + 5 + 50, "train_seconds": 27}
+    clock.now = 2051.0
+    assert finish_run(folder, {**RUN})["seconds"] == 116
+    assert json.loads((tmp_path / "results.json").read_text())["seconds"] == 116 and not (tmp_path / "starts.json").exists()
+
+    start(3000.0, overwrite=True)
+    assert note_time(folder)["seconds"] == 5, "begun anew"
+    start(4000.0, {**RUN, "seed": 2})  # nothing was made yet: the folder is another run's now
+    assert note_time(folder)["seconds"] == 5
+
+
+def test_training_notes_its_time_and_a_failed_trys_counts(tmp_path, clock):
+    start_run(str(tmp_path), RUN, False, 0.0)
+    noted, args = [], SimpleNamespace(output_dir=str(tmp_path), deepspeed=None, load_best_model_at_end=False)
+
+    def train(resume_from_checkpoint):
+        for _ in range(10):
+            clock.now += 7.0
+            trainer.callback.on_step_end(args, None, None)
+            noted.append(json.loads((tmp_path / "starts.json").read_text())[-1]["train_seconds"])
+        trainer.callback.on_save(args, None, None)
+        noted.append(json.loads((tmp_path / "starts.json").read_text())[-1]["train_seconds"])
+        clock.now += 1.0
+        if trainer.dies:
+            raise Collapsed("flat")
+        return SimpleNamespace(training_loss=0.0)
+
+    state = SimpleNamespace(global_step=10, best_global_step=None, best_metric=None, log_history=[])
+    trainer = SimpleNamespace(
+        args=args, train=train, state=state, dies=True, packed=False, model=SimpleNamespace(config=None), share_of_real_tokens=dict,
+        add_callback=lambda callback: setattr(trainer, "callback", callback),
+    )  # fmt: skip
+    with pytest.raises(Collapsed):
+        training.run_trainer(trainer)
+    assert noted == [0] * 8 + [63, 63, 70], "once a minute, and with each checkpoint"
+    assert note_time(str(tmp_path)) == {"seconds": 71, "train_seconds": 71}
+    clock.now = 500.0
+    start_run(str(tmp_path), RUN, False, 500.0)  # --retries 1
+    trainer.dies = False
+    assert training.run_trainer(trainer)["train_seconds"] == 142 and note_time(str(tmp_path))["seconds"] == 142
