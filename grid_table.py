@@ -12,6 +12,7 @@ import statistics
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from types import NoneType
 
 from predictions import read_labels
 from results import read_json
@@ -29,6 +30,17 @@ ALIKE_IN_TARGET = (*ALIKE, *SINCE, "max_train_samples", "max_eval_samples", "max
                    "head", "select_on", "eval_steps", "load_best_model_at_end", "lr_scheduler_type", "max_grad_norm", "adam_epsilon",
                    "layer", "pooling")  # fmt: skip
 PICTURES = (".png", ".pdf", ".svg")
+# What is read of a results.json, as `mismatch` has it: the others of its names may be anything.
+NUMBER = (int, float)
+PART = ({"split": str, "language": str, "examples": int}, {"task": str, "files": str})  # rows; text for masked LM
+STAGE = {"task": (str, [str]), "seed": int, "data": [PART], "model?": ({"name_or_path": str}, NoneType)}
+SCORED = {**STAGE, "lineage": [STAGE], "seconds": NUMBER, "task": str, "scores?": dict}
+RESULTS = {
+    "intermediate": {**STAGE, "lineage": [STAGE], "seconds": NUMBER, "dev?": dict},
+    "target": SCORED,
+    "retrieval": {name: kind for name, kind in SCORED.items() if name != "seed"},
+}
+KIND_NAMES = {dict: "an object", list: "a list", str: "a text", int: "a whole number", float: "a number", NoneType: "null"}
 
 
 @dataclass(frozen=True)
@@ -47,18 +59,51 @@ def read_runs(folder: str):
     """Yields (path, content) of every results.json below `folder`. Raises InputError for one that no run of this collection left."""
     for path in sorted(Path(folder).rglob("results.json")):
         results = read_json(path)
-        is_run = isinstance(results, dict) and {"phase", "task", "data", "seconds"} <= set(results)
-        is_run = is_run and ("seed" in results or results["phase"] == "retrieval")
-        stages = results.get("lineage") if is_run else None
-        if not isinstance(stages, list) or not all(isinstance(stage, dict) and {"task", "seed", "data"} <= set(stage) for stage in stages):
-            raise InputError(f"{path} was not left by a run of this collection.")
-        for name in (name for stage in (*stages, results) for name in tasks_of(stage)):
+        phase = results.get("phase") if isinstance(results, dict) else None
+        known = isinstance(phase, str) and phase in RESULTS
+        wrong = mismatch(results, RESULTS[phase]) if known else f"its phase is none of {', '.join(RESULTS)}"
+        if wrong:
+            raise InputError(f"{path} was not left by a run of this collection: {wrong}.")
+        for name in (name for stage in (*results["lineage"], results) for name in tasks_of(stage) or [None]):
             if name not in TASKS:
                 raise InputError(f"{path} names an unknown task, {name!r}. {nearest(name, TASKS)}")
-        scored = scores_of(results)
-        if not scored or any(not isinstance(score, dict) or TASKS[task].dev_metric not in score for task, score in scored):
-            raise InputError(f"{path} lacks a score, {TASKS[tasks_of(results)[0]].dev_metric}: no finished run of this collection left it.")
+        for task, score in scores_of(results) or [(tasks_of(results)[0], None)]:
+            metric = TASKS[task].dev_metric
+            if wrong := mismatch(score, {metric: NUMBER}, "score"):
+                raise InputError(f"{path} lacks a score, {metric} of {task}: no finished run of this collection left it ({wrong}).")
         yield path, results
+
+
+def mismatch(value, kind, name: str = "") -> str | None:
+    """Where and how a JSON value is not of a kind; None where it is.
+
+    kind  a type; [kind], a list of such; {name: kind}, an object with these names and others (`name?`: or without it); or several
+          in a tuple, any of which will do.
+    """
+    kinds, wrong = kind if isinstance(kind, tuple) else (kind,), []
+    for one in kinds:
+        if type(value) is not (one if isinstance(one, type) else type(one)):  # exactly: True is no number
+            continue
+        inner = []
+        if isinstance(one, list):
+            inner = [mismatch(item, one[0], f"{name}[{place}]") for place, item in enumerate(value)]
+        elif isinstance(one, dict):
+            for key, of_key in one.items():
+                at, needed = f"{name}.{key}".strip(".?"), not key.endswith("?")
+                if key.strip("?") in value:
+                    inner.append(mismatch(value[key.strip("?")], of_key, at))
+                elif needed:
+                    inner.append(f"{at} is missing")
+        wrong.append(next(filter(None, inner), None))
+    if None in wrong:
+        return None
+    names = [KIND_NAMES[one if isinstance(one, type) else type(one)] for one in kinds]
+    return wrong[0] if wrong else f"{name or 'it'} is {short(value)}, not {' or '.join(dict.fromkeys(names))}"
+
+
+def short(value) -> str:
+    text = repr(value)
+    return text if len(text) < 60 else f"{text[:60]}..."
 
 
 def tasks_of(stage: dict) -> list[str]:
@@ -68,8 +113,8 @@ def tasks_of(stage: dict) -> list[str]:
 def scores_of(results: dict) -> list[tuple[str, dict]]:
     """(task, scores) of each language of a target, or of each intermediate task."""
     if results["phase"] != "intermediate":
-        return [(results["task"], score) for score in (results.get("scores") or {}).values()]
-    dev = results.get("dev") or {}
+        return [(results["task"], score) for score in results.get("scores", {}).values()]
+    dev = results.get("dev", {})
     return [(results["task"], dev)] if isinstance(results["task"], str) else [(task, dev.get(task)) for task in results["task"]]
 
 
@@ -350,4 +395,5 @@ if __name__ == "__main__":
     try:
         main()
     except InputError as error:
-        sys.exit(f"grid_table.py: error: {error}")
+        print(f"grid_table.py: error: {error}", file=sys.stderr)
+        sys.exit(2)

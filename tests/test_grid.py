@@ -377,6 +377,17 @@ GOOD = {"phase": "target", "task": "xquad", "seed": 1, "seconds": 1, "data": [],
     (GOOD | {"scores": {"de": {"accuracy": 1.0}}}, "lacks a score, f1"),
     (GOOD | {"phase": "intermediate", "task": "mnli"}, "lacks a score, accuracy"),
     (GOOD | {"phase": "intermediate", "task": ["mnli", "qqp"], "dev": {"mnli": {"accuracy": 1.0}}}, "lacks a score"),
+    (GOOD | {"phase": "intermediate", "task": []}, "names an unknown task, None"),
+    (GOOD | {"phase": ["target"]}, "was not left by a run of this collection: its phase is none of intermediate, target, retrieval"),
+    (GOOD | {"seconds": "1"}, "was not left by a run of this collection: seconds is '1', not a whole number or a number"),
+    (GOOD | {"seed": True}, "was not left by a run of this collection: seed is True, not a whole number"),
+    (GOOD | {"task": ["xquad"]}, r"was not left by a run of this collection: task is \['xquad'\], not a text"),
+    (GOOD | {"lineage": after("mnli", 1, data=[{"split": "train", "language": "en", "examples": "8"}])},
+     r"was not left by a run of this collection: lineage\[0\].data\[0\].examples is '8', not a whole number"),
+    (GOOD | {"lineage": after("mnli", 1, data=[{"split": "train", "language": "en"}])}, r".*lineage\[0\].data\[0\].examples is missing"),
+    (GOOD | {"model": {}}, "was not left by a run of this collection: model.name_or_path is missing"),
+    (GOOD | {"scores": [["de", 1.0]]}, r"was not left by a run of this collection: scores is \[\['de', 1.0\]\], not an object"),
+    (GOOD | {"scores": {"de": {"f1": "1.0"}}}, r"lacks a score, f1 of xquad: .*\(score.f1 is '1.0', not a whole number or a number\)"),
 ])  # fmt: skip
 def test_json_that_is_no_run_is_named(tmp_path, content, said):
     (tmp_path / "results.json").write_text(json.dumps(GOOD))
@@ -386,6 +397,48 @@ def test_json_that_is_no_run_is_named(tmp_path, content, said):
         grid_table.collect(tmp_path)
     with pytest.raises(InputError, match=f"^{tmp_path}/results.json {said}"):
         grid_table.learned(tmp_path)
+
+
+def places(value, path=()):
+    """Every place in a JSON value, as the keys that lead there."""
+    yield path
+    for key in value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ():
+        yield from places(value[key], (*path, key))
+
+
+def test_whatever_a_hand_changes_in_results_ends_in_a_table_or_in_one_line(tmp_path, monkeypatch, capsys):
+    model = {"name_or_path": "xlm-roberta-base"}
+    (stage,) = after(["mnli", "squad_v1"], 1, model=model, mlm_share=0.5)
+    stage["data"].append({"task": "mlm", "language": "de", "files": "de.txt", "rows": 5})
+    dev = {"mnli": {"accuracy": 50.0, "examples": 4}, "squad_v1": {"f1": 5.0, "exact_match": 4.0}}
+    write_run(tmp_path / "none", "xquad", {"en": 3.0, "de": 2.0}, model=model)
+    write_run(tmp_path / "other", "xquad", {"en": 3.0, "de": 2.0}, [stage])
+    write_run(tmp_path / "bucc", "bucc", {"de": 2.0}, [stage], phase="retrieval")
+    (tmp_path / "first").mkdir()
+    first = {"phase": "intermediate", "lineage": [], "seconds": 1, "dev": dev, **stage}
+    (tmp_path / "first" / "results.json").write_text(json.dumps(first))
+    monkeypatch.setattr(sys, "argv", ["grid_table.py", str(tmp_path)])
+    grid_table.main()
+    refused = 0
+    for path in sorted(tmp_path.rglob("results.json")):
+        whole = path.read_text()
+        for *way, key in filter(None, places(json.loads(whole))):
+            for other in (None, True, 7, -0.5, "x", [], [[]], ["x"], {}, {"x": {}}, "left out"):
+                edited = json.loads(whole)
+                at = edited
+                for step in way:
+                    at = at[step]
+                at[key] = other
+                if other == "left out":
+                    del at[key]
+                path.write_text(json.dumps(edited))
+                try:
+                    grid_table.main()
+                except InputError as error:
+                    assert "results.json" in str(error) or "cannot stand in one table" in str(error) or "score different" in str(error)
+                    refused += 1
+        path.write_text(whole)
+    assert refused > 500
 
 
 def test_a_run_without_its_labels_has_no_chance(tmp_path):

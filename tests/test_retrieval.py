@@ -164,6 +164,8 @@ def test_a_run_cut_off_between_languages_goes_on_with_the_next(retrieve, tatoeba
     with pytest.raises(KeyboardInterrupt):
         retrieve("tatoeba", tatoeba_dir, tmp_path / "cut", *flags)
     assert not (tmp_path / "cut" / "results.json").exists()
+    (start,) = json.loads((tmp_path / "cut" / "starts.json").read_text())  # noted when French was scored
+    (tmp_path / "cut" / "starts.json").write_text(json.dumps([start | {"seconds": start["seconds"] + 1e6}]))
     monkeypatch.setattr(predictions, "write_predictions", write)
     embed = retrieval.embed
     monkeypatch.setattr(retrieval, "embed", lambda texts, *rest: embedded.append(rest[-1]) or embed(texts, *rest))
@@ -172,6 +174,7 @@ def test_a_run_cut_off_between_languages_goes_on_with_the_next(retrieve, tatoeba
     assert embedded == ["en", "de"]
     assert "fr: scored before" in capsys.readouterr().out
     assert results["scores"] == whole["scores"] and list(results["scores"]) == ["fr", "de"]
+    assert start["seconds"] > 0 and results["seconds"] > 1e6 + start["seconds"] and 0 < whole["seconds"] < 1e6
     assert [row["language"] for row in results["data"]] == ["fr", "de"]
     for language in ("de", "fr"):
         assert read_predictions(tmp_path / "cut/predictions", "tatoeba", language) == read_predictions(
