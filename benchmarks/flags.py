@@ -1,7 +1,8 @@
-"""Numbers that flags of the benchmarks take: what makes no sense ends in argparse's own line."""
+"""Values that flags of the benchmarks take: what makes no sense ends in argparse's own line."""
 
 import argparse
 import math
+from pathlib import Path
 
 
 def at_least(least: int):
@@ -17,3 +18,16 @@ def above_zero(text: str) -> float:
     if not 0 < float(text) < math.inf:
         raise argparse.ArgumentTypeError(f"{text}: a number above 0")
     return float(text)
+
+
+def new_file(text: str) -> str:
+    """Asked before minutes of work, not when they are to be written down."""
+    if not Path(text).parent.is_dir() or Path(text).is_dir():
+        raise argparse.ArgumentTypeError(f"{text}: a file in a folder that is there would be right")
+    return text
+
+
+def there(text: str) -> str:
+    if not Path(text).is_dir():
+        raise argparse.ArgumentTypeError(f"{text}: no such folder")
+    return text

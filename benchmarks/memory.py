@@ -24,6 +24,7 @@ import torch
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
+from arguments import run_script  # noqa: E402
 from benchmarks.flags import above_zero, at_least  # noqa: E402
 from task_adapters import InputError, get_task  # noqa: E402
 
@@ -354,7 +355,4 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except InputError as error:
-        sys.exit(f"memory.py: error: {error}")
+    run_script(main)

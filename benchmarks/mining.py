@@ -22,9 +22,10 @@ import numpy as np
 import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from benchmarks.flags import at_least
+from arguments import run_script
+from benchmarks.flags import at_least, new_file
 from metrics import pair_f1
-from task_adapters import TASKS, InputError, load_examples
+from task_adapters import TASKS, load_examples
 from task_types import mining
 
 WIDTH = 1024
@@ -132,7 +133,7 @@ def main():
     parser.add_argument("--noise", type=float, default=0.0, help="length of the noise, where a vector has length 1")
     parser.add_argument("--repeats", type=at_least(1), default=5)
     parser.add_argument("--sentences", type=at_least(0), default=5_000, help="on each side of the corpus of text; 0 leaves it out")
-    parser.add_argument("--json", help="write the figures there")
+    parser.add_argument("--json", type=new_file, help="write the figures there")
     args = parser.parse_args()
     if args.pairs > args.count:
         parser.error(f"--pairs {args.pairs}: of --count {args.count} vectors no more can be translations")
@@ -184,7 +185,4 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except InputError as error:
-        sys.exit(f"mining.py: error: {error}")
+    run_script(main)

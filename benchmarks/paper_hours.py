@@ -3,10 +3,13 @@
     python benchmarks/paper_hours.py                              # the tokens, and the formula: no speed is invented
     python benchmarks/paper_hours.py --tokens_per_second 60000 --scoring_tokens_per_second 200000
 
-Hours = real tokens / real tokens per second / 3600. Real tokens of a cell = rows of the task table x epochs of the recipe x tokens per row,
-and its test rows once. Speeds are those of the model and GPU in question, counted in real tokens: training as benchmarks/throughput.py
-measures it, scoring forward only. Tokens per row: with --data_dir or a hub, the mean of `make_features`' own rows for each task that is
-there; else, and for all others, the mean of the tasks of the same type that were measured, which the table marks with ~.
+Hours = real tokens / real tokens per second / 3600. Real tokens of a cell = rows of the task table x epochs of the recipe x tokens per
+row, and its test rows once. All nine together: run_intermediate.py's own steps (`multitask.count_steps`) and probabilities, which count
+features (the windows of a long text are several), of a task no more than the sampling cap. Not known without all the data: the rows that
+a task drops (the table counts them), and the features of rows beyond those measured. Speeds are those of the model and GPU in question,
+counted in real tokens: training as benchmarks/throughput.py measures it, scoring forward only. Tokens and features per row: with
+--data_dir or a hub, the mean of `make_features`' own for each task that is there; else, and for all others, the mean of the tasks of the
+same type that were measured, which the table marks with ~.
 """
 
 import argparse
@@ -17,7 +20,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from dataclasses import replace
 
-from benchmarks.flags import above_zero
+from arguments import run_script
+from benchmarks.flags import above_zero, there
+from multitask import count_steps, sampling_probabilities
 from run_intermediate import ScriptArguments
 from task_adapters import TASKS, InputError, labels_of, load_examples
 from task_types import NEEDS_OFFSETS, TASK_TYPES, make_features
@@ -40,8 +45,9 @@ def train_rows(task):
     return sum(piece.rows_expected("train", "en") or 0 for piece in part.parts("train"))
 
 
-def tokens_per_row(task, tokenizer, data_dir):
-    """The mean of real tokens over a task's English training rows, all windows and choices together; None where they are not here."""
+def per_row(task, tokenizer, data_dir):
+    """-> (real tokens, features) of one of a task's English training rows in the mean, all windows and choices together; None where they
+    are not here."""
     recipe, source = task.recipes["jiant"], TASKS[task.train_on] if task.train_on else task
     try:
         examples, _ = load_examples(source, "train", "en", data_dir, ROWS, 0)
@@ -51,17 +57,17 @@ def tokens_per_row(task, tokenizer, data_dir):
         examples, tokenizer, replace(source, labels=labels_of(source, examples)), recipe.max_seq_length, recipe.doc_stride
     )
     counts = [sum(map(len, row)) if row and isinstance(row[0], list) else len(row) for row in features["input_ids"][:]]
-    return sum(counts) / len(examples)
+    return sum(counts) / len(examples), len(features) / len(examples)
 
 
-def retrieval_tokens(task, tokenizer, data_dir):
-    """Mean of both sides of a pair together."""
+def retrieval_per_row(task, tokenizer, data_dir):
+    """The same of a pair, both sides together."""
     for language in task.languages:
         try:
             examples, _ = load_examples(task, "test", language, data_dir)
         except InputError:
             continue
-        return sum(len(ids) for name in ("source", "target") for ids in tokenizer(examples[name][:])["input_ids"]) / len(examples)
+        return sum(len(ids) for name in ("source", "target") for ids in tokenizer(examples[name][:])["input_ids"]) / len(examples), 2.0
     return None
 
 
@@ -70,22 +76,21 @@ def main():
     parser.add_argument("--tokens_per_second", type=above_zero, help="training, real tokens")
     parser.add_argument("--scoring_tokens_per_second", type=above_zero, help="scoring; left out: three times the training speed")
     parser.add_argument("--model_name_or_path", default="FacebookAI/xlm-roberta-large", help="whose tokenizer counts")
-    parser.add_argument("--data_dir")
+    parser.add_argument("--data_dir", type=there)
     args = parser.parse_args()
 
     from checkpoints import load_tokenizer
 
     tokenizer = load_tokenizer(args.model_name_or_path, needs_offsets=bool(NEEDS_OFFSETS))
     trained = [task for task in TASKS.values() if task.task_type in TASK_TYPES]
-    measured = {task.name: tokens_per_row(task, tokenizer, args.data_dir) for task in trained}
-    measured["tatoeba"] = retrieval_tokens(TASKS["tatoeba"], tokenizer, args.data_dir)
-    training, scoring, unknown, rows_of_all, tokens_of_all = {}, {}, [], 0, 0.0
-    print(
-        f"{'task':<15}{'train rows':>12}{'epochs':>8}{'test rows':>11}{'tokens a row':>14}{'million tokens, training':>26}{'scoring':>10}"
-    )
+    measured = {task.name: per_row(task, tokenizer, args.data_dir) for task in trained}
+    measured["tatoeba"] = retrieval_per_row(TASKS["tatoeba"], tokenizer, args.data_dir)
+    training, scoring, unknown, sizes, tokens_of_feature = {}, {}, [], {}, {}
+    print(f"{'task':<15}{'train rows':>12}{'epochs':>8}{'test rows':>11}{'tokens a row':>14}{'features a row':>16}"
+          f"{'million tokens, training':>26}{'scoring':>10}")  # fmt: skip
     for task in (*trained, TASKS["tatoeba"]):
         alike = [measured[other.name] for other in trained if other.task_type == task.task_type and measured[other.name]]
-        mean = measured[task.name] or (statistics.fmean(alike) if alike else None)
+        mean, features = measured[task.name] or (tuple(map(statistics.fmean, zip(*alike))) if alike else (None, 1.0))
         if mean is None:
             unknown.append(task.name)
             mean = 0.0
@@ -93,16 +98,20 @@ def main():
         rows, test = (train_rows(task) if epochs else 0), total_rows(task, "test")
         training[task.name], scoring[task.name] = rows * epochs * mean, test * mean
         if task.phase == "intermediate":
-            rows_of_all += min(rows, ScriptArguments.sampling_cap)
-            tokens_of_all += min(rows, ScriptArguments.sampling_cap) * epochs * mean
+            sizes[task.name], tokens_of_feature[task.name] = round(rows * features), mean / features
         mark = "" if measured[task.name] else "~" if mean else "unknown "
-        print(f"{task.name:<15}{rows:>12,}{epochs:>8}{test:>11,}{mark + format(mean, '.1f'):>14}{training[task.name] / 1e6:>26,.1f}"
-              f"{scoring[task.name] / 1e6:>10,.2f}")  # fmt: skip
+        print(f"{task.name:<15}{rows:>12,}{epochs:>8}{test:>11,}{mark + format(mean, '.1f'):>14}{features:>16.3f}"
+              f"{training[task.name] / 1e6:>26,.1f}{scoring[task.name] / 1e6:>10,.2f}")  # fmt: skip
 
-    training["all"], scoring["all"] = tokens_of_all, 0.0
-    print(f"{'all':<15}{rows_of_all:>12,}{'':>33}{tokens_of_all / 1e6:>26,.1f}{0:>10,.2f}")
+    cap, recipe = ScriptArguments.sampling_cap, TASKS[next(iter(sizes))].recipes["jiant"]  # all nine have the same
+    steps = count_steps(sizes, cap, recipe.num_train_epochs, recipe.effective_batch_size)
+    shares = sampling_probabilities(sizes, ScriptArguments.sampling, cap)
+    training["all"] = steps * recipe.effective_batch_size * sum(share * tokens_of_feature[name] for name, share in shares.items())
+    scoring["all"] = 0.0
+    print(f"{'all':<15}{steps:>12,} steps of {recipe.effective_batch_size} features, {cap:,} of a task at most"
+          f"{training['all'] / 1e6:>35,.1f}{0:>10,.2f}")  # fmt: skip
     phase = {name: [task.name for task in TASKS.values() if task.phase == name] for name in ("intermediate", "target")}
-    phase["intermediate"].append("all")  # of a task no more rows than the sampling cap
+    phase["intermediate"].append("all")
     starts = len(phase["intermediate"]) + 1  # and none
     all_training = sum(training[name] for name in phase["intermediate"]) + starts * sum(training[name] for name in phase["target"])
     all_scoring = starts * sum(scoring[name] for name in (*phase["target"], "tatoeba"))
@@ -122,7 +131,4 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except InputError as error:
-        sys.exit(f"paper_hours.py: error: {error}")
+    run_script(main)

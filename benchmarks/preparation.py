@@ -20,9 +20,13 @@ import tempfile
 import time
 from pathlib import Path
 
+import datasets
+
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
-from benchmarks.flags import at_least  # noqa: E402
+from arguments import run_script  # noqa: E402
+from benchmarks.flags import at_least, new_file, there  # noqa: E402
+from task_adapters import InputError  # noqa: E402
 
 MNLI_ROWS, XLMR_VOCABULARY, LENGTH = 392_702, 250_002, 256
 
@@ -52,11 +56,15 @@ def write_rows(folder, data_dir, count):
 
 def write_model(folder, model_name_or_path, vocabulary):
     """The tokenizer of `model_name_or_path`, widened, beside a tiny random encoder."""
-    from transformers import AutoTokenizer, XLMRobertaConfig, XLMRobertaModel
+    from transformers import XLMRobertaConfig, XLMRobertaModel
 
-    AutoTokenizer.from_pretrained(model_name_or_path).save_pretrained(folder)
+    from checkpoints import load_tokenizer
+
+    load_tokenizer(model_name_or_path, needs_offsets=True).save_pretrained(folder)
     path = Path(folder, "tokenizer.json")
     tokenizer = json.loads(path.read_text(encoding="utf-8"))
+    if tokenizer["model"]["type"] != "Unigram":
+        raise InputError(f"{model_name_or_path!r} has a {tokenizer['model']['type']} tokenizer: only Unigram, as XLM-R's, is widened.")
     pieces = tokenizer["model"]["vocab"]
     letters = [chr(code) for code in range(0x1200, 0x1340)]  # Ethiopic: not in English text
     draw, known = random.Random(0), {piece for piece, _ in pieces}
@@ -186,18 +194,22 @@ def second_start(data, model, output, repeats):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model_name_or_path", default="FacebookAI/xlm-roberta-large", help="whose tokenizer is widened")
-    parser.add_argument("--data_dir", help="where MNLI's own rows are read; the hub, where it is left out")
+    parser.add_argument("--data_dir", type=there, help="where MNLI's own rows are read; the hub, where it is left out")
     parser.add_argument("--rows", type=at_least(1), default=MNLI_ROWS)
     parser.add_argument("--vocabulary", type=at_least(1), default=XLMR_VOCABULARY)
     parser.add_argument("--slices", type=at_least(1), default=3, help="into which the rows are cut, to compare with the bare tokenizer")
     parser.add_argument("--repeats", type=at_least(1), default=3, help="second starts")
-    parser.add_argument("--json", help="write the figures there")
+    parser.add_argument("--json", type=new_file, help="write the figures there")
     parser.add_argument("--start", nargs=3, metavar=("DATA", "MODEL", "OUTPUT"), help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.start:
         return start_training(*args.start)
+    if args.slices > args.rows:
+        parser.error(f"--slices {args.slices}: of --rows {args.rows} some would be empty")
     with tempfile.TemporaryDirectory() as folder:
-        os.environ["HF_DATASETS_CACHE"] = f"{folder}/cache"  # before datasets is imported: nothing is prepared yet, and nothing is left
+        # Nothing is prepared yet, and nothing is left: here, and in the processes that are started.
+        datasets.config.HF_DATASETS_CACHE = Path(folder, "cache")
+        os.environ["HF_DATASETS_CACHE"] = f"{folder}/cache"
         data, model = f"{folder}/data", f"{folder}/model"
         write_rows(data, args.data_dir, args.rows)
         vocabulary = write_model(model, args.model_name_or_path, args.vocabulary)
@@ -220,4 +232,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -21,7 +21,8 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import run_retrieval
-from benchmarks.flags import at_least
+from arguments import run_script
+from benchmarks.flags import at_least, new_file, there
 from checkpoints import load_tokenizer
 from task_adapters import TASKS, InputError, load_examples
 from task_types.retrieval import nearest_neighbours, sorted_english
@@ -78,14 +79,14 @@ def cpu_of(function, *arguments):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model_name_or_path", default="FacebookAI/xlm-roberta-large", help="whose tokenizer is used")
-    parser.add_argument("--data_dir")
+    parser.add_argument("--data_dir", type=there)
     parser.add_argument("--languages", nargs="+", help="all that are there, where left out")
     parser.add_argument("--hidden_size", type=at_least(64), default=256, help="a multiple of 64")
     parser.add_argument("--layers", type=at_least(1), default=24)
     parser.add_argument("--layer", type=at_least(0), default=14, help="that is read")
     parser.add_argument("--pad_to", type=at_least(1), help="the reference pads every sentence to this length")
     parser.add_argument("--tolerance", type=float, default=0.5, help="largest difference in accuracy that passes")
-    parser.add_argument("--json", help="write the figures there")
+    parser.add_argument("--json", type=new_file, help="write the figures there")
     args = parser.parse_args()
     if args.hidden_size % 64:
         parser.error(f"--hidden_size {args.hidden_size}: a multiple of 64, the width of a head")
@@ -94,17 +95,17 @@ def main():
     if args.pad_to and args.pad_to > 512:
         parser.error(f"--pad_to {args.pad_to}: the model has 512 positions")
 
-    data = {}
+    tokenizer, data = load_tokenizer(args.model_name_or_path, needs_offsets=False), {}
     for language in args.languages or TASK.languages:
         try:
             data[language] = load_examples(TASK, "test", language, args.data_dir)[0]
         except InputError as error:
             if args.languages:
-                raise SystemExit(f"benchmarks/retrieval.py: error: {error}") from error
+                raise
+            print(f"{language} left out: {error}", file=sys.stderr)
     if not data:
-        raise SystemExit("benchmarks/retrieval.py: error: no language of Tatoeba is here. Give --data_dir, or a hub.")
+        raise InputError("no language of Tatoeba is here. Give --data_dir, or a hub.")
     with tempfile.TemporaryDirectory() as folder:
-        tokenizer = load_tokenizer(args.model_name_or_path, needs_offsets=False)
         write_model(f"{folder}/model", tokenizer, args)
         how = f"{folder}/model", args.layer, args.pad_to
         reference(next(iter(data.values())).select(range(2)), *how)  # libraries and threads start
@@ -143,7 +144,4 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except InputError as error:
-        sys.exit(f"retrieval.py: error: {error}")
+    run_script(main)

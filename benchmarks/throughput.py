@@ -26,7 +26,8 @@ from transformers import DataCollatorWithPadding
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import padding_free
-from benchmarks.flags import at_least
+from arguments import run_script
+from benchmarks.flags import at_least, new_file, there
 from benchmarks.memory import SHAPES, parameters_of
 from checkpoints import load_tokenizer
 from real_tokens import GroupedByLength, lengths_of, scoring_batches
@@ -236,7 +237,7 @@ def table(head, rows) -> str:
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--data_dir", help="a folder laid out by hub id, in place of the hub")
+    parser.add_argument("--data_dir", type=there, help="a folder laid out by hub id, in place of the hub")
     parser.add_argument("--tokenizer", default="FacebookAI/xlm-roberta-large")
     known = [name for name, task in TASKS.items() if task.task_type in TASK_TYPES]
     parser.add_argument(
@@ -252,7 +253,7 @@ def main():
     )
     parser.add_argument("--steps", type=at_least(0), default=2, help="optimiser steps in a round; 0: shares only")
     parser.add_argument("--rounds", type=at_least(1), default=5)
-    parser.add_argument("--json", help="write the figures there")
+    parser.add_argument("--json", type=new_file, help="write the figures there")
     args = parser.parse_args()
     if args.width and args.width > 64 and args.width % 64:
         parser.error(f"--width {args.width}: up to 64, or a multiple of 64, the width of a head")
@@ -283,7 +284,4 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except InputError as error:
-        sys.exit(f"throughput.py: error: {error}")
+    run_script(main)

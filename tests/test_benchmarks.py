@@ -1,11 +1,18 @@
 """The benchmarks' and the samples' command lines: what makes no sense ends in one line before any work, and the hours count the grid."""
 
 import importlib
+import math
+import os
+import runpy
 
+import datasets
 import pytest
+from conftest import ROOT, write_hub_folder
 
+from checkpoints import load_tokenizer
 from samples import write_data
-from task_adapters import TASKS, InputError
+from task_adapters import TASKS, InputError, load_examples
+from task_types import make_features
 
 
 @pytest.mark.parametrize("name, flags, said", [
@@ -27,6 +34,11 @@ from task_adapters import TASKS, InputError
     ("benchmarks.retrieval", "--layers 2", "--layer 14 of a model of 2"),
     ("benchmarks.retrieval", "--pad_to 513", "--pad_to 513: the model has 512 positions"),
     ("benchmarks.preparation", "--slices 0", "--slices: 0: at least 1"),
+    ("benchmarks.preparation", "--slices 3 --rows 2", "--slices 3: of --rows 2 some would be empty"),
+    *((f"benchmarks.{name}", "--data_dir no/such", "--data_dir: no/such: no such folder")
+      for name in ("preparation", "retrieval", "paper_hours", "throughput")),
+    *((f"benchmarks.{name}", "--json no/such.json", "--json: no/such.json: a file in a folder that is there")
+      for name in ("preparation", "retrieval", "mining", "throughput")),
     ("benchmarks.paper_hours", "--tokens_per_second nan", "--tokens_per_second: nan: a number above 0"),
     ("benchmarks.paper_hours", "--scoring_tokens_per_second 0", "--scoring_tokens_per_second: 0: a number above 0"),
     ("samples.write_data", f"--output_dir {__file__}", "test_benchmarks.py is a file, no folder"),
@@ -44,6 +56,39 @@ def test_senseless_flags_are_refused_in_one_line(name, flags, said, call, capsys
     assert said in capsys.readouterr().err.splitlines()[-1] and not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("name, flags, said", [
+    ("preparation", "--data_dir {empty} --model_name_or_path {model}", "glue does not exist: --data_dir must hold a folder"),
+    ("preparation", "--data_dir {data} --model_name_or_path {empty} --rows 60", "{empty} holds no model (no config.json)."),
+    ("preparation", "--data_dir {data} --model_name_or_path {bert} --rows 60", "has a WordPiece tokenizer: only Unigram, as XLM-R's"),
+    ("retrieval", "--data_dir {empty} --model_name_or_path {model}", "no language of Tatoeba is here. Give --data_dir, or a hub."),
+    ("retrieval", "--data_dir {data} --model_name_or_path {model} --languages sw", "holds no split 'validation' of configuration"),
+    ("retrieval", "--data_dir {data} --model_name_or_path {model} --languages xx", "tatoeba has no 'xx' data"),
+    ("retrieval", "--data_dir {data} --model_name_or_path no/such", "Cannot load a tokenizer from 'no/such'"),
+    ("paper_hours", "--data_dir {data} --model_name_or_path no/such", "Cannot load a tokenizer from 'no/such'"),
+    ("throughput", "--data_dir {empty} --tokenizer {model}", "no data of mnli, udpos, squad_v1, hellaswag are there."),
+    ("throughput", "--data_dir {data} --tokenizer {empty}", "{empty} holds no model (no config.json)."),
+    ("memory", "--gb 8 --task xnlu", "Unknown task 'xnlu'. Did you mean 'xnli'?"),
+    ("memory", "--gb 1 --estimate", "Nothing fits 1 GB"),
+])  # fmt: skip
+def test_what_is_not_there_is_one_line_and_exit_code_2(name, flags, said, tiny_model, data_dir, tmp_path, monkeypatch, capsys):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    if "{bert}" in flags:
+        from transformers import BertConfig, BertTokenizerFast
+
+        (tmp_path / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a"]))
+        BertTokenizerFast(str(tmp_path / "vocab.txt")).save_pretrained(tmp_path / "bert")
+        BertConfig(vocab_size=6).save_pretrained(tmp_path / "bert")
+    places = {"empty": empty, "model": tiny_model, "data": data_dir, "bert": tmp_path / "bert"}
+    monkeypatch.setenv("HF_DATASETS_CACHE", os.environ.get("HF_DATASETS_CACHE", ""))  # preparation.py moves it
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", datasets.config.HF_DATASETS_CACHE)
+    monkeypatch.setattr("sys.argv", [f"{name}.py", *flags.format(**places).split()])
+    with pytest.raises(SystemExit, match="2"):
+        runpy.run_path(str(ROOT / "benchmarks" / f"{name}.py"), run_name="__main__")
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith(f"{name}.py: error: ") and said.format(**places) in last
+
+
 def test_an_output_folder_may_be_there_or_not(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for text in (".", str(tmp_path), "a/b/c", f"{tmp_path}/a"):
@@ -58,19 +103,41 @@ def test_shares_of_tasks_that_are_not_there_are_no_empty_table(call, tiny_model,
     assert "| mnli | classification |" in capsys.readouterr().out
 
 
+def number(text):
+    return float(text.replace(",", ""))
+
+
+def test_the_papers_hours_cap_features_as_training_does(call, tiny_model, data_dir, tmp_path, capsys):
+    rows = [{"id": str(i), "title": "t", "context": "the dog sees a cat . " * 60 + "7", "question": "number ?",
+             "answers": {"text": ["7"], "answer_start": [1260]}} for i in range(4)]  # fmt: skip
+    write_hub_folder(tmp_path, "rajpurkar/squad", "plain_text", "train", rows, None)
+    paper_hours = importlib.import_module("benchmarks.paper_hours")
+    call(paper_hours, "--model_name_or_path", tiny_model, "--data_dir", tmp_path)
+    table = {line.split()[0]: line.replace("~", "").split()[1:] for line in capsys.readouterr().out.splitlines() if line}
+    recipe = TASKS["squad_v1"].recipes["jiant"]
+    examples, _ = load_examples(TASKS["squad_v1"], "train", "en", str(tmp_path))
+    features = make_features(examples, load_tokenizer(tiny_model, True), TASKS["squad_v1"], recipe.max_seq_length, recipe.doc_stride)
+    windows, tokens = len(features) / 4, sum(map(len, features["input_ids"][:])) / 4
+    assert windows > 1.5 and table["squad_v1"][3:5] == [f"{tokens:.1f}", f"{windows:.3f}"]
+    assert 87_599 * windows > 131_072, "both are capped, though not by their rows"
+    of_feature = [number(table[name][3]) / number(table[name][4]) for name in ("squad_v1", "squad_v2")]  # the latter's: of its kind
+    unknown = {name: task for name, task in TASKS.items() if task.phase == "intermediate" and task.task_type != "span_qa"}
+    steps = sum(3 * math.ceil(min(number(table[name][0]), 131_072) / 32) for name in unknown) + 2 * 3 * 131_072 // 32
+    assert number(table["all"][0]) == steps
+    assert number(table["all"][-2]) == pytest.approx(3 * 131_072 * sum(of_feature) / 1e6, rel=0.001)
+
+
 def test_the_papers_hours_count_eleven_starts_and_nine_tasks_together(call, tiny_model, data_dir, capsys):
     paper_hours = importlib.import_module("benchmarks.paper_hours")
     call(paper_hours, "--model_name_or_path", tiny_model, "--data_dir", data_dir, "--tokens_per_second", "1000")
     lines = capsys.readouterr().out.splitlines()
     rows = {line.split()[0]: line.replace("~", "").split()[1:] for line in lines[1 : lines.index("")]}
-
-    def number(text):
-        return float(text.replace(",", ""))
-
-    alone = {name: number(row[4]) for name, row in rows.items() if name != "all"}
-    of_all, tokens_of_all = map(number, rows["all"][:2])
+    alone = {name: number(row[5]) for name, row in rows.items() if name != "all"}
     sizes = {name: number(rows[name][0]) for name, task in TASKS.items() if task.phase == "intermediate"}
-    assert len(sizes) == 9 and of_all == sum(min(size, 131_072) for size in sizes.values()) == 724_057
+    capped = sum(min(size, 131_072) for size in sizes.values())
+    assert len(sizes) == 9 and capped == 724_057 and {rows[name][4] for name in sizes} == {"1.000"}
+    tokens_of_all = number(rows["all"][-2])
+    assert number(rows["all"][0]) == sum(3 * math.ceil(min(size, 131_072) / 32) for size in sizes.values())
     assert tokens_of_all == pytest.approx(sum(alone[name] * min(1, 131_072 / size) for name, size in sizes.items()), abs=0.5)
     assert 0 < tokens_of_all < sum(alone[name] for name in sizes)
     targets = sum(alone[name] for name, task in TASKS.items() if task.phase == "target")
