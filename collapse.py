@@ -9,6 +9,10 @@ answer is given for all. A failed seed that nobody sees is a lie in the mean. Wh
 3. at the end, at least `JUDGED_STEPS` after warm-up: the last window is at chance *and* the dev score of every task is about that of
    one answer for all. Only one of the two, or fewer steps, is a warning: a small or a hard data set is no collapse.
 
+Of several tasks together the window has the losses of all, each as a share of its own chance. A single one that stays at chance among
+others that learn is no collapse of the encoder: it is a warning, on the way (from 2. on) and at the end, where it has `READ_EVERY` losses
+in the window.
+
 Watching reads the losses and changes nothing: a run that is not stopped is the same run. With --retries N a failed run is begun again
 with seed + 1000, seed + 2000 ... (neighbouring seeds are likely to be cells of their own), everything drawn anew but the few-shot sample
 of --max_train_samples and the texts and masks of masked LM. Each failed try stands in failed_tries.json of the output folder as soon as
@@ -76,7 +80,8 @@ class CollapseWatch(TrainerCallback):
         self.bars = {name: chance[name] * AT_CHANCE[tasks[name].task_type] for name in tasks if chance.get(name)}
         self.only = next(iter(tasks))  # a batch of a single task does not say which
         self.pending, self.raw, self.step_loss = [], deque(maxlen=READ_EVERY), 0
-        self.window = deque(maxlen=WINDOW_STEPS)
+        self.window = deque(maxlen=WINDOW_STEPS)  # (task, share of its bar, share of its chance loss)
+        self.warned = set()
         training_step = trainer.training_step
 
         def watched_step(model, inputs, *rest, **named):
@@ -115,7 +120,7 @@ class CollapseWatch(TrainerCallback):
         for step, (name, _), loss in zip(range(first, state.global_step + 1), self.pending, losses):
             self.raw.append(loss)
             if step > self.warmup and name in self.bars and math.isfinite(loss):
-                self.window.append((loss / self.bars[name], loss / self.chance[name]))
+                self.window.append((name, loss / self.bars[name], loss / self.chance[name]))
         self.pending = []
 
     def judge(self, state, used):
@@ -126,8 +131,13 @@ class CollapseWatch(TrainerCallback):
         if len(self.raw) >= count and not any(map(math.isfinite, list(self.raw)[-count:])):
             raise self.collapsed(f"no finite loss in its last {count} steps")
         judged = self.warmup + max(GRACE_STEPS, state.max_steps // 10)
-        if state.global_step >= judged and len(self.window) == self.window.maxlen and self.is_at_chance():
-            raise self.collapsed(self.loss_line())
+        if state.global_step >= judged and len(self.window) == self.window.maxlen:
+            if self.is_at_chance():
+                raise self.collapsed(self.loss_line())
+            for name in self.tasks_at_chance():
+                if name not in self.warned:
+                    say(f"warning: at step {state.global_step} {self.loss_line(name)}")
+                self.warned.add(name)
 
     def weights_are_finite(self) -> bool:
         weights = [held(weight, self.trainer.args.process_index) for weight in self.trainer.model.parameters()]
@@ -135,11 +145,18 @@ class CollapseWatch(TrainerCallback):
         return self.trainer.accelerator.reduce(broken, "sum").item() == 0
 
     def is_at_chance(self) -> bool:
-        return np.mean([to_bar for to_bar, _ in self.window]) >= 1
+        return np.mean([to_bar for _, to_bar, _ in self.window]) >= 1
 
-    def loss_line(self) -> str:
-        ratio = np.mean([to_chance for _, to_chance in self.window])
-        return f"the training loss of {len(self.window)} steps is {ratio:.3f} times that of knowing the label frequencies alone"
+    def tasks_at_chance(self) -> list[str]:
+        """Of several tasks those that do not learn, by enough of their own losses to tell."""
+        shares = {name: [to_bar for task, to_bar, _ in self.window if task == name] for name in self.bars}
+        return [name for name, mine in shares.items() if len(shares) > 1 and len(mine) >= READ_EVERY and np.mean(mine) >= 1]
+
+    def loss_line(self, name=None) -> str:
+        """name: of this task alone."""
+        ratios = [to_chance for task, _, to_chance in self.window if name in (None, task)]
+        of = f" of {name}" if name else ""
+        return f"the training loss of {len(ratios)} steps{of} is {np.mean(ratios):.3f} times that of knowing the label frequencies alone"
 
     def collapsed(self, reason):
         seed, state = self.trainer.args.seed, self.trainer.state
@@ -172,7 +189,7 @@ def check_learned(trainer, tasks: dict, examples: dict, dev: dict) -> str | None
     at_chance = bool(watch.bars) and (not watch.window or watch.is_at_chance())
     if len(doubts) == len(tasks) and at_chance and state.global_step - watch.warmup >= JUDGED_STEPS:
         raise watch.collapsed("; ".join([*doubts, *([watch.loss_line()] if watch.window else [])]))
-    doubts += [watch.loss_line()] if watch.window and at_chance else []
+    doubts += [watch.loss_line()] if watch.window and at_chance else map(watch.loss_line, watch.tasks_at_chance())
     if not doubts:
         return None
     say(f"warning: {'; '.join(doubts)} ({state.global_step} steps, {watch.warmup} of them warm-up)")

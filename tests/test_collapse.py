@@ -186,7 +186,7 @@ def test_the_judgement_at_the_end_needs_loss_and_dev_score(accuracy, ratios, ste
     watch = object.__new__(collapse.CollapseWatch)
     state = SimpleNamespace(global_step=steps, max_steps=steps)
     trainer = watch.trainer = SimpleNamespace(state=state, args=SimpleNamespace(seed=1), collapse_watch=watch)
-    watch.bars, watch.warmup, watch.raw, watch.window = {"mnli": 1.0}, 60, [], [(ratio, ratio) for ratio in ratios]
+    watch.bars, watch.warmup, watch.raw, watch.window = {"mnli": 1.0}, 60, [], [("mnli", ratio, ratio) for ratio in ratios]
     examples = {"mnli": Dataset.from_dict({"label": ["entailment", "neutral", "contradiction"] * 5})}
     judged = {"mnli": TASKS["mnli"]}, examples, {"mnli": {"accuracy": accuracy}}
     if outcome == "collapsed":
@@ -224,13 +224,34 @@ def test_a_short_run_is_never_called_collapsed(task, common, call, tmp_path, cap
 
 def test_a_task_that_does_not_learn_among_others_that_do_is_a_warning(capsys):
     watch = object.__new__(collapse.CollapseWatch)
-    watch.bars, watch.warmup, watch.window = {"mnli": 1.0, "anli": 1.0}, 0, [(0.7, 0.7)]
+    watch.bars, watch.warmup, watch.window = {"mnli": 1.0, "anli": 1.0}, 0, [("mnli", 0.7, 0.7)]
     trainer = SimpleNamespace(state=SimpleNamespace(global_step=400, max_steps=400), collapse_watch=watch)
     labels = Dataset.from_dict({"label": ["entailment", "neutral", "contradiction"] * 5})
     tasks, dev = {name: TASKS[name] for name in ("mnli", "anli")}, {"mnli": {"accuracy": 90.0}, "anli": {"accuracy": 34.0}}
     warning = collapse.check_learned(trainer, tasks, {name: labels for name in tasks}, dev)
     assert warning == "dev accuracy of anli is 34.0, one answer for all has 33.3"
     assert f"warning: {warning} (400 steps, 0 of them warm-up)" in capsys.readouterr().out
+    watch.window += [("anli", 1.01, 1.0)] * 25
+    assert collapse.check_learned(trainer, tasks, {name: labels for name in tasks}, dev).endswith(
+        "has 33.3; the training loss of 25 steps of anli is 1.000 times that of knowing the label frequencies alone"
+    )
+
+
+@pytest.mark.parametrize("flat, steps, said", [(1.0, 50, True), (1.0, 20, False), (0.9, 50, False)])
+def test_a_task_that_stays_at_chance_behind_others_is_named_once_on_the_way(flat, steps, said, capsys):
+    watch = object.__new__(collapse.CollapseWatch)
+    watch.chance, watch.warmup, watch.warned, watch.raw = {"mnli": 1.0, "anli": 2.0}, 100, set(), collapse.deque(maxlen=25)
+    watch.bars, watch.window = {name: 0.99 * chance for name, chance in watch.chance.items()}, collapse.deque(maxlen=250)
+    watch.trainer = SimpleNamespace(accelerator=SimpleNamespace(reduce=lambda losses, _: losses))
+    losses = [("mnli", 0.4)] * (250 - steps) + [("anli", 2.0 * flat)] * steps
+    watch.pending = [(name, torch.tensor(loss)) for name, loss in losses]
+    watch.read(SimpleNamespace(global_step=1050))
+    watch.judge(SimpleNamespace(global_step=1050, max_steps=5000), used=False)
+    assert not capsys.readouterr().out, "before the time of grace is over"
+    for step in (1100, 1125):
+        watch.judge(SimpleNamespace(global_step=step, max_steps=5000), used=False)
+    line = f"warning: at step 1100 the training loss of {steps} steps of anli is 1.000 times that of knowing the label frequencies alone\n"
+    assert capsys.readouterr().out == (line if said else "")
 
 
 def test_watching_changes_nothing(common, call, tmp_path, monkeypatch):
