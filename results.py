@@ -25,7 +25,7 @@ except ImportError:  # Windows
     fcntl = None
 
 PACKAGES = ("torch", "transformers", "datasets", "accelerate", "deepspeed", "tokenizers", "numpy", "pyarrow", "huggingface_hub")
-OWN_FILES = ("results.json", "run.json", "starts.json", "config.json", "model*.safetensors*", "tokenizer*", "special_tokens_map.json",
+OWN_FILES = ("results.json", "run.json", "config.json", "model*.safetensors*", "tokenizer*", "special_tokens_map.json",
              "added_tokens.json", "sentencepiece.bpe.model", "training_args.bin", "predictions", "labels", "heads", "oracle", "checkpoint-*",
              "failed_tries.json")  # fmt: skip
 # Without run.lock: who removed it while it is locked, and made it anew, would hold another one.
