@@ -12,6 +12,7 @@ import pytest
 from conftest import ROOT
 
 import results
+import run_target
 import training
 from arguments import Collapsed
 from results import finish_run, note_time, start_run
@@ -153,3 +154,14 @@ def test_training_notes_its_time_and_a_failed_trys_counts(tmp_path, clock):
     start_run(str(tmp_path), RUN, False, 500.0)  # --retries 1
     trainer.dies = False
     assert training.run_trainer(trainer)["train_seconds"] == 142 and note_time(str(tmp_path))["seconds"] == 142
+
+
+def test_time_is_noted_after_each_language_that_is_scored(call, tiny_model, data_dir, tmp_path, monkeypatch):
+    note, scored = results.note_time, []
+    monkeypatch.setattr(
+        results, "note_time", lambda *args: scored.append(len(list(tmp_path.glob("out/predictions/xnli/*")))) or note(*args)
+    )
+    flags = ("--task", "xnli", "--languages", "en", "de", "--max_steps", "1", "--max_train_samples", "32", "--max_eval_samples", "8",
+             "--max_predict_samples", "8", "--use_cpu", "--disable_tqdm", "true", "--max_seq_length", "32")  # fmt: skip
+    call(run_target, *flags, "--model_name_or_path", tiny_model, "--data_dir", data_dir, "--output_dir", tmp_path / "out")
+    assert scored == [0, 1, 2, 2], "at the start, after each language, at the end"
