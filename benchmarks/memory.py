@@ -345,6 +345,9 @@ def main():
     args = parser.parse_args()
     if args.cell:
         return run_cell(args.cell)
+    for name, length in (*(("length", length) for length in args.length), ("max_seq_length", args.max_seq_length or 0)):
+        if length > 512:
+            parser.error(f"--{name} {length}: the model has 512 positions")
     measuring = torch.cuda.is_available() and not args.estimate
     if args.check:
         print(check())

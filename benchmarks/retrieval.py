@@ -92,6 +92,8 @@ def main():
         parser.error(f"--hidden_size {args.hidden_size}: a multiple of 64, the width of a head")
     if args.layer > args.layers:
         parser.error(f"--layer {args.layer} of a model of {args.layers}: give more --layers, or another --layer")
+    if not args.tolerance >= 0:
+        parser.error(f"--tolerance {args.tolerance}: 0 or more")
     if args.pad_to and args.pad_to > 512:
         parser.error(f"--pad_to {args.pad_to}: the model has 512 positions")
 

@@ -33,6 +33,9 @@ from task_types import make_features
     ("benchmarks.retrieval", "--hidden_size 100", "--hidden_size 100: a multiple of 64"),
     ("benchmarks.retrieval", "--layers 2", "--layer 14 of a model of 2"),
     ("benchmarks.retrieval", "--pad_to 513", "--pad_to 513: the model has 512 positions"),
+    ("benchmarks.retrieval", "--tolerance nan", "--tolerance nan: 0 or more"),
+    ("benchmarks.memory", "--length 128 513", "--length 513: the model has 512 positions"),
+    ("benchmarks.memory", "--gb 8 --max_seq_length 513", "--max_seq_length 513: the model has 512 positions"),
     ("benchmarks.preparation", "--slices 0", "--slices: 0: at least 1"),
     ("benchmarks.preparation", "--slices 3 --rows 2", "--slices 3: of --rows 2 some would be empty"),
     *((f"benchmarks.{name}", "--data_dir no/such", "--data_dir: no/such: no such folder")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import runpy
 import shutil
 import subprocess
 import sys
@@ -397,6 +398,13 @@ def test_json_that_is_no_run_is_named(tmp_path, content, said):
         grid_table.collect(tmp_path)
     with pytest.raises(InputError, match=f"^{tmp_path}/results.json {said}"):
         grid_table.learned(tmp_path)
+
+
+def test_the_command_line_shows_one_line_and_exit_code_2(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["grid_table.py", str(tmp_path)])
+    with pytest.raises(SystemExit, match="2"):
+        runpy.run_path(str(ROOT / "grid_table.py"), run_name="__main__")
+    assert capsys.readouterr().err == f"grid_table.py: error: {tmp_path} holds no results.json.\n"
 
 
 def places(value, path=()):
