@@ -34,7 +34,7 @@ PICTURES = (".png", ".pdf", ".svg")
 NUMBER = (int, float)
 PART = ({"split": str, "language": str, "examples": int}, {"task": str, "files": str})  # rows; text for masked LM
 STAGE = {"task": (str, [str]), "seed": int, "data": [PART], "model?": ({"name_or_path": str}, NoneType)}
-SCORED = {**STAGE, "lineage": [STAGE], "seconds": NUMBER, "task": str, "scores?": dict}
+SCORED = {**STAGE, "lineage": [STAGE], "seconds": NUMBER, "task": str, "scores?": dict, "mining?": (dict, NoneType)}
 RESULTS = {
     "intermediate": {**STAGE, "lineage": [STAGE], "seconds": NUMBER, "dev?": dict},
     "target": SCORED,
@@ -64,6 +64,9 @@ def read_runs(folder: str):
         wrong = mismatch(results, RESULTS[phase]) if known else f"its phase is none of {', '.join(RESULTS)}"
         if wrong:
             raise InputError(f"{path} was not left by a run of this collection: {wrong}.")
+        for language, mined in (results.get("mining") or {}).items():
+            if wrong := mismatch(mined, {"threshold_from": str}, f"mining.{language}"):
+                raise InputError(f"{path} was not left by a run of this collection: {wrong}.")
         for name in (name for stage in (*results["lineage"], results) for name in tasks_of(stage) or [None]):
             if name not in TASKS:
                 raise InputError(f"{path} names an unknown task, {name!r}. {nearest(name, TASKS)}")

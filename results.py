@@ -26,8 +26,8 @@ except ImportError:  # Windows
 
 PACKAGES = ("torch", "transformers", "datasets", "accelerate", "deepspeed", "tokenizers", "numpy", "pyarrow", "huggingface_hub")
 OWN_FILES = ("results.json", "run.json", "config.json", "model*.safetensors*", "tokenizer*", "special_tokens_map.json",
-             "added_tokens.json", "sentencepiece.bpe.model", "training_args.bin", "predictions", "labels", "heads", "oracle", "checkpoint-*",
-             "failed_tries.json")  # fmt: skip
+             "added_tokens.json", "sentencepiece.bpe.model", "training_args.bin", "predictions", "labels", "heads", "oracle",
+             "checkpoint-*", "failed_tries.json")  # fmt: skip
 # Without run.lock: who removed it while it is locked, and made it anew, would hold another one.
 
 

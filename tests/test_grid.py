@@ -421,7 +421,7 @@ def test_whatever_a_hand_changes_in_results_ends_in_a_table_or_in_one_line(tmp_p
     dev = {"mnli": {"accuracy": 50.0, "examples": 4}, "squad_v1": {"f1": 5.0, "exact_match": 4.0}}
     write_run(tmp_path / "none", "xquad", {"en": 3.0, "de": 2.0}, model=model)
     write_run(tmp_path / "other", "xquad", {"en": 3.0, "de": 2.0}, [stage])
-    write_run(tmp_path / "bucc", "bucc", {"de": 2.0}, [stage], phase="retrieval")
+    write_run(tmp_path / "bucc", "bucc", {"de": 2.0}, [stage], phase="retrieval", mining={"de": {"threshold_from": "dev"}})
     (tmp_path / "first").mkdir()
     first = {"phase": "intermediate", "lineage": [], "seconds": 1, "dev": dev, **stage}
     (tmp_path / "first" / "results.json").write_text(json.dumps(first))
