@@ -67,7 +67,17 @@ def test_answers_are_read_back_and_score_the_same(questions):
     write_predictions(questions[0], "xquad", "ar", predicted, ids=["q1", "q2", "q3"])
     assert read_labels(questions[1], "xquad", "ar") == (["q1", "q2", "q3"], ANSWERS)
     assert read_predictions(questions[0], "xquad", "ar") == dict(zip(["q1", "q2", "q3"], predicted, strict=True))
-    assert score_folders(*questions)["xquad"]["languages"]["ar"] == metrics.squad_scores(ANSWERS, predicted, "ar")
+    scores = metrics.squad_scores(ANSWERS, predicted, "ar")
+    assert score_folders(*questions)["xquad"]["languages"]["ar"] == scores
+    write_predictions(questions[0], "xquad", "ar", predicted[::-1], ids=["q3", "q2", "q1"])
+    assert score_folders(*questions)["xquad"]["languages"]["ar"] == scores, "an answer is found by its id, not by its place"
+
+
+def test_mlqa_files_are_scored_by_the_rule_of_their_own_language(tmp_path):
+    for language, same in (("de", 100), ("en", 0)):  # an article in German alone
+        write_labels(tmp_path / "l", "mlqa", language, None, [{**EXAMPLES[1], "answers": {"text": ["der Hund"], "answer_start": [0]}}])
+        write_predictions(tmp_path / "p", "mlqa", language, ["Hund"], ids=["q2"])
+        assert score_folders(tmp_path / "p", tmp_path / "l")["mlqa"]["languages"][language]["exact_match"] == same
 
 
 def test_questions_on_one_context_share_a_paragraph(questions):

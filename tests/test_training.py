@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+from functools import partial
 
 import pytest
 import torch
@@ -14,6 +15,8 @@ from transformers import (
     AutoModelForTokenClassification,
 )
 
+import run_intermediate
+import run_target
 from arguments import InputError
 from checkpoints import load_encoder, load_model, load_tokenizer
 from task_adapters.mnli import NLI_LABELS
@@ -193,17 +196,59 @@ def test_the_second_process_does_not_write_run_json_again(tmp_path):
     assert not start_run(str(tmp_path), {**run, "seed": 2}, False, 0.0) and (tmp_path / "run.json").stat().st_ino != written
 
 
-def test_every_flag_that_changes_a_score_makes_another_cell_and_the_plain_run_names_no_rare_one(monkeypatch, tmp_path):
+@pytest.fixture
+def described(monkeypatch, tmp_path):
+    """described(script, "--task", "xnli", "--flag", value, ...): what a run with this command line is."""
     from arguments import parse
-    from run_target import ScriptArguments
-    from training import RARE_SETTINGS, describe_run
+    from training import describe_run
 
-    def described(*flags):
-        monkeypatch.setattr(sys, "argv", ["run_target.py", "--task", "xnli", "--use_cpu", "--output_dir", str(tmp_path), *flags])
-        args, training_args, tasks, _ = parse(ScriptArguments, "target")
-        return describe_run("target", args, training_args, tasks)
+    def run(script, *flags):
+        monkeypatch.setattr(sys, "argv", ["run.py", "--use_cpu", "--output_dir", str(tmp_path), *flags])
+        phase = script.__name__.removeprefix("run_")
+        args, training_args, tasks, _ = parse(script.ScriptArguments, phase)
+        return describe_run(phase, args, training_args, tasks)
+
+    return run
+
+
+# What stands behind --task, and the flags that make another run of it, one at a time.
+OF_EVERY_RUN = (
+    "--model_name_or_path a/b", "--keep_head", "--recipe xtreme", "--seed 7", "--data_seed 7", "--effective_batch_size 64",
+    "--learning_rate 1e-3", "--num_train_epochs 9", "--max_steps 9", "--warmup_steps 9", "--lr_scheduler_type cosine", "--weight_decay 0.5",
+    "--adam_epsilon 1e-3", "--max_grad_norm 9", "--eval_strategy epoch", "--eval_steps 9", "--load_best_model_at_end false", "--bf16",
+    "--optim sgd", "--train_sampling_strategy random", "--adam_beta1 0.5", "--adam_beta2 0.98", "--lr_scheduler_kwargs {\"a\":1}",
+    "--optim_args a=1", "--neftune_noise_alpha 5", "--dataloader_drop_last", "--bf16_full_eval", "--fp16_full_eval",
+    "--max_seq_length 99", "--doc_stride 9", "--max_train_samples 9", "--max_eval_samples 9", "--max_predict_samples 9", "--languages de",
+    "--freeze_embeddings", "--padding_free on", "--train_languages de", "--train_file de=FILE", "--select_on mean", "--oracle",
+)  # fmt: skip
+OF_SEVERAL_TASKS = ("--sampling uniform", "--sampling_cap 9", "--sampling temperature --temperature 2")
+OF_MASKED_LM = ("--mlm_languages de sw", "--mlm_data de=FILE", "--mlm_share 0.25", "--mlm_alpha 0.5", "--mlm_eval_samples 9")
+
+
+@pytest.mark.parametrize("script, plain, others", [
+    (run_target, "xnli", OF_EVERY_RUN),
+    (run_intermediate, "squad_v2", ("--no_answer_threshold 1",)),
+    (run_intermediate, "mnli qqp", OF_SEVERAL_TASKS),
+    (run_intermediate, "mnli --mlm_languages de", OF_MASKED_LM),
+])  # fmt: skip
+def test_every_flag_that_changes_a_score_makes_another_cell(script, plain, others, described, tmp_path):
+    """A setting that `describe_run` forgets would let a finished run stand for another one."""
+    (tmp_path / "file.tsv").write_text("a\tb\tneutral\n", encoding="utf-8")
+    before = described(script, "--task", *plain.split())
+    seen = [before]
+    for other in others:
+        found = described(script, "--task", *plain.split(), *other.replace("FILE", str(tmp_path / "file.tsv")).split())
+        assert found not in seen, other
+        seen.append(found)
+    for alike in ("--per_device_train_batch_size 1", "--per_device_eval_batch_size 1", "--logging_steps 1", "--overwrite", "--retries 1"):
+        assert described(script, "--task", *plain.split(), *alike.split()) == before, alike
+
+
+def test_the_plain_run_names_no_rare_flag(described):
+    from training import RARE_SETTINGS
 
     compared = ("--eval_strategy", "steps", "--load_best_model_at_end", "true", "--metric_for_best_model")
+    described = partial(described, run_target, "--task", "xnli")
     plain, best = described(), described(*compared, "accuracy", "--greater_is_better", "true")
     assert not {*RARE_SETTINGS, "metric_for_best_model", "greater_is_better"} & {*plain, *best}
     for name, value in (("adam_beta2", "0.98"), ("neftune_noise_alpha", "5.0"), ("bf16_full_eval", "true"), ("optim_args", "a=1")):
