@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import ROOT, SHARED, launch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 import grid_table
 import run_intermediate
@@ -101,6 +101,26 @@ def test_tagging_and_span_qa_learn_and_their_files_score_the_same(task, metric, 
     again = score_folders(tmp_path / "predictions", tmp_path / "labels")[task]["languages"]
     for language in ("en", "de"):
         assert {k: v for k, v in results["scores"][language].items() if k != "examples"} == pytest.approx(again[language])
+
+
+@pytest.mark.parametrize("script, task", [(run_intermediate, "mnli"), (run_target, "xnli")])
+def test_a_kept_head_says_what_it_said_whatever_the_order_of_its_labels(script, task, call, mnli_run, data_dir, tmp_path):
+    """The head's rows and their names are turned round together; nothing is learned."""
+    model = tmp_path / "turned"
+    shutil.copytree(mnli_run, model)
+    weights, config = load_file(model / "model.safetensors"), json.loads((model / "config.json").read_text())
+    for name in ("classifier.out_proj.weight", "classifier.out_proj.bias"):
+        weights[name] = weights[name].flip(0)
+    config["id2label"] = dict(zip(config["id2label"], reversed(config["id2label"].values())))
+    config["label2id"] = {name: int(place) for place, name in config["id2label"].items()}
+    save_file(weights, model / "model.safetensors", metadata={"format": "pt"})
+    (model / "config.json").write_text(json.dumps(config))
+    languages = ("--languages", "en") if script is run_target else ()
+    results = call(script, "--task", task, "--keep_head", "--model_name_or_path", model, "--data_dir", data_dir, *FAST, *languages,
+                   "--learning_rate", "0", "--max_steps", "1", "--output_dir", tmp_path / "out")  # fmt: skip
+    assert results["head"] == "kept" and results["dev"] == results_of(mnli_run)["dev"]
+    if script is run_target:
+        assert results["scores"]["en"]["accuracy"] > 90
 
 
 def test_squad_as_intermediate_task_loads_into_any_head(call, tiny_model, data_dir, tmp_path):
@@ -200,6 +220,8 @@ def test_a_run_killed_in_the_middle_goes_on_to_the_same_scores(tiny_model, data_
     assert resumed["training"]["resumed_from_step"] >= 10
     assert resumed["seconds"] > 1e6 + start["seconds"] and resumed["training"]["train_seconds"] > 1e6 + start["train_seconds"]
     assert 0 < whole["training"]["train_seconds"] < whole["seconds"] < 1e6 and not (cut / "starts.json").exists()
+    done, all_of_it = (results["training"]["tokens"]["computed_tokens"] for results in (resumed, whole))
+    assert done <= 0.95 * all_of_it, "it went on: a run that began anew would end with the same weights"
     assert whole["scores"] == resumed["scores"] and whole["dev"] == resumed["dev"]
     weights = [load_file(folder / "model.safetensors") for folder in (tmp_path / "whole", cut)]
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
@@ -275,17 +297,19 @@ def test_another_projects_results_beside_a_model_are_no_lineage(call, tiny_model
     assert results["device"].startswith("cpu") and set(results["versions"]) >= {"torch", "numpy", "huggingface_hub"}
 
 
-@pytest.mark.parametrize("flag, expected", [
-    (["--eval_strategy", "no"], ("no", "steps", False)),
-    (["--eval_strategy", "epoch"], ("epoch", "epoch", True)),
-    (["--save_strategy", "epoch"], ("epoch", "epoch", True)),
-    (["--save_strategy", "no"], ("no", "no", False)),
-    ([], ("steps", "steps", True)),
+@pytest.mark.parametrize("flags, expected", [
+    ("xnli --eval_strategy no", ("no", "steps", False)),
+    ("xnli --eval_strategy epoch", ("epoch", "epoch", True)),
+    ("xnli --save_strategy epoch", ("epoch", "epoch", True)),
+    ("xnli --save_strategy no", ("no", "no", False)),
+    ("xnli", ("steps", "steps", True)),
+    ("mlqa --recipe xtreme", ("no", "steps", False)),
+    ("mlqa --recipe xtreme --select_on target", ("steps", "steps", True)),
 ])  # fmt: skip
-def test_one_strategy_brings_its_companions(flag, expected, monkeypatch, tmp_path):
+def test_one_strategy_brings_its_companions(flags, expected, monkeypatch, tmp_path):
     from arguments import parse
 
-    monkeypatch.setattr(sys, "argv", ["run_target.py", "--task", "xnli", "--use_cpu", "--output_dir", str(tmp_path), *flag])
+    monkeypatch.setattr(sys, "argv", ["run_target.py", "--use_cpu", "--output_dir", str(tmp_path), "--task", *flags.split()])
     _, found, _, _ = parse(run_target.ScriptArguments, "target")
     assert (found.eval_strategy.value, found.save_strategy.value, found.load_best_model_at_end) == expected
 

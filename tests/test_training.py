@@ -18,7 +18,7 @@ from transformers import (
 import run_intermediate
 import run_target
 from arguments import InputError
-from checkpoints import load_encoder, load_model, load_tokenizer
+from checkpoints import last_complete_checkpoint, load_encoder, load_model, load_tokenizer
 from task_adapters.mnli import NLI_LABELS
 
 HEADS = ("mnli", "udpos", "squad_v1", "hellaswag")  # classification, tagging, span QA, multiple choice
@@ -70,6 +70,12 @@ def test_the_head_is_fresh_and_seeded_whatever_the_checkpoint_held(tiny_model, t
         else:
             assert torch.equal(weight, base.state_dict()[name]), f"{name}: the head depends on the seed alone"
     assert not torch.equal(base.classifier.out_proj.weight, other.classifier.out_proj.weight)
+    poolers = []
+    for noise in (1, 2):  # the pooler, a part of the encoder that masked-LM checkpoints lack, is drawn while loading
+        torch.manual_seed(noise)
+        model, _ = load_model(AutoModelForMultipleChoice, tiny_model, (), seed=1)
+        poolers.append(model.roberta.pooler.dense.weight)
+    assert torch.equal(*poolers), "drawn with the run's own seed"
 
 
 def test_keep_head_keeps_it_and_follows_its_label_order(tiny_model, tmp_path):
@@ -82,6 +88,11 @@ def test_keep_head_keeps_it_and_follows_its_label_order(tiny_model, tmp_path):
         load_model(AutoModelForSequenceClassification, str(tmp_path), ("0", "1"), seed=5, keep_head=True)
     with pytest.raises(InputError, match="has no head of this kind"):
         load_model(AutoModelForQuestionAnswering, str(tmp_path), (), seed=5, keep_head=True)
+    weights = load_file(tmp_path / "model.safetensors")
+    del weights["classifier.out_proj.weight"]
+    save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(InputError, match="has no head of this kind"):  # a part of it would be drawn
+        load_model(AutoModelForSequenceClassification, str(tmp_path), NLI_LABELS, seed=5, keep_head=True)
 
 
 def test_a_tagging_head_does_not_slip_into_multiple_choice(tiny_model, tmp_path):
@@ -108,6 +119,10 @@ def test_a_checkpoint_without_its_encoder_is_refused(tiny_model, tmp_path):
     ):
         with pytest.raises(InputError, match="holds no complete xlm-roberta encoder: 16 weights are missing"):
             load()
+    name = "roberta.encoder.layer.1.output.dense.weight"
+    save_file({**weights, name: weights[name][:, :100].contiguous()}, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(InputError, match=f"holds no complete xlm-roberta encoder: 1 weights are missing, {name} first"):
+        load_model(AutoModelForTokenClassification, str(tmp_path), ("a", "b"), seed=1)  # as a head of another size it would be drawn
 
 
 def test_the_encoder_cut_after_a_layer_gives_that_layers_hidden_states(tiny_model):
@@ -117,6 +132,16 @@ def test_the_encoder_cut_after_a_layer_gives_that_layers_hidden_states(tiny_mode
         whole = load_encoder(tiny_model, None).eval()(**inputs, output_hidden_states=True).hidden_states
         cut = load_encoder(tiny_model, 1).eval()(**inputs, output_hidden_states=True).hidden_states
     assert len(whole) == 3 and len(cut) == 2 and torch.equal(whole[1], cut[1])
+
+
+def test_a_run_goes_on_from_the_newest_checkpoint_that_is_whole(tmp_path):
+    for name, state in (("9", "{}"), ("10", "{}"), ("11", '{"half'), ("12", None), ("13-old", "{}")):
+        folder = tmp_path / f"checkpoint-{name}"
+        folder.mkdir()
+        if state is not None:
+            (folder / "trainer_state.json").write_text(state)
+    assert last_complete_checkpoint(str(tmp_path)) == str(tmp_path / "checkpoint-10")
+    assert last_complete_checkpoint(str(tmp_path / "checkpoint-10")) is None
 
 
 def test_a_slow_tokenizer_is_refused_where_offsets_are_needed(tiny_model, monkeypatch):
@@ -215,7 +240,7 @@ def described(monkeypatch, tmp_path):
 OF_EVERY_RUN = (
     "--model_name_or_path a/b", "--keep_head", "--recipe xtreme", "--seed 7", "--data_seed 7", "--effective_batch_size 64",
     "--learning_rate 1e-3", "--num_train_epochs 9", "--max_steps 9", "--warmup_steps 9", "--lr_scheduler_type cosine", "--weight_decay 0.5",
-    "--adam_epsilon 1e-3", "--max_grad_norm 9", "--eval_strategy epoch", "--eval_steps 9", "--load_best_model_at_end false", "--bf16",
+    "--adam_epsilon 1e-3", "--max_grad_norm 9", "--eval_strategy epoch", "--eval_steps 9", "--load_best_model_at_end false", "--bf16", "--fp16",
     "--optim sgd", "--train_sampling_strategy random", "--adam_beta1 0.5", "--adam_beta2 0.98", "--lr_scheduler_kwargs {\"a\":1}",
     "--optim_args a=1", "--neftune_noise_alpha 5", "--dataloader_drop_last", "--bf16_full_eval", "--fp16_full_eval",
     "--max_seq_length 99", "--doc_stride 9", "--max_train_samples 9", "--max_eval_samples 9", "--max_predict_samples 9", "--languages de",
@@ -242,6 +267,11 @@ def test_every_flag_that_changes_a_score_makes_another_cell(script, plain, other
         seen.append(found)
     for alike in ("--per_device_train_batch_size 1", "--per_device_eval_batch_size 1", "--logging_steps 1", "--overwrite", "--retries 1"):
         assert described(script, "--task", *plain.split(), *alike.split()) == before, alike
+
+
+def test_the_order_in_which_tasks_and_languages_are_named_makes_no_other_run(described):
+    for one, other in (("mnli qqp", "qqp mnli"), ("mnli --mlm_languages de sw", "mnli --mlm_languages sw de")):
+        assert described(run_intermediate, "--task", *one.split()) == described(run_intermediate, "--task", *other.split())
 
 
 def test_the_plain_run_names_no_rare_flag(described):
