@@ -19,6 +19,7 @@ import deepspeed_support
 import run_intermediate
 from arguments import InputError
 from checkpoints import load_model
+from training import run_trainer
 
 CONFIGS = ("zero1", "zero2", "zero2_offload", "zero3", "zero3_offload")
 DEFAULT_RUNS = (("zero2_offload", 1), ("zero3", 2))
@@ -110,6 +111,20 @@ def test_a_checkpoint_is_not_gone_on_from_under_another_layout(tmp_path):
     assert deepspeed_support.layout_of_checkpoint(tmp_path) == "DeepSpeed ZeRO stage 1 or 2 in 2 process(es)"
     (tmp_path / "global_step2/zero_pp_rank_0_mp_rank_00_model_states.pt").touch()
     assert deepspeed_support.layout_of_checkpoint(tmp_path) == "DeepSpeed ZeRO stage 3 in 2 process(es)"
+    for stage, processes, as_written in ((3, 2, True), (3, 1, False), (2, 2, False)):
+        config = SimpleNamespace(is_zero3=lambda stage=stage: stage == 3)
+        run = SimpleNamespace(deepspeed="x.json", hf_deepspeed_config=config, world_size=processes)
+        written = deepspeed_support.layout_of_checkpoint(tmp_path)
+        assert (deepspeed_support.layout_of_run(run) == written) == as_written
+
+
+def test_training_does_not_begin_from_a_checkpoint_of_another_layout(tmp_path):
+    written = tmp_path / "checkpoint-2" / "global_step2"
+    written.mkdir(parents=True)
+    (written / "bf16_zero_pp_rank_0_mp_rank_00_optim_states.pt").touch()
+    (written.parent / "trainer_state.json").write_text("{}")
+    with pytest.raises(InputError, match="written with DeepSpeed ZeRO stage 1 or 2 in 1 process.*this command has no DeepSpeed"):
+        run_trainer(SimpleNamespace(args=SimpleNamespace(output_dir=str(tmp_path), deepspeed=None)))
 
 
 # ---- whole runs

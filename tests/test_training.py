@@ -246,7 +246,7 @@ OF_EVERY_RUN = (
     "--max_seq_length 99", "--doc_stride 9", "--max_train_samples 9", "--max_eval_samples 9", "--max_predict_samples 9", "--languages de",
     "--freeze_embeddings", "--padding_free on", "--train_languages de", "--train_file de=FILE", "--select_on mean", "--oracle",
 )  # fmt: skip
-OF_SEVERAL_TASKS = ("--sampling uniform", "--sampling_cap 9", "--sampling temperature --temperature 2")
+OF_SEVERAL_TASKS = ("--sampling uniform", "--sampling_cap 9", "--sampling temperature --temperature 2", "--sampling temperature --temperature 3")
 OF_MASKED_LM = ("--mlm_languages de sw", "--mlm_data de=FILE", "--mlm_share 0.25", "--mlm_alpha 0.5", "--mlm_eval_samples 9")
 
 
