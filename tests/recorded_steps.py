@@ -32,7 +32,8 @@ def record_layouts(make_folder, steps, *flags):
         else:
             launch("tests/recorded_steps.py", *command, processes=processes)
         notes = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((out / "notes").glob("*.json"))]
-        assert len(notes) == processes == json.loads((out / "results.json").read_text(encoding="utf-8"))["world_size"]
+        results = json.loads((out / "results.json").read_text(encoding="utf-8"))
+        assert len(notes) == processes == results["world_size"] and results["effective_batch_size"] == 8
         each = len(notes[0]) // steps
         per_step = [[part for rank in notes for part in rank[each * step : each * (step + 1)]] for step in range(steps)]
         found[layout] = out, [({task for task, _ in parts}, sorted(row for _, rows in parts for row in rows)) for parts in per_step]

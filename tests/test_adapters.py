@@ -407,12 +407,12 @@ def test_layouts_of_downloaded_datasets_are_found(name, layout, tmp_path):
 
 
 def test_shards_are_read_in_order_and_other_splits_are_left_alone(tmp_path):
-    for shard in range(3):
-        name = f"nyu-mll/glue/mnli/validation_matched-{shard:05}-of-00003.parquet"
+    for shard in (5, 2, 0, 4, 1, 3):
+        name = f"nyu-mll/glue/mnli/validation_matched-{shard:05}-of-00006.parquet"
         write(tmp_path, name, GLUE_NLI, {"premise": str(shard), "hypothesis": "h", "label": 0})
     name = "nyu-mll/glue/mnli/validation_matched_extra-00000-of-00001.parquet"
     write(tmp_path, name, GLUE_NLI, {"premise": "x", "hypothesis": "h", "label": 0})
-    assert [example["text_a"] for example in load("mnli", "dev", tmp_path)[0]] == ["0", "1", "2"]
+    assert [example["text_a"] for example in load("mnli", "dev", tmp_path)[0]] == ["0", "1", "2", "3", "4", "5"]
 
 
 def test_the_commit_of_a_downloaded_folder_is_in_the_result(tmp_path):

@@ -103,6 +103,8 @@ def test_squad_normalises_and_takes_the_best_gold_answer():
     assert squad_scores([["The  Cat!"], ["dog", "a cat sat down"]], ["cat", "The cat sat."], "en") == pytest.approx(
         {"exact_match": 50.0, "f1": (100 + 80) / 2}
     )
+    # "new york new" vs "new new jersey": "new" is shared twice, 2 of 3 and 2 of 3 words
+    assert squad_scores([["new york new"]], ["new new jersey"], "en")["f1"] == pytest.approx(200 / 3)
 
 
 def test_a_question_without_prediction_scores_zero_and_still_counts():
@@ -120,10 +122,16 @@ def test_squad_oddities_are_kept():
     ("language", "gold", "predicted"),
     [
         ("en", "The cat", "a cat"),
+        ("en", "5$+^", "5"),  # symbols to Unicode, punctuation to ASCII
+        ("en", "a an the cat", "cat"),
         ("es", "la «casa»", "una casa"),
+        ("es", "un una unos unas el la los las casa", "casa"),
         ("de", "dem Haus", "ein Haus"),
+        ("de", "ein eine einen einem eines einer der die das den dem des Haus", "Haus"),
         ("vi", "cái nhà", "nhà"),
+        ("vi", "của là cái chiếc những nhà", "nhà"),
         ("ar", "البيت", "بيت"),
+        ("ar", "والبيت", "و بيت"),  # wherever it stands
         ("hi", "घर।", "घर"),
         ("zh", "（北京）", "北京"),
     ],

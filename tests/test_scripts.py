@@ -78,7 +78,9 @@ def test_the_three_phases_hand_over_and_say_where_a_model_comes_from(call, mnli_
     assert [run["task"] for run in results["lineage"]] == ["mnli"] and results["head"] == "fresh"
     before = json.loads(Path(mnli_run, "results.json").read_text())
     assert all(results["lineage"][0][name] == before[name] is not None for name in grid_table.SINCE)
-    assert results["training"]["best_step"] and results["effective_batch_size"] == 16 and results["world_size"] == 1
+    assert results["effective_batch_size"] == 16 and results["world_size"] == 1
+    compared = {entry["step"]: entry["eval_accuracy"] for entry in results["training"]["log"] if "eval_accuracy" in entry}
+    assert compared[results["training"]["best_step"]] == max(compared.values()) == results["dev"]["accuracy"]
     assert {d["hub_id"] for d in results["data"]} == {"nyu-mll/glue", "facebook/xnli"}
 
     retrieved = call(
@@ -303,6 +305,7 @@ def test_another_projects_results_beside_a_model_are_no_lineage(call, tiny_model
     ("xnli --save_strategy epoch", ("epoch", "epoch", True)),
     ("xnli --save_strategy no", ("no", "no", False)),
     ("xnli", ("steps", "steps", True)),
+    ("xnli --eval_steps 7", ("steps", "steps", True)),
     ("mlqa --recipe xtreme", ("no", "steps", False)),
     ("mlqa --recipe xtreme --select_on target", ("steps", "steps", True)),
 ])  # fmt: skip
@@ -312,6 +315,7 @@ def test_one_strategy_brings_its_companions(flags, expected, monkeypatch, tmp_pa
     monkeypatch.setattr(sys, "argv", ["run_target.py", "--use_cpu", "--output_dir", str(tmp_path), "--task", *flags.split()])
     _, found, _, _ = parse(run_target.ScriptArguments, "target")
     assert (found.eval_strategy.value, found.save_strategy.value, found.load_best_model_at_end) == expected
+    assert found.save_steps == found.eval_steps and found.save_total_limit == 1, "what is compared is there, and nothing else"
 
 
 def test_a_task_that_keeps_the_last_weights_may_be_evaluated_on_the_way(call, tiny_model, data_dir, tmp_path):

@@ -176,11 +176,33 @@ def test_the_effective_batch_is_reached_by_accumulation(given, world, expected, 
     assert (found["per_device_train_batch_size"], found["gradient_accumulation_steps"]) == expected
 
 
+@pytest.mark.parametrize("given, world, message", [
+    ({"effective_batch_size": "8", "per_device_train_batch_size": "2", "gradient_accumulation_steps": "4"}, 2,
+     "2 per device x 4 steps x 2 devices is 16, not --effective_batch_size 8"),
+    ({"gradient_accumulation_steps": "3"}, 1, "3 accumulation steps on 1 devices do not divide an effective batch of 32"),
+    ({"gradient_accumulation_steps": "16"}, 4, "16 accumulation steps on 4 devices do not divide"),
+    ({}, 3, "3 devices do not divide an effective batch of 32"),
+    ({"per_device_train_batch_size": "3"}, 2, "3 per device x 2 devices does not divide an effective batch of 32"),
+    ({"per_device_train_batch_size": "0"}, 1, "--per_device_train_batch_size 0 is not a positive whole number"),
+])  # fmt: skip
+def test_batches_that_do_not_come_out_are_refused(given, world, message, monkeypatch):
+    from types import SimpleNamespace
+
+    from arguments import batch_and_accumulation
+
+    monkeypatch.setenv("WORLD_SIZE", str(world))
+    monkeypatch.setattr(sys, "argv", ["run.py", "--use_cpu"])
+    names = ("effective_batch_size", "per_device_train_batch_size", "gradient_accumulation_steps")
+    with pytest.raises(InputError, match=message):
+        batch_and_accumulation(32, SimpleNamespace(**{name: given.get(name) for name in names}))
+
+
 @pytest.mark.parametrize("flags, environment, expected", [
     ((), {"LOCAL_RANK": "0"}, (8, 4)),  # torchrun --nproc_per_node 1: one of the four GPUs
     (("--use_cpu=true",), {}, (8, 4)),
     ((), {"ACCELERATE_USE_CPU": "True"}, (8, 4)),
     (("--use_cpu", "false"), {}, (8, 1)),  # all four; refused later
+    ("deepspeed", {}, (8, 4)),
 ])  # fmt: skip
 def test_only_the_devices_that_a_process_will_use_are_counted(flags, environment, expected, monkeypatch):
     from types import SimpleNamespace
@@ -192,7 +214,7 @@ def test_only_the_devices_that_a_process_will_use_are_counted(flags, environment
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
     monkeypatch.setattr(sys, "argv", ["run.py", *flags])
     nothing = SimpleNamespace(effective_batch_size=None, per_device_train_batch_size=None, gradient_accumulation_steps=None)
-    found = batch_and_accumulation(32, nothing)
+    found = batch_and_accumulation(32, nothing, deepspeed=flags == "deepspeed")
     assert (found["per_device_train_batch_size"], found["gradient_accumulation_steps"]) == expected
 
 
