@@ -15,7 +15,7 @@ from datasets import ClassLabel, Dataset, Features, List, Value
 import task_adapters
 from task_adapters import MODULES, TASKS, InputError, Recipe, Source, Task, data_line, get_task, labels_of, load_examples
 from task_adapters.__main__ import as_text, expected, main, parts_of, summary, table
-from task_adapters.base import CONVERTED, EXAMPLE_COLUMNS
+from task_adapters.base import CONVERTED, EXAMPLE_COLUMNS, check_example
 from task_adapters.ccg import read_auto
 from task_adapters.reference_scores import REFERENCES, reference_lines, references_for
 from task_adapters.squad import relocated
@@ -249,7 +249,7 @@ def test_snli_rows_without_a_gold_label_are_dropped_and_counted(tmp_path):
     examples, provenance = load("anli", "train", tmp_path)
     assert [example["text_a"] for example in examples] == ["r1", "r2", "r3", "s", "m"]
     assert examples[3]["label"] == "contradiction"
-    assert provenance["dropped"] == {"no gold label": 2} and provenance["rows"] == 7
+    assert provenance["dropped"] == {"no gold label": 2} and provenance["rows"] == 7 and provenance["rows_expected"] == 1_105_719
     assert [(part["hub_id"], part["rows"]) for part in provenance["parts"]] == [
         ("facebook/anli", 3), ("stanfordnlp/snli", 3), ("nyu-mll/glue", 1)]  # fmt: skip
     assert "2 dropped: no gold label" in data_line(provenance)
@@ -308,6 +308,19 @@ def test_tydiqa_trains_on_english_only_by_id_prefix(tmp_path):
     examples, provenance = load("tydiqa", "train", tmp_path)
     assert [example["id"] for example in examples] == ["english-1-1"]
     assert provenance["rows"] == 1 and provenance["rows_expected"] == 3_696 and provenance["dropped"] == {}
+
+
+def test_examples_are_kept_by_language_and_code(tmp_path, monkeypatch):
+    """One table holds all languages: under the same key the second would be given the first's examples."""
+    rows = [question(f"{name}-1-1") for name in ("english", "finnish")]
+    write(tmp_path, "google-research-datasets/tydiqa/secondary_task/validation-00000-of-00001.parquet", SQUAD, *rows)
+    for language, name in (("en", "english"), ("fi", "finnish")):
+        assert [example["id"] for example in load("tydiqa", "test", tmp_path, language)[0]] == [f"{name}-1-1"]
+    keys = []
+    for code in ("as it is", "as it will be"):
+        monkeypatch.setattr("task_adapters.base.code_of", lambda _, code=code: code)
+        keys.append(load_examples(TASKS["tydiqa"], "test", "en", str(tmp_path))[0]._fingerprint)
+    assert keys[0] != keys[1], "what older code made of the rows is not found again"
 
 
 def test_answers_of_stripped_contexts_are_found_again_and_lost_ones_dropped(tmp_path):
@@ -689,6 +702,8 @@ def test_tags_that_do_not_line_up_and_sentences_without_words(tmp_path):
     write(tmp_path, place, tags, {"tokens": ["a", "b"], "pos_tags": [0]})
     with pytest.raises(InputError, match="row 0: 2 words but 1 tags"):
         load("udpos", "test", tmp_path, "af")
+    with pytest.raises(InputError, match="tag 'B-MISC' is not one of B-LOC, B-ORG"):
+        check_example({"words": ["a"], "tags": ["B-MISC"]}, TASKS["panx"], "test")
 
 
 def test_a_language_without_a_row_is_refused(tmp_path):

@@ -13,7 +13,7 @@ from conftest import ROOT
 
 import grid_table
 import masked_lm
-from samples import demo, grid
+from samples import demo, grid, write_data
 from samples.write_data import write_all
 from task_adapters import InputError
 
@@ -476,9 +476,9 @@ def test_the_miniature_grid_skips_what_is_finished_and_says_what_failed(tmp_path
     data, out = tmp_path / "data", tmp_path / "out"
     write_all(data, scale=0.02)
 
-    def run(*targets):
+    def run(*targets, start="mnli"):
         command = [sys.executable, "-m", "samples.grid", "--output_dir", out, "--data_dir", data, "--jobs", "1", "--seeds", "7",
-                   "--starts", "none", "mnli", "--max_train_samples", "32", "--targets", *targets]  # fmt: skip
+                   "--starts", "none", start, "--max_train_samples", "32", "--targets", *targets]  # fmt: skip
         return subprocess.run(list(map(str, command)), capture_output=True, text=True, cwd=ROOT)
 
     first = run("tatoeba", "xnli")
@@ -497,6 +497,24 @@ def test_the_miniature_grid_skips_what_is_finished_and_says_what_failed(tmp_path
     assert "2 of 7 cells failed" in second.stderr and f"{out}/seed7/none/pawsx: InputError: " in second.stderr
     assert "InputError" in (out / "seed7/none/pawsx.log").read_text()
     assert {path: path.read_bytes() for path in out.rglob("results.json")} == results
+
+    shutil.rmtree(data / "nyu-mll" / "glue" / "qqp")
+    third = run("tatoeba", "xnli", start="qqp")
+    assert third.returncode == 1 and f"{out}/seed7/qqp: InputError: " in third.stderr
+    for target in ("tatoeba", "xnli"):
+        assert f"{out}/seed7/qqp/{target}: not run: {out}/seed7/qqp failed" in third.stderr
+    assert "3 of 5 cells failed" in third.stderr and {path: path.read_bytes() for path in out.rglob("results.json")} == results
+
+
+def test_the_world_is_written_again_when_its_generator_is_another(tmp_path, monkeypatch):
+    written = []
+    monkeypatch.setattr(grid, "DATA", str(tmp_path))
+    monkeypatch.setattr(write_data, "write_all", lambda *where, **_: written.append(where))
+    for marker, times in ((None, 1), ("older", 2), (write_data.generator(), 2)):
+        if marker is not None:
+            (tmp_path / write_data.MARKER).write_text(marker)
+        grid.make_world()
+        assert len(written) == times
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from datasets import Dataset
+from tokenizers import normalizers
 from transformers import (
     AutoTokenizer,
     DataCollatorForMultipleChoice,
@@ -69,6 +70,25 @@ def test_several_processes_make_the_same_features(name, length, data_dir, tiny_m
     assert len(alone.cache_files) == 1 and alone.to_list() == many.to_list()
     if name == "squad_v1":  # more windows than examples, counted over all processes
         assert len(many) > len(examples) and sorted(set(many["example_index"][:])) == list(range(len(examples)))
+
+
+def test_features_are_kept_by_everything_that_makes_them(data_dir, tiny_model, monkeypatch):
+    """Found under another tokenizer's or length's key, they would be somebody else's, and only the score would tell."""
+    tokenizer, with_types = AutoTokenizer.from_pretrained(tiny_model), AutoTokenizer.from_pretrained(tiny_model)
+    with_types.model_input_names = [*tokenizer.model_input_names, "token_type_ids"]
+    lower = AutoTokenizer.from_pretrained(tiny_model)
+    lower.backend_tokenizer.normalizer = normalizers.Lowercase()
+    task, (examples, _) = TASKS["mnli"], load_examples(TASKS["mnli"], "dev", "en", data_dir)
+    others, _ = load_examples(TASKS["mnli"], "dev", "en", data_dir, 7)
+    turned = replace(task, labels=task.labels[::-1])
+    made = [(examples, tokenizer, task, 32, 8), (others, tokenizer, task, 32, 8), (examples, lower, task, 32, 8),
+            (examples, with_types, task, 32, 8), (examples, tokenizer, turned, 32, 8), (examples, tokenizer, task, 31, 8),
+            (examples, tokenizer, task, 32, 7)]  # fmt: skip
+    keys = [make_features(*arguments)._fingerprint for arguments in made]
+    tokenizer("the dog", truncation=True, max_length=3, padding="max_length")  # leaves its settings behind
+    assert make_features(*made[0])._fingerprint == keys[0]
+    monkeypatch.setattr(task_types, "code_of", lambda _: "as it will be")
+    assert len({*keys, make_features(*made[0])._fingerprint}) == len(made) + 1
 
 
 def test_a_variable_that_was_not_set_is_not_set_afterwards(data_dir, tiny_model, processes, monkeypatch):

@@ -262,13 +262,19 @@ def described(monkeypatch, tmp_path):
 OF_EVERY_RUN = (
     "--model_name_or_path a/b", "--keep_head", "--recipe xtreme", "--seed 7", "--data_seed 7", "--effective_batch_size 64",
     "--learning_rate 1e-3", "--num_train_epochs 9", "--max_steps 9", "--warmup_steps 9", "--lr_scheduler_type cosine", "--weight_decay 0.5",
-    "--adam_epsilon 1e-3", "--max_grad_norm 9", "--eval_strategy epoch", "--eval_steps 9", "--load_best_model_at_end false", "--bf16", "--fp16",
-    "--optim sgd", "--train_sampling_strategy random", "--adam_beta1 0.5", "--adam_beta2 0.98", "--lr_scheduler_kwargs {\"a\":1}",
+    "--adam_epsilon 1e-3", "--max_grad_norm 9", "--eval_strategy epoch", "--eval_steps 9", "--load_best_model_at_end false", "--bf16",
+    "--fp16", "--optim sgd", "--train_sampling_strategy random", "--adam_beta1 0.5", "--adam_beta2 0.98", "--lr_scheduler_kwargs {\"a\":1}",
     "--optim_args a=1", "--neftune_noise_alpha 5", "--dataloader_drop_last", "--bf16_full_eval", "--fp16_full_eval",
     "--max_seq_length 99", "--doc_stride 9", "--max_train_samples 9", "--max_eval_samples 9", "--max_predict_samples 9", "--languages de",
-    "--freeze_embeddings", "--padding_free on", "--train_languages de", "--train_file de=FILE", "--select_on mean", "--oracle",
+    "--freeze_embeddings", "--padding_free on", "--train_languages de", "--train_file de=FILE", "--train_file fr=FILE",
+    "--select_on mean", "--oracle",
 )  # fmt: skip
-OF_SEVERAL_TASKS = ("--sampling uniform", "--sampling_cap 9", "--sampling temperature --temperature 2", "--sampling temperature --temperature 3")
+OF_SEVERAL_TASKS = (
+    "--sampling uniform",
+    "--sampling_cap 9",
+    "--sampling temperature --temperature 2",
+    "--sampling temperature --temperature 3",
+)
 OF_MASKED_LM = ("--mlm_languages de sw", "--mlm_data de=FILE", "--mlm_share 0.25", "--mlm_alpha 0.5", "--mlm_eval_samples 9")
 
 

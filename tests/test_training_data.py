@@ -444,6 +444,9 @@ def test_a_translated_question_keeps_the_answer_of_its_sentence_or_is_dropped():
     found = translated(example, words.get, "de")
     assert found == {"id": "1", "context": "Ein Hund ist hier. Der Hund schläft.", "question": "Wer?",
                      "answers": {"text": ["Hund"], "answer_start": [23]}}  # fmt: skip
+    twice = {**example, "context": "Dogs bark. Dogs sleep.", "answers": {"text": ["Dogs"], "answer_start": [11]}}
+    german = {"Dogs bark.": "Hunde bellen.", "Dogs sleep.": "Hunde schlafen.", "Dogs": "Hunde", "Who?": "Wer?"}
+    assert translated(twice, german.get, "de")["answers"] == {"text": ["Hunde"], "answer_start": [14]}, "the first word of its sentence"
     lost = {**example, "answers": {"text": ["here"], "answer_start": [9]}}
     assert translated(lost, words.get, "de") == "answer not found in the translated context"
     assert translated({**example, "question": "Where?"}, words.get, "de") == "too long to translate"
