@@ -419,6 +419,17 @@ def test_layouts_of_downloaded_datasets_are_found(name, layout, tmp_path):
     assert load(name, "train", tmp_path)[1]["examples"] == 1
 
 
+@pytest.mark.parametrize(("end", "text"), [
+    ("tsv", 'premise\thypothesis\tlabel\na, b\th\tneutral\n'),
+    ("csv", 'premise,hypothesis,label\n"a, b",h,neutral\n'),
+    ("jsonl", '{"premise": "a, b", "hypothesis": "h", "label": "neutral"}\n'),
+    ("json", '[{"premise": "a, b", "hypothesis": "h", "label": "neutral"}]'),
+])  # fmt: skip
+def test_other_kinds_of_files_are_read_as_what_they_are(end, text, tmp_path):
+    write_text(tmp_path / f"facebook/xnli/de/test.{end}", text)
+    assert load("xnli", "test", tmp_path, "de")[0] == [pair("a, b", "h", "neutral")]
+
+
 def test_shards_are_read_in_order_and_other_splits_are_left_alone(tmp_path):
     for shard in (5, 2, 0, 4, 1, 3):
         name = f"nyu-mll/glue/mnli/validation_matched-{shard:05}-of-00006.parquet"
@@ -578,7 +589,7 @@ def test_a_missing_folder_or_split_is_named(tmp_path):
 
 def test_a_broken_first_source_is_not_passed_over_for_the_second(tmp_path):
     write_text(tmp_path / "google/xquad/xquad.de/validation-00000-of-00001.parquet", "no parquet")
-    write_text(tmp_path / "google/xtreme/XQuAD.de/validation-00000-of-00001.parquet", "no parquet either")
+    write(tmp_path, "google/xtreme/XQuAD.de/validation-00000-of-00001.parquet", SQUAD, question())
     with pytest.raises(InputError, match="Cannot read .*google/xquad/xquad.de/validation-00000-of-00001.parquet"):
         load_examples(TASKS["xquad"], "test", "de", str(tmp_path))
 

@@ -149,6 +149,10 @@ def test_what_cannot_be_packed_is_said_in_one_line_or_left_as_it_is():
         padding_free.set_up(deberta, "on", ON_CPU)
     padding_free.set_up(deberta, "auto", SimpleNamespace(device=torch.device("cuda"), **{**FULL, "bf16": True}))
     assert "forward" not in vars(deberta)
+    bert = BertModel(BertConfig(vocab_size=100, **SMALL))
+    bert.config.layer_types = ["full_attention", "sliding_attention"]  # a window may be longer than the sequences that are compared
+    with pytest.raises(InputError, match="BertModel does not attend to whole sequences"):
+        padding_free.set_up(bert, "on", ON_CPU)
     for wanted in ("auto", "off"):
         bert = BertModel(BertConfig(vocab_size=100, **SMALL))
         padding_free.set_up(bert, wanted, ON_CPU)
@@ -191,6 +195,25 @@ def test_kernels_are_compared_before_they_are_used(monkeypatch):
     ):
         monkeypatch.setattr(padding_free, "nested", wrong)
         assert reason in padding_free.against_kernels(config, cpu, torch.float32)
+
+
+def test_on_a_gpu_the_kernels_of_training_and_scoring_are_compared(monkeypatch):
+    compared = []
+    monkeypatch.setattr(padding_free, "against_kernels", lambda config, device, dtype: compared.append(dtype))
+    on_gpu = SimpleNamespace(device=torch.device("cuda"), **{**FULL, "bf16": True, "fp16_full_eval": True})
+    padding_free.set_up(BertModel(BertConfig(vocab_size=100, **SMALL)), "auto", on_gpu)
+    assert {*compared} == {torch.bfloat16, torch.float16}
+    monkeypatch.setattr(padding_free, "against_kernels", lambda *_: "no kernel")
+    with pytest.raises(InputError, match="no kernel"):
+        padding_free.set_up(BertModel(BertConfig(vocab_size=100, **SMALL)), "on", on_gpu)
+
+
+def test_dropout_is_for_the_kernel_that_has_it(monkeypatch):
+    monkeypatch.setattr(padding_free, "has_varlen", lambda device, dtype: True)
+    for name in ("varlen", "nested"):
+        monkeypatch.setattr(padding_free, name, lambda *_, name=name: name)
+    inputs = [torch.zeros(1)] * 4
+    assert padding_free.by_kernel(*inputs, 1, 0.1, 1.0) == "nested" and padding_free.by_kernel(*inputs, 1, 0.0, 1.0) == "varlen"
 
 
 @pytest.mark.parametrize("capability, dtype, expected", [
@@ -268,6 +291,10 @@ def test_the_trainer_says_which_epoch_begins(tiny_model, data_dir, tmp_path):
         trainer.state.epoch = epoch
         orders.append(list(sampler))
     assert orders[0] != orders[1] == orders[2]
+    trainer.args.seed = 7
+    assert list(trainer._get_train_sampler()) != orders[2]
+    trainer.args.data_seed = 42
+    assert list(trainer._get_train_sampler()) == orders[2], "--data_seed has its own say"
 
 
 def test_two_processes_go_on_in_the_second_epoch_where_they_were_cut_off(tiny_model, data_dir, tmp_path):

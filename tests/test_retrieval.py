@@ -466,6 +466,8 @@ def test_sentences_that_stand_twice_are_one_vector_and_give_all_ids_or_none():
     of_all = mining.candidates(unit[:2], unit, source_ids, target_ids, "all")
     assert [pair for _, pair in of_all] == [("de-1", "en-1"), ("de-3", "en-1"), ("de-2", "en-2")]
     assert [pair for _, pair in mining.candidates(unit[:2], unit, source_ids, target_ids, "none")] == [("de-2", "en-2")]
+    target_ids[1].append("en-9")
+    assert mining.candidates(unit[:2], unit, source_ids, target_ids, "none") == []
 
 
 def reference_candidates(source, target, k=4):

@@ -14,7 +14,7 @@ from metrics import squad_v2_scores, token_accuracy
 from task_adapters import TASKS, InputError
 from task_types import NEEDS_OFFSETS, TASK_TYPES, classification, make_features, multiple_choice, span_qa, tagging
 from task_types.collator import Collator
-from task_types.loss import IGNORED
+from task_types.loss import IGNORED, cross_entropy
 
 HELLASWAG, UDPOS, SQUAD, SQUAD_V2 = (TASKS[name] for name in ("hellaswag", "udpos", "squad_v1", "squad_v2"))
 NAMES = ("Model", "to_features", "loss", "reduce_logits", "gold", "decode")
@@ -53,6 +53,28 @@ def test_an_empty_second_sentence_does_not_stop_a_pair_task():
     rows = [{"text_a": "a", "text_b": "b", "label": "1"}, {"text_a": "", "text_b": "", "label": "0"}]
     features = classification.to_features(columns(rows), tokenizer, TASKS["pawsx"], 16)
     assert features["labels"] == [1, 0] and [len(ids) for ids in features["input_ids"]] == [8, 4]
+
+
+def test_the_longer_text_of_a_pair_is_cut_and_labels_count_as_the_task_names_them():
+    tokenizer, task = tokenizer_of("ab"), replace(TASKS["mnli"], labels=("neutral", "contradiction", "entailment"))
+    rows = [{"text_a": "a" * 20, "text_b": "bb", "label": "entailment"}, {"text_a": "aa", "text_b": "b" * 20, "label": "neutral"}]
+    features = classification.to_features(columns(rows), tokenizer, task, 12)
+    assert features["labels"] == [2, 0] and [len(ids) for ids in features["input_ids"]] == [12, 12]
+    for ids, kept in zip(features["input_ids"], ("bb", "aa")):
+        assert tokenizer.convert_ids_to_tokens(ids).count(kept[0]) == 2, "the shorter one stays whole"
+    assert classification.decode(rows, features, [[0, 0, 1], [1, 0, 0]], task) == ["entailment", "neutral"]
+
+
+# ---- the loss
+
+
+def test_the_loss_is_summed_in_full_precision_and_is_nothing_where_nothing_is_labelled():
+    logits, labels = torch.randn(2, 3, 5, generator=torch.Generator().manual_seed(0)), torch.tensor([[1, IGNORED, 2], [0, 4, IGNORED]])
+    rows = [-torch.log_softmax(logits[i, j], 0)[labels[i, j]] for i in range(2) for j in range(3) if labels[i, j] != IGNORED]
+    assert cross_entropy(logits, labels).item() == pytest.approx(float(sum(rows)) / 4)
+    assert cross_entropy(logits, labels, torch.tensor(10)).item() == pytest.approx(float(sum(rows)) / 10), "of the whole step"
+    assert cross_entropy(logits.bfloat16(), labels).dtype == torch.float32
+    assert cross_entropy(logits, torch.full_like(labels, IGNORED)).item() == 0
 
 
 # ---- multiple choice
