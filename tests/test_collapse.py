@@ -75,7 +75,7 @@ def test_chance_is_the_entropy_of_what_can_be_known_without_looking():
 # ---- collapsed
 
 
-def test_learning_rate_ten_is_exit_code_3_with_every_try_remembered_and_the_second_call_ends_at_once(common, tmp_path):
+def test_learning_rate_ten_is_exit_code_3_with_every_try_remembered_and_the_second_call_ends_at_once(common, call, tmp_path, capsys):
     flags = ("--task", "mnli", *common, "--learning_rate", "10", "--max_steps", "310", "--warmup_steps", "5", "--effective_batch_size", "4",
              "--per_device_train_batch_size", "4", "--output_dir", tmp_path / "out")  # fmt: skip
     process = launch("run_intermediate.py", *flags, "--retries", "1", expect=3)
@@ -86,8 +86,9 @@ def test_learning_rate_ten_is_exit_code_3_with_every_try_remembered_and_the_seco
     assert [(tried["seed"], tried["step"], len(tried["last_losses"])) for tried in tries] == [(42, 310, 5), (1042, 310, 5)]
     assert not (tmp_path / "out" / "results.json").exists() and not list((tmp_path / "out").glob("checkpoint-*"))
 
-    again = launch("run_intermediate.py", *flags, expect=3)  # as a loop over cells would
-    assert "failed to learn (seed 42" in again.stderr and "examples from" not in again.stdout, "nothing is loaded"
+    with pytest.raises(Collapsed, match="failed to learn .seed 42"):  # as a loop over cells would
+        call(run_intermediate, *flags)
+    assert "examples from" not in capsys.readouterr().out, "nothing is loaded"
 
 
 @pytest.mark.parametrize("task", [*HEADS, "several"])
@@ -295,7 +296,7 @@ def test_a_retry_is_the_run_of_the_other_seed_and_the_failed_one_stands_beside_i
     assert before["failed_tries"] == [failed] and before["seed_used"] == 1042, "a later phase says so too"
 
 
-def test_a_run_killed_in_its_second_try_goes_on_there(retried, tmp_path):
+def test_a_run_killed_in_its_second_try_goes_on_there(retried, call, tmp_path, capsys):
     folder, flags, _ = retried
     command = ["tests/dead_encoder.py", "42", "run_target", *map(str, flags), "--output_dir", str(tmp_path)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(ROOT)}
@@ -307,9 +308,11 @@ def test_a_run_killed_in_its_second_try_goes_on_there(retried, tmp_path):
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not (tmp_path / "results.json").exists()
-    again = launch(*command)
-    assert "try 2 of 2, with seed 1042" in again.stdout and "going on from" in again.stdout
-    resumed, whole = read(tmp_path, "results.json"), read(folder, "results.json")
+    with dead_under([42]):
+        resumed = call(run_target, *flags, "--output_dir", tmp_path)
+    said = capsys.readouterr().out
+    assert "try 2 of 2, with seed 1042" in said and "going on from" in said
+    whole = read(folder, "results.json")
     assert resumed["training"]["resumed_from_step"] >= 80 and whole["training"]["resumed_from_step"] is None
     assert resumed["failed_tries"] == whole["failed_tries"] and resumed["seed_used"] == 1042
     assert resumed["scores"] == whole["scores"]

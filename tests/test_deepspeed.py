@@ -7,6 +7,7 @@ import importlib.util
 import json
 import os
 import shutil
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -141,7 +142,10 @@ FLAGS = (
 @pytest.fixture(scope="module")
 def plain_run(tiny_model, data_dir, tmp_path_factory):
     out = tmp_path_factory.mktemp("plain") / "out"
-    launch("run_intermediate.py", *FLAGS, "--model_name_or_path", tiny_model, "--data_dir", data_dir, "--output_dir", out)
+    flags = (*FLAGS, "--model_name_or_path", tiny_model, "--data_dir", data_dir, "--output_dir", str(out))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["run_intermediate.py", *flags])
+        run_intermediate.main()
     return out
 
 

@@ -192,10 +192,10 @@ def test_the_same_folder_trained_again_is_another_starting_point(call, mnli_run,
         call(run_retrieval, *flags, "--output_dir", tmp_path / "out")
 
 
-def test_a_run_killed_in_the_middle_goes_on_to_the_same_scores(tiny_model, data_dir, tmp_path):
+def test_a_run_killed_in_the_middle_goes_on_to_the_same_scores(call, tiny_model, data_dir, tmp_path, capsys):
     flags = ["--task", "xnli", "--model_name_or_path", tiny_model, "--data_dir", data_dir, *FAST, "--languages", "de",
              "--eval_steps", "10", "--num_train_epochs", "8"]  # fmt: skip
-    launch("run_target.py", *flags, "--output_dir", tmp_path / "whole")
+    whole = call(run_target, *flags, "--output_dir", tmp_path / "whole")
     cut = tmp_path / "cut"
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen([sys.executable, "run_target.py", *map(str, flags), "--output_dir", str(cut)], cwd=ROOT, env=environment,
@@ -216,9 +216,8 @@ def test_a_run_killed_in_the_middle_goes_on_to_the_same_scores(tiny_model, data_
     half = cut / "checkpoint-9999"  # a kill while a checkpoint was being written
     half.mkdir()
     (half / "model.safetensors").write_bytes(b"half")
-    again = launch("run_target.py", *flags, "--output_dir", cut)
-    assert "going on from" in again.stdout
-    whole, resumed = results_of(tmp_path / "whole"), results_of(cut)
+    resumed = call(run_target, *flags, "--output_dir", cut)
+    assert "going on from" in capsys.readouterr().out
     assert resumed["training"]["resumed_from_step"] >= 10
     assert resumed["seconds"] > 1e6 + start["seconds"] and resumed["training"]["train_seconds"] > 1e6 + start["train_seconds"]
     assert 0 < whole["training"]["train_seconds"] < whole["seconds"] < 1e6 and not (cut / "starts.json").exists()

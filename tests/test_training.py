@@ -1,5 +1,6 @@
 """What training must not do: depend on how a batch is cut into pieces, take an earlier head over unseen, start without its encoder."""
 
+import json
 import shutil
 import sys
 from functools import partial
@@ -7,6 +8,7 @@ from functools import partial
 import pytest
 import torch
 from conftest import launch
+from one_update import update
 from safetensors.torch import load_file, save_file
 from transformers import (
     AutoModelForMultipleChoice,
@@ -32,25 +34,41 @@ LAYOUTS = {
 
 @pytest.fixture(scope="module")
 def updated(tiny_model, data_dir, tmp_path_factory):
-    """{layout: {task: weights after one step of plain gradient descent}} and the weights before it."""
-    weights = {}
+    """{layout: {task: (weights after one step of plain gradient descent, results)}}"""
+    folders = {layout: tmp_path_factory.mktemp("update") for layout in LAYOUTS}
+    together = []  # a launch costs more than what is done in it
     for layout, (processes, flags) in LAYOUTS.items():
-        out = tmp_path_factory.mktemp("update")
-        launch("tests/one_update.py", out, tiny_model, data_dir, *flags, processes=processes)
-        weights[layout] = {task: load_file(out / task / "model.safetensors") for task in HEADS}
-    return weights
+        if processes == 1:
+            update(tiny_model, data_dir, folders[layout], *flags)
+        else:
+            together += ["--"] * bool(together) + [folders[layout], *flags]
+    launch("tests/one_update.py", tiny_model, data_dir, *together, processes=2)
+    return {
+        layout: {
+            task: (load_file(out / task / "model.safetensors"), json.loads((out / task / "results.json").read_text(encoding="utf-8")))
+            for task in HEADS
+        }
+        for layout, out in folders.items()
+    }
 
 
 @pytest.mark.parametrize("task", HEADS)
 @pytest.mark.parametrize("layout", list(LAYOUTS)[1:])
 def test_a_batch_cut_into_pieces_gives_the_same_update(task, layout, updated, tiny_model):
     """Sentences and windows differ in length, so a mean of means would differ; SGD at rate 1 so that the scale of a gradient shows."""
-    reference, cut, before = updated["1 process x 8"][task], updated[layout][task], load_file(f"{tiny_model}/model.safetensors")
+    (reference, whole), (cut, results) = updated["1 process x 8"][task], updated[layout][task]
+    before = load_file(f"{tiny_model}/model.safetensors")
     name = "roberta.encoder.layer.0.attention.self.value.weight"
     moved = (reference[name] - before[name]).norm() / before[name].norm()
     assert moved > 1e-3, "the step must be large enough to compare"
     for name, weight in reference.items():
         assert (weight - cut[name]).norm() <= 1e-5 * weight.norm() + 1e-6, name
+    assert results["effective_batch_size"] == 8 and results["world_size"] == LAYOUTS[layout][0]
+    assert results["training"]["tokens"]["real_tokens"] == whole["training"]["tokens"]["real_tokens"], "counted over all processes"
+    losses = [entry["eval_loss"] for run in (whole, results) for entry in run["training"]["log"] if "eval_loss" in entry]
+    assert len(losses) == 2 and losses[0] == pytest.approx(losses[1], rel=1e-4) and losses[0] > 0.1, (
+        "scored by all processes, each feature once"
+    )
 
 
 def test_the_head_is_fresh_and_seeded_whatever_the_checkpoint_held(tiny_model, tmp_path):
