@@ -236,6 +236,8 @@ def test_a_task_that_does_not_learn_among_others_that_do_is_a_warning(capsys):
     assert collapse.check_learned(trainer, tasks, {name: labels for name in tasks}, dev).endswith(
         "has 33.3; the training loss of 25 steps of anli is 1.000 times that of knowing the label frequencies alone"
     )
+    watch.window = [("anli", 1.0, 1.0)]  # nor is the loss of both together enough
+    assert "1.000 times" in collapse.check_learned(trainer, tasks, {name: labels for name in tasks}, dev)
 
 
 @pytest.mark.parametrize("flat, steps, said", [(1.0, 50, True), (1.0, 20, False), (0.9, 50, False)])

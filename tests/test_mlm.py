@@ -328,10 +328,13 @@ def test_the_masked_lm_improves_while_nli_is_learned(mlm_run):
 
 def test_a_share_of_nothing_measures_what_is_lost_without_masked_lm(call, mlm_run, tiny_model, data_dir, text_dir, tmp_path):
     flags = ("--task", "mnli", "--mlm_languages", "de", "en", "--mlm_data", text_dir, "--mlm_share", "0", "--mlm_eval_samples", "40",
-             "--data_dir", data_dir, *COMMON, "--max_steps", "20", "--learning_rate", "2e-3", "--output_dir", tmp_path)  # fmt: skip
+             "--mlm_alpha", "0", "--data_dir", data_dir, *COMMON, "--max_steps", "20", "--learning_rate", "2e-3",
+             "--output_dir", tmp_path)  # fmt: skip
     results = call(run_intermediate, *flags, "--model_name_or_path", mlm_run)
     training, earlier = results["training"], results_of(mlm_run)["training"]["mlm"]
     assert training["drawn"] == {"mnli": 20, "mlm": 0} and all(part["drawn"] == 0 for part in training["mlm"]["languages"].values())
+    assert {part["probability"] for part in training["mlm"]["languages"].values()} == {0.5}, "--mlm_alpha 0"
+    assert {part["held_out"] for part in training["mlm"]["languages"].values()} == {40}
     assert training["mlm"]["loss_before"] == pytest.approx(earlier["loss_after"], rel=1e-5) != training["mlm"]["loss_after"]
 
 

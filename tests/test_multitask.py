@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 import run_intermediate
 import run_target
 from checkpoints import load_encoder, load_model, load_tokenizer
-from multitask import MixedFeatures, count_steps, draw_schedule, load_task_model, sampling_probabilities
+from multitask import MixedFeatures, count_steps, draw_schedule, load_models, load_task_model, sampling_probabilities
 from task_adapters import TASKS, InputError, load_examples
 from task_types import TASK_TYPES, make_features
 from task_types.collator import Collator
@@ -102,6 +102,7 @@ def test_processes_and_accumulation_agree_in_each_steps_task_its_rows_and_the_we
     assert steps == others
     drawn = results_of(folder)["training"]["drawn"]
     assert drawn == {name: sum(tasks == {name} for tasks, _ in steps) for name in THREE} == results_of(other)["training"]["drawn"]
+    assert results_of(folder)["training"]["probabilities"] == pytest.approx(dict.fromkeys(THREE, 1 / 3)), "--sampling uniform"
     before = load_file(f"{tiny_model}/model.safetensors")
     for part in ("model.safetensors", *(f"heads/{name}/model.safetensors" for name in THREE)):
         reference, cut = load_file(folder / part), load_file(other / part)
@@ -117,18 +118,31 @@ def test_a_head_that_no_step_used_stays_as_it_was_drawn(processes, call, tiny_mo
     """AdamW with decay would shrink it, were its gradient zero and not absent; and under DDP the step must not wait for it."""
     flags = ("--task", "mnli", "hellaswag", "--model_name_or_path", tiny_model, "--data_dir", data_dir, *COMMON, "--max_steps", "2",
              "--warmup_steps", "0", "--learning_rate", "0.01", "--weight_decay", "0.5", "--effective_batch_size", "4",
-             "--sampling_cap", "1", "--max_eval_samples", "4", "--output_dir", tmp_path, "--seed", "4")  # fmt: skip
+             "--sampling_cap", "1", "--max_eval_samples", "4", "--output_dir", tmp_path, "--seed", "4",
+             "--freeze_embeddings")  # fmt: skip
     if processes == 1:
         call(run_intermediate, *flags)
     else:
         launch("run_intermediate.py", *flags, processes=processes)
     drawn = results_of(tmp_path)["training"]["drawn"]
     assert sorted(drawn.values()) == [0, 2], "choose a seed that draws one task only"
+    before, trained = load_file(f"{tiny_model}/model.safetensors"), load_file(tmp_path / "model.safetensors")
+    for name in ("embeddings.word_embeddings.weight", "embeddings.position_embeddings.weight"):
+        assert torch.equal(trained[name], before[f"roberta.{name}"]) == ("word" in name), "--freeze_embeddings"
     for name, steps in drawn.items():
         task = TASKS[name]
         fresh, _ = load_model(TASK_TYPES[task.task_type].Model, tiny_model, task.labels, seed=4)
         head, fresh = load_file(tmp_path / "heads" / name / "model.safetensors"), fresh.state_dict()
         assert all(torch.equal(weight, fresh[key]) == (steps == 0) for key, weight in head.items() if key.endswith("weight"))
+
+
+def test_what_a_checkpoint_lacks_is_drawn_with_the_runs_seed(tiny_model):
+    weights = []
+    for noise, seed in ((1, 4), (2, 4), (2, 5)):
+        torch.manual_seed(noise)
+        weights.append(load_models(tiny_model, {"hellaswag": TASKS["hellaswag"]}, seed).state_dict())
+    assert {name for name in weights[0] if not torch.equal(weights[0][name], weights[1][name])} == set()
+    assert not torch.equal(weights[1]["encoder.pooler.dense.weight"], weights[2]["encoder.pooler.dense.weight"])
 
 
 # ---- learning, and what the run leaves

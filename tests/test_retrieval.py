@@ -138,6 +138,8 @@ def test_tatoeba_is_scored_from_english_and_the_other_figures_stand_beside(retri
         gold, predicted = (read(tmp_path / "out" / name, "tatoeba", language) for read, name in (
             (read_labels, "labels"), (read_predictions, "predictions")))  # fmt: skip
         assert accuracy(gold, predicted, language)["accuracy"] == scores["accuracy"]
+        english = list(load_examples(TATOEBA, "test", language, str(tatoeba_dir))[0]["target"])
+        assert [english[row] for row in gold] == sorted(english), "XTREME's lines"
     assert not list((tmp_path / "out").rglob("scored.json"))
 
 
@@ -146,8 +148,39 @@ def test_a_finished_run_is_skipped_and_overwrite_redoes_it(retrieve, tatoeba_dir
     (tmp_path / "predictions" / "scored.json").write_text(json.dumps({"de": {"scores": {"accuracy": 0.0, "examples": 1}}}))
     assert retrieve("tatoeba", tatoeba_dir, tmp_path, "--languages", "de") == first
     assert "is finished: skipped" in capsys.readouterr().out
+    for flag, value in (("layer", 2), ("pooling", "cls"), ("max_seq_length", 32), ("max_predict_samples", 9), ("recipe", "xtreme")):
+        with pytest.raises(InputError, match=f"holds a run with {flag} "):
+            retrieve("tatoeba", tatoeba_dir, tmp_path, "--languages", "de", "--pooling", "mean", f"--{flag}", value)
     again = retrieve("tatoeba", tatoeba_dir, tmp_path, "--languages", "de", "--overwrite")
     assert again["scores"] == first["scores"]
+
+
+def test_processes_that_do_not_know_of_each_other_are_refused(retrieve, tatoeba_dir, tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(InputError, match="Several processes were launched, but each of them runs alone"):
+        retrieve("tatoeba", tatoeba_dir, tmp_path, "--languages", "de")
+
+
+def test_only_a_whole_task_mined_by_dev_is_held_against_xtremes_scores(retrieve, tatoeba_dir, bucc_dir, tmp_path, monkeypatch):
+    monkeypatch.setattr("results.xtreme_score", lambda task, scores: 50.0)  # as if all languages were there
+    for name, task, where, expected, *flags in (
+        ("whole", "tatoeba", tatoeba_dir, 50.0),
+        ("part", "tatoeba", tatoeba_dir, None, "--max_predict_samples", 9),
+        ("mined", "bucc", bucc_dir, 50.0),
+        ("by gold", "bucc", bucc_dir, None, "--languages", "de", "zh"),
+    ):
+        assert retrieve(task, where, tmp_path / name, "--languages", "de", *flags)["xtreme_score"] == expected, name
+
+
+def test_sentences_that_stand_twice_are_each_found(retrieve, tmp_path):
+    lines = ["the dog sees a cat .", "a book takes the house .", "the river loves a tree .", "the old city finds a child ."]
+    pairs = [*zip(lines, lines), (lines[0], "the dog sees a cat !"), (lines[1], "a book takes the house !")]
+    rows = [
+        {"source_sentence": foreign, "target_sentence": english, "source_lang": "x", "target_lang": "eng"} for foreign, english in pairs
+    ]
+    write_hub_folder(tmp_path, "google/xtreme", "tatoeba.deu", "validation", rows[:2] + rows[4:] + rows[2:4], PAIRS)
+    scores = retrieve("tatoeba", tmp_path, tmp_path / "out", "--languages", "de")["scores"]["de"]
+    assert scores["examples"] == 6 and scores["accuracy"] >= 100 * 4 / 6, "of two equal sentences the first counts"
 
 
 def test_a_run_cut_off_between_languages_goes_on_with_the_next(retrieve, tatoeba_dir, tmp_path, monkeypatch, capsys):
@@ -190,6 +223,9 @@ def test_english_sentences_of_several_languages_are_embedded_once(retrieve, tato
     retrieve("tatoeba", tatoeba_dir, tmp_path, "--languages", "de", "fr")
     assert list(embedded) == ["en", "de", "fr"]
     assert embedded["en"].count("the shared sentence .") == 1 and len(set(embedded["en"])) == len(embedded["en"])
+    monkeypatch.setattr(retrieval, "embed", lambda texts, *rest: embedded.setdefault("how", rest[2:6]) and embed(texts, *rest))
+    retrieve("tatoeba", tatoeba_dir, tmp_path / "cls", "--languages", "de", "--pooling", "cls")
+    assert embedded["how"] == (1, "cls", 64, 512)
 
 
 def test_vectors_do_not_depend_on_how_many_texts_are_tokenised_at_once(tiny_model, monkeypatch):
@@ -197,14 +233,21 @@ def test_vectors_do_not_depend_on_how_many_texts_are_tokenised_at_once(tiny_mode
 
     rng = random.Random(3)
     texts = [" ".join(text(rng, "en") for _ in range(rng.randrange(1, 4))) for _ in range(50)]
-    arguments = texts, AutoModel.from_pretrained(tiny_model).eval(), AutoTokenizer.from_pretrained(tiny_model), 2
+    arguments = texts, AutoModel.from_pretrained(tiny_model).eval(), AutoTokenizer.from_pretrained(tiny_model), 1
     together = retrieval.embed(*arguments, "mean", 64, 256, Accelerator())
     monkeypatch.setattr(retrieval, "TOKENIZED_AT_ONCE", 7)
     apart = retrieval.embed(*arguments, "mean", 64, 256, Accelerator())
     torch.testing.assert_close(apart, together)
     torch.testing.assert_close(together.norm(dim=1), torch.ones(50))
     first = retrieval.embed(*arguments, "cls", 64, 256, Accelerator())
-    assert not torch.allclose(first, together, atol=1e-2)
+    model, tokenizer, layer = arguments[1:]
+    cut = retrieval.embed(*arguments, "mean", 9, 256, Accelerator())
+    for number in range(3):
+        for found, length, pooled in ((together, 64, slice(None)), (first, 64, slice(1)), (cut, 9, slice(None))):
+            inputs = tokenizer(texts[number], truncation=True, max_length=length, return_tensors="pt")
+            with torch.no_grad():
+                hidden = model(**inputs, output_hidden_states=True).hidden_states[layer][0, pooled]
+            torch.testing.assert_close(found[number], torch.nn.functional.normalize(hidden.mean(0), dim=0))
 
 
 def test_a_broken_model_is_refused_before_anything_is_scored(retrieve, tatoeba_dir, tmp_path, tiny_model):

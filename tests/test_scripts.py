@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import ROOT, SHARED, launch
+from conftest import ROOT, SHARED, launch, qa_rows, write_hub_folder
 from safetensors.torch import load_file, save_file
 
 import grid_table
@@ -125,11 +126,33 @@ def test_a_kept_head_says_what_it_said_whatever_the_order_of_its_labels(script, 
         assert results["scores"]["en"]["accuracy"] > 90
 
 
+def test_the_threshold_for_no_answer_is_the_users(call, tiny_model, tmp_path):
+    from datasets import Features, List, Value
+
+    string, rng = Value("string"), random.Random(2)
+    answers = {"text": List(string), "answer_start": List(Value("int32"))}
+    squad = Features({"id": string, "title": string, "context": string, "question": string, "answers": answers})
+    rows = qa_rows(rng, "en", 12)
+    for row in rows[::2]:
+        row["answers"] = {"text": [], "answer_start": []}
+    for split in ("train", "validation"):
+        write_hub_folder(tmp_path, "rajpurkar/squad_v2", "squad_v2", split, rows, squad)
+    found = {}
+    for threshold in (-1e9, 1e9):
+        flags = ("--no_answer_threshold", threshold, "--max_steps", "1", "--output_dir", tmp_path / f"{threshold}")
+        found[threshold] = call(run_intermediate, "--task", "squad_v2", "--model_name_or_path", tiny_model, "--data_dir", tmp_path, *FAST,
+                                *flags)["dev"]  # fmt: skip
+    assert found[-1e9]["no_answer_accuracy"] == 100 and found[-1e9]["has_answer_exact"] == 0, "nothing is answered"
+    assert found[1e9]["no_answer_accuracy"] == 0 and found[1e9]["best_f1"] == found[-1e9]["best_f1"]
+
+
 def test_squad_as_intermediate_task_loads_into_any_head(call, tiny_model, data_dir, tmp_path):
     from transformers import AutoModelForQuestionAnswering, AutoModelForSequenceClassification
 
     call(run_intermediate, "--task", "squad_v1", "--model_name_or_path", tiny_model, "--data_dir", data_dir, *FAST, "--max_steps", "2",
-         "--output_dir", tmp_path)  # fmt: skip
+         "--freeze_embeddings", "--output_dir", tmp_path)  # fmt: skip
+    words, before = "roberta.embeddings.word_embeddings.weight", load_file(f"{tiny_model}/model.safetensors")
+    assert torch.equal(load_file(tmp_path / "model.safetensors")[words], before[words]), "--freeze_embeddings"
     span, classes = AutoModelForQuestionAnswering.from_pretrained(tmp_path), AutoModelForSequenceClassification.from_pretrained(tmp_path)
     name = "encoder.layer.1.output.dense.weight"
     assert torch.equal(span.roberta.get_parameter(name), classes.roberta.get_parameter(name))
@@ -320,8 +343,11 @@ def test_one_strategy_brings_its_companions(flags, expected, monkeypatch, tmp_pa
 def test_a_task_that_keeps_the_last_weights_may_be_evaluated_on_the_way(call, tiny_model, data_dir, tmp_path):
     flags = ("--task", "xquad", "--recipe", "xtreme", "--languages", "de", "--eval_strategy", "steps", "--eval_steps", "1", "--use_cpu",
              "--max_steps", "2", "--effective_batch_size", "4", "--max_eval_samples", "8", "--max_seq_length", "64",
-             "--disable_tqdm", "true")  # fmt: skip
+             "--disable_tqdm", "true", "--freeze_embeddings", "--max_predict_samples", "7")  # fmt: skip
     results = call(run_target, *flags, "--model_name_or_path", tiny_model, "--data_dir", data_dir, "--output_dir", tmp_path)
+    assert (results["dev"]["examples"], results["scores"]["de"]["examples"], list(results["scores"])) == (8, 7, ["de"])
+    words = "roberta.embeddings.word_embeddings.weight"
+    assert torch.equal(load_file(tmp_path / "model.safetensors")[words], load_file(f"{tiny_model}/model.safetensors")[words])
     assert [entry["step"] for entry in results["training"]["log"] if "eval_f1" in entry] == [1, 2]
     assert results["training"]["best_step"] is None and results["selected_on"] is None
 

@@ -64,6 +64,7 @@ def test_a_batch_cut_into_pieces_gives_the_same_update(task, layout, updated, ti
     for name, weight in reference.items():
         assert (weight - cut[name]).norm() <= 1e-5 * weight.norm() + 1e-6, name
     assert results["effective_batch_size"] == 8 and results["world_size"] == LAYOUTS[layout][0]
+    assert results["dev"]["examples"] == 20
     assert results["training"]["tokens"]["real_tokens"] == whole["training"]["tokens"]["real_tokens"], "counted over all processes"
     losses = [entry["eval_loss"] for run in (whole, results) for entry in run["training"]["log"] if "eval_loss" in entry]
     assert len(losses) == 2 and losses[0] == pytest.approx(losses[1], rel=1e-4) and losses[0] > 0.1, (
@@ -259,6 +260,51 @@ def test_the_second_process_does_not_write_run_json_again(tmp_path):
     written = (tmp_path / "run.json").stat().st_ino
     assert not start_run(str(tmp_path), run, False, 0.0) and (tmp_path / "run.json").stat().st_ino == written
     assert not start_run(str(tmp_path), {**run, "seed": 2}, False, 0.0) and (tmp_path / "run.json").stat().st_ino != written
+
+
+def test_a_folder_holds_its_run_until_it_is_overwritten(tmp_path):
+    from results import OWN_FILES, start_run
+
+    run, other = {"seed": 1}, {"seed": 2}
+    for name in ("results.json", "checkpoint-3", "predictions", "failed_tries.json"):
+        folder = tmp_path / name
+        assert not start_run(str(folder), run, overwrite=False)
+        (folder / name).write_text("{}") if name.endswith(".json") else (folder / name).mkdir()
+        with pytest.raises(InputError, match="holds a run with seed 1; this command says 2"):
+            start_run(str(folder), other, overwrite=False)
+        assert start_run(str(folder), run, overwrite=False) == (name == "results.json"), "finished, or to be gone on with"
+    for pattern in OWN_FILES:  # what is left would be gone on with, or scored
+        (folder / pattern.replace("*", "x")).touch()
+    (folder / "notes.txt").touch()
+    assert not start_run(str(folder), other, overwrite=True)
+    assert sorted(path.name for path in folder.iterdir()) == ["notes.txt", "run.json"]
+    foreign = tmp_path / "foreign"
+    foreign.mkdir()
+    (foreign / "config.json").touch()
+    for overwrite in (False, True):
+        with pytest.raises(InputError, match="holds a model or results that no run of this collection left"):
+            start_run(str(foreign), run, overwrite)
+    assert [path.name for path in foreign.iterdir()] == ["config.json"]
+
+
+def test_what_a_result_says_of_its_languages_and_of_the_runs_before(tmp_path):
+    from results import lineage_of, mean_over_languages, model_identity, xtreme_score
+    from task_adapters import TASKS
+
+    task = TASKS["mlqa"]
+    scores = {language: {"exact_match": 40.0, "f1": 60.0, "examples": 1} for language in task.languages}
+    scores["de"] = {"exact_match": 47.0, "f1": 81.0, "examples": 1000}
+    assert mean_over_languages(task, scores) == {"exact_match": 41.0, "f1": 63.0} and xtreme_score(task, scores) == 52.0
+    del scores["zh"]
+    assert mean_over_languages(task, scores) is None and xtreme_score(task, scores) is None
+    first = {"phase": "intermediate", "task": "mnli", "lineage": [], "finished": "2031", "seed": 3, "dev": {"accuracy": 90.0}}
+    second = {**first, "task": "qqp", "lineage": [{"task": "mnli"}]}
+    (tmp_path / "results.json").write_text(json.dumps(second))
+    before = lineage_of(str(tmp_path))
+    assert [run["task"] for run in before] == ["mnli", "qqp"] and before[1]["seed"] == 3 and before[1]["dev"] == {"accuracy": 90.0}
+    assert (
+        model_identity(f"{tmp_path}/") == model_identity(str(tmp_path)) == {"model_name_or_path": str(tmp_path), "model_finished": "2031"}
+    )
 
 
 @pytest.fixture
