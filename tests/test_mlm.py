@@ -332,6 +332,7 @@ def test_a_share_of_nothing_measures_what_is_lost_without_masked_lm(call, mlm_ru
              "--output_dir", tmp_path)  # fmt: skip
     results = call(run_intermediate, *flags, "--model_name_or_path", mlm_run)
     training, earlier = results["training"], results_of(mlm_run)["training"]["mlm"]
+    assert [(run["task"], run["folder"]) for run in results["lineage"]] == [("mnli", str(mlm_run))]
     assert training["drawn"] == {"mnli": 20, "mlm": 0} and all(part["drawn"] == 0 for part in training["mlm"]["languages"].values())
     assert {part["probability"] for part in training["mlm"]["languages"].values()} == {0.5}, "--mlm_alpha 0"
     assert {part["held_out"] for part in training["mlm"]["languages"].values()} == {40}

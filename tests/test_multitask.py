@@ -119,12 +119,14 @@ def test_a_head_that_no_step_used_stays_as_it_was_drawn(processes, call, tiny_mo
     flags = ("--task", "mnli", "hellaswag", "--model_name_or_path", tiny_model, "--data_dir", data_dir, *COMMON, "--max_steps", "2",
              "--warmup_steps", "0", "--learning_rate", "0.01", "--weight_decay", "0.5", "--effective_batch_size", "4",
              "--sampling_cap", "1", "--max_eval_samples", "4", "--output_dir", tmp_path, "--seed", "4",
-             "--freeze_embeddings")  # fmt: skip
+             "--freeze_embeddings", "--padding_free", "on")  # fmt: skip
     if processes == 1:
         call(run_intermediate, *flags)
     else:
         launch("run_intermediate.py", *flags, processes=processes)
-    drawn = results_of(tmp_path)["training"]["drawn"]
+    training = results_of(tmp_path)["training"]
+    assert training["padding_free"] is True
+    drawn = training["drawn"]
     assert sorted(drawn.values()) == [0, 2], "choose a seed that draws one task only"
     before, trained = load_file(f"{tiny_model}/model.safetensors"), load_file(tmp_path / "model.safetensors")
     for name in ("embeddings.word_embeddings.weight", "embeddings.position_embeddings.weight"):

@@ -85,8 +85,9 @@ def test_features_are_kept_by_everything_that_makes_them(data_dir, tiny_model, m
             (examples, with_types, task, 32, 8), (examples, tokenizer, turned, 32, 8), (examples, tokenizer, task, 31, 8),
             (examples, tokenizer, task, 32, 7)]  # fmt: skip
     keys = [make_features(*arguments)._fingerprint for arguments in made]
-    tokenizer("the dog", truncation=True, max_length=3, padding="max_length")  # leaves its settings behind
-    assert make_features(*made[0])._fingerprint == keys[0]
+    used = AutoTokenizer.from_pretrained(tiny_model)
+    used("the dog", truncation=True, max_length=3, padding="max_length")  # leaves its settings behind
+    assert make_features(examples, used, task, 32, 8)._fingerprint == keys[0]
     monkeypatch.setattr(task_types, "code_of", lambda _: "as it will be")
     assert len({*keys, make_features(*made[0])._fingerprint}) == len(made) + 1
 

@@ -347,6 +347,10 @@ def test_scoring_sorted_by_length_says_the_same_in_the_same_order(name, packed, 
             losses.append((float(task_type.loss(outputs, labels)), int(labels.ne(-100).sum())))
     if packed:
         padding_free.set_up(model.base_model, "on", ON_CPU)
+    for part in model.modules():  # scoring comes in the middle of training, and has no dropout
+        part.train()
+        if isinstance(part, torch.nn.Dropout):
+            part.p = 0.5
     args = TrainingArguments(output_dir=str(tmp_path), use_cpu=True, per_device_eval_batch_size=7, disable_tqdm=True, report_to="none")
     trainer = RealTokensTrainer(
         model=model, args=args, data_collator=Collator(tokenizer.pad_token_id), processing_class=tokenizer, compute_loss_func=task_type.loss

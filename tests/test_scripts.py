@@ -8,19 +8,22 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from conftest import ROOT, SHARED, launch, qa_rows, write_hub_folder
 from safetensors.torch import load_file, save_file
+from transformers import AutoModelForSequenceClassification
 
 import grid_table
 import run_intermediate
 import run_retrieval
 import run_target
+from checkpoints import load_model
 from predictions import score_folders
-from task_adapters import InputError
+from task_adapters import TASKS, InputError
 
 FAST = (
     "--learning_rate",
@@ -120,10 +123,49 @@ def test_a_kept_head_says_what_it_said_whatever_the_order_of_its_labels(script, 
     (model / "config.json").write_text(json.dumps(config))
     languages = ("--languages", "en") if script is run_target else ()
     results = call(script, "--task", task, "--keep_head", "--model_name_or_path", model, "--data_dir", data_dir, *FAST, *languages,
-                   "--learning_rate", "0", "--max_steps", "1", "--output_dir", tmp_path / "out")  # fmt: skip
+                   "--learning_rate", "0", "--max_steps", "1", "--seed", "7", "--output_dir", tmp_path / "out")  # fmt: skip
     assert results["head"] == "kept" and results["dev"] == results_of(mnli_run)["dev"]
     if script is run_target:
         assert results["scores"]["en"]["accuracy"] > 90
+
+
+def test_every_language_is_scored_by_its_own_rule_and_a_head_is_drawn_with_the_runs_seed(call, tiny_model, data_dir, tmp_path, monkeypatch):
+    asked, task = [], TASKS["xnli"]
+
+    def metric(gold, predicted, language):
+        asked.append(language)
+        return task.metric(gold, predicted, language)
+
+    monkeypatch.setitem(TASKS, "xnli", replace(task, metric=metric))
+    monkeypatch.setattr("results.xtreme_score", lambda *_: 50.0)  # as if all languages were there
+    flags = ("--task", "xnli", "--languages", "de", "en", "--model_name_or_path", tiny_model, "--data_dir", data_dir, *FAST, "--max_steps",
+             "1", "--eval_strategy", "no", "--learning_rate", "0", "--seed", "5")  # fmt: skip
+    whole = call(run_target, *flags, "--output_dir", tmp_path / "whole")
+    assert asked[-2:] == ["de", "en"] and whole["xtreme_score"] == 50.0
+    fresh, _ = load_model(AutoModelForSequenceClassification, tiny_model, task.labels, seed=5)
+    assert torch.equal(load_file(tmp_path / "whole/model.safetensors")["classifier.out_proj.weight"], fresh.classifier.out_proj.weight)
+    part = call(run_target, *flags, "--max_predict_samples", "9", "--output_dir", tmp_path / "part")
+    assert part["xtreme_score"] is None, "the first nine are not the test set"
+
+
+@pytest.mark.parametrize("script, task", [(run_intermediate, "mnli"), (run_target, "xnli")])
+def test_examples_and_texts_are_drawn_with_the_users_seed(script, task, call, tiny_model, data_dir, tmp_path, monkeypatch):
+    class Drawn(Exception):
+        pass
+
+    def drawn(*arguments):
+        raise Drawn(arguments)
+
+    flags = ("--model_name_or_path", tiny_model, "--data_dir", data_dir, *FAST, "--output_dir", tmp_path, "--seed", "7", "--task", task)
+    with monkeypatch.context() as patch, pytest.raises(Drawn) as caught:
+        patch.setattr("task_adapters.load_training_data", drawn)
+        call(script, *flags, "--max_train_samples", "9")
+    assert caught.value.args[0][-2:] == (9, 7)
+    if script is run_intermediate:
+        monkeypatch.setattr("masked_lm.open_texts", drawn)
+        with pytest.raises(Drawn) as caught:
+            call(script, *flags, "--mlm_languages", "de", "--data_seed", "8", "--mlm_eval_samples", "3")
+        assert caught.value.args[0][-2:] == (3, 8)
 
 
 def test_the_threshold_for_no_answer_is_the_users(call, tiny_model, tmp_path):
@@ -147,7 +189,7 @@ def test_the_threshold_for_no_answer_is_the_users(call, tiny_model, tmp_path):
 
 
 def test_squad_as_intermediate_task_loads_into_any_head(call, tiny_model, data_dir, tmp_path):
-    from transformers import AutoModelForQuestionAnswering, AutoModelForSequenceClassification
+    from transformers import AutoModelForQuestionAnswering
 
     call(run_intermediate, "--task", "squad_v1", "--model_name_or_path", tiny_model, "--data_dir", data_dir, *FAST, "--max_steps", "2",
          "--freeze_embeddings", "--output_dir", tmp_path)  # fmt: skip
@@ -257,6 +299,7 @@ def test_a_run_killed_in_the_middle_goes_on_to_the_same_scores(call, tiny_model,
 @pytest.mark.parametrize("script, flags, message", [
     (run_intermediate, ["--task", "mnlii"], "Unknown task 'mnlii'. Did you mean 'mnli'?"),
     (run_intermediate, ["--task", "xnli"], "xnli is a target task: use run_target.py"),
+    (run_target, ["--task", "all"], "Unknown task 'all'"),
     (run_intermediate, [], "--task is missing"),
     (run_target, ["--task", "xnli", "--languages", "swa"], "xnli has no 'swa' data. Did you mean 'sw'?"),
     (run_target, ["--task", "xnli", "--recipe", "jiantt"], "Unknown recipe 'jiantt' for xnli. Did you mean 'jiant'?"),

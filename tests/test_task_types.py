@@ -222,6 +222,12 @@ def test_long_sentences_are_split_at_word_boundaries_as_full_as_they_get_and_joi
     for row, labels in enumerate(features["labels"]):
         best[row, : len(labels)] = labels
     examples = {"words": sentences, "tags": tags}
+    turned = replace(UDPOS, labels=UDPOS.labels[::-1])  # as a kept head may have them
+    mirrored = np.where(best < 0, best, len(UDPOS.labels) - 1 - best)
+    assert tagging.decode(Dataset.from_dict(examples), features, mirrored, turned) == tags
+    assert tagging.to_features(examples, tokenizer, turned, 15)["labels"] == [
+        [label if label == IGNORED else len(UDPOS.labels) - 1 - label for label in labels] for labels in features["labels"]
+    ]
     predicted = tagging.decode(Dataset.from_dict(examples), features, best, UDPOS)
     assert predicted == tagging.gold(examples, UDPOS) == tags
 
@@ -443,6 +449,21 @@ def test_an_unanswerable_question_and_a_window_without_its_answer_point_at_the_f
     per_question = [[place for place, index in zip(places, features["example_index"]) if index == question] for question in (0, 1)]
     assert set(per_question[0]) == {(0, 0)}
     assert set(per_question[1][:-1]) == {(0, 0)} and per_question[1][-1][0] > 0
+
+
+def test_an_answer_that_a_window_cuts_is_no_answer_of_that_window():
+    """Half of it would be learned as the whole, or its end be looked for behind the window's."""
+    context = "a " * 40 + "bbbbbbbb" + " a" * 40
+    tokenizer = tokenizer_of("abq")
+    features = span_qa.to_features(qa_examples(context, ["bbbbbbbb"]), tokenizer, SQUAD, 32, 3)
+    found = set()
+    for ids, (first, last, length) in zip(features["input_ids"], features["labels"]):
+        read = "".join(tokenizer.convert_ids_to_tokens(ids))
+        whole = "▁bbbbbbbb" in read
+        assert length == len(ids) and (last > 0) == whole, "all of its pieces, or none"
+        assert not whole or "".join(tokenizer.convert_ids_to_tokens(ids[first : last + 1])) == "▁bbbbbbbb"
+        found.add((whole, "b" in read))
+    assert found == {(True, True), (False, True), (False, False)}, "windows with the answer, with a part of it, without"
 
 
 def test_a_context_that_tokenises_to_nothing_gives_an_empty_answer():

@@ -237,6 +237,46 @@ def test_only_the_devices_that_a_process_will_use_are_counted(flags, environment
     assert (found["per_device_train_batch_size"], found["gradient_accumulation_steps"]) == expected
 
 
+@pytest.mark.parametrize("flags, environment, message", [
+    ({"n_gpu": 2}, {}, "One process sees 2 GPUs: start one for each"),  # DataParallel would multiply the loss by two
+    ({"fsdp": ["full_shard"]}, {}, "FSDP has not been tried"),
+    ({}, {"ACCELERATE_USE_FSDP": "true"}, "FSDP has not been tried"),
+    ({"label_smoothing_factor": 0.1}, {}, "--label_smoothing_factor would have no effect"),
+    ({}, {"WORLD_SIZE": "2"}, "2 processes were launched, but each of them runs alone"),
+    ({"output_dir": None}, {}, "--output_dir is missing"),
+])  # fmt: skip
+def test_ways_to_run_that_would_give_other_numbers_are_refused(flags, environment, message, monkeypatch):
+    from types import SimpleNamespace
+
+    from arguments import check_processes
+
+    plain = {"world_size": 1, "n_gpu": 1, "fsdp": [], "label_smoothing_factor": 0.0, "output_dir": "out"}
+    check_processes(SimpleNamespace(**plain))
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(InputError, match=message):
+        check_processes(SimpleNamespace(**{**plain, **flags}))
+
+
+@pytest.mark.parametrize("flags, message", [
+    ({"deepspeed": "x.json"}, "not been tried under DeepSpeed"),
+    ({"keep_head": True}, "--keep_head is for one task alone"),
+    ({"train_languages": ["de"]}, "--train_languages is for one task"),
+    ({"train_file": ["de=x.tsv"]}, "--train_file is for one task"),
+    ({"train_sampling_strategy": "group_by_length"}, "--train_sampling_strategy group_by_length is for one task alone"),
+])  # fmt: skip
+def test_what_several_tasks_cannot_have_is_refused(flags, message):
+    from types import SimpleNamespace
+
+    from arguments import check_together
+
+    plain = {"deepspeed": None, "keep_head": False, "train_languages": None, "train_file": None, "train_sampling_strategy": "random"}
+    for given in (plain, {**plain, "train_languages": ["en"]}):
+        check_together(("mnli", "qqp"), SimpleNamespace(**given), SimpleNamespace(**given))
+    with pytest.raises(InputError, match=message):
+        check_together(("mnli", "qqp"), SimpleNamespace(**{**plain, **flags}), SimpleNamespace(**{**plain, **flags}))
+
+
 def test_a_models_revision_is_its_weights_checksum_in_a_folder_and_never_that_of_nothing(tiny_model, tmp_path):
     from checkpoints import describe_model, load_config
 
@@ -248,6 +288,10 @@ def test_a_models_revision_is_its_weights_checksum_in_a_folder_and_never_that_of
     name = next(iter(weights))
     save_file({**weights, name: weights[name] + 1}, copy / "model.safetensors", metadata={"format": "pt"})
     assert describe_model(str(copy), config)["revision"] != revision
+    save_file({"b": torch.ones(1)}, copy / "model-00002-of-00002.safetensors")
+    both = describe_model(str(copy), config)["revision"]
+    save_file({"b": torch.zeros(1)}, copy / "model-00002-of-00002.safetensors")
+    assert describe_model(str(copy), config)["revision"] != both, "of all files"
     assert describe_model("nobody/no-such-model", config)["revision"] is None
 
 
@@ -263,7 +307,7 @@ def test_the_second_process_does_not_write_run_json_again(tmp_path):
 
 
 def test_a_folder_holds_its_run_until_it_is_overwritten(tmp_path):
-    from results import OWN_FILES, start_run
+    from results import start_run
 
     run, other = {"seed": 1}, {"seed": 2}
     for name in ("results.json", "checkpoint-3", "predictions", "failed_tries.json"):
@@ -273,8 +317,19 @@ def test_a_folder_holds_its_run_until_it_is_overwritten(tmp_path):
         with pytest.raises(InputError, match="holds a run with seed 1; this command says 2"):
             start_run(str(folder), other, overwrite=False)
         assert start_run(str(folder), run, overwrite=False) == (name == "results.json"), "finished, or to be gone on with"
-    for pattern in OWN_FILES:  # what is left would be gone on with, or scored
-        (folder / pattern.replace("*", "x")).touch()
+    for name in (
+        "results.json",
+        "config.json",
+        "model.safetensors",
+        "model-00001-of-00002.safetensors",
+        "tokenizer.json",
+        "predictions",
+        "labels",
+        "heads",
+        "oracle",
+        "checkpoint-3",
+    ):  # what is left would be gone on with, or scored
+        (folder / name).touch()
     (folder / "notes.txt").touch()
     assert not start_run(str(folder), other, overwrite=True)
     assert sorted(path.name for path in folder.iterdir()) == ["notes.txt", "run.json"]

@@ -3,6 +3,7 @@
 import json
 import random
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -338,11 +339,16 @@ def conflicting_dir(languages_dir, tmp_path_factory):
     return str(root)
 
 
-def test_selecting_on_target_dev_chooses_another_checkpoint_and_the_oracle_stands_beside(call, tiny_model, conflicting_dir, tmp_path):
+def test_selecting_on_target_dev_chooses_another_checkpoint_and_the_oracle_stands_beside(
+    call, tiny_model, conflicting_dir, tmp_path, monkeypatch
+):
+    asked, task = [], TASKS["xnli"]
+    monkeypatch.setitem(TASKS, "xnli", replace(task, metric=lambda *of: asked.append(of[2]) or task.metric(*of)))
     flags = ("--task", "xnli", "--model_name_or_path", tiny_model, "--data_dir", conflicting_dir, *FAST, "--max_steps", "120",
              "--eval_steps", "20", "--languages", "en", "de")  # fmt: skip
     runs = {how: call(run_target, *flags, *more, "--output_dir", tmp_path / how)
             for how, more in (("en", ("--oracle",)), ("target", ("--select_on", "target")))}  # fmt: skip
+    assert asked.count("de") == (6 + 1 + 1) + (6 + 1), "evaluations, test data, and the oracle's: each by its language's rule"
     steps = {how: run["training"]["best_step"] for how, run in runs.items()}
     assert steps["en"] > steps["target"], "the more English is learned, the worse German's exchanged labels are met"
     assert runs["target"]["selected_on"] == {"dev": "target", "languages": ["de"]} and runs["target"]["oracle"] is None
