@@ -102,7 +102,8 @@ def data_dir(tmp_path_factory):
     pairs = Features({"source_sentence": string, "target_sentence": string, "source_lang": string, "target_lang": string})
 
     write_hub_folder(root, "nyu-mll/glue", "mnli", "train", nli_rows(rng, "en", 480), nli)
-    write_hub_folder(root, "nyu-mll/glue", "mnli", "validation_matched", nli_rows(rng, "en", 60), nli)
+    rows = nli_rows(rng, "en", 60)[::-1]  # labels in another order than in training: features of the wrong rows must show
+    write_hub_folder(root, "nyu-mll/glue", "mnli", "validation_matched", rows, nli)
     write_hub_folder(root, "rajpurkar/squad", "plain_text", "train", qa_rows(rng, "en", 480, "train"), squad)
     write_hub_folder(root, "rajpurkar/squad", "plain_text", "validation", qa_rows(rng, "en", 60, "dev"), squad)
     choice = {name: string for name in ("activity_label", "ctx_a", "ctx_b", "ctx", "source_id", "split", "split_type", "label")}

@@ -335,7 +335,6 @@ def test_a_share_of_nothing_measures_what_is_lost_without_masked_lm(call, mlm_ru
     assert [(run["task"], run["folder"]) for run in results["lineage"]] == [("mnli", str(mlm_run))]
     assert training["drawn"] == {"mnli": 20, "mlm": 0} and all(part["drawn"] == 0 for part in training["mlm"]["languages"].values())
     assert {part["probability"] for part in training["mlm"]["languages"].values()} == {0.5}, "--mlm_alpha 0"
-    assert {part["held_out"] for part in training["mlm"]["languages"].values()} == {40}
     assert training["mlm"]["loss_before"] == pytest.approx(earlier["loss_after"], rel=1e-5) != training["mlm"]["loss_after"]
 
 
