@@ -381,6 +381,7 @@ def test_an_oracle_run_that_was_killed_goes_on_to_the_same_scores(call, tiny_mod
     resumed = call(run_target, *flags, "--output_dir", tmp_path / "cut")
     assert resumed["training"]["resumed_from_step"] == 20
     assert resumed["oracle"] == whole["oracle"] and resumed["scores"] == whole["scores"]
+    assert whole["selected_on"] == {"dev": "mean", "languages": ["en", "de"]}
 
 
 @pytest.mark.parametrize("task, flags, message", [
