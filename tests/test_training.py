@@ -144,6 +144,12 @@ def test_a_checkpoint_without_its_encoder_is_refused(tiny_model, tmp_path):
         load_model(AutoModelForTokenClassification, str(tmp_path), ("a", "b"), seed=1)  # as a head of another size it would be drawn
 
 
+def test_a_model_is_trained_in_full_precision_whatever_its_checkpoint_is_in(tiny_model, tmp_path):
+    load_model(AutoModelForTokenClassification, tiny_model, ("a", "b"), seed=1)[0].bfloat16().save_pretrained(tmp_path)
+    for model in (load_model(AutoModelForTokenClassification, str(tmp_path), ("a", "b"), seed=1)[0], load_encoder(str(tmp_path), None)):
+        assert {weight.dtype for weight in model.parameters()} == {torch.float32}
+
+
 def test_the_encoder_cut_after_a_layer_gives_that_layers_hidden_states(tiny_model):
     tokenizer = load_tokenizer(tiny_model, needs_offsets=False)
     inputs = tokenizer("the dog sees a cat .", return_tensors="pt")
