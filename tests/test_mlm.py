@@ -298,7 +298,7 @@ def mlm_run(tiny_model, data_dir, text_dir, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         flags = ["run_intermediate.py", "--task", "mnli", "--model_name_or_path", tiny_model, "--data_dir", data_dir, *COMMON,
                  "--mlm_languages", "en", "de", "--mlm_data", str(text_dir), "--mlm_share", "0.4", "--mlm_eval_samples", "40",
-                 "--learning_rate", "2e-3", "--num_train_epochs", "4", "--effective_batch_size", "16",
+                 "--sampling_cap", "9", "--learning_rate", "2e-3", "--num_train_epochs", "4", "--effective_batch_size", "16",
                  "--per_device_train_batch_size", "16", "--output_dir", str(folder)]  # fmt: skip
         patch.setattr(sys, "argv", flags)
         run_intermediate.main()

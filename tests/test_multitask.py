@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -199,6 +200,7 @@ def test_heads_are_found_again_and_give_the_scores_of_the_run(joint_run, data_di
     for name in THREE:
         task, task_type = TASKS[name], TASK_TYPES[TASKS[name].task_type]
         model = load_task_model(str(joint_run), name)
+        assert not task.labels or tuple(model.config.id2label[place] for place in range(len(task.labels))) == task.labels
         examples, _ = load_examples(task, "dev", "en", data_dir)
         trainer = Trainer(model, training_args, data_collator=Collator(tokenizer.pad_token_id), compute_loss_func=task_type.loss)
         features = make_features(examples, tokenizer, task, 96, 128)
@@ -207,6 +209,10 @@ def test_heads_are_found_again_and_give_the_scores_of_the_run(joint_run, data_di
         load_task_model(str(joint_run), "mnlii")
     with pytest.raises(InputError, match="holds no complete xlm-roberta encoder"):
         load_model(TASK_TYPES["classification"].Model, str(joint_run / "heads" / "mnli"), TASKS["mnli"].labels, seed=1)
+    shutil.copytree(joint_run, tmp_path / "mixed")
+    shutil.copy(joint_run / "heads/squad_v1/model.safetensors", tmp_path / "mixed/heads/mnli/model.safetensors")
+    with pytest.raises(InputError, match="does not hold the head of a XLMRobertaForSequenceClassification"):
+        load_task_model(str(tmp_path / "mixed"), "mnli")
 
 
 # ---- runs that are cut off, and checkpoints that are compared

@@ -78,6 +78,7 @@ def test_the_three_phases_hand_over_and_say_where_a_model_comes_from(call, mnli_
     flags = ("--model_name_or_path", mnli_run, "--data_dir", data_dir)
     results = call(run_target, "--task", "xnli", *flags, *FAST, "--languages", "en", "de", "--output_dir", tmp_path / "xnli")
     assert results["scores"]["en"]["accuracy"] > 90 and results["scores"]["en"]["examples"] == 90
+    assert not list((tmp_path / "xnli").glob("checkpoint-*"))
     assert results["mean"] is None, "two languages of fifteen have no mean"
     assert [run["task"] for run in results["lineage"]] == ["mnli"] and results["head"] == "fresh"
     before = json.loads(Path(mnli_run, "results.json").read_text())
