@@ -21,7 +21,7 @@ ANSWERS = [example["answers"]["text"] for example in EXAMPLES]
 ROWS = {
     "xnli": (["neutral", "entailment", "neutral"], ["neutral", "neutral", "neutral"]),
     "pawsx": (["0", "1"], ["1", "1"]),
-    "udpos": ([["NOUN", "NOUN"], ["SCONJ"]], [["NOUN", "X"], ["SCONJ"]]),
+    "udpos": ([["NOUN", "NOUN"], ["SCONJ"]], [["NOUN", "O"], ["_"]]),  # neither is a label
     "panx": ([["O", "B-LOC"], ["B-PER", "I-PER"]], [["O", "O"], ["B-PER", "I-PER"]]),
     "tatoeba": ([2, 0, 1], [2, 1, 1]),
     "bucc": ([("s1", "t1"), ("s2", "t2")], [("s1", "t1"), ("s2", "t1")]),

@@ -357,6 +357,9 @@ def test_selecting_on_target_dev_chooses_another_checkpoint_and_the_oracle_stand
     oracle = runs["en"]["oracle"]
     assert (oracle["en"]["step"], oracle["de"]["step"]) == (steps["en"], steps["target"])
     assert oracle["de"]["accuracy"] == runs["target"]["scores"]["de"]["accuracy"]
+    for language in ("en", "de"):
+        found = [entry[f"eval_{language}_accuracy"] for entry in runs["en"]["training"]["log"] if "eval_accuracy" in entry]
+        assert oracle[language]["dev"] == max(found), "its own dev data"
     assert oracle["en"]["accuracy"] == runs["en"]["scores"]["en"]["accuracy"] and oracle["de"]["examples"] == 60
     assert not (tmp_path / "en/oracle").exists() and "select_on" not in runs["en"] and runs["target"]["select_on"] == "target"
 
