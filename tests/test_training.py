@@ -318,11 +318,11 @@ def test_a_folder_holds_its_run_until_it_is_overwritten(tmp_path):
     run, other = {"seed": 1}, {"seed": 2}
     for name in ("results.json", "checkpoint-3", "predictions", "failed_tries.json"):
         folder = tmp_path / name
-        assert not start_run(str(folder), run, overwrite=False)
+        assert not start_run(str(folder), run, overwrite=False, started=0.0)
         (folder / name).write_text("{}") if name.endswith(".json") else (folder / name).mkdir()
         with pytest.raises(InputError, match="holds a run with seed 1; this command says 2"):
-            start_run(str(folder), other, overwrite=False)
-        assert start_run(str(folder), run, overwrite=False) == (name == "results.json"), "finished, or to be gone on with"
+            start_run(str(folder), other, overwrite=False, started=0.0)
+        assert start_run(str(folder), run, overwrite=False, started=0.0) == (name == "results.json"), "finished, or to be gone on with"
     for name in (
         "results.json",
         "config.json",
@@ -337,14 +337,14 @@ def test_a_folder_holds_its_run_until_it_is_overwritten(tmp_path):
     ):  # what is left would be gone on with, or scored
         (folder / name).touch()
     (folder / "notes.txt").touch()
-    assert not start_run(str(folder), other, overwrite=True)
-    assert sorted(path.name for path in folder.iterdir()) == ["notes.txt", "run.json"]
+    assert not start_run(str(folder), other, overwrite=True, started=0.0)
+    assert sorted(path.name for path in folder.iterdir()) == ["notes.txt", "run.json", "run.lock", "starts.json"]
     foreign = tmp_path / "foreign"
     foreign.mkdir()
     (foreign / "config.json").touch()
     for overwrite in (False, True):
         with pytest.raises(InputError, match="holds a model or results that no run of this collection left"):
-            start_run(str(foreign), run, overwrite)
+            start_run(str(foreign), run, overwrite, 0.0)
     assert [path.name for path in foreign.iterdir()] == ["config.json"]
 
 
