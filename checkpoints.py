@@ -17,11 +17,12 @@ import transformers
 from huggingface_hub import try_to_load_from_cache
 from transformers import AutoConfig, AutoModel, AutoTokenizer, set_seed
 from transformers.integrations import is_deepspeed_zero3_enabled
+from transformers.utils import cached_file
 
 from deepspeed_support import gathered
 from task_adapters.base import InputError
 from task_types.heads import model_for
-from task_types.late_tokenizer import LateTokenizer
+from task_types.late_tokenizer import FILES, LateTokenizer
 
 # Where a hub model has .bin weights only, transformers would ask the hub, in a thread, to convert them for everybody.
 os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
@@ -38,16 +39,26 @@ def load_tokenizer(path: str, needs_offsets: bool):
 
     Raises InputError, then or now, where it cannot be read, and where offsets are needed and it cannot give them.
     """
-    has_types = (getattr(load_config(path), "type_vocab_size", None) or 0) > 1  # of a hub model the cache now knows the newest commit
+    config = load_config(path)  # of a hub model the cache now knows the newest commit
+    has_types = (getattr(config, "type_vocab_size", None) or 0) > 1
     folder = Path(path) if Path(path).is_dir() else hub_snapshot(path)
-    read = partial(_read_tokenizer, path, needs_offsets, has_types)
-    return LateTokenizer(folder, read, str(has_types)) if folder and (folder / "tokenizer.json").is_file() else read()
+    if folder and not Path(path).is_dir():
+        try:
+            for name in FILES:  # those of that commit, now: what is read in an hour must be what the features' key names
+                cached_file(path, name, revision=folder.name, _raise_exceptions_for_missing_entries=False)
+        except OSError as error:
+            raise InputError(f"Cannot load a tokenizer from {path!r}: {first_line(error)}") from error
+    if not (folder and (folder / "tokenizer.json").is_file()):
+        return _read_tokenizer(path, needs_offsets, has_types)
+    read = partial(_read_tokenizer, str(folder), needs_offsets, has_types)
+    # Where the tokenizer's own files name no class, the configuration does.
+    return LateTokenizer(folder, read, f"{config.model_type} {getattr(config, 'tokenizer_class', None)} {has_types}")
 
 
 def _read_tokenizer(path, needs_offsets, has_types):
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
-    except (OSError, ValueError, KeyError) as error:  # the last: a tokenizer.json of another kind
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:  # the last three: files of another kind
         raise InputError(f"Cannot load a tokenizer from {path!r}: {first_line(error)}") from error
     if needs_offsets and not tokenizer.is_fast:
         raise InputError(
@@ -227,6 +238,8 @@ def checksum(path: str) -> str | None:
 
 def _refuse_unfinished(path):
     folder = Path(path)
+    if folder.is_file():
+        raise InputError(f"{path} is a file. A model is given by its folder.")
     if (folder / "run.json").is_file() and not (folder / "results.json").is_file():
         if (folder / "failed_tries.json").is_file():
             raise InputError(f"{path} holds a run that failed to learn, and none that did: see its failed_tries.json.")

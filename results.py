@@ -57,7 +57,8 @@ def hold(folder: Path) -> str | None:
 
     The lock belongs to the process (POSIX; unlike flock's, its children do not inherit it) and goes with it, however it ends. Over NFS it
     is the server that keeps it: after the death of a whole machine for its lease, as a rule 90 s; on a mount with `nolock` or `local_lock`
-    (Lustre: `localflock`) processes of other machines are not seen. Where there are no locks at all, a line says so, and the run goes on.
+    (Lustre: `localflock`) processes of other machines are not seen. To open and close run.lock elsewhere in this process would drop it.
+    Where there are no locks at all, a line says so, and the run goes on.
     """
     from arguments import say  # which imports transformers: grid_table.py need not wait for it
 

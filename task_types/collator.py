@@ -44,4 +44,4 @@ def padded(values, fill: int) -> torch.Tensor:
 
 
 def ones_like(values):
-    return 1 if np.isscalar(values) else [ones_like(value) for value in values]
+    return [ones_like(inner) for inner in values] if len(values) and not np.isscalar(values[0]) else [1] * len(values)

@@ -5,14 +5,15 @@ transformers takes 3.5 s to read the 250,002 pieces of XLM-R (`benchmarks/prepar
 
 import hashlib
 import json
-import shutil
 from functools import cached_property
 from pathlib import Path
 
 import tokenizers
 import transformers
 
-FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")  # all that a fast one is read from
+from task_adapters.base import InputError
+
+FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")  # what text is tokenised by
 
 
 class LateTokenizer:
@@ -23,34 +24,36 @@ class LateTokenizer:
 
     def __init__(self, folder: str | Path, read, needs: str = ""):
         self.folder, self.read, self.needs = Path(folder), read, needs
+        self.files = contents(self.folder)  # as they are now: another run may write there before this one ends
 
     @cached_property
     def whole(self):
-        return self.read()
+        tokenizer = self.read()
+        if contents(self.folder) != self.files:
+            raise InputError(f"The tokenizer in {self.folder} was changed since this run began: run it again.")
+        return tokenizer
 
     @cached_property
     def key(self) -> str:
         """Of everything that changes what it says: its files and the libraries that read them."""
         digest = hashlib.sha256(f"{transformers.__version__} {tokenizers.__version__} {self.needs}".encode())
-        for file in self.files:
-            digest.update(file.name.encode() + hashlib.sha256(file.read_bytes()).digest())
+        for name, content in self.files.items():
+            digest.update(name.encode() + hashlib.sha256(content).digest())
         return digest.hexdigest()
-
-    @property
-    def files(self) -> list[Path]:
-        return [self.folder / name for name in FILES if (self.folder / name).is_file()]
 
     @cached_property
     def model_max_length(self) -> int:
-        config = self.folder / "tokenizer_config.json"
-        length = json.loads(config.read_text(encoding="utf-8")).get("model_max_length") if config.is_file() else None
-        return self.whole.model_max_length if length is None else length
+        try:
+            length = json.loads(self.files["tokenizer_config.json"])["model_max_length"]
+        except (KeyError, ValueError, TypeError):
+            length = None
+        return length if isinstance(length, int) else self.whole.model_max_length  # the library's own answer, or its complaint
 
     def save_pretrained(self, folder, **_) -> None:
-        """Hands the files on as they are, as the Trainer asks with each checkpoint."""
+        """Hands the files on as they are (and not with our `model_input_names`: the next phase makes them itself)."""
         Path(folder).mkdir(parents=True, exist_ok=True)
-        for file in self.files:
-            shutil.copyfile(file, Path(folder, file.name))
+        for name, content in self.files.items():
+            Path(folder, name).write_bytes(content)
 
     def __call__(self, *texts, **how):
         return self.whole(*texts, **how)
@@ -59,6 +62,11 @@ class LateTokenizer:
         return len(self.whole)
 
     def __getattr__(self, name):  # asked for what is not above
-        if name.startswith("__") or "read" not in vars(self):  # copy and pickle ask an empty object
+        # copy and pickle ask an empty object; for `whole` Python asks here where reading it ended in an AttributeError
+        if name.startswith("__") or name == "whole" or "files" not in vars(self):
             raise AttributeError(name)
         return getattr(self.whole, name)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {name: (folder / name).read_bytes() for name in FILES if (folder / name).is_file()}

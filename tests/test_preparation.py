@@ -1,7 +1,9 @@
 """Features are the same whoever makes them: one process or several, made now or found again."""
 
+import json
 import os
 import pickle
+import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +19,7 @@ from transformers import (
     DataCollatorWithPadding,
 )
 
+import checkpoints
 import run_intermediate
 import run_target
 import task_types
@@ -163,7 +166,7 @@ def test_a_late_tokenizer_says_what_the_whole_one_says(tiny_model, tmp_path):
     assert late.unk_token == "<unk>" and late.is_fast and late.pad_token_id == 1
     late.save_pretrained(tmp_path / "copy")
     copy = LateTokenizer(tmp_path / "copy", late.read, late.needs)
-    assert copy.key == late.key and copy.files != late.files
+    assert copy.key == late.key and sorted(copy.files) == ["tokenizer.json", "tokenizer_config.json"]
 
 
 def test_the_key_of_a_late_tokenizer_names_all_that_changes_what_it_says(tiny_model, tmp_path, monkeypatch):
@@ -180,3 +183,62 @@ def test_the_key_of_a_late_tokenizer_names_all_that_changes_what_it_says(tiny_mo
     monkeypatch.setattr(late_tokenizer.transformers, "__version__", "6.0")
     keys.append(LateTokenizer(tmp_path, late.read, late.needs).key)
     assert len(set(keys)) == 5
+
+
+def test_the_class_that_a_configuration_names_is_in_the_key(tiny_model, tmp_path):
+    """Where the tokenizer's own files name none, AutoTokenizer takes that one: another class may cut the same text otherwise."""
+    keys = [load_tokenizer(tiny_model, needs_offsets=True).key]
+    for changes in ({"model_type": "roberta"}, {"tokenizer_class": "PreTrainedTokenizerFast"}, {"type_vocab_size": 2}):
+        folder = shutil.copytree(tiny_model, tmp_path / str(len(keys)))
+        config = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps(config | changes))
+        keys.append(load_tokenizer(str(folder), needs_offsets=True).key)
+    assert len(set(keys)) == 4
+
+
+def test_a_tokenizer_that_is_changed_meanwhile_is_neither_read_nor_handed_on(tiny_model, tmp_path):
+    folder = shutil.copytree(tiny_model, tmp_path / "model")
+    late, before = load_tokenizer(str(folder), needs_offsets=True), (folder / "tokenizer.json").read_bytes()
+    (folder / "tokenizer.json").write_bytes(before.replace(b"<unk>", b"<huh>"))
+    late.save_pretrained(tmp_path / "out")
+    assert (tmp_path / "out" / "tokenizer.json").read_bytes() == before
+    with pytest.raises(InputError, match="was changed since this run began"):
+        late("the dog")
+
+
+@pytest.mark.parametrize("name, text", [
+    ("tokenizer_config.json", "[]"),
+    ("tokenizer_config.json", '{"tokenizer_class": 5}'),
+    ("tokenizer.json", '{"model": null}'),
+    ("tokenizer.json", "[]"),
+    ("tokenizer.json", ""),
+    ("added_tokens.json", "[]"),
+])  # fmt: skip
+def test_broken_files_are_one_line(name, text, tiny_model, tmp_path):
+    folder = shutil.copytree(tiny_model, tmp_path / "model")
+    if name == "added_tokens.json":  # which is read where the configuration names no tokens
+        (folder / "special_tokens_map.json").write_text("{}")
+    (folder / name).write_text(text)
+    with pytest.raises(InputError, match="Cannot load a tokenizer from"):
+        load_tokenizer(str(folder), needs_offsets=True)("the dog")
+
+
+def test_a_hub_model_is_late_from_the_first_start_on_and_read_from_its_own_commit(tiny_model, tmp_path, monkeypatch):
+    """Else the second start would know another key than the first, and the hub might have moved on before the tokenizer is read."""
+    config, snapshot, asked = checkpoints.load_config(tiny_model), tmp_path / "0123abcd", []
+    snapshot.mkdir()
+
+    def cached_file(path, name, revision, **_):
+        asked.append((path, revision))
+        if Path(tiny_model, name).is_file():
+            shutil.copyfile(Path(tiny_model, name), snapshot / name)
+
+    monkeypatch.setattr(checkpoints, "load_config", lambda path: config)
+    monkeypatch.setattr(checkpoints, "hub_snapshot", lambda path: snapshot)
+    monkeypatch.setattr(checkpoints, "cached_file", cached_file)
+    shutil.copyfile(Path(tiny_model, "config.json"), snapshot / "config.json")
+    late = load_tokenizer("some/model", needs_offsets=True)
+    monkeypatch.undo()
+    assert set(asked) == {("some/model", "0123abcd")}
+    here = load_tokenizer(tiny_model, needs_offsets=True)
+    assert late.key == here.key and late("the dog")["input_ids"] == here("the dog")["input_ids"]
