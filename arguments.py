@@ -64,7 +64,7 @@ class TrainArguments(CommonArguments):
     )
     padding_free: Literal["auto", "on", "off"] = field(
         default="auto",
-        metadata={"help": "Run the encoder on real tokens, not on padding; auto: on a GPU and for multiple choice, where it is exact."},
+        metadata={"help": "Run the encoder on real tokens, not on padding; auto: on a GPU, and for choices of unlike length, where exact."},
     )
     retries: int = field(default=0, metadata={"help": "Begin a run that fails to learn again with another seed, this many times."})
     keep_checkpoints: bool = field(default=False, metadata={"help": "Keep checkpoint-* (for resuming) after the run is finished."})

@@ -22,11 +22,22 @@ POOL = 50  # steps whose examples are sorted together; transformers' own number
 
 def lengths_of(features) -> np.ndarray:
     """What each feature is padded by: its pieces, of multiple choice those of the longest choice. (n,) integers"""
+    return pieces_of(features).max(1)
+
+
+def pieces_of(features) -> np.ndarray:
+    """Pieces of each choice of each feature, (n, choices) integers; (n, 1) where it is no multiple choice."""
     column = features.with_format("arrow")["input_ids"][:]
     column = column.combine_chunks() if hasattr(column, "combine_chunks") else column
-    if len(column) and hasattr(column.type.value_type, "value_type"):  # one list for each choice; all examples have as many
-        return pyarrow.compute.list_value_length(column.flatten()).to_numpy(zero_copy_only=False).reshape(len(column), -1).max(1)
-    return pyarrow.compute.list_value_length(column).to_numpy(zero_copy_only=False)
+    nested = len(column) and hasattr(column.type.value_type, "value_type")  # one list for each choice; all examples have as many
+    counts = pyarrow.compute.list_value_length(column.flatten() if nested else column).to_numpy(zero_copy_only=False)
+    return counts.reshape(len(column), -1) if nested else counts[:, None]
+
+
+def choices_are_uneven(features) -> bool:
+    """Whether more than 5% is padding that no order of questions mends: their choices are of unlike length, and read side by side."""
+    pieces = pieces_of(features)
+    return pieces.sum() < 0.95 * pieces.max(1).sum() * pieces.shape[1]
 
 
 class GroupedByLength(Sampler):

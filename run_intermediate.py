@@ -84,6 +84,7 @@ def main() -> dict:
     from collapse import check_learned, refuse_failed, train_with_retries
     from masked_lm import MaskedText, open_texts
     from multitask import load_models, train_together, with_task
+    from real_tokens import choices_are_uneven
     from results import dev_mean, dev_table, device_name, finish_run, lineage_of, read_json, score_table, start_run
     from task_adapters import data_line, labels_of, load_examples, load_training_data
     from task_types import NEEDS_OFFSETS, TASK_TYPES, make_features
@@ -151,8 +152,6 @@ def main() -> dict:
             model_class, path = TASK_TYPES[task.task_type].Model, args.model_name_or_path
             model, labels = load_model(model_class, path, task.labels, training_args.seed, args.keep_head, args.freeze_embeddings)
             tasks[name] = task = replace(task, labels=labels)
-        choices = all(task.task_type == "multiple_choice" for task in tasks.values())
-        padding_free.set_up(model.encoder if together else model.base_model, args.padding_free, training_args, choices)
         selection = None
         if training_args.eval_strategy != "no":
             selection = {}
@@ -161,6 +160,8 @@ def main() -> dict:
                 examples = dev_examples[name].select(range(count))
                 selection[name] = examples, features_of(task, examples)
         features = {name: features_of(task, train_examples[name]) for name, task in tasks.items()}
+        is_uneven = not together and choices_are_uneven(features[name])
+        padding_free.set_up(model.encoder if together else model.base_model, args.padding_free, training_args, is_uneven)
         if together:
             sampling, mlm = (args.sampling, args.sampling_cap, args.temperature), (masked, args.mlm_share if masked is not None else 0.0)
             trainer, training = train_together(model, tokenizer, tasks, training_args, features, sampling, selection, *mlm)

@@ -6,12 +6,14 @@ import shutil
 import sys
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from conftest import launch
+from datasets import Dataset
 from safetensors.torch import load_file
 from transformers import (
     BertConfig,
@@ -157,9 +159,9 @@ def test_what_cannot_be_packed_is_said_in_one_line_or_left_as_it_is():
         bert = BertModel(BertConfig(vocab_size=100, **SMALL))
         padding_free.set_up(bert, wanted, ON_CPU)
         assert "forward" not in vars(bert) and bert.config._attn_implementation != padding_free.NAME
-    padding_free.set_up(bert, "off", ON_CPU, choices=True)
+    padding_free.set_up(bert, "off", ON_CPU, is_uneven=True)
     assert "forward" not in vars(bert), "that is what off means"
-    padding_free.set_up(bert, "auto", ON_CPU, choices=True)
+    padding_free.set_up(bert, "auto", ON_CPU, is_uneven=True)
     assert "forward" in vars(bert), "the padding of choices is nothing that an order mends"
 
 
@@ -371,18 +373,25 @@ def test_scoring_sorted_by_length_says_the_same_in_the_same_order(name, packed, 
         assert task_type.decode(examples, features, found, task) == task_type.decode(examples, features, single, task)
 
 
-def test_multiple_choice_runs_on_real_tokens_by_default_and_trains_the_same_model(call, tiny_model, data_dir, tmp_path):
-    flags = ("--task", "hellaswag", "--model_name_or_path", tiny_model, "--data_dir", data_dir, "--max_steps", 4, "--eval_strategy", "no",
-             "--optim", "sgd", "--learning_rate", 0.1, "--use_cpu", "--disable_tqdm", "true", "--report_to", "none")  # fmt: skip
-    default, padded = (
-        call(run_intermediate, *flags, *more, "--output_dir", tmp_path / name)
-        for name, more in (("default", ()), ("padded", ("--padding_free", "off")))
-    )
-    assert default["training"]["padding_free"] and default["training"]["tokens"]["share"] == 1
-    assert not padded["training"]["padding_free"] and padded["training"]["tokens"]["share"] < 1
-    assert default["training"]["train_loss"] == pytest.approx(padded["training"]["train_loss"], rel=1e-5)
+def test_choices_of_unlike_length_run_on_real_tokens_by_default_and_train_the_same_model(call, tiny_model, data_dir, tmp_path):
+    uneven, path = tmp_path / "data", "Rowan/hellaswag/data"
+    (uneven / path).mkdir(parents=True)
+    for file in Path(data_dir, path).iterdir():
+        rows = Dataset.from_parquet(str(file), cache_dir=str(tmp_path / "cache"))
+        rows.map(lambda row: {"endings": [row["endings"][0] * 6, *row["endings"][1:]]}).to_parquet(uneven / path / file.name)
+
+    def run(name, data, *more):
+        return call(run_intermediate, "--task", "hellaswag", "--model_name_or_path", tiny_model, "--data_dir", data, "--max_steps", 4,
+                    "--eval_strategy", "no", "--optim", "sgd", "--learning_rate", 0.1, "--use_cpu", "--disable_tqdm", "true",
+                    "--report_to", "none", "--output_dir", tmp_path / name, *more)["training"]  # fmt: skip
+
+    default, padded = run("default", uneven), run("padded", uneven, "--padding_free", "off")
+    assert default["padding_free"] and default["tokens"]["share"] == 1
+    assert not padded["padding_free"] and padded["tokens"]["share"] < 0.9
+    assert default["train_loss"] == pytest.approx(padded["train_loss"], rel=1e-5)
     one, other = (load_file(tmp_path / name / "model.safetensors") for name in ("default", "padded"))
     assert all(torch.allclose(one[key], other[key], atol=1e-4) for key in one)
+    assert not run("even", data_dir)["padding_free"], "an order is enough there, and one forward pass of all is faster"
 
 
 # ---- defaults on a GPU
