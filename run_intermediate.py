@@ -160,7 +160,7 @@ def main() -> dict:
                 examples = dev_examples[name].select(range(count))
                 selection[name] = examples, features_of(task, examples)
         features = {name: features_of(task, train_examples[name]) for name, task in tasks.items()}
-        is_uneven = not together and choices_are_uneven(features[name])
+        is_uneven = not together and task.task_type == "multiple_choice" and choices_are_uneven(features[name])
         padding_free.set_up(model.encoder if together else model.base_model, args.padding_free, training_args, is_uneven)
         if together:
             sampling, mlm = (args.sampling, args.sampling_cap, args.temperature), (masked, args.mlm_share if masked is not None else 0.0)
