@@ -1,41 +1,53 @@
 """How much GPU memory does a run need, and which flags fit a card of N GB?
 
     python benchmarks/memory.py --gb 8 --task xnli    # one answer: the command line
+    python benchmarks/memory.py --cards               # which flags for 6, 8, 12, 16, 24, 40 GB
     python benchmarks/memory.py                       # the table: settings x lengths
-    python benchmarks/memory.py --check               # the formula against the bytes autograd keeps, on this machine's CPU
+    python benchmarks/memory.py --check               # the estimates against what torch and DeepSpeed keep, counted on this machine's CPU
 
-Without a GPU every figure is an ESTIMATE: parameters, gradients, optimiser states and kept activations by formula. With a GPU the
-same commands train a few steps of the real shape (random weights, random tokens) under a hard cap and print what was measured;
---estimate keeps to the formula. THE MEASURING PATH HAS NOT BEEN RUN ON A GPU YET. GB are GiB, as cards are sold.
+Without a GPU every figure is an ESTIMATE by formula: what is in memory at the moments of a step where a peak can be (`moments`). With a
+GPU the same commands train a few steps of the real shape (random weights, random tokens, by the scripts' own parts) under a hard cap and
+print what was measured; --estimate keeps to the formula. THE MEASURING PATH HAS NOT BEEN RUN ON A GPU YET. GB are GiB, as cards are sold.
 """
 
 import argparse
+import contextlib
 import json
+import math
 import os
 import shlex
 import subprocess
 import sys
 import tempfile
 import time
+import weakref
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_iter
+from transformers import TrainingArguments
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
+import deepspeed_support  # noqa: E402
 from arguments import run_script  # noqa: E402
 from benchmarks.flags import above_zero, at_least  # noqa: E402
 from task_adapters import InputError, get_task  # noqa: E402
 
 GIB = 2**30
+NAMES = "activation_checkpointing", "gradient_checkpointing"  # the latter in transformers 5.17
+CHECKPOINTING = next(name for name in NAMES if name in TrainingArguments.__dataclass_fields__)
 CAPS = (6, 8, 12, 16, 24, 40)
 # What a formula does not see: CUDA context and libraries, and the allocator's gaps.
 CONTEXT, GAPS = 0.6 * GIB, 1.08
 SHAPES = {  # hidden size, layers, heads, vocabulary
     "xlmr-large": (1024, 24, 16, 250002),
     "xlmr-base": (768, 12, 12, 250002),
-    "tiny": (64, 2, 4, 500),
+    "small": (256, 4, 4, 250002),
 }
 ZERO = ("zero1", "zero2", "zero2_offload", "zero3", "zero3_offload")
 BUCKET = 50_000_000  # ds_configs/: reduce_bucket_size, allgather_bucket_size
@@ -52,18 +64,23 @@ class Setting:
     frozen: bool = False
     batch: int = 8
     length: int = 128
+    effective: int = 32  # examples of one update, over all GPUs
 
     @property
     def name(self) -> str:
         parts = [self.config or "plain", "bf16" if self.bf16 else "fp32", "8-bit AdamW" if self.optim == "adamw_8bit" else "AdamW"]
         return ", ".join(parts + ["checkpointing"] * self.checkpointing + ["frozen embeddings"] * self.frozen)
 
-    def flags(self, effective_batch: int | None = None) -> list[str]:
-        flags = ["--per_device_train_batch_size", str(self.batch), "--max_seq_length", str(self.length)]
-        flags += ["--bf16"] * self.bf16 + ["--optim", "adamw_bnb_8bit"] * (self.optim == "adamw_8bit")
-        flags += ["--activation_checkpointing"] * self.checkpointing + ["--freeze_embeddings"] * self.frozen
-        flags += ["--deepspeed", f"ds_configs/{self.config}.json"] if self.config else []
-        return flags + (["--effective_batch_size", str(effective_batch)] if effective_batch else [])
+    @property
+    def flags(self) -> list[str]:
+        flags = ["--per_device_train_batch_size", str(self.batch)] + ["--bf16"] * self.bf16
+        flags += ["--optim", "adamw_bnb_8bit"] * (self.optim == "adamw_8bit")
+        flags += [f"--{CHECKPOINTING}"] * self.checkpointing + ["--freeze_embeddings"] * self.frozen
+        return flags + (["--deepspeed", f"ds_configs/{self.config}.json"] if self.config else [])
+
+    def steps(self, devices: int = 1) -> int:
+        """Micro-batches of one update on each GPU."""
+        return max(1, self.effective // (self.batch * devices))
 
 
 def parameters_of(hidden, layers, heads, vocabulary) -> tuple[int, int, int]:
@@ -74,8 +91,8 @@ def parameters_of(hidden, layers, heads, vocabulary) -> tuple[int, int, int]:
     return words + products + small, words, products
 
 
-def kept_per_token(hidden: int, layers: int, setting: Setting, device: str = "cuda") -> float:
-    """Bytes that autograd keeps for each token of a batch.
+def kept_per_token(hidden: int, setting: Setting, device: str = "cuda") -> tuple[int, int, int]:
+    """Bytes that autograd keeps for each token of a batch. -> (by the embeddings, by a block, by a block that will be computed again)
 
     A block keeps 16 vectors of the hidden size: the input, q, k, v, the attention's output, the first norm's input and output, four
     and four around the activation function, the second norm's input; and two dropout masks (CUDA: a byte an element; CPU: as wide as
@@ -84,51 +101,93 @@ def kept_per_token(hidden: int, layers: int, setting: Setting, device: str = "cu
     width = 2 if setting.bf16 else 4
     mask = 1 if device == "cuda" else width
     if setting.bf16 and not setting.config:
-        block, embedding, edge = (16 * 2 + 2 * 4 + 2 * mask) * hidden, (4 + (1 if device == "cuda" else 4)) * hidden, 4 * hidden
-    else:
-        block, embedding, edge = (16 * width + 2 * mask) * hidden, (width + mask) * hidden, width * hidden
+        return (4 + (1 if device == "cuda" else 4)) * hidden, (16 * 2 + 2 * 4 + 2 * mask) * hidden, 4 * hidden
+    return (width + mask) * hidden, (16 * width + 2 * mask) * hidden, width * hidden
+
+
+def moments(shape: str, setting: Setting, devices: int = 1, device: str = "cuda") -> tuple[dict[str, float], float]:
+    """ESTIMATE of what is in memory when. -> ({moment: bytes on one GPU}, bytes of host memory)
+
+    forward    its end, or right behind it: all activations are kept, beside gradients of earlier micro-batches and DeepSpeed's bucket
+    recompute  (checkpointing) the last block's activations are there again
+    backward   its end: the activations are gone, the word embeddings' gradient comes last and whole
+    update     the optimiser's step
+    device "cpu": host and GPU are one memory, as `--check` counts them.
+    """
+    hidden, layers, _, _ = SHAPES[shape]
+    embedding, block, edge = (size * setting.batch * setting.length for size in kept_per_token(hidden, setting, device))
+    passing = 8 * hidden * (2 if setting.bf16 else 4) * setting.batch * setting.length  # what a block's backward needs for a while
+    copies = 2 * parameters_of(*SHAPES[shape])[2] if setting.bf16 and not setting.config else 0  # of weights, by autocast
+    there = held(shape, setting, devices, device)
+    kept = there.always + there.forward + embedding + layers * (edge if setting.checkpointing else block)
+    found = {"forward": kept + copies + passing * (not setting.checkpointing)}
     if setting.checkpointing:
-        return embedding + layers * edge + (block if device == "cuda" else 0)  # the block that is being computed again
-    return embedding + layers * block
+        found["recompute"] = kept + block + passing
+    return found | {"backward": there.always + there.backward, "update": there.always + there.update}, there.host
 
 
-def estimate(shape: str, setting: Setting, devices: int = 1) -> dict[str, float]:
-    """ESTIMATE of the peak on one GPU. -> bytes by kind, "peak" (with context and gaps) and "host" (offloaded states)"""
-    hidden, layers, heads, vocabulary = SHAPES[shape]
-    every, words, products = parameters_of(hidden, layers, heads, vocabulary)
-    trained = every - words * setting.frozen
-    largest = hidden * hidden * 4 if setting.frozen else words
-    width = 2 if setting.bf16 else 4
-    master = 12 if setting.bf16 else 8  # AdamW's two moments, and under bf16 the fp32 weights
-    host = window = 0.0
+class Held(NamedTuple):
+    """Bytes beside the activations: always, and with it at the end of the forward pass, of backward, in the update; on the host."""
+
+    always: float
+    forward: float
+    backward: float
+    update: float
+    host: float = 0.0
+
+
+def held(shape: str, setting: Setting, devices: int, device: str) -> Held:
+    """What the Trainer and DeepSpeed 0.19.8 hold, as read in their sources and counted."""
+    hidden = SHAPES[shape][0]
+    every, words, _ = parameters_of(*SHAPES[shape])
+    trained, largest = (every - words, 4 * hidden**2) if setting.frozen else (every, words)
+    width, again = 2 if setting.bf16 else 4, setting.steps(devices) > 1  # again: gradients of earlier micro-batches are there
     if not setting.config:
-        weights = 4 * every + (2 * products if setting.bf16 else 0)  # autocast's copies live as long as the forward pass
-        gradients = 4 * trained * (2 if devices > 1 else 1)  # DDP's buckets hold them once more
         states = 8 * trained if setting.optim == "adamw" else 2 * (every - words) + 8 * words * (not setting.frozen)
-    elif setting.config in ("zero1", "zero2", "zero3"):
-        master += 0 if setting.bf16 else 4  # DeepSpeed keeps an fp32 copy beside fp32 weights too
-        weights = width * every / (devices if setting.config == "zero3" else 1)
-        gradients = width * trained / (1 if setting.config == "zero1" else devices)
-        states = (master + 4) * trained / devices  # and the gradients in fp32 while a step is taken
-        window = 2 * width * largest if setting.config == "zero3" else 2 * width * BUCKET
-    else:  # gradients leave for the host as they come; the largest one sets the window
-        weights = width * every if setting.config == "zero2_offload" else 2 * width * words
-        gradients, states, window = 0.0, 0.0, width * (largest + BUCKET)
-        host = (16 * trained + (width * every if setting.config == "zero3_offload" else 0)) / devices
-    tokens = setting.batch * setting.length
-    activations = kept_per_token(hidden, layers, setting) * tokens + 8 * hidden * width * tokens  # and what backward needs in passing
-    bytes_of = {"weights": weights, "gradients": gradients, "states": states, "window": window, "activations": activations}
-    return {**bytes_of, "peak": sum(bytes_of.values()) * GAPS + CONTEXT, "host": host}
+        gradients, buckets = 4 * trained, 4 * trained * (devices > 1)  # DDP's buckets hold the gradients once more
+        return Held(4 * every + states + buckets, gradients * again, gradients + 4 * largest * again, gradients)
+    own = trained / devices  # the part whose states this GPU has; of fp32 weights, too, DeepSpeed keeps an fp32 copy
+    gradient, bucket, norm = width * largest, width * BUCKET, 8 * largest  # a gradient's norm is taken in float64
+    for_update = width * own + 4 * own * setting.bf16  # the gradients laid flat, and in fp32
+    is_apart = device == "cuda"
+    if setting.config in ("zero1", "zero2"):
+        kept = width * (own if setting.config == "zero2" else trained)
+        backward = kept * (1 + (again and setting.config == "zero2")) + bucket + gradient  # of this micro-batch beside the earlier ones
+        return Held(width * every + 12 * own, kept * again + bucket, backward, width * own + max(for_update, norm))
+    if setting.config == "zero2_offload":  # on the GPU a gradient's buffer; on the host the same, and a copy of the weights
+        pinned = 4 * own, 4 * own, width * own, gradient
+        host = sum(map(pinned_size, pinned) if is_apart else pinned) + 8 * own + width * own * again
+        return Held(width * every + gradient, bucket, bucket + gradient + norm, 0, host)
+    shared, bucket = width * every / devices, width * hidden**2
+    if setting.config == "zero3":
+        gathered = width * every * (devices > 1)  # all: stage3_max_live_parameters is more than XLM-R Large has
+        return Held(shared + (12 + width) * own, gathered, gathered + bucket + gradient, max(for_update, norm / devices))
+    pinned = shared, 4 * own, width * own
+    host = sum(map(pinned_size, pinned) if is_apart else pinned) + 12 * own
+    gathered, norm = width * every * is_apart, min(norm, 8 * 250_000_000) + gradient * is_apart  # in parts; of a copy
+    return Held(0, gathered, gathered + bucket + gradient + norm, 0, host)
+
+
+def pinned_size(size: float) -> float:
+    """Bytes of host memory for a pinned tensor: torch rounds up to a power of two (ATen/core/CachingHostAllocator.h)."""
+    return 2.0 ** math.ceil(math.log2(size))
+
+
+def estimate(shape: str, setting: Setting, devices: int = 1) -> dict:
+    """ESTIMATE for one GPU. -> {"peak": bytes with context and gaps, "at": the moment, "host": bytes of offloaded states}"""
+    found, host = moments(shape, setting, devices)
+    at = max(found, key=found.get)
+    return {"peak": found[at] * GAPS + CONTEXT, "at": at, "host": host}
 
 
 # ---- with a GPU: the real thing under a cap
 
 
-def measure(shape: str, setting: Setting, gb: float | None, steps: int = 4) -> dict:
+def measure(shape: str, setting: Setting, gb: float | None) -> dict:
     """Trains a few steps in a process of its own. -> {"fits", "allocated", "reserved" (bytes), "examples_per_second"} or {"error"}"""
     first = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
     one_gpu = {**os.environ, "CUDA_VISIBLE_DEVICES": first}  # else the Trainer would spread the batch over all it sees
-    cell = json.dumps({"shape": shape, "gb": gb, "steps": steps, "setting": asdict(setting)})
+    cell = json.dumps({"shape": shape, "gb": gb, "setting": asdict(setting)})
     process = subprocess.run([sys.executable, __file__, "--cell", cell], capture_output=True, text=True, cwd=ROOT, env=one_gpu)
     lines = [line for line in process.stdout.splitlines() if line.startswith("CELL ")]
     if process.returncode or not lines:
@@ -136,44 +195,45 @@ def measure(shape: str, setting: Setting, gb: float | None, steps: int = 4) -> d
     return json.loads(lines[-1].removeprefix("CELL "))
 
 
-def run_cell(cell: str) -> None:
-    """The child of `measure`: one Trainer run of random tokens, as the scripts would make it; prints one CELL line."""
-    given = json.loads(cell)
-    setting, steps, gb = Setting(**given["setting"]), given["steps"], given["gb"]
-    cuda = torch.cuda.is_available()
-    import deepspeed_support
+def model_of(shape: str, **changes):
+    """A classifier of random weights."""
+    from transformers import AutoModelForSequenceClassification, XLMRobertaConfig
 
+    hidden, layers, heads, vocabulary = SHAPES[shape]
+    model = AutoModelForSequenceClassification.from_config(XLMRobertaConfig(
+        vocab_size=vocabulary, hidden_size=hidden, num_hidden_layers=layers, num_attention_heads=heads, intermediate_size=4 * hidden,
+        max_position_embeddings=514, pad_token_id=1, type_vocab_size=1, num_labels=3, **changes,
+    ))  # fmt: skip
+    model.accepts_loss_kwargs = False
+    return model
+
+
+def run_cell(model, setting: Setting, gb: float | None, updates: int = 4, beside=None, callbacks=()) -> dict:
+    """The child of `measure`: training on random tokens by the parts that the scripts are made of. beside: a context around it."""
+    cuda = torch.cuda.is_available()
     if setting.config:
         deepspeed_support.prepare_processes(use_cpu=not cuda)
     if cuda and gb:  # the cap counts what torch allocates; the context stands beside it and must fit the card too
         total = torch.cuda.get_device_properties(0).total_memory
         torch.cuda.set_per_process_memory_fraction(min(1.0, (gb * GIB - CONTEXT) / total), 0)
-    from transformers import (
-        AutoModelForSequenceClassification,
-        Trainer,
-        TrainerCallback,
-        TrainingArguments,
-        XLMRobertaConfig,
-    )
+    from transformers import TrainerCallback
 
-    hidden, layers, heads, vocabulary = SHAPES[given["shape"]]
+    import padding_free
+    from real_tokens import RealTokensTrainer
+    from task_types import classification
+    from task_types.collator import Collator
+
     with tempfile.TemporaryDirectory() as folder:
         args = TrainingArguments(
-            output_dir=folder, max_steps=steps, per_device_train_batch_size=setting.batch, save_strategy="no", report_to="none",
-            bf16=setting.bf16, activation_checkpointing=setting.checkpointing, disable_tqdm=True, use_cpu=not cuda,
-            optim="adamw_bnb_8bit" if setting.optim == "adamw_8bit" else "adamw_torch_fused", logging_strategy="no",
-            deepspeed=str(ROOT / "ds_configs" / f"{setting.config}.json") if setting.config else None,
+            output_dir=folder, max_steps=updates, per_device_train_batch_size=setting.batch, gradient_accumulation_steps=setting.steps(),
+            bf16=setting.bf16, **{CHECKPOINTING: setting.checkpointing}, disable_tqdm=True, use_cpu=not cuda, save_strategy="no",
+            optim="adamw_bnb_8bit" if setting.optim == "adamw_8bit" else "adamw_torch_fused", logging_strategy="no", report_to="none",
+            deepspeed=str(ROOT / "ds_configs" / f"{setting.config}.json") if setting.config else None, label_names=["labels"],
         )  # fmt: skip
-        config = XLMRobertaConfig(
-            vocab_size=vocabulary, hidden_size=hidden, num_hidden_layers=layers, num_attention_heads=heads,
-            intermediate_size=4 * hidden, max_position_embeddings=514, pad_token_id=1, type_vocab_size=1, num_labels=3,
-        )  # fmt: skip
-        model = AutoModelForSequenceClassification.from_config(config)
-        model.accepts_loss_kwargs = False
         if setting.frozen:
             model.get_input_embeddings().requires_grad_(False)
-        rows = torch.randint(4, vocabulary, (setting.batch * steps, setting.length)).tolist()
-        data = [{"input_ids": row, "attention_mask": [1] * setting.length, "labels": 0} for row in rows]
+        padding_free.set_up(model.base_model, "auto", args)
+        rows = torch.randint(4, model.config.vocab_size, (setting.batch * setting.steps() * updates, setting.length)).tolist()
         ends = []
 
         class Clock(TrainerCallback):
@@ -182,65 +242,99 @@ def run_cell(cell: str) -> None:
                     torch.cuda.synchronize()
                 ends.append(time.perf_counter())
 
+        trainer = RealTokensTrainer(
+            model=model, args=args, train_dataset=[{"input_ids": row, "labels": 0} for row in rows], callbacks=[Clock(), *callbacks],
+            data_collator=Collator(model.config.pad_token_id), compute_loss_func=classification.loss,
+        )  # fmt: skip
         found = {"fits": True}
         try:
-            Trainer(model=model, args=args, train_dataset=data, callbacks=[Clock()]).train()
+            with beside or contextlib.nullcontext():
+                trainer.train()
         except torch.cuda.OutOfMemoryError:
             found["fits"] = False
         if cuda:
             found |= {"allocated": torch.cuda.max_memory_allocated(), "reserved": torch.cuda.max_memory_reserved()}
         if len(ends) > 2:
-            found["examples_per_second"] = setting.batch * (len(ends) - 2) / (ends[-1] - ends[1])  # the first steps warm up
-        print("CELL " + json.dumps(found), flush=True)
+            examples = setting.batch * setting.steps() * (len(ends) - 2)
+            found["examples_per_second"] = examples / (ends[-1] - ends[1])  # the first updates warm up
+        return found
 
 
 # ---- answers
 
 
-def candidates(length: int, effective_batch: int, frozen: bool):
+def candidates(length: int, effective: int, frozen: bool = False):
     """Settings from the quickest to the slowest: no recomputing, then recomputing, then states on the host, then weights too.
 
     All of them make the same update; frozen embeddings do not, and are tried where they are asked for.
     """
-    sizes = [size for size in (32, 16, 8, 4, 2, 1) if effective_batch % size == 0]
+    sizes = [size for size in (32, 16, 8, 4, 2, 1) if effective % size == 0]
     for config, checkpointing, least in (
         ("", False, 4), ("", True, 4), ("", True, 1), ("zero2_offload", False, 8), ("zero2_offload", True, 1), ("zero3_offload", True, 1),
     ):  # fmt: skip
         for size in sizes:
-            if size >= min(least, effective_batch):
-                yield Setting(config, checkpointing=checkpointing, frozen=frozen, batch=size, length=length)
+            if size >= min(least, effective):
+                yield Setting(config, checkpointing=checkpointing, frozen=frozen, batch=size, length=length, effective=effective)
+
+
+def first_that_fits(gb: float, shape: str, settings, measuring: bool) -> tuple[Setting, dict, dict]:
+    """-> (setting, its estimate, what was measured; {} without a GPU). Raises InputError where nothing fits."""
+    settings = list(settings)
+    for setting in settings:
+        cost = estimate(shape, setting)
+        if cost["peak"] > gb * GIB:
+            continue
+        found = measure(shape, setting, gb) if measuring else {}
+        if measuring and not found.get("fits"):
+            print(f"measured: does not fit or does not run ({found.get('error', 'out of memory')}): {setting.name}", file=sys.stderr)
+            continue
+        return setting, cost, found
+    smallest = min(settings, key=lambda setting: estimate(shape, setting)["peak"])
+    raise InputError(
+        f"Nothing fits {gb:g} GB at length {smallest.length}: the smallest needs {estimate(shape, smallest)['peak'] / GIB:.1f} GB"
+        f" ({smallest.name}, batch {smallest.batch})."
+        + ("" if smallest.frozen else " Try --freeze_embeddings, or a smaller --max_seq_length.")
+    )
 
 
 def answer(gb: float, shape: str, task_name: str, phase: str, length: int | None, frozen: bool, measuring: bool) -> str:
     """The command line for a card of `gb` GB. Raises InputError where nothing fits."""
-    task = get_task(task_name, phase)
-    recipe = task.recipes["jiant"]
+    recipe = get_task(task_name, phase).recipes["jiant"]
     length = length or recipe.max_seq_length
-    smallest = None
-    for setting in candidates(length, recipe.effective_batch_size, frozen):
-        cost = estimate(shape, setting)
-        if smallest is None or cost["peak"] < smallest[0]:
-            smallest = cost["peak"], setting
-        if cost["peak"] > gb * GIB:
-            continue
-        lines = [f"ESTIMATE {cost['peak'] / GIB:.1f} of {gb:g} GB: {setting.name}, batch {setting.batch} x {length}"]
-        if measuring:
-            found = measure(shape, setting, gb)
-            if not found.get("fits"):
-                print(f"measured: does not fit or does not run ({found.get('error', 'out of memory')}): {setting.name}", file=sys.stderr)
+    setting, cost, found = first_that_fits(gb, shape, candidates(length, recipe.effective_batch_size, frozen), measuring)
+    lines = [f"ESTIMATE {cost['peak'] / GIB:.1f} of {gb:g} GB: {setting.name}, batch {setting.batch} x {length}"]
+    if found:
+        speed = found.get("examples_per_second", math.nan)
+        lines = [f"MEASURED {found['reserved'] / GIB:.1f} GB + context, {speed:.1f} examples/s of full length: {setting.name}"]
+    if cost["host"]:
+        lines.append(f"host memory for the offloaded states: ESTIMATE {cost['host'] / GIB:.0f} GB, beside the process itself")
+    command = ["accelerate", "launch", f"run_{phase}.py", "--task", task_name, "--output_dir", f"out/{task_name}", *setting.flags]
+    command += ["--max_seq_length", str(length), "--effective_batch_size", str(setting.effective)]
+    return "\n".join([*lines, shlex.join(command), "(--bf16 needs an Ampere GPU or newer; --fp16 on older ones)"])
+
+
+def markdown(head: list[str], rows: list[list[str]]) -> str:
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
+
+
+def cards(shape: str, lengths: list[int], effective: int, frozen: bool, measuring: bool) -> str:
+    """Which flags fit which card."""
+    rows = []
+    for length in lengths:
+        for gb in CAPS:
+            try:
+                setting, cost, found = first_that_fits(gb, shape, candidates(length, effective, frozen), measuring)
+            except InputError:
+                rows.append([str(length), f"{gb} GB", "", "", "", "nothing fits"])
                 continue
-            speed = found.get("examples_per_second", float("nan"))
-            lines = [f"MEASURED {found['reserved'] / GIB:.1f} GB + context, {speed:.1f} examples/s: {setting.name}"]
-        if cost["host"]:
-            lines.append(f"host memory for the offloaded states: ESTIMATE {cost['host'] / GIB:.1f} GB")
-        script = f"run_{phase}.py"
-        out = f"out/{task_name}"
-        command = ["accelerate", "launch", script, "--task", task_name, "--output_dir", out, *setting.flags(recipe.effective_batch_size)]
-        return "\n".join([*lines, shlex.join(command), "(--bf16 needs an Ampere GPU or newer; --fp16 on older ones)"])
-    raise InputError(
-        f"Nothing fits {gb:g} GB at length {length}: the smallest needs {smallest[0] / GIB:.1f} GB ({smallest[1].name}, batch 1)."
-        + ("" if frozen else " Try --freeze_embeddings, or a smaller --max_seq_length.")
-    )
+            needs = f"{found['reserved'] / GIB:.1f}" if found else f"{cost['peak'] / GIB:.1f}"
+            speed = f"{found['examples_per_second']:.1f}" if found else "not measured"
+            host = f"{cost['host'] / GIB:.0f}" if cost["host"] else ""
+            rows.append([str(length), f"{gb} GB", needs, host, speed, f"`{shlex.join(setting.flags)}`"])
+    kind = "MEASURED, GB reserved by torch" if measuring else "ESTIMATE"
+    head = ["length", "card", "GB", "host GB", "examples/s", "flags"]
+    return f"{shape}, effective batch {effective}, {kind}\n\n" + markdown(head, rows)
 
 
 TABLE = (
@@ -255,76 +349,123 @@ def table(shape: str, batches: list[int], lengths: list[int], devices: int, meas
     rows = []
     for base in TABLE:
         for batch in batches:
-            cells, host = [], 0.0
+            cells, largest = [], 0.0
             for length in lengths:
                 setting = replace(base, batch=batch, length=length)
                 cost = estimate(shape, setting, devices)
-                host = cost["host"]
+                shown, largest = f"{cost['peak'] / GIB:.1f}", max(largest, cost["peak"])
                 if measuring:
                     found = measure(shape, setting, gb)
-                    shown = f"{found['reserved'] / GIB:.1f}" if found.get("fits") else "no"
-                    cells.append(f"{shown} ({cost['peak'] / GIB:.1f})")
-                else:
-                    cells.append(f"{cost['peak'] / GIB:.1f}")
-            last = max(estimate(shape, replace(base, batch=batch, length=length), devices)["peak"] for length in lengths)
-            cards = next((f"{cap}" for cap in CAPS if last <= cap * GIB), "-")
-            rows.append([base.name, str(batch), *cells, f"{host / GIB:.0f}" if host else "", cards])
-    head = ["setting", "batch", *(f"length {length}" for length in lengths), "host", f"card for {max(lengths)}"]
+                    shown = (f"{found['reserved'] / GIB:.1f}" if found.get("fits") else "no") + f" ({shown})"
+                cells.append(shown)
+            card = next((f"{cap}" for cap in CAPS if largest <= cap * GIB), "-")
+            rows.append([base.name, str(batch), *cells, f"{cost['host'] / GIB:.0f}" if cost["host"] else "", card])
     kind = "MEASURED, GB reserved by torch (estimate in brackets)" if measuring else "ESTIMATE, GB on one GPU"
-    lines = [f"{shape}, {devices} GPU(s), {kind}", "", "| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
+    head = ["setting", "batch", *(f"length {length}" for length in lengths), "host", f"card for {max(lengths)}"]
+    return f"{shape}, {devices} GPU(s), effective batch {Setting.effective}, {kind}\n\n" + markdown(head, rows)
 
 
-# ---- the formula against autograd, on CPU
+# ---- the formula against what torch and DeepSpeed keep, on a CPU
 
 
-def counted(hidden, layers, heads, setting: Setting) -> int:
-    """Bytes that autograd keeps in one forward pass, weights and their copies left out; each storage once.
+class Counter(TorchDispatchMode):
+    """Bytes of the storages that are alive, as allocators of GPUs round them: a model's, and all that operations make meanwhile."""
 
-    Without attention dropout: with it the CPU has no fused attention and keeps its matrices, which CUDA does not.
+    def __init__(self, model):
+        super().__init__()
+        self.sizes, self.now, self.peak = {}, 0, 0
+        for tensor in (*model.parameters(), *model.buffers()):
+            self.see(tensor)
+
+    def see(self, tensor) -> None:
+        storage = tensor.untyped_storage()
+        if tensor.device.type != "meta" and storage._cdata not in self.sizes:
+            self.sizes[storage._cdata] = size = -(-storage.nbytes() // 512) * 512
+            self.now += size
+            self.peak = max(self.peak, self.now)
+            weakref.finalize(storage, self.forget, storage._cdata)
+
+    def forget(self, key) -> None:
+        self.now -= self.sizes.pop(key)
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        found = function(*args, **(kwargs or {}))
+        for tensor in tree_iter(found):
+            if isinstance(tensor, torch.Tensor):
+                self.see(tensor)
+        return found
+
+
+def dry_run(shape: str, setting: Setting, updates: int = 2) -> int:
+    """Peak bytes of the plain Trainer's steps on tensors without contents: the real model at its real size, computed by nobody.
+
+    Dropout keeps a byte an element, as on a GPU. Without attention dropout: with it a CPU has no fused attention and keeps its matrices.
     """
-    from transformers import AutoModelForSequenceClassification, XLMRobertaConfig
+    from task_types import classification
 
-    config = XLMRobertaConfig(
-        vocab_size=1000, hidden_size=hidden, num_hidden_layers=layers, num_attention_heads=heads, intermediate_size=4 * hidden,
-        max_position_embeddings=514, attention_probs_dropout_prob=0.0, pad_token_id=1,
-    )  # fmt: skip
-    model = AutoModelForSequenceClassification.from_config(config).train()
-    if setting.checkpointing:
-        model.gradient_checkpointing_enable()
-    if setting.bf16 and setting.config:
-        model = model.bfloat16()
-    weights = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
-    weight_shapes = {tuple(parameter.shape) for parameter in model.parameters() if parameter.dim() == 2}
-    weight_shapes |= {shape[::-1] for shape in weight_shapes}
-    kept = {}
+    with FakeTensorMode():
+        model = model_of(shape, attention_probs_dropout_prob=0.0).train()
+        for module in model.modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.forward = lambda values, p=module.p: torch.native_dropout(values, p, True)[0]
+        if setting.checkpointing:
+            getattr(model, f"{CHECKPOINTING}_enable")()
+        if setting.frozen:
+            model.get_input_embeddings().requires_grad_(False)
+        optimizer = torch.optim.AdamW([weight for weight in model.parameters() if weight.requires_grad], fused=True)
+        with Counter(model) as counter:
+            for _ in range(updates):
+                for _ in range(min(setting.steps(), 2)):
+                    ids = torch.zeros(setting.batch, setting.length, dtype=torch.long)
+                    with torch.autocast("cpu", torch.bfloat16, enabled=setting.bf16):
+                        outputs = model(input_ids=ids, attention_mask=torch.ones_like(ids))
+                    classification.loss(outputs, ids[:, 0], setting.effective).backward()
+                    del outputs
+                optimizer.step()
+                optimizer.zero_grad()
+    return counter.peak
 
-    def keep(tensor):
-        if tensor.untyped_storage().data_ptr() not in weights and tuple(tensor.shape) not in weight_shapes:
-            kept[tensor.untyped_storage().data_ptr()] = tensor  # held, so that no address is used twice
-        return tensor
 
-    ids = torch.randint(5, 900, (setting.batch, setting.length))
-    hooks = torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor)
-    with hooks, torch.autocast("cpu", torch.bfloat16, enabled=setting.bf16 and not setting.config):
-        loss = model(input_ids=ids, attention_mask=torch.ones_like(ids), labels=torch.zeros(len(ids), dtype=torch.long)).loss
-    del loss
-    return sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
+def count_cell(shape: str, setting: Setting) -> int:
+    """Peak bytes of `run_cell` on a CPU, where host and GPU are one memory. In a process of its own: DeepSpeed leaves its marks."""
+    from transformers import TrainerCallback
+
+    model = model_of(shape, attention_probs_dropout_prob=0.0)
+    counter = Counter(model)
+
+    class Start(TrainerCallback):
+        def on_train_begin(self, *_, **__):
+            counter.peak = counter.now  # what comes before is on the host
+
+    run_cell(model, setting, None, updates=2, beside=counter, callbacks=[Start()])
+    return counter.peak
+
+
+def counted_by_child(shape: str, setting: Setting) -> int:
+    cell = json.dumps({"shape": shape, "count": True, "setting": asdict(setting)})
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    process = subprocess.run([sys.executable, __file__, "--cell", cell], capture_output=True, text=True, cwd=ROOT, env=environment)
+    if process.returncode:
+        raise InputError(f"the run to be counted failed: {process.stderr.strip().splitlines()[-1]}")
+    return json.loads(process.stdout.splitlines()[-1].removeprefix("CELL "))
 
 
 def check() -> str:
-    lines = [
-        "| kept by autograd (CPU) | hidden x layers, batch x length | counted MB | formula MB | formula / counted |",
-        "|---|---|---|---|---|",
-    ]
-    for hidden, layers, heads, batch, length in ((768, 3, 12, 2, 100), (1024, 2, 16, 2, 100), (1024, 4, 16, 1, 250)):
-        for setting in (Setting(bf16=False), Setting(), Setting("zero2"), Setting(checkpointing=True, bf16=False)):
-            setting = replace(setting, batch=batch, length=length)
-            found = counted(hidden, layers, heads, setting)
-            formula = kept_per_token(hidden, layers, setting, device="cpu") * batch * length
-            shape = f"{hidden} x {layers}, {batch} x {length}"
-            lines.append(f"| {setting.name} | {shape} | {found / 1e6:.2f} | {formula / 1e6:.2f} | {formula / found:.3f} |")
-    return "\n".join(lines)
+    rows = []
+    for setting in (
+        Setting(), Setting(bf16=False), Setting(batch=32, length=256), Setting(batch=16, length=384), Setting(batch=32, length=384),
+        Setting(checkpointing=True), Setting(checkpointing=True, batch=32, length=384), Setting(checkpointing=True, frozen=True),
+    ):  # fmt: skip
+        rows.append((setting, "xlmr-large", "dry run", dry_run("xlmr-large", setting), max(moments("xlmr-large", setting)[0].values())))
+    for config in ZERO:
+        for setting in (Setting(config, batch=16), Setting(config, batch=16, checkpointing=True, bf16=False)):
+            found, host = moments("small", setting, device="cpu")
+            rows.append((setting, "small", "DeepSpeed on a CPU", counted_by_child("small", setting), max(found.values()) + host))
+    return markdown(
+        ["setting", "shape, batch x length", "counted by", "counted GB", "formula GB", "formula / counted"],
+        [[setting.name, f"{shape}, {setting.batch} x {setting.length}", by, f"{found / GIB:.2f}", f"{formula / GIB:.2f}",
+          f"{formula / found:.3f}"] for setting, shape, by, found, formula in rows],
+    )  # fmt: skip
 
 
 def main():
@@ -333,24 +474,30 @@ def main():
     parser.add_argument("--task", default="xnli", help="task of the command line that --gb prints")
     parser.add_argument("--phase", default="target", choices=("target", "intermediate"))
     parser.add_argument("--max_seq_length", type=at_least(1), help="longest input; the task's recipe by default")
-    parser.add_argument("--freeze_embeddings", action="store_true", help="with --gb: word embeddings are not trained")
+    parser.add_argument("--freeze_embeddings", action="store_true", help="with --gb or --cards: word embeddings are not trained")
+    parser.add_argument("--cards", action="store_true", help=f"which flags fit cards of {', '.join(map(str, CAPS))} GB")
     parser.add_argument("--shape", default="xlmr-large", choices=tuple(SHAPES))
     parser.add_argument("--batch", type=at_least(1), nargs="+", default=[1, 8, 32], help="per GPU, for the table")
-    parser.add_argument("--length", type=at_least(1), nargs="+", default=[128, 256, 384], help="for the table")
+    parser.add_argument("--length", type=at_least(1), nargs="+", default=[128, 256, 384], help="for the tables")
     parser.add_argument("--devices", type=at_least(1), default=1, help="GPUs that share the states (ZeRO), for the table's estimate")
     parser.add_argument("--cap", type=above_zero, help="with a GPU: hard cap in GB for the table's measurements")
     parser.add_argument("--estimate", action="store_true", help="by formula, with a GPU too")
-    parser.add_argument("--check", action="store_true", help="the formula against the bytes that autograd keeps")
+    parser.add_argument("--check", action="store_true", help="the formula against what torch and DeepSpeed keep, counted on the CPU")
     parser.add_argument("--cell", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.cell:
-        return run_cell(args.cell)
+        cell = json.loads(args.cell)
+        setting = Setting(**cell["setting"])
+        found = count_cell(cell["shape"], setting) if cell.get("count") else run_cell(model_of(cell["shape"]), setting, cell["gb"])
+        return print("CELL " + json.dumps(found), flush=True)
     for name, length in (*(("length", length) for length in args.length), ("max_seq_length", args.max_seq_length or 0)):
         if length > 512:
             parser.error(f"--{name} {length}: the model has 512 positions")
     measuring = torch.cuda.is_available() and not args.estimate
     if args.check:
         print(check())
+    elif args.cards:
+        print(cards(args.shape, args.length, Setting.effective, args.freeze_embeddings, measuring))
     elif args.gb is not None:
         print(answer(args.gb, args.shape, args.task, args.phase, args.max_seq_length, args.freeze_embeddings, measuring))
     else:
