@@ -3,9 +3,10 @@
 The encoder reads one row of all real tokens, positions beginning anew with each sequence, and its hidden states are put back into the
 padded layout. Heads, losses, decoding and the state dict do not know of it. Attention dropout is the model's own, as in the padded path.
 
-Attention by device: CPU, one `scaled_dot_product_attention` for each sequence; CUDA, variable-length kernels of torch: `varlen_attn`
-(half precision, no dropout argument: scoring), else `scaled_dot_product_attention` of jagged nested tensors, whose flash and
-memory-efficient kernels take dropout (training). `set_up` compares model and kernels with the padded path before a run relies on them.
+Attention by device: CPU, one `scaled_dot_product_attention` for each sequence; CUDA, torch's fused kernels for sequences laid end to end,
+which have dropout: flash (half precision, Ampere and later), else memory-efficient. They are called as operators. Their public ways are
+`varlen_attn`, which has no dropout, and jagged nested tensors, which take milliseconds of Python for each layer (24 of them, forward and
+backward: five times the padded path's; torch 2.13). `set_up` compares model and kernels with the padded path before a run relies on them.
 """
 
 import functools
@@ -20,11 +21,6 @@ from transformers.masking_utils import sdpa_mask
 
 from arguments import say
 from task_adapters.base import InputError
-
-try:
-    from torch.nn.attention.varlen import varlen_attn
-except ImportError:  # before torch 2.10
-    varlen_attn = None
 
 NAME = "padding_free"
 
@@ -51,28 +47,26 @@ def one_by_one(query, key, value, starts, dropout, scaling):
 
 
 def by_kernel(query, key, value, starts, longest, dropout, scaling):
-    kernel = varlen if dropout == 0 and has_varlen(query.device, query.dtype) else nested
+    kernel = flash if has_flash(query.device, query.dtype) else efficient
+    query, key, value = (tensor[0].transpose(0, 1) for tensor in (query, key, value))  # (tokens, heads, width)
     return kernel(query, key, value, starts, longest, dropout, scaling)
 
 
-def has_varlen(device, dtype) -> bool:
-    """Whether there is `varlen_attn`: a flash kernel, of half precision, for Ampere and later."""
-    is_half = dtype in (torch.float16, torch.bfloat16)
-    return varlen_attn is not None and is_half and device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
+@functools.lru_cache
+def has_flash(device, dtype) -> bool:
+    return dtype != torch.float32 and torch.cuda.get_device_capability(device) >= (8, 0)
 
 
-def varlen(query, key, value, starts, longest, dropout, scaling):
-    query, key, value = (tensor[0].transpose(0, 1) for tensor in (query, key, value))  # (tokens, heads, width)
-    return varlen_attn(query, key, value, starts, starts, longest, longest, scale=scaling)[None]
+def flash(query, key, value, starts, longest, dropout, scaling):
+    sequences = starts, starts, longest, longest
+    return torch.ops.aten._flash_attention_forward(query, key, value, *sequences, dropout, False, False, scale=scaling)[0][None]
 
 
-def nested(query, key, value, starts, longest, dropout, scaling):
-    jagged = [
-        torch.nested.nested_tensor_from_jagged(tensor[0].transpose(0, 1).contiguous(), starts, min_seqlen=1, max_seqlen=longest)
-        for tensor in (query, key, value)
-    ]
-    output = F.scaled_dot_product_attention(*(tensor.transpose(1, 2) for tensor in jagged), dropout_p=dropout, scale=scaling)
-    return output.transpose(1, 2).values()[None]
+def efficient(query, key, value, starts, longest, dropout, scaling):
+    query, key, value = query[None], key[None], value[None]
+    sequences = starts, starts, longest, longest
+    # 0: no causal mask; True: keeps what backward needs.
+    return torch.ops.aten._efficient_attention_forward(query, key, value, None, *sequences, dropout, 0, True, scale=scaling)[0]
 
 
 AttentionInterface.register(NAME, attention)
@@ -97,7 +91,7 @@ def packed_forward(encoder, padded_forward, input_ids=None, attention_mask=None,
     positions = real.cumsum(1) - 1 + (0 if first is None else first + 1)
     if kwargs.get("token_type_ids") is not None:
         kwargs["token_type_ids"] = kwargs["token_type_ids"].flatten()[places][None]
-    longest = int(lengths.max())
+    longest = real.shape[1]  # no less than the longest sequence: to ask for that would make a GPU wait
     outputs = padded_forward(
         input_ids=input_ids.flatten()[places][None],
         position_ids=positions.flatten()[places][None],
@@ -178,30 +172,35 @@ def two_sequences(encoder):
 
 
 def against_kernels(config, device, dtype) -> str | None:
-    """What stands against this device: a kernel that is missing, or differs from one attention for each sequence. None: nothing."""
+    """What stands against this device: its kernel is missing, or differs from one attention for each sequence. None: nothing."""
     heads = config.num_attention_heads
     draw, starts = torch.Generator(device).manual_seed(0), torch.tensor([0, 5, 69, 96], dtype=torch.int32, device=device)
     shape, scaling = (4, 1, heads, 96, config.hidden_size // heads), (config.hidden_size // heads) ** -0.5
     *inputs, weights = torch.randn(shape, generator=draw, device=device).to(dtype)
-    half = dtype != torch.float32
 
-    def output_and_gradients(kernel, dtype, *longest):
-        leaves = [tensor.to(dtype).requires_grad_() for tensor in inputs]
-        output = kernel(*leaves, starts, *longest, 0.0, scaling)
-        gradients = torch.autograd.grad((output.transpose(1, 2) * weights).sum(), leaves)
-        return torch.stack([output.detach().transpose(1, 2), *gradients]).float()
+    def output_and_gradients(kernel, dtype, *longest, dropout=0.0):
+        leaves = [tensor.detach().to(dtype).requires_grad_() for tensor in inputs]
+        output = kernel(*leaves, starts, *longest, dropout, scaling).transpose(1, 2)
+        return torch.stack([output.detach(), *torch.autograd.grad((output * weights).sum(), leaves)]).float()
 
     expected = output_and_gradients(one_by_one, torch.float32)
     try:
-        for kernel in [nested] + [varlen] * has_varlen(device, dtype):
-            found = output_and_gradients(kernel, dtype, 64)
-            off = float((found - expected).norm() / expected.norm())
-            if not off <= (2e-2 if half else 1e-4):
-                return f"the kernel for {kernel.__name__} sequences gives other numbers on this device (by {off:.1%})"
+        found = output_and_gradients(by_kernel, dtype, 64)
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
-            kept = nested(*inputs[:2], torch.ones_like(inputs[2]), starts, 64, 0.5, scaling).float()
+            torch.manual_seed(0)
+            dropped, *_, of_values = output_and_gradients(by_kernel, dtype, 64, dropout=0.5)
+            query, key, whole = inputs[0], inputs[1], torch.ones_like(inputs[2])
+            left = by_kernel(query, key, whole, starts, 64, 0.5, scaling).float()  # of each token's attention, 1 in the mean
+            expected_left = one_by_one(query.float(), key.float(), whole.float(), starts, 0.5, scaling)
     except RuntimeError as error:
         return f"this device has no kernel for it ({str(error).strip().splitlines()[0]})"
-    if not (abs(float(kept.mean()) - 1) < 0.1 and float(kept.std()) > 0.05):
-        return "attention dropout of the kernel for nested sequences has no effect on this device, or a wrong one"
+    off = float((found - expected).norm() / expected.norm())
+    if not off <= (1e-4 if dtype == torch.float32 else 2e-2):
+        return f"the kernel for sequences laid end to end gives other numbers on this device (by {off:.1%})"
+    # The output is linear in the values: with the forward pass's own mask, their product with the gradient is the output's with `weights`.
+    products, back = dropped * weights.float(), of_values * inputs[2].float()
+    if not abs(float(products.sum() - back.sum())) <= 0.05 * float(products.norm()):
+        return "attention dropout of the kernel has another mask in the backward pass on this device"
+    if not (abs(float(left.mean()) - 1) < 0.1 and abs(float(left.std() / expected_left.std()) - 1) < 0.25):
+        return "attention dropout of the kernel has no effect on this device, or a wrong one"
     return None

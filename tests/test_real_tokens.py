@@ -180,23 +180,60 @@ def test_an_encoder_that_comes_out_otherwise_is_not_packed(monkeypatch):
         padding_free.set_up(bert, "on", ON_CPU)
 
 
-def test_kernels_are_compared_before_they_are_used(monkeypatch):
-    """What a GPU runs, on the CPU's nested tensors; `varlen_attn` has no CPU kernel, and that is said."""
+def stand_in(q, k, v, starts, longest, dropout, scaling):
+    """For the kernels of a GPU, on a CPU."""
+    return padding_free.one_by_one(q, k, v, starts, dropout, scaling)
+
+
+class OtherMask(torch.autograd.Function):
+    """Dropout of the values in place of the attention, with another mask in the backward pass."""
+
+    @staticmethod
+    def forward(context, values):
+        return values * 2 * torch.bernoulli(torch.full_like(values, 0.5))
+
+    @staticmethod
+    def backward(context, gradient):
+        return gradient * 2 * torch.bernoulli(torch.full_like(gradient, 0.5))
+
+
+@pytest.mark.parametrize("wrong, reason", [
+    (lambda q, k, v, starts, *rest: stand_in(q, k, v, starts[[0, -1]], *rest), "gives other numbers"),
+    (lambda q, k, v, starts, longest, dropout, scaling: stand_in(q, k, v, starts, longest, dropout, 2 * scaling), "gives other numbers"),
+    (lambda q, k, v, starts, longest, dropout, scaling: stand_in(q, k, v, starts, longest, 0.0, scaling), "no effect"),
+    (lambda q, k, v, starts, longest, dropout, scaling: stand_in(q, k, v, starts, longest, dropout and 0.2, scaling), "no effect"),
+    (lambda q, k, v, starts, longest, dropout, scaling:
+        stand_in(q, k, OtherMask.apply(v) if dropout else v, starts, longest, 0.0, scaling), "another mask in the backward pass"),
+])  # fmt: skip
+def test_kernels_are_compared_before_they_are_used(wrong, reason, monkeypatch):
     config, cpu = BertConfig(**SMALL), torch.device("cpu")
-    if padding_free.varlen_attn is not None:
-        with monkeypatch.context() as patch:
-            patch.setattr(padding_free, "has_varlen", lambda device, dtype: True)
-            assert "this device has no kernel for it" in padding_free.against_kernels(config, cpu, torch.bfloat16)
-    assert padding_free.against_kernels(config, cpu, torch.float32) is None
-    assert padding_free.against_kernels(config, cpu, torch.bfloat16) is None
-    right = padding_free.nested
-    for wrong, reason in (
-        (lambda q, k, v, starts, *rest: right(q, k, v, starts[[0, -1]], 96, *rest[1:]), "gives other numbers"),
-        (lambda q, k, v, starts, longest, dropout, scaling: right(q, k, v, starts, longest, dropout, 2 * scaling), "gives other numbers"),
-        (lambda q, k, v, starts, longest, dropout, scaling: right(q, k, v, starts, longest, 0.0, scaling), "dropout"),
-    ):
-        monkeypatch.setattr(padding_free, "nested", wrong)
-        assert reason in padding_free.against_kernels(config, cpu, torch.float32)
+    monkeypatch.setattr(padding_free, "by_kernel", stand_in)
+    for dtype in (torch.float32, torch.bfloat16, torch.float16):
+        assert padding_free.against_kernels(config, cpu, dtype) is None
+    monkeypatch.setattr(padding_free, "by_kernel", wrong)
+    assert reason in padding_free.against_kernels(config, cpu, torch.float32)
+
+
+@pytest.mark.parametrize("has_flash", [False, True])
+def test_a_device_without_the_kernel_is_said(has_flash, monkeypatch):
+    monkeypatch.setattr(padding_free, "has_flash", lambda device, dtype: has_flash)
+    assert "no kernel for it" in padding_free.against_kernels(BertConfig(**SMALL), torch.device("cpu"), torch.bfloat16)
+
+
+@pytest.mark.parametrize("name", ["flash", "efficient"])
+def test_the_kernels_take_what_they_are_given(name):
+    """Operators may change with torch: their shapes and their place in autograd, on tensors without contents."""
+    query, key, value = (torch.empty(1, 4, 30, 16, device="meta", dtype=torch.bfloat16, requires_grad=True) for _ in range(3))
+    query, key, value = (tensor[0].transpose(0, 1) for tensor in (query, key, value))
+    starts = torch.empty(4, device="meta", dtype=torch.int32)
+    output = getattr(padding_free, name)(query, key, value, starts, 20, 0.1, 0.25)
+    functions = output.grad_fn, output.grad_fn.next_functions[0][0]
+    assert output.shape == (1, 30, 4, 16) and f"{name.title()}AttentionBackward0" in [type(function).__name__ for function in functions]
+    arguments = [argument.name for argument in getattr(torch.ops.aten, f"_{name}_attention_forward").default._schema.arguments]
+    expected = {"flash": ["cum_seq_q", "cum_seq_k", "max_q", "max_k", "dropout_p", "is_causal", "return_debug_mask"],
+                "efficient": ["bias", "cu_seqlens_q", "cu_seqlens_k", "max_seqlen_q", "max_seqlen_k", "dropout_p", "custom_mask_type",
+                              "compute_log_sumexp"]}  # fmt: skip
+    assert arguments[: len(expected[name]) + 3] == ["query", "key", "value", *expected[name]]
 
 
 def test_on_a_gpu_the_kernels_of_training_and_scoring_are_compared(monkeypatch):
@@ -210,22 +247,18 @@ def test_on_a_gpu_the_kernels_of_training_and_scoring_are_compared(monkeypatch):
         padding_free.set_up(BertModel(BertConfig(vocab_size=100, **SMALL)), "on", on_gpu)
 
 
-def test_dropout_is_for_the_kernel_that_has_it(monkeypatch):
-    monkeypatch.setattr(padding_free, "has_varlen", lambda device, dtype: True)
-    for name in ("varlen", "nested"):
-        monkeypatch.setattr(padding_free, name, lambda *_, name=name: name)
-    inputs = [torch.zeros(1)] * 4
-    assert padding_free.by_kernel(*inputs, 1, 0.1, 1.0) == "nested" and padding_free.by_kernel(*inputs, 1, 0.0, 1.0) == "varlen"
-
-
 @pytest.mark.parametrize("capability, dtype, expected", [
-    ((8, 0), torch.bfloat16, True), ((9, 0), torch.float16, True), ((8, 0), torch.float32, False), ((7, 5), torch.float16, False),
+    ((8, 0), torch.bfloat16, "flash"), ((9, 0), torch.float16, "flash"), ((8, 0), torch.float32, "efficient"),
+    ((7, 5), torch.float16, "efficient"),
 ])  # fmt: skip
 def test_the_flash_kernel_is_for_half_precision_on_ampere_and_later(capability, dtype, expected, monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
-    monkeypatch.setattr(padding_free, "varlen_attn", lambda *_: None)
-    assert padding_free.has_varlen(torch.device("cuda"), dtype) is expected
-    assert not padding_free.has_varlen(torch.device("cpu"), dtype)
+    padding_free.has_flash.cache_clear()
+    for name in ("flash", "efficient"):
+        monkeypatch.setattr(padding_free, name, lambda *_, name=name: name)
+    query = torch.zeros(1, 2, 3, 4, dtype=dtype)
+    assert padding_free.by_kernel(query, query, query, torch.tensor([0, 3]), 3, 0.1, 0.5) == expected
+    padding_free.has_flash.cache_clear()
 
 
 def test_a_padding_free_run_takes_the_same_steps_and_says_so(call, tiny_model, data_dir, tmp_path):
