@@ -48,25 +48,29 @@ def load_tokenizer(path: str, needs_offsets: bool):
                 cached_file(path, name, revision=folder.name, _raise_exceptions_for_missing_entries=False)
         except OSError as error:
             raise InputError(f"Cannot load a tokenizer from {path!r}: {first_line(error)}") from error
-    if not (folder and (folder / "tokenizer.json").is_file()):
-        return _read_tokenizer(path, needs_offsets, has_types)
-    read = partial(_read_tokenizer, str(folder), needs_offsets, has_types)
-    # Where the tokenizer's own files name no class, the configuration does.
-    return LateTokenizer(folder, read, f"{config.model_type} {getattr(config, 'tokenizer_class', None)} {has_types}")
+    read = partial(_read_tokenizer, path, config, needs_offsets, has_types)
+    if folder and (folder / "tokenizer.json").is_file():
+        # Where the tokenizer's own files name no class, the configuration does.
+        late = LateTokenizer(folder, read, f"{config.model_type} {getattr(config, 'tokenizer_class', None)} {has_types}")
+        if late.is_complete(config):
+            return late
+    return read(path)
 
 
-def _read_tokenizer(path, needs_offsets, has_types):
+def _read_tokenizer(path, config, needs_offsets, has_types, folder):
+    """path: the model's, for what is said; folder: where its tokenizer's files are read."""
     try:
-        tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(folder, config=config, trust_remote_code=False)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:  # the last three: files of another kind
         raise InputError(f"Cannot load a tokenizer from {path!r}: {first_line(error)}") from error
+    tokenizer.name_or_path = path
     if needs_offsets and not tokenizer.is_fast:
         raise InputError(
             f"{path!r} has a slow tokenizer ({type(tokenizer).__name__}) without offsets; this task needs a fast one (tokenizer.json)."
         )
     if tokenizer.pad_token is None:
         raise InputError(f"{path!r} has a tokenizer without a padding token. Set pad_token in its tokenizer_config.json.")
-    rows = getattr(load_config(path), "vocab_size", None) or 0
+    rows = getattr(config, "vocab_size", None) or 0
     if len(tokenizer) < rows // 2:  # transformers makes an empty one where there are no files
         raise InputError(f"{path!r} has a tokenizer of {len(tokenizer)} pieces for a model of {rows}: are its files missing?")
     # A name that the model does not know would be an error or nothing; RemBERT's tokenizer leaves out one that its model was trained with.

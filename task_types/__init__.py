@@ -13,7 +13,7 @@ from task_types.late_tokenizer import LateTokenizer
 
 TASK_TYPES = {"classification": classification, "multiple_choice": multiple_choice, "tagging": tagging, "span_qa": span_qa}
 NEEDS_OFFSETS = ("multiple_choice", "tagging", "span_qa")  # a fast tokenizer: where pieces come from, and the layout of a pair
-ROWS_PER_PROCESS = 20_000  # a process costs 4 CPU seconds (it reads the tokenizer itself, XLM-R's has 250,002 pieces): 4,000 rows of SQuAD
+ROWS_PER_PROCESS = 20_000  # a process costs 4 CPU seconds (it reads the tokenizer itself: XLM-R's has 250,002 pieces): 4,000 rows of SQuAD
 
 
 def make_features(examples, tokenizer, task, max_length, doc_stride):

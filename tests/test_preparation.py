@@ -5,11 +5,13 @@ import os
 import pickle
 import shutil
 import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from conftest import ROOT
 from datasets import Dataset
 from tokenizers import normalizers
 from transformers import (
@@ -180,9 +182,12 @@ def test_the_key_of_a_late_tokenizer_names_all_that_changes_what_it_says(tiny_mo
     (tmp_path / "added_tokens.json").write_text("{}")
     keys.append(LateTokenizer(tmp_path, late.read, late.needs).key)
     (tmp_path / "added_tokens.json").unlink()
+    (tmp_path / "special_tokens_map.json").write_text("{}")
+    keys.append(LateTokenizer(tmp_path, late.read, late.needs).key)
+    (tmp_path / "special_tokens_map.json").unlink()
     monkeypatch.setattr(late_tokenizer.transformers, "__version__", "6.0")
     keys.append(LateTokenizer(tmp_path, late.read, late.needs).key)
-    assert len(set(keys)) == 5
+    assert len(set(keys)) == 6
 
 
 def test_the_class_that_a_configuration_names_is_in_the_key(tiny_model, tmp_path):
@@ -196,14 +201,62 @@ def test_the_class_that_a_configuration_names_is_in_the_key(tiny_model, tmp_path
     assert len(set(keys)) == 4
 
 
-def test_a_tokenizer_that_is_changed_meanwhile_is_neither_read_nor_handed_on(tiny_model, tmp_path):
+@pytest.mark.parametrize("removed", [False, True])
+def test_a_tokenizer_that_is_changed_or_removed_meanwhile_stays_what_it_was(removed, tiny_model, tmp_path):
+    """A run that trained for hours on cached features must be able to score, though its start is being trained anew."""
     folder = shutil.copytree(tiny_model, tmp_path / "model")
     late, before = load_tokenizer(str(folder), needs_offsets=True), (folder / "tokenizer.json").read_bytes()
-    (folder / "tokenizer.json").write_bytes(before.replace(b"<unk>", b"<huh>"))
+    expected = load_tokenizer(tiny_model, needs_offsets=True)("the dog")["input_ids"]
+    if removed:
+        shutil.rmtree(folder)
+    else:
+        (folder / "tokenizer.json").write_text("{}")
     late.save_pretrained(tmp_path / "out")
     assert (tmp_path / "out" / "tokenizer.json").read_bytes() == before
-    with pytest.raises(InputError, match="was changed since this run began"):
-        late("the dog")
+    assert late("the dog")["input_ids"] == expected and late.name_or_path == str(folder)
+
+
+def test_a_tokenizer_in_python_is_read_at_once_and_saved_by_itself(tiny_model, tmp_path):
+    """It reads files of other names: handed on without them, the next phase would have no tokenizer."""
+    folder = shutil.copytree(tiny_model, tmp_path / "model")
+    (folder / "tokenizer_config.json").write_text('{"tokenizer_class": "PhobertTokenizer", "model_max_length": 100}')
+    words = [f"w{number}" for number in range(400)]
+    (folder / "vocab.txt").write_text("".join(f"{word} 1\n" for word in words))
+    (folder / "bpe.codes").write_text("#version: 0.2\n")
+    tokenizer = load_tokenizer(str(folder), needs_offsets=False)
+    assert not isinstance(tokenizer, LateTokenizer) and not tokenizer.is_fast
+    tokenizer.save_pretrained(tmp_path / "out")
+    assert (tmp_path / "out" / "vocab.txt").is_file()
+    with pytest.raises(InputError, match="has a slow tokenizer"):
+        load_tokenizer(str(folder), needs_offsets=True)
+
+
+def test_processes_that_tokenise_read_the_tokenizer_themselves(tiny_model, monkeypatch):
+    """datasets sends them what it holds: not the pieces too, and no less than what gives the same features."""
+    late, task = load_tokenizer(tiny_model, needs_offsets=True), TASKS["hellaswag"]
+    rows = {"context": ["the dog"] * 40, "question": ["sees"] * 40, "choices": [["a", "the cat"]] * 40, "label": [0, 1] * 20}
+    monkeypatch.setattr(task_types, "ROWS_PER_PROCESS", 20)
+    monkeypatch.setattr(task_types, "available_cores", lambda: 2)
+    together = make_features(Dataset.from_dict(rows), late, task, 32, None)
+    assert len(together) == 40 and "whole" not in vars(late), "the main process had nothing to read"
+    late("read now")
+    assert "whole" in vars(late) and "whole" not in vars(pickle.loads(pickle.dumps(late)))
+    monkeypatch.setattr(task_types, "ROWS_PER_PROCESS", 1000)
+    alone = make_features(Dataset.from_dict({**rows, "label": [1, 0] * 20}), late, task, 32, None)
+    assert alone["input_ids"][:] == together["input_ids"][:]
+
+
+def test_a_hub_model_loads_from_a_cache_without_internet(tiny_model, tmp_path):
+    """Files that a model does not have are no error there."""
+    commit = "0123456789" * 4
+    snapshot = tmp_path / "models--me--tiny" / "snapshots" / commit
+    shutil.copytree(tiny_model, snapshot)
+    (tmp_path / "models--me--tiny" / "refs").mkdir()
+    (tmp_path / "models--me--tiny" / "refs" / "main").write_text(commit)
+    code = "from checkpoints import load_tokenizer; print(load_tokenizer('me/tiny', True)('the dog')['input_ids'])"
+    environment = {**os.environ, "HF_HUB_CACHE": str(tmp_path), "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, env=environment)
+    assert done.stdout.strip() == str(load_tokenizer(tiny_model, True)("the dog")["input_ids"]), done.stderr
 
 
 @pytest.mark.parametrize("name, text", [
