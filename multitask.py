@@ -25,7 +25,7 @@ from results import dev_mean
 from task_adapters import InputError, nearest
 from task_types import TASK_TYPES
 from task_types.collator import Collator, what_is_read
-from training import run_trainer, score
+from training import pad_as, run_trainer, score
 
 
 def sampling_probabilities(sizes: dict[str, int], sampling: str, cap: int, temperature: float | None = None) -> dict[str, float]:
@@ -186,6 +186,7 @@ def train_together(
     if masked is not None:
         masked.draw(drawn[masked_lm.NAME] * batch)
         features[masked_lm.NAME] = masked
+    pad_as(tokenizer, model, *model.models.values())
     tensors_of = Collator(model.config.pad_token_id)
 
     def collate(rows):

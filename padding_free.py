@@ -109,14 +109,14 @@ def packed_forward(encoder, padded_forward, input_ids=None, attention_mask=None,
     return outputs
 
 
-def set_up(encoder, wanted: str, training_args, is_uneven: bool = False) -> None:
+def set_up(encoder, wanted: str, training_args, is_uneven=lambda: False) -> None:
     """Makes `encoder`, still on the CPU and in fp32, read its batches without padding.
 
-    wanted     "on": raises InputError where it cannot, or not exactly; "auto": where it can and pays: on a GPU, or `is_uneven`; "off".
-    is_uneven  whether batches hold much padding that no order of the examples mends (`real_tokens.choices_are_uneven`).
+    wanted     "on": raises InputError where it cannot, or not exactly; "auto": where it can, on a GPU, on a CPU if `is_uneven`; "off".
+    is_uneven  asked whether batches hold much padding that no order of the examples mends (`real_tokens.choices_are_uneven`).
     """
     device = training_args.device
-    if wanted == "off" or (wanted == "auto" and device.type != "cuda" and not (is_uneven and device.type == "cpu")):
+    if wanted == "off" or (wanted == "auto" and device.type != "cuda" and not (device.type == "cpu" and is_uneven())):
         return
     args = training_args
     training = torch.bfloat16 if args.bf16 else torch.float16 if args.fp16 else torch.float32

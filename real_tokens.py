@@ -37,7 +37,7 @@ def pieces_of(features) -> np.ndarray:
 def choices_are_uneven(features) -> bool:
     """Whether more than 5% is padding that no order of questions mends: their choices are of unlike length, and read side by side."""
     pieces = pieces_of(features)
-    return pieces.sum() < 0.95 * pieces.max(1).sum() * pieces.shape[1]
+    return bool(pieces.sum() < 0.95 * pieces.max(1).sum() * pieces.shape[1])
 
 
 class GroupedByLength(Sampler):
@@ -93,6 +93,9 @@ class RealTokensTrainer(Trainer):
         batch = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
         seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
         return GroupedByLength(lengths_of(features), batch, seed, lambda: int(self.state.epoch or 0))
+
+    def floating_point_ops(self, inputs):
+        return 0  # the library would walk through all modules with each micro-batch, for a number that is not ours to report
 
     def training_step(self, model, inputs, num_items_in_batch=None):
         mask = inputs["attention_mask"]
@@ -152,21 +155,22 @@ def predict(trainer, features, task_type, description=""):
         model.to(torch.bfloat16 if args.bf16_full_eval else torch.float16)
     model.eval()
     found, total, count = [], torch.zeros((), device=args.device), torch.zeros((), device=args.device)
-    for inputs in tqdm(loader, desc=description, disable=args.disable_tqdm or args.process_index > 0, leave=False):
-        inputs = trainer._prepare_inputs(inputs)
-        labels = inputs.pop("labels") if trainer.compute_loss_func else inputs["labels"]
-        with torch.no_grad(), trainer.compute_loss_context_manager():
+    progress = tqdm(loader, desc=description, disable=args.disable_tqdm or args.process_index > 0, leave=False)
+    with torch.no_grad(), trainer.accelerator.autocast():  # around all batches: its copies of the weights are made once
+        for inputs in progress:
+            inputs = trainer._prepare_inputs(inputs)
+            labels = inputs.pop("labels") if trainer.compute_loss_func else inputs["labels"]
             outputs = model(**inputs)
-        if len(found) == len(mine):
-            continue
-        logits = [values for name, values in outputs.items() if name.endswith("logits")]
-        reduced = task_type.reduce_logits(tuple(logits) if len(logits) > 1 else logits[0], labels)
-        reduced = reduced if isinstance(reduced, tuple) else (reduced,)
-        found.append([(values.float() if values.is_floating_point() else values).cpu().numpy() for values in reduced])
-        if trainer.compute_loss_func:
-            labelled = labels.ne(IGNORED).sum()
-            total += trainer.compute_loss_func(outputs, labels, labelled.clamp(min=1)) * labelled
-            count += labelled
+            if len(found) == len(mine):
+                continue
+            logits = [values for name, values in outputs.items() if name.endswith("logits")]
+            reduced = task_type.reduce_logits(tuple(logits) if len(logits) > 1 else logits[0], labels)
+            reduced = reduced if isinstance(reduced, tuple) else (reduced,)
+            found.append([(values.float() if values.is_floating_point() else values).cpu().numpy() for values in reduced])
+            if trainer.compute_loss_func:
+                labelled = labels.ne(IGNORED).sum()
+                total += trainer.compute_loss_func(outputs, labels, labelled.clamp(min=1)) * labelled
+                count += labelled
     found = gather_object(list(zip(mine, found)))
     rows = [[None] * len(lengths) for _ in found[0][1]]
     for batch, parts in found:

@@ -25,9 +25,9 @@ except ImportError:  # Windows
     fcntl = None
 
 PACKAGES = ("torch", "transformers", "datasets", "accelerate", "deepspeed", "tokenizers", "numpy", "pyarrow", "huggingface_hub")
-OWN_FILES = ("results.json", "run.json", "config.json", "model*.safetensors*", "tokenizer*", "special_tokens_map.json",
+OWN_FILES = ("results.json", "config.json", "model*.safetensors*", "tokenizer*", "special_tokens_map.json",
              "added_tokens.json", "sentencepiece.bpe.model", "training_args.bin", "predictions", "labels", "heads", "oracle",
-             "checkpoint-*", "failed_tries.json")  # fmt: skip
+             "checkpoint-*", "failed_tries.json", "run.json")  # fmt: skip
 # Without run.lock: who removed it while it is locked, and made it anew, would hold another one.
 
 
@@ -65,8 +65,7 @@ def hold(folder: Path) -> str | None:
     global _held
     if fcntl is None:
         return None
-    if _held is not None:
-        _held.close()
+    release()
     _held = open(folder / "run.lock", "a+", encoding="utf-8")
     try:
         fcntl.lockf(_held, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -82,13 +81,21 @@ def hold(folder: Path) -> str | None:
     return None
 
 
+def release() -> None:
+    """Gives up the folder that this process holds, for a process that has more to do than this run."""
+    global _held
+    if _held is not None:
+        _held.close()
+        _held = None
+
+
 def note_time(output_dir: str, started: float | None = None, trained: float = 0.0) -> dict[str, float]:
     """Notes how long this start of a run has lasted. -> {"seconds", "train_seconds"} of all its starts, and tries, so far.
 
     started  time.time() of a new start; trained: seconds of training since the last note. For the main process alone.
-    Wall seconds from the script's first line, lost work (steps behind the last checkpoint, failed tries) among them. What no note tells
-    is in no count: of a start that was killed what came after its last note. Notes are taken every `training.NOTE_EVERY` seconds between
-    steps, at each checkpoint, at the end of training, and after each language that is scored.
+    Wall seconds from the first line of a script's `main`, lost work (steps behind the last checkpoint, failed tries) among them. What
+    no note tells is in no count: of a start that was killed what came after its last note. Notes are taken every `training.NOTE_EVERY`
+    seconds between steps, at each checkpoint, at the end of training, and after each language that is scored.
     """
     path = Path(output_dir) / "starts.json"
     starts = read_json(path) or []
@@ -127,9 +134,10 @@ def start_run(output_dir: str, run: dict, overwrite: bool, started: float) -> bo
     if earlier is not None and not isinstance(earlier, dict):
         raise InputError(f"{folder / 'run.json'} was not written by a run of this collection. Choose another --output_dir.")
     if earlier is not None and overwrite:
-        for pattern in OWN_FILES:  # results.json first: a folder that is half removed must not look finished
+        # results.json first, run.json last: a folder that is half removed must neither look finished nor like somebody else's.
+        for pattern in OWN_FILES:
             for path in folder.glob(pattern):
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+                remove(path)
         earlier = None
     run = json.loads(json.dumps(run))
     # A command that ended in an error before it made anything is no run that could be lost.
@@ -152,6 +160,15 @@ def start_run(output_dir: str, run: dict, overwrite: bool, started: float) -> bo
         except OSError as error:
             raise InputError(f"--output_dir {output_dir} cannot be written: {error.strerror}.") from error
     return False
+
+
+def remove(path: Path) -> None:
+    """Removes a file or a folder; of a checkpoint first what tells that it is whole, as a kill may come before the rest is gone."""
+    if path.is_dir():
+        (path / "trainer_state.json").unlink(missing_ok=True)
+        shutil.rmtree(path)
+    else:
+        path.unlink()
 
 
 def model_identity(model_name_or_path: str) -> dict:

@@ -152,6 +152,12 @@ def main() -> dict:
             model_class, path = TASK_TYPES[task.task_type].Model, args.model_name_or_path
             model, labels = load_model(model_class, path, task.labels, training_args.seed, args.keep_head, args.freeze_embeddings)
             tasks[name] = task = replace(task, labels=labels)
+
+        def is_uneven():
+            one = not together and task.task_type == "multiple_choice"
+            return one and choices_are_uneven(features_of(task, train_examples[name]))
+
+        padding_free.set_up(model.encoder if together else model.base_model, args.padding_free, training_args, is_uneven)
         selection = None
         if training_args.eval_strategy != "no":
             selection = {}
@@ -160,8 +166,6 @@ def main() -> dict:
                 examples = dev_examples[name].select(range(count))
                 selection[name] = examples, features_of(task, examples)
         features = {name: features_of(task, train_examples[name]) for name, task in tasks.items()}
-        is_uneven = not together and task.task_type == "multiple_choice" and choices_are_uneven(features[name])
-        padding_free.set_up(model.encoder if together else model.base_model, args.padding_free, training_args, is_uneven)
         if together:
             sampling, mlm = (args.sampling, args.sampling_cap, args.temperature), (masked, args.mlm_share if masked is not None else 0.0)
             trainer, training = train_together(model, tokenizer, tasks, training_args, features, sampling, selection, *mlm)

@@ -1,6 +1,5 @@
 """What phases 1 and 2 share around the Trainer: what a run is, training that can be cut off and go on, scoring on examples."""
 
-import shutil
 import time
 from enum import Enum
 from functools import partial
@@ -13,10 +12,10 @@ from checkpoints import last_complete_checkpoint
 from collapse import CollapseWatch, chance_loss
 from deepspeed_support import layout_of_checkpoint, layout_of_run, read_config, save_full_precision
 from real_tokens import RealTokensTrainer, predict
-from results import model_identity, note_time
+from results import model_identity, note_time, remove
 from task_adapters import InputError
 from task_types import TASK_TYPES
-from task_types.collator import Collator
+from task_types.collator import Collator, what_is_read
 
 # What changes a score, beside task, model, seed and languages; world size and batch per device do not.
 SETTINGS = ("learning_rate", "num_train_epochs", "max_steps", "warmup_steps", "lr_scheduler_type", "weight_decay", "adam_epsilon",
@@ -24,7 +23,7 @@ SETTINGS = ("learning_rate", "num_train_epochs", "max_steps", "warmup_steps", "l
             "train_sampling_strategy")  # fmt: skip
 # As much, and hardly ever set: named only where they are not the library's defaults.
 RARE_SETTINGS = ("adam_beta1", "adam_beta2", "lr_scheduler_kwargs", "optim_args", "neftune_noise_alpha", "dataloader_drop_last",
-                 "bf16_full_eval", "fp16_full_eval")  # fmt: skip
+                 "bf16_full_eval", "fp16_full_eval", "tf32", "torch_compile")  # fmt: skip
 OUR_SETTINGS = (
     "max_seq_length",
     "doc_stride",
@@ -86,10 +85,11 @@ def train(
 
     training_args.label_names = ["labels"]
     training_args.dataloader_pin_memory = training_args.device.type == "cuda"
+    pad_as(tokenizer, model)
     trainer = trainer_class(
         model=model,
         args=training_args,
-        train_dataset=train_features,
+        train_dataset=what_is_read(train_features),
         eval_dataset=selection and selection[1],
         data_collator=Collator(model.config.pad_token_id),
         processing_class=tokenizer,
@@ -108,6 +108,13 @@ def train(
     return trainer, training
 
 
+def pad_as(tokenizer, *models) -> None:
+    """Gives models that know no padding token (decoders, as a rule) the tokenizer's: they ask where a sequence ends."""
+    for model in models:
+        if getattr(model.config, "pad_token_id", None) is None:
+            model.config.pad_token_id = tokenizer.pad_token_id
+
+
 class Clock(TrainerCallback):
     """Notes the time while a run trains, so that of one that is killed it is known."""
 
@@ -118,7 +125,11 @@ class Clock(TrainerCallback):
         if not is_main_process():
             return {}
         before, self.noted = self.noted, time.time()
-        return note_time(self.output_dir, trained=self.noted - before)
+        try:
+            return note_time(self.output_dir, trained=self.noted - before)
+        except OSError as error:  # a full disk, a network folder that is away for a moment: no reason to lose the run
+            say(f"warning: the time was not noted ({error})")
+            return {}
 
     def on_step_end(self, *_, **__):
         if time.time() - self.noted > NOTE_EVERY:
@@ -176,4 +187,4 @@ def score_with_loss(trainer, task, examples, features, language) -> tuple[list, 
 def remove_checkpoints(output_dir: str) -> None:
     """Removes checkpoint-* of a finished run: optimiser states, three times the size of the model; and the oracle's weights."""
     for folder in (*Path(output_dir).glob("checkpoint-*"), *Path(output_dir).glob("oracle")):
-        shutil.rmtree(folder)
+        remove(folder)

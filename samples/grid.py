@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
+from results import release
 from samples.lexicon import LANGUAGES
 from samples.write_data import output_folder
 from task_adapters import TASKS, InputError, nearest
@@ -101,6 +102,7 @@ def call_logged(cell: Cell) -> tuple[float, str | None]:
             traceback.print_exc()
             return time.time() - started, f"{type(error).__name__}: {error}"
         finally:
+            release()  # this process lives on
             sys.stdout.flush(), sys.stderr.flush()
     return time.time() - started, None
 

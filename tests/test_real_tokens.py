@@ -14,7 +14,9 @@ import pytest
 import torch
 from conftest import launch
 from datasets import Dataset
+from families import write_family
 from safetensors.torch import load_file
+from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import (
     BertConfig,
     BertForMultipleChoice,
@@ -31,8 +33,9 @@ import arguments
 import padding_free
 import run_intermediate
 import run_target
+import task_types
 from checkpoints import load_model, load_tokenizer
-from real_tokens import GroupedByLength, RealTokensTrainer, lengths_of, predict, scoring_batches
+from real_tokens import GroupedByLength, RealTokensTrainer, choices_are_uneven, lengths_of, predict, scoring_batches
 from task_adapters import TASKS, InputError, labels_of, load_examples
 from task_types import TASK_TYPES, make_features
 from task_types.collator import Collator, what_is_read
@@ -159,9 +162,9 @@ def test_what_cannot_be_packed_is_said_in_one_line_or_left_as_it_is():
         bert = BertModel(BertConfig(vocab_size=100, **SMALL))
         padding_free.set_up(bert, wanted, ON_CPU)
         assert "forward" not in vars(bert) and bert.config._attn_implementation != padding_free.NAME
-    padding_free.set_up(bert, "off", ON_CPU, is_uneven=True)
+    padding_free.set_up(bert, "off", ON_CPU, is_uneven=lambda: True)
     assert "forward" not in vars(bert), "that is what off means"
-    padding_free.set_up(bert, "auto", ON_CPU, is_uneven=True)
+    padding_free.set_up(bert, "auto", ON_CPU, is_uneven=lambda: True)
     assert "forward" in vars(bert), "the padding of choices is nothing that an order mends"
 
 
@@ -404,6 +407,43 @@ def test_scoring_sorted_by_length_says_the_same_in_the_same_order(name, packed, 
     if not isinstance(found, tuple) and name != "udpos":
         single = np.concatenate([reduced.numpy() for reduced in one_by_one])
         assert task_type.decode(examples, features, found, task) == task_type.decode(examples, features, single, task)
+
+
+def test_autocast_copies_the_weights_once_for_all_batches(tiny_model, data_dir, tmp_path):
+    class Casts(TorchDispatchMode):
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            if function is torch.ops.aten._to_copy.default and tuple(args[0].shape) == matrix.shape and args[0].dtype == torch.float32:
+                casts.append(1)
+            return function(*args, **(kwargs or {}))
+
+    task, _, _, features = features_of("mnli", "dev", tiny_model, data_dir, 40)
+    model, _ = load_model(TASK_TYPES[task.task_type].Model, tiny_model, task.labels, seed=1)
+    matrix, counts = model.base_model.encoder.layer[0].intermediate.dense.weight, []
+    args = TrainingArguments(output_dir=str(tmp_path), use_cpu=True, bf16=True, disable_tqdm=True, report_to="none")
+    trainer = RealTokensTrainer(model=model, args=args, data_collator=Collator(1), compute_loss_func=TASK_TYPES["classification"].loss)
+    model.forward = torch.autocast("cpu", torch.bfloat16)(model.forward)  # as accelerate wraps a model that it prepares
+    for batch in (40, 4):
+        casts, trainer.args.per_device_eval_batch_size = [], batch
+        with Casts():
+            predict(trainer, features, TASK_TYPES["classification"])
+        counts.append(len(casts))
+    assert counts[0] == counts[1] > 0
+
+
+@pytest.mark.parametrize("longer, expected", [(20, False), (30, True)])
+def test_more_than_a_twentieth_of_padding_makes_choices_uneven(longer, expected):
+    rows = [[[1] * 100, [1] * (100 - longer // 2)], [[1] * 50, [1] * (50 - longer // 4)]] * 10
+    share = sum(len(choice) for row in rows for choice in row) / sum(2 * len(row[0]) for row in rows)
+    assert (share < 0.95) is expected
+    assert choices_are_uneven(Dataset.from_dict({"input_ids": rows})) is expected
+
+
+def test_an_encoder_that_cannot_is_refused_before_anything_is_tokenised(call, data_dir, tmp_path, monkeypatch):
+    folder = write_family("deberta-v2", tmp_path / "model")
+    monkeypatch.setattr(task_types, "_features_of_batch", None)
+    with pytest.raises(InputError, match="--padding_free on: the attention of DebertaV2Model cannot be replaced"):
+        call(run_intermediate, "--task", "hellaswag", "--model_name_or_path", folder, "--data_dir", data_dir, "--padding_free", "on",
+             "--output_dir", tmp_path / "out", "--use_cpu", "--max_steps", "1", "--max_seq_length", "64")  # fmt: skip
 
 
 def test_choices_of_unlike_length_run_on_real_tokens_by_default_and_train_the_same_model(call, tiny_model, data_dir, tmp_path):

@@ -15,6 +15,7 @@ import results
 import run_target
 import training
 from arguments import Collapsed
+from checkpoints import last_complete_checkpoint
 from results import finish_run, note_time, start_run
 from task_adapters import InputError
 
@@ -165,3 +166,68 @@ def test_time_is_noted_after_each_language_that_is_scored(call, tiny_model, data
              "--max_predict_samples", "8", "--use_cpu", "--disable_tqdm", "true", "--max_seq_length", "32")  # fmt: skip
     call(run_target, *flags, "--model_name_or_path", tiny_model, "--data_dir", data_dir, "--output_dir", tmp_path / "out")
     assert scored == [0, 1, 2, 2], "at the start, after each language, at the end"
+
+
+def files_of(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def finished_folder(folder):
+    assert not start_run(str(folder), RUN, False, 0.0)
+    for name in ("checkpoint-3/optimizer.pt", "checkpoint-3/trainer_state.json", "config.json", "model.safetensors", "failed_tries.json"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("{}")
+    finish_run(str(folder), dict(RUN))
+
+
+@pytest.mark.parametrize("removals", range(1, 7))
+def test_an_overwrite_that_is_killed_leaves_a_folder_that_can_be_overwritten(removals, tmp_path, monkeypatch):
+    """Of half a checkpoint nothing says that it is whole, of half a folder nothing that it is finished, or of another program."""
+    finished_folder(tmp_path)
+    done = []
+
+    def killed_after(path, **_):
+        if len(done) == removals:
+            raise KeyboardInterrupt
+        done.append(path.name)
+        return os_unlink(path)
+
+    os_unlink = os.unlink
+    monkeypatch.setattr(os, "unlink", lambda path, *rest, **named: killed_after(results.Path(path)))
+    monkeypatch.setattr(results.Path, "unlink", lambda path, missing_ok=False: killed_after(path) if path.exists() else None)
+    monkeypatch.setattr(results.shutil, "rmtree", lambda folder: [killed_after(file) for file in sorted(folder.iterdir())])
+    with pytest.raises(KeyboardInterrupt):
+        start_run(str(tmp_path), RUN, True, 0.0)
+    monkeypatch.undo()
+    assert len(done) == removals and not (tmp_path / "results.json").exists()
+    assert last_complete_checkpoint(str(tmp_path)) is None or (tmp_path / "checkpoint-3" / "optimizer.pt").exists()
+    assert not start_run(str(tmp_path), RUN, True, 0.0)
+    assert set(files_of(tmp_path)) - {"checkpoint-3/optimizer.pt"} == {"run.json", "run.lock", "starts.json"}
+
+
+def test_checkpoints_that_are_half_removed_are_none(tmp_path, monkeypatch):
+    finished_folder(tmp_path)
+    monkeypatch.setattr(results.shutil, "rmtree", lambda folder: (folder / "optimizer.pt").unlink())
+    assert last_complete_checkpoint(str(tmp_path))
+    training.remove_checkpoints(str(tmp_path))
+    assert (tmp_path / "checkpoint-3").is_dir() and last_complete_checkpoint(str(tmp_path)) is None
+
+
+def test_a_released_folder_is_free_while_the_process_lives_on(tmp_path):
+    code = "import sys, time; from results import start_run; start_run(sys.argv[1], {}, True, time.time()); print('free')"
+    command, environment = [sys.executable, "-c", code, str(tmp_path)], {**os.environ, "PYTHONPATH": str(ROOT)}
+    finished_folder(tmp_path)
+    assert "is at work in --output_dir" in subprocess.run(command, capture_output=True, text=True, env=environment).stderr
+    results.release()
+    assert subprocess.run(command, capture_output=True, text=True, env=environment).stdout == "free\n"
+
+
+def test_a_time_that_cannot_be_noted_does_not_end_a_run(tmp_path, monkeypatch, capsys):
+    def fails(*_, **__):
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    clock = training.Clock(str(tmp_path))
+    monkeypatch.setattr(training, "note_time", fails)
+    clock.noted -= 2 * training.NOTE_EVERY
+    clock.on_step_end()
+    assert clock.note() == {} and "warning: the time was not noted" in capsys.readouterr().out

@@ -461,3 +461,25 @@ def test_the_hub_is_read_over_http_with_an_empty_cache_and_then_offline(tmp_path
     assert first["scores"] == second["scores"]
     assert first["data"][0]["revision"] == second["data"][0]["revision"] and len(first["data"][0]["revision"]) == 40
     assert len(first["model"]["revision"]) == 40
+
+
+@pytest.mark.parametrize("script, flags", [(run_target, ["--languages", "de"]), (run_intermediate, [])])
+def test_a_model_that_knows_no_padding_token_takes_the_tokenizers(script, flags, call, tiny_model, data_dir, tmp_path):
+    """Decoders, as a rule: they look for the last piece that is none."""
+    from transformers import AutoConfig, LlamaConfig, LlamaModel
+
+    config = LlamaConfig(vocab_size=400, hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2)
+    assert config.pad_token_id is None
+    shutil.copytree(tiny_model, tmp_path / "model", ignore=shutil.ignore_patterns("config.json", "model*"))
+    LlamaModel(config).save_pretrained(tmp_path / "model")
+    task = "xnli" if script is run_target else "mnli"
+    call(script, "--task", task, "--model_name_or_path", tmp_path / "model", "--data_dir", data_dir, "--output_dir", tmp_path / "out",
+         "--max_steps", "2", "--use_cpu", "--disable_tqdm", "true", "--max_train_samples", "40", *flags)  # fmt: skip
+    assert AutoConfig.from_pretrained(tmp_path / "out").pad_token_id == 1
+
+
+def test_columns_that_no_model_reads_are_left_out_whatever_the_flags(call, tiny_model, data_dir, tmp_path):
+    results = call(run_intermediate, "--task", "squad_v1", "--model_name_or_path", tiny_model, "--data_dir", data_dir, "--use_cpu",
+                   "--output_dir", tmp_path / "out", "--max_steps", "2", "--max_train_samples", "20", "--max_eval_samples", "8",
+                   "--remove_unused_columns", "false", "--disable_tqdm", "true")  # fmt: skip
+    assert results["training"]["steps"] == 2
