@@ -108,7 +108,7 @@ def parse(arguments_class, phase: str):
     task_and_recipe.add_argument("--mlm_languages", "--mlm-languages", nargs="*")
     for action in (
         "--recipe", "--eval_strategy", "--eval_steps", "--save_strategy", "--deepspeed", "--select_on",
-        "--gradient_accumulation_steps", "--per_device_train_batch_size", "--effective_batch_size",
+        "--gradient_accumulation_steps", "--per_device_train_batch_size", "--effective_batch_size", "--max_seq_length",
     ):  # fmt: skip
         task_and_recipe.add_argument(action, action.replace("_", "-"))
     first, _ = task_and_recipe.parse_known_args()
@@ -143,6 +143,8 @@ def parse(arguments_class, phase: str):
     if trains:
         check_numbers(training_args)
         check_processes(training_args)
+        if training_args.device.type == "cuda" and not (training_args.bf16 or training_args.fp16 or precision_is_asked_for()):
+            say("this GPU has no bf16, so that this run is in fp32: --fp16 is several times faster (bf16 false: this line goes away)")
         if deepspeed_file:
             deepspeed_support.check_agreement(deepspeed_file, deepspeed_config, training_args)
         if len(tasks) > 1 or getattr(args, "mlm_languages", None):
@@ -162,26 +164,42 @@ def parse(arguments_class, phase: str):
 
 def training_defaults(tasks, recipe, given, deepspeed: bool) -> dict:
     """`TrainingArguments` of a recipe: those it names, and what follows from them."""
-    together = len(tasks) > 1
+    together, room = len(tasks) > 1, room_on_device(tasks, recipe, given)
     best = recipe.selection == "best" or (together and given.eval_strategy not in (None, "no")) or given.select_on not in (None, "en")
     best = best and "no" not in (given.eval_strategy, given.save_strategy)  # nothing to compare, or nothing to take back
     strategy = (given.eval_strategy or ("epoch" if given.save_strategy == "epoch" else "steps")) if best else "no"
     return {
         **{name: getattr(recipe, name) for name in (
             "learning_rate", "num_train_epochs", "warmup_steps", "weight_decay", "adam_epsilon", "max_grad_norm", "eval_steps", "seed")},
-        "output_dir": None, "report_to": "none", "logging_steps": 100, "per_device_eval_batch_size": 32,
+        "output_dir": None, "report_to": "none", "logging_steps": 100, "per_device_eval_batch_size": max(32, 4 * room),
         # A checkpoint that is compared is also kept: else the best may be one that is not there.
         "save_steps": given.eval_steps or recipe.eval_steps, "save_total_limit": 1, "eval_strategy": strategy,
         "save_strategy": strategy if best else "steps",
         "load_best_model_at_end": best, "metric_for_best_model": ("mean" if together else tasks[0].dev_metric) if best else None,
         "greater_is_better": True if best else None,
         "train_sampling_strategy": "random" if together or given.mlm_languages else "group_by_length",
-        **batch_and_accumulation(recipe.effective_batch_size, given, deepspeed),
+        **batch_and_accumulation(recipe.effective_batch_size, given, deepspeed, max(8, room)),
     }  # fmt: skip
 
 
-def batch_and_accumulation(recipe_batch: int, given, deepspeed: bool = False) -> dict:
-    """Batch per device and accumulation steps whose product over all devices is the effective batch.
+def room_on_device(tasks, recipe, given) -> int:
+    """Examples of the longest kind that a large GPU surely has room for at once, beside XLM-R Large and its states; 0: none is sure.
+
+    A few short sentences leave a GPU waiting for its next command most of the time. By `benchmarks/memory.py`, not measured on a GPU.
+    """
+    import torch
+
+    if cpu_is_asked_for() or not torch.cuda.is_available():
+        return 0
+    own = min(int(os.environ.get("LOCAL_RANK", 0)), torch.cuda.device_count() - 1)
+    memory = torch.cuda.get_device_properties(max(own, 0)).total_memory / 2**30
+    tokens = 8192 if memory > 38 else 4096 if memory > 22 else 0  # cards of 40 and of 24 GB
+    choices = 5 if any(task.task_type == "multiple_choice" for task in tasks) else 1
+    return tokens // ((whole("max_seq_length", given.max_seq_length) or recipe.max_seq_length) * choices)
+
+
+def batch_and_accumulation(recipe_batch: int, given, deepspeed: bool = False, most: int = 8) -> dict:
+    """Batch per device, `most` of them where none is given, and accumulation steps, whose product over all devices is the effective batch.
 
     Where the user gives accumulation steps, they are taken as they are; --effective_batch_size beside them must agree.
     """
@@ -206,7 +224,7 @@ def batch_and_accumulation(recipe_batch: int, given, deepspeed: bool = False) ->
     if batch % devices:
         raise InputError(f"{devices} devices do not divide an effective batch of {batch}. Choose --effective_batch_size.")
     if per_device is None:
-        per_device = max(size for size in range(1, 9) if (batch // devices) % size == 0)
+        per_device = max(size for size in range(1, most + 1) if (batch // devices) % size == 0)
     if batch % (per_device * devices):
         raise InputError(
             f"{per_device} per device x {devices} devices does not divide an effective batch of {batch}."
@@ -226,7 +244,7 @@ def precision_defaults(deepspeed_config: dict | None = None) -> dict:
     in_file = config.get("bf16", {}).get("enabled", "auto")
     if in_file != "auto":
         return {"bf16": in_file}
-    asked = any(flag.partition("=")[0] in ("--fp16", "--bf16") for flag in sys.argv)
+    asked = precision_is_asked_for()
     launcher = "ACCELERATE_MIXED_PRECISION"  # TrainingArguments would follow it without saying so in their flags
     if asked:
         os.environ.pop(launcher, None)
@@ -235,6 +253,10 @@ def precision_defaults(deepspeed_config: dict | None = None) -> dict:
     if asked or config.get("fp16", {}).get("enabled") is True or cpu_is_asked_for() or not torch.cuda.is_available():
         return {}
     return {"bf16": torch.cuda.is_bf16_supported(including_emulation=False)}
+
+
+def precision_is_asked_for() -> bool:
+    return any(flag.partition("=")[0] in ("--fp16", "--bf16") for flag in sys.argv)
 
 
 def cpu_is_asked_for() -> bool:
@@ -325,11 +347,14 @@ class Collapsed(Exception):
 
 
 def run_script(main) -> None:
-    """Runs a script's `main`; the user's mistake becomes one line on stderr and exit code 2, a run that failed to learn 3."""
+    """Runs a script's `main`; the user's mistake becomes one line on stderr and exit code 2, a run that failed to learn 3, a full GPU 1."""
     import torch.distributed
 
     if not torch.cuda.is_available():
         os.environ.setdefault("DS_ACCELERATOR", "cpu")  # else DeepSpeed, where installed, warns at every start
+    # On Hopper and later torch would take cuDNN's attention, which makes a plan for each new shape: half a second, and batches here are
+    # of all shapes (https://github.com/modelscope/FunASR/issues/3704; not measured here).
+    torch.backends.cuda.enable_cudnn_sdp(False)
     several, code = int(os.environ.get("WORLD_SIZE", 1)) > 1, 0
     try:
         main()
@@ -338,6 +363,13 @@ def run_script(main) -> None:
             time.sleep(5)  # as a rule the main process says the same, and the launcher then ends this one
         print(f"{os.path.basename(sys.argv[0])}: error: {error}", file=sys.stderr)
         code = 3 if isinstance(error, Collapsed) else 2
+    except torch.OutOfMemoryError as error:
+        print(
+            f"{os.path.basename(sys.argv[0])}: error: {str(error).splitlines()[0]} A smaller --per_device_train_batch_size (or"
+            " --per_device_eval_batch_size, --batch_tokens) makes the same update; `python benchmarks/memory.py --gb N` says what fits.",
+            file=sys.stderr,
+        )
+        code = 1
     except Exception:
         if not several:
             raise

@@ -21,6 +21,7 @@ import grid_table
 import run_intermediate
 import run_retrieval
 import run_target
+from arguments import run_script
 from checkpoints import load_model
 from predictions import score_folders
 from task_adapters import TASKS, InputError
@@ -483,3 +484,14 @@ def test_columns_that_no_model_reads_are_left_out_whatever_the_flags(call, tiny_
                    "--output_dir", tmp_path / "out", "--max_steps", "2", "--max_train_samples", "20", "--max_eval_samples", "8",
                    "--remove_unused_columns", "false", "--disable_tqdm", "true")  # fmt: skip
     assert results["training"]["steps"] == 2
+
+
+def test_a_full_gpu_is_one_line_with_the_way_out(monkeypatch, capsys):
+    def main():
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nMore lines.")
+
+    monkeypatch.setattr(sys, "argv", ["run_target.py"])
+    with pytest.raises(SystemExit, match="1"):
+        run_script(main)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("run_target.py: error: CUDA out of memory. Tried to allocate 2.00 GiB. A smaller --per_device_train_batch_size")

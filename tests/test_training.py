@@ -4,6 +4,7 @@ import json
 import shutil
 import sys
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -17,10 +18,12 @@ from transformers import (
     AutoModelForTokenClassification,
 )
 
+import arguments
 import run_intermediate
 import run_target
 from arguments import InputError
 from checkpoints import last_complete_checkpoint, load_encoder, load_model, load_tokenizer
+from task_adapters import TASKS
 from task_adapters.mnli import NLI_LABELS
 
 HEADS = ("mnli", "udpos", "squad_v1", "hellaswag")  # classification, tagging, span QA, multiple choice
@@ -190,8 +193,6 @@ def test_a_slow_tokenizer_is_refused_where_offsets_are_needed(tiny_model, monkey
     ({"effective_batch_size": "6"}, 1, (6, 1)),
 ])  # fmt: skip
 def test_the_effective_batch_is_reached_by_accumulation(given, world, expected, monkeypatch):
-    from types import SimpleNamespace
-
     from arguments import batch_and_accumulation
 
     monkeypatch.setenv("WORLD_SIZE", str(world))
@@ -199,6 +200,37 @@ def test_the_effective_batch_is_reached_by_accumulation(given, world, expected, 
     names = ("effective_batch_size", "per_device_train_batch_size", "gradient_accumulation_steps")
     found = batch_and_accumulation(32, SimpleNamespace(**{name: given.get(name) for name in names}))
     assert (found["per_device_train_batch_size"], found["gradient_accumulation_steps"]) == expected
+
+
+@pytest.mark.parametrize("gigabytes, flags, train, scoring", [
+    (79, "--task xnli", 32, 128), (39.4, "--task xnli", 32, 128), (23.6, "--task xnli", 16, 64), (15.8, "--task xnli", 8, 32),
+    (79, "--task xquad", 16, 84), (23.6, "--task xquad", 8, 40), (79, "--task xnli --max_seq_length 512", 16, 64),
+    (79, "--task xnli --per_device_train_batch_size 4", 4, 128), (79, "--task xnli --use_cpu", 8, 32),
+])  # fmt: skip
+def test_a_large_gpu_reads_as_many_examples_at_once_as_it_surely_has_room_for(gigabytes, flags, train, scoring, monkeypatch, tmp_path):
+    """A few short sentences leave it waiting; the update is the same."""
+    found = on_a_gpu(gigabytes, flags, monkeypatch)
+    assert found["per_device_train_batch_size"] == train and found["per_device_eval_batch_size"] == scoring
+    assert train * found["gradient_accumulation_steps"] == TASKS[flags.split()[1]].recipes["jiant"].effective_batch_size
+
+
+def test_choices_are_read_side_by_side_and_need_room_as_such(monkeypatch):
+    assert on_a_gpu(79, "--task hellaswag", monkeypatch, "intermediate")["per_device_train_batch_size"] == 8
+    assert on_a_gpu(79, "--task hellaswag --max_seq_length 100", monkeypatch, "intermediate")["per_device_train_batch_size"] == 16
+
+
+def on_a_gpu(gigabytes, flags, monkeypatch, phase="target"):
+    """The defaults of a command line on such a machine."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: SimpleNamespace(total_memory=gigabytes * 2**30))
+    monkeypatch.setattr(sys, "argv", ["run.py", *flags.split()])
+    names = ("task", "recipe", "eval_strategy", "eval_steps", "save_strategy", "deepspeed", "select_on", "mlm_languages", "max_seq_length",
+             "gradient_accumulation_steps", "per_device_train_batch_size", "effective_batch_size")  # fmt: skip
+    words = flags.split()
+    given = SimpleNamespace(**{name: words[words.index(f"--{name}") + 1] if f"--{name}" in words else None for name in names})
+    tasks = arguments.find_tasks([given.task], "jiant", phase)
+    return arguments.training_defaults(tasks, tasks[0].recipes["jiant"], given, deepspeed=False)
 
 
 @pytest.mark.parametrize("given, world, message", [
@@ -211,8 +243,6 @@ def test_the_effective_batch_is_reached_by_accumulation(given, world, expected, 
     ({"per_device_train_batch_size": "0"}, 1, "--per_device_train_batch_size 0 is not a positive whole number"),
 ])  # fmt: skip
 def test_batches_that_do_not_come_out_are_refused(given, world, message, monkeypatch):
-    from types import SimpleNamespace
-
     from arguments import batch_and_accumulation
 
     monkeypatch.setenv("WORLD_SIZE", str(world))
@@ -230,8 +260,6 @@ def test_batches_that_do_not_come_out_are_refused(given, world, message, monkeyp
     ("deepspeed", {}, (8, 4)),
 ])  # fmt: skip
 def test_only_the_devices_that_a_process_will_use_are_counted(flags, environment, expected, monkeypatch):
-    from types import SimpleNamespace
-
     from arguments import batch_and_accumulation
 
     for name, value in {"WORLD_SIZE": "1", **environment}.items():
@@ -252,8 +280,6 @@ def test_only_the_devices_that_a_process_will_use_are_counted(flags, environment
     ({"output_dir": None}, {}, "--output_dir is missing"),
 ])  # fmt: skip
 def test_ways_to_run_that_would_give_other_numbers_are_refused(flags, environment, message, monkeypatch):
-    from types import SimpleNamespace
-
     from arguments import check_processes
 
     plain = {"world_size": 1, "n_gpu": 1, "fsdp": [], "label_smoothing_factor": 0.0, "output_dir": "out"}
@@ -272,8 +298,6 @@ def test_ways_to_run_that_would_give_other_numbers_are_refused(flags, environmen
     ({"train_sampling_strategy": "group_by_length"}, "--train_sampling_strategy group_by_length is for one task alone"),
 ])  # fmt: skip
 def test_what_several_tasks_cannot_have_is_refused(flags, message):
-    from types import SimpleNamespace
-
     from arguments import check_together
 
     plain = {"deepspeed": None, "keep_head": False, "train_languages": None, "train_file": None, "train_sampling_strategy": "random"}
