@@ -23,6 +23,7 @@ from arguments import say
 from task_adapters.base import InputError
 
 NAME = "padding_free"
+DTYPES = {"no": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}  # by accelerate's names of precisions
 
 
 def attention(module, query, key, value, attention_mask, dropout=0.0, scaling=None, cu_seq_lens_q=None, max_length_q=None, **kwargs):
@@ -109,26 +110,27 @@ def packed_forward(encoder, padded_forward, input_ids=None, attention_mask=None,
     return outputs
 
 
-def set_up(encoder, wanted: str, training_args, is_uneven=lambda: False) -> None:
+def set_up(encoder, wanted: str, device, precisions: set[str], is_uneven=lambda: False) -> None:
     """Makes `encoder`, still on the CPU and in fp32, read its batches without padding.
 
-    wanted     "on": raises InputError where it cannot, or not exactly; "auto": where it can, on a GPU, on a CPU if `is_uneven`; "off".
-    is_uneven  asked whether batches hold much padding that no order of the examples mends (`real_tokens.choices_are_uneven`).
+    wanted      "on": raises InputError where it cannot, or not exactly; "auto": where it can, on a GPU, on a CPU if `is_uneven`; "off".
+    device      that it will run on; precisions: in which, names of `DTYPES`.
+    is_uneven   asked whether batches hold much padding that no order of the examples mends (`real_tokens.choices_are_uneven`).
     """
-    device = training_args.device
     if wanted == "off" or (wanted == "auto" and device.type != "cuda" and not (device.type == "cpu" and is_uneven())):
         return
-    args = training_args
-    training = torch.bfloat16 if args.bf16 else torch.float16 if args.fp16 else torch.float32
-    scoring = torch.bfloat16 if args.bf16_full_eval else torch.float16 if args.fp16_full_eval else training
     reason = against_model(encoder)
-    for dtype in {training, scoring} if device.type != "cpu" else ():
-        reason = reason or against_kernels(encoder.config, device, dtype)
+    for precision in precisions if device.type != "cpu" else ():
+        reason = reason or against_kernels(encoder.config, device, DTYPES[precision])
     reason = reason or pack(encoder)
     if reason and wanted == "on":
         raise InputError(f"--padding_free on: {reason}.")
     if reason:
         say(f"with padding: {reason}")
+
+
+def is_packed(encoder) -> bool:
+    return encoder.config._attn_implementation == NAME
 
 
 def against_model(encoder) -> str | None:

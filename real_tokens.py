@@ -84,7 +84,7 @@ class RealTokensTrainer(Trainer):
     @property
     def packed(self) -> bool:
         """Whether what is computed is what is real."""
-        return self.model.config._attn_implementation == padding_free.NAME
+        return padding_free.is_packed(self.model)
 
     def _get_train_sampler(self, train_dataset=None):
         if self.args.train_sampling_strategy != "group_by_length":

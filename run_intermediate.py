@@ -88,7 +88,7 @@ def main() -> dict:
     from results import dev_mean, dev_table, device_name, finish_run, lineage_of, read_json, score_table, start_run
     from task_adapters import data_line, labels_of, load_examples, load_training_data
     from task_types import NEEDS_OFFSETS, TASK_TYPES, make_features
-    from training import describe_run, remove_checkpoints, score, train
+    from training import describe_run, device_and_precisions, remove_checkpoints, score, train
 
     # ---- the output folder: new, cut off, or finished
     run = describe_run("intermediate", args, training_args, tasks)
@@ -154,10 +154,10 @@ def main() -> dict:
             tasks[name] = task = replace(task, labels=labels)
 
         def is_uneven():
-            one = not together and task.task_type == "multiple_choice"
-            return one and choices_are_uneven(features_of(task, train_examples[name]))
+            return not together and task.task_type == "multiple_choice" and choices_are_uneven(features_of(task, train_examples[name]))
 
-        padding_free.set_up(model.encoder if together else model.base_model, args.padding_free, training_args, is_uneven)
+        encoder, where = model.encoder if together else model.base_model, device_and_precisions(training_args)
+        padding_free.set_up(encoder, args.padding_free, *where, is_uneven)
         selection = None
         if training_args.eval_strategy != "no":
             selection = {}

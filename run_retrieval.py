@@ -11,6 +11,7 @@ import os
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from arguments import CommonArguments, is_main_process, parse, run_script, say
 
@@ -28,6 +29,11 @@ class ScriptArguments(CommonArguments):
         default=None, metadata={"help": "Padded tokens per batch: 8192 on a GPU, 1024 on a CPU, whose caches hold no more."}
     )
     use_cpu: bool = field(default=False, metadata={"help": "Stay off the GPU."})
+    bf16: bool = field(default=False, metadata={"help": "Compute in bf16; the default on a GPU that has it (`--bf16 false`: fp32)."})
+    fp16: bool = field(default=False, metadata={"help": "Compute in fp16, for GPUs without bf16."})
+    padding_free: Literal["auto", "on", "off"] = field(
+        default="auto", metadata={"help": "Run the encoder on real tokens, not on padding; auto: on a GPU, where exact."}
+    )
 
 
 def main() -> dict:
@@ -35,8 +41,10 @@ def main() -> dict:
     started = time.time()
     args, _, (task,), recipe = parse(ScriptArguments, "retrieval")
 
+    import torch
     from accelerate import Accelerator
 
+    import padding_free
     from checkpoints import check_length, describe_model, load_config, load_encoder, load_tokenizer
     from predictions import write_labels, write_predictions
     from results import (
@@ -66,7 +74,9 @@ def main() -> dict:
         raise InputError(f"--batch_tokens {args.batch_tokens}: at least 1.")
     if task.task_type == "mining" and args.max_predict_samples:
         raise InputError(f"--max_predict_samples counts pairs; {task.name} is mined from all sentences. Choose fewer --languages.")
-    accelerator = Accelerator(cpu=args.use_cpu)
+    if args.bf16 and args.fp16:
+        raise InputError("--bf16 and --fp16 are two precisions: choose one.")
+    accelerator, precision = Accelerator(cpu=args.use_cpu), "bf16" if args.bf16 else "fp16" if args.fp16 else "no"
     if int(os.environ.get("WORLD_SIZE", 1)) != accelerator.num_processes:
         raise InputError("Several processes were launched, but each of them runs alone. On a machine without GPU add --use_cpu.")
     names = ("recipe", "layer", "pooling", "max_seq_length", "max_predict_samples", "languages")
@@ -75,6 +85,7 @@ def main() -> dict:
         "task": task.name,
         **model_identity(args.model_name_or_path),
         **{name: getattr(args, name) for name in names},
+        **{name: True for name in ("bf16", "fp16") if getattr(args, name)},  # named only where it is no fp32, as in earlier runs
     }
     with accelerator.main_process_first():
         finished = start_run(args.output_dir, run, args.overwrite and is_main_process(), started)
@@ -112,14 +123,18 @@ def main() -> dict:
                 dev[language] = examples_of("dev", language)
 
     # ---- model: the encoder, as far as the layer that is read
-    model = load_encoder(args.model_name_or_path, args.layer).to(accelerator.device).eval()
-    say(f"{task.name}: {accelerator.num_processes} process(es) on {accelerator.device.type}, layer {args.layer}, {args.pooling} pooling")
+    model = load_encoder(args.model_name_or_path, args.layer).eval()
+    padding_free.set_up(model, args.padding_free, accelerator.device, {precision})
+    model.to(accelerator.device)
+    how = f"{accelerator.device.type}, layer {args.layer}, {args.pooling} pooling{', padding-free' * padding_free.is_packed(model)}"
+    say(f"{task.name}: {accelerator.num_processes} process(es) on {how}, mixed precision: {precision}")
 
     batch_tokens = args.batch_tokens or (1024 if accelerator.device.type == "cpu" else 8192)
 
     def vectors_of(texts, description):
         how = args.layer, args.pooling, args.max_seq_length, batch_tokens
-        return embed(texts, model, tokenizer, *how, accelerator, description)
+        with torch.autocast(accelerator.device.type, padding_free.DTYPES[precision], enabled=precision != "no"):
+            return embed(texts, model, tokenizer, *how, accelerator, description)
 
     # ---- Tatoeba: every English sentence looks for its translation; the English of all languages is embedded together
     def match(language):
@@ -133,27 +148,11 @@ def main() -> dict:
         return gold, predicted, {**task.metric(gold, predicted, language), **others, "examples": len(examples)}, {}
 
     # ---- BUCC: translations are mined from all sentences, the threshold is chosen on dev where there is one
-    def candidates_of(examples, description):
-        (source, source_ids), (target, target_ids) = mining.sides(examples)
-        vectors = [vectors_of(texts, description).to(accelerator.device) for texts in (source, target)]
-        return mining.candidates(*vectors, source_ids, target_ids, recipe.duplicates)
-
     def mine(language):
-        gold = mining.gold(test[language])
-        found = candidates_of(test[language], f"{language} test")
-        if language in dev:
-            threshold = mining.best_threshold(candidates_of(dev[language], f"{language} dev"), mining.gold(dev[language]))
-            threshold_from = "dev"
-        else:
-            threshold, threshold_from = mining.best_threshold(found, gold), "test gold: not comparable with XTREME"
-        predicted = mining.at_least(threshold, found)
-        details = {
-            "threshold": threshold,
-            "threshold_from": threshold_from,
-            "candidates": len(found),
-            "pairs": len(predicted),
-            "gold_pairs": len(gold),
-        }
+        def vectors(texts, part):
+            return vectors_of(texts, f"{language} {part}").to(accelerator.device)
+
+        gold, predicted, details = mining.mine(test[language], dev.get(language), vectors, recipe.duplicates)
         say(f"{task.name} {language}: " + ", ".join(f"{name} {value}" for name, value in details.items()))
         return gold, predicted, {**task.metric(gold, predicted, language), "examples": len(test[language])}, details
 
@@ -186,6 +185,7 @@ def main() -> dict:
             "mining": {language: scored[language]["details"] for language in languages if scored[language]["details"]},
             "data": [provenance for language in languages for provenance in scored[language]["data"]],
             "device": device_name(accelerator.device),
+            "padding_free": padding_free.is_packed(model),
             "world_size": accelerator.num_processes,
         })  # fmt: skip
         progress_file.unlink(missing_ok=True)

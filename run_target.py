@@ -48,7 +48,7 @@ def main() -> dict:
     from task_adapters import TASKS, data_line, labels_of, load_examples, load_training_data
     from task_adapters.reference_scores import reference_lines
     from task_types import NEEDS_OFFSETS, TASK_TYPES, make_features
-    from training import describe_run, remove_checkpoints, score, train
+    from training import describe_run, device_and_precisions, remove_checkpoints, score, train
 
     check_selection(task, args, training_args)
 
@@ -99,7 +99,7 @@ def main() -> dict:
         nonlocal task, labels
         model, labels = load_model(model_class, args.model_name_or_path, labels, training_args.seed, args.keep_head, args.freeze_embeddings)
         task = replace(task, labels=labels)
-        padding_free.set_up(model.base_model, args.padding_free, training_args)
+        padding_free.set_up(model.base_model, args.padding_free, *device_and_precisions(training_args))
         selection, trainer_class = {}, RealTokensTrainer
         if training_args.eval_strategy != "no":
             for language, examples in {"en": dev_examples, **target_dev}.items():

@@ -108,6 +108,13 @@ def train(
     return trainer, training
 
 
+def device_and_precisions(training_args) -> tuple:
+    """Where a model runs, and in which precisions it trains and scores, by accelerate's names: for `padding_free.set_up`."""
+    training = "bf16" if training_args.bf16 else "fp16" if training_args.fp16 else "no"
+    scoring = "bf16" if training_args.bf16_full_eval else "fp16" if training_args.fp16_full_eval else training
+    return training_args.device, {training, scoring}
+
+
 def pad_as(tokenizer, *models) -> None:
     """Gives models that know no padding token (decoders, as a rule) the tokenizer's: they ask where a sequence ends."""
     for model in models:

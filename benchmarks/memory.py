@@ -222,6 +222,7 @@ def run_cell(model, setting: Setting, gb: float | None, updates: int = 4, beside
     from real_tokens import RealTokensTrainer
     from task_types import classification
     from task_types.collator import Collator
+    from training import device_and_precisions
 
     with tempfile.TemporaryDirectory() as folder:
         args = TrainingArguments(
@@ -232,7 +233,7 @@ def run_cell(model, setting: Setting, gb: float | None, updates: int = 4, beside
         )  # fmt: skip
         if setting.frozen:
             model.get_input_embeddings().requires_grad_(False)
-        padding_free.set_up(model.base_model, "auto", args)
+        padding_free.set_up(model.base_model, "auto", *device_and_precisions(args))
         rows = torch.randint(4, model.config.vocab_size, (setting.batch * setting.steps() * updates, setting.length)).tolist()
         ends = []
 

@@ -9,6 +9,7 @@ F1 on ids), with bags of words in place of a model. The plain product is done in
 """
 
 import argparse
+import itertools
 import json
 import math
 import random
@@ -115,15 +116,11 @@ def bags_of_words(texts, noise, seed):
 
 
 def mine_sentences(folder, noise, device):
-    """-> (scores, threshold) of the planted corpus in `folder`, by the functions that run_retrieval.py calls."""
-    task, found, gold = TASKS["bucc"], {}, {}
-    for seed, split in enumerate(("dev", "test")):
-        examples, _ = load_examples(task, split, "de", str(folder))
-        (source, source_ids), (target, target_ids) = mining.sides(examples)
-        vectors = [bags_of_words(texts, noise, 2 * seed + side).to(device) for side, texts in enumerate((source, target))]
-        found[split], gold[split] = mining.candidates(*vectors, source_ids, target_ids), mining.gold(examples)
-    threshold = mining.best_threshold(found["dev"], gold["dev"])
-    return pair_f1(gold["test"], mining.at_least(threshold, found["test"]), "de"), threshold
+    """-> (scores, threshold) of the planted corpus in `folder`, by the function that run_retrieval.py calls."""
+    seeds = itertools.count()
+    test, dev = (load_examples(TASKS["bucc"], split, "de", str(folder))[0] for split in ("test", "dev"))
+    gold, mined, details = mining.mine(test, dev, lambda texts, part: bags_of_words(texts, noise, next(seeds)).to(device))
+    return pair_f1(gold, mined, "de"), details["threshold"]
 
 
 def main():

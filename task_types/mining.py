@@ -39,6 +39,27 @@ def gold(examples):
     return [(name, match) for side, name, matches in rows if side == "source" for match in matches]
 
 
+def mine(test, dev, vectors_of, duplicates="all"):
+    """Mines a corpus, with a threshold chosen on `dev`; without one, on the gold that is scored.
+
+    test, dev   examples, dev None where there is none; vectors_of(texts, part): unit vectors on the device that searches.
+    Returns (gold, the mined pairs, {"threshold", "threshold_from", "candidates", "pairs", "gold_pairs"}).
+    """
+
+    def candidates_of(examples, part):
+        (source, source_ids), (target, target_ids) = sides(examples)
+        return candidates(vectors_of(source, part), vectors_of(target, part), source_ids, target_ids, duplicates)
+
+    found, pairs = candidates_of(test, "test"), gold(test)
+    if dev is not None:
+        threshold, chosen_on = best_threshold(candidates_of(dev, "dev"), gold(dev)), "dev"
+    else:
+        threshold, chosen_on = best_threshold(found, pairs), "test gold: not comparable with XTREME"
+    mined = at_least(threshold, found)
+    counts = {"candidates": len(found), "pairs": len(mined), "gold_pairs": len(pairs)}
+    return pairs, mined, {"threshold": threshold, "threshold_from": chosen_on, **counts}
+
+
 def candidates(source, target, source_ids, target_ids, duplicates="all"):
     """[(score, (source id, target id))], best first: every sentence's best partner by margin, each sentence used once.
 

@@ -18,21 +18,20 @@ TOKENIZED_AT_ONCE = 50_000  # a corpus of half a million sentences takes gigabyt
 def embed(texts, model, tokenizer, layer, pooling, max_length, batch_tokens, accelerator, description=""):
     """Texts -> unit vectors, (n, hidden size) float32 on the CPU. Every process embeds a part and gets the whole.
 
-    Batches hold texts of similar length, `batch_tokens` padded tokens at most. layer: 0 is the embedding output.
+    Batches hold texts of similar length (`embedding_batches`). layer: 0 is the embedding output.
     Raises InputError where a vector is not finite.
     """
     vectors = torch.zeros(len(texts), model.config.hidden_size, device=accelerator.device)
     progress = tqdm(total=len(texts), desc=description, disable=not accelerator.is_main_process, leave=False)
     for start in range(0, len(texts), TOKENIZED_AT_ONCE):
         encoded = tokenizer(texts[start : start + TOKENIZED_AT_ONCE], truncation=True, max_length=max_length, verbose=False)
-        lengths = np.array([len(ids) for ids in encoded["input_ids"]])
-        for number, batch in enumerate(batches_by_length(lengths, batch_tokens)):
+        for number, batch in enumerate(embedding_batches(encoded["input_ids"], batch_tokens)):
             progress.update(len(batch))
             if number % accelerator.num_processes != accelerator.process_index:
                 continue
             inputs = tokenizer.pad({name: [values[i] for i in batch] for name, values in encoded.items()}, return_tensors="pt")
             inputs = inputs.to(accelerator.device)
-            hidden = model(**inputs, output_hidden_states=True).hidden_states[layer].float()
+            hidden = hidden_state(model, inputs, layer).float()
             if pooling == "cls":
                 pooled = hidden[:, 0]
             else:
@@ -46,6 +45,18 @@ def embed(texts, model, tokenizer, layer, pooling, max_length, batch_tokens, acc
     if not torch.isfinite(vectors.sum(1)).all():
         raise InputError(f"Layer {layer} of the model gives vectors that are not numbers ({description}): its weights are broken.")
     return vectors.cpu()
+
+
+def hidden_state(model, inputs, layer):
+    """Hidden state `layer` of a batch, (batch, length, width). What a model returns anyway is not asked for: it would keep all of them."""
+    if layer == model.config.num_hidden_layers:
+        return model(**inputs).last_hidden_state
+    return model(**inputs, output_hidden_states=True).hidden_states[layer]
+
+
+def embedding_batches(rows, batch_tokens):
+    """Places of token ids in batches of `batch_tokens` padded tokens at most, 4% of them padding at most."""
+    return batches_by_length(np.array([len(ids) for ids in rows]), batch_tokens, least_share=0.96)
 
 
 def batches_by_length(lengths, batch_tokens, least_share=0.0):

@@ -39,10 +39,10 @@ from real_tokens import GroupedByLength, RealTokensTrainer, choices_are_uneven, 
 from task_adapters import TASKS, InputError, labels_of, load_examples
 from task_types import TASK_TYPES, make_features
 from task_types.collator import Collator, what_is_read
+from training import device_and_precisions
 
 HEADS = ("mnli", "udpos", "squad_v1", "hellaswag")  # classification, tagging, span QA, multiple choice
-FULL = dict.fromkeys(("bf16", "fp16", "bf16_full_eval", "fp16_full_eval"), False)
-ON_CPU = SimpleNamespace(device=torch.device("cpu"), **FULL)
+ON_CPU = torch.device("cpu"), {"no"}
 SMALL = dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64, max_position_embeddings=64)
 NO_DROPOUT = dict(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
 
@@ -93,7 +93,7 @@ def test_padding_free_gives_the_loss_and_the_gradients_of_the_padded_path(name, 
     batch = batch_of(task, tokenizer, features, range(8))
     padded = loss_and_gradients(model, task_type.loss, batch)
     state = {key: weight.clone() for key, weight in model.state_dict().items()}
-    padding_free.set_up(model.base_model, "on", ON_CPU)
+    padding_free.set_up(model.base_model, "on", *ON_CPU)
     model.train()
     if checkpointing:
         model.gradient_checkpointing_enable()
@@ -119,7 +119,7 @@ def test_padding_free_with_positions_from_zero_token_types_and_a_pooler(choices)
         batch = {name: values.view(4, choices, 12) for name, values in batch.items()}
     batch["labels"] = torch.tensor([0, 1, 2, 0])
     padded = loss_and_gradients(model, TASK_TYPES["classification"].loss, batch)
-    padding_free.set_up(model.base_model, "on", ON_CPU)
+    padding_free.set_up(model.base_model, "on", *ON_CPU)
     equal(loss_and_gradients(model, TASK_TYPES["classification"].loss, batch), padded, 1e-5)
 
 
@@ -128,7 +128,7 @@ def test_a_call_that_packing_cannot_serve_goes_the_padded_way():
     ids, mask = torch.tensor([[5, 6, 7], [8, 1, 1]]), torch.tensor([[1, 1, 1], [1, 0, 0]])
     with torch.no_grad():
         before = encoder(ids, mask, output_hidden_states=True).hidden_states
-        padding_free.set_up(encoder, "on", ON_CPU)
+        padding_free.set_up(encoder, "on", *ON_CPU)
         after = encoder(input_ids=ids, attention_mask=mask, output_hidden_states=True).hidden_states
     for one, other in zip(before, after, strict=True):
         assert torch.allclose(one[mask.bool()], other[mask.bool()], atol=1e-6)
@@ -137,7 +137,7 @@ def test_a_call_that_packing_cannot_serve_goes_the_padded_way():
 def test_attention_dropout_is_the_models_own():
     config = XLMRobertaConfig(vocab_size=100, pad_token_id=1, **SMALL, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.5)
     encoder = XLMRobertaModel(config).eval()
-    padding_free.set_up(encoder, "on", ON_CPU)
+    padding_free.set_up(encoder, "on", *ON_CPU)
     batch = {"input_ids": torch.tensor([[5, 6, 7, 8], [8, 9, 1, 1]]), "attention_mask": torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0]])}
 
     def hidden():
@@ -151,20 +151,20 @@ def test_attention_dropout_is_the_models_own():
 def test_what_cannot_be_packed_is_said_in_one_line_or_left_as_it_is():
     deberta = DebertaV2Model(DebertaV2Config(vocab_size=100, **SMALL))
     with pytest.raises(InputError, match="^--padding_free on: the attention of DebertaV2Model cannot be replaced.$"):
-        padding_free.set_up(deberta, "on", ON_CPU)
-    padding_free.set_up(deberta, "auto", SimpleNamespace(device=torch.device("cuda"), **{**FULL, "bf16": True}))
+        padding_free.set_up(deberta, "on", *ON_CPU)
+    padding_free.set_up(deberta, "auto", torch.device("cuda"), {"bf16"})
     assert "forward" not in vars(deberta)
     bert = BertModel(BertConfig(vocab_size=100, **SMALL))
     bert.config.layer_types = ["full_attention", "sliding_attention"]  # a window may be longer than the sequences that are compared
     with pytest.raises(InputError, match="BertModel does not attend to whole sequences"):
-        padding_free.set_up(bert, "on", ON_CPU)
+        padding_free.set_up(bert, "on", *ON_CPU)
     for wanted in ("auto", "off"):
         bert = BertModel(BertConfig(vocab_size=100, **SMALL))
-        padding_free.set_up(bert, wanted, ON_CPU)
+        padding_free.set_up(bert, wanted, *ON_CPU)
         assert "forward" not in vars(bert) and bert.config._attn_implementation != padding_free.NAME
-    padding_free.set_up(bert, "off", ON_CPU, is_uneven=lambda: True)
+    padding_free.set_up(bert, "off", *ON_CPU, is_uneven=lambda: True)
     assert "forward" not in vars(bert), "that is what off means"
-    padding_free.set_up(bert, "auto", ON_CPU, is_uneven=lambda: True)
+    padding_free.set_up(bert, "auto", *ON_CPU, is_uneven=lambda: True)
     assert "forward" in vars(bert), "the padding of choices is nothing that an order mends"
 
 
@@ -173,14 +173,14 @@ def test_an_encoder_that_comes_out_otherwise_is_not_packed(monkeypatch):
     bert = BertModel(BertConfig(vocab_size=100, **SMALL))
     bert.embeddings.position_embeddings.padding_idx = 0
     with pytest.raises(InputError, match="hidden states of BertModel come out otherwise"):
-        padding_free.set_up(bert, "on", ON_CPU)
+        padding_free.set_up(bert, "on", *ON_CPU)
     assert "forward" not in vars(bert) and bert.config._attn_implementation != padding_free.NAME
 
     bert = BertModel(BertConfig(vocab_size=100, **SMALL))
     whole = padding_free.one_by_one
     monkeypatch.setattr(padding_free, "one_by_one", lambda q, k, v, starts, *rest: whole(q, k, v, starts[[0, -1]], *rest))
     with pytest.raises(InputError, match="come out otherwise"):
-        padding_free.set_up(bert, "on", ON_CPU)
+        padding_free.set_up(bert, "on", *ON_CPU)
 
 
 def stand_in(q, k, v, starts, longest, dropout, scaling):
@@ -242,12 +242,13 @@ def test_the_kernels_take_what_they_are_given(name):
 def test_on_a_gpu_the_kernels_of_training_and_scoring_are_compared(monkeypatch):
     compared = []
     monkeypatch.setattr(padding_free, "against_kernels", lambda config, device, dtype: compared.append(dtype))
-    on_gpu = SimpleNamespace(device=torch.device("cuda"), **{**FULL, "bf16": True, "fp16_full_eval": True})
-    padding_free.set_up(BertModel(BertConfig(vocab_size=100, **SMALL)), "auto", on_gpu)
+    args = SimpleNamespace(device=torch.device("cuda"), bf16=True, fp16=False, bf16_full_eval=False, fp16_full_eval=True)
+    on_gpu = device_and_precisions(args)
+    padding_free.set_up(BertModel(BertConfig(vocab_size=100, **SMALL)), "auto", *on_gpu)
     assert {*compared} == {torch.bfloat16, torch.float16}
     monkeypatch.setattr(padding_free, "against_kernels", lambda *_: "no kernel")
     with pytest.raises(InputError, match="no kernel"):
-        padding_free.set_up(BertModel(BertConfig(vocab_size=100, **SMALL)), "on", on_gpu)
+        padding_free.set_up(BertModel(BertConfig(vocab_size=100, **SMALL)), "on", *on_gpu)
 
 
 @pytest.mark.parametrize("capability, dtype, expected", [
@@ -384,7 +385,7 @@ def test_scoring_sorted_by_length_says_the_same_in_the_same_order(name, packed, 
             one_by_one.append(task_type.reduce_logits(logits if len(logits) > 1 else logits[0], labels))
             losses.append((float(task_type.loss(outputs, labels)), int(labels.ne(-100).sum())))
     if packed:
-        padding_free.set_up(model.base_model, "on", ON_CPU)
+        padding_free.set_up(model.base_model, "on", *ON_CPU)
     for part in model.modules():  # scoring comes in the middle of training, and has no dropout
         part.train()
         if isinstance(part, torch.nn.Dropout):

@@ -1,5 +1,6 @@
 """Tatoeba and BUCC: embedding, nearest neighbours, mining by margin, the two scripts' files, and what is refused."""
 
+import functools
 import json
 import math
 import random
@@ -14,6 +15,8 @@ from conftest import SHARED, launch, text, write_hub_folder
 from datasets import Dataset, Features, List, Value
 from torch.utils._python_dispatch import TorchDispatchMode
 
+import arguments
+import checkpoints
 import predictions
 import run_retrieval
 from metrics import accuracy, pair_f1
@@ -248,6 +251,101 @@ def test_vectors_do_not_depend_on_how_many_texts_are_tokenised_at_once(tiny_mode
             with torch.no_grad():
                 hidden = model(**inputs, output_hidden_states=True).hidden_states[layer][0, pooled]
             torch.testing.assert_close(found[number], torch.nn.functional.normalize(hidden.mean(0), dim=0))
+
+
+def forward_passes(monkeypatch):
+    """[(number of blocks, whether all hidden states were asked for, mask)] of every forward pass of an encoder from now on."""
+    from transformers import XLMRobertaModel
+
+    passes, forward = [], XLMRobertaModel.forward
+
+    @functools.wraps(forward)
+    def seen(self, *args, **inputs):
+        passes.append((len(self.encoder.layer), bool(inputs.get("output_hidden_states")), inputs.get("attention_mask")))
+        return forward(self, *args, **inputs)
+
+    monkeypatch.setattr(XLMRobertaModel, "forward", seen)
+    return passes
+
+
+def test_the_model_is_loaded_once_up_to_the_layer_and_reads_full_batches(retrieve, tatoeba_dir, tmp_path, monkeypatch):
+    """For all languages together: a model without the blocks behind the layer, batches of like length, and the one state that is read."""
+    loaded, load = [], checkpoints.load_encoder
+    monkeypatch.setattr(checkpoints, "load_encoder", lambda path, layer: loaded.append(layer) or load(path, layer))
+    passes = forward_passes(monkeypatch)
+    retrieve("tatoeba", tatoeba_dir, tmp_path, "--languages", "de", "fr", "--batch_tokens", 128)
+    assert loaded == [1] and {blocks for blocks, _, _ in passes} == {1} and not any(all_states for _, all_states, _ in passes)
+    assert max(mask.numel() for _, _, mask in passes) <= 128
+    assert sum(int(mask.sum()) for *_, mask in passes) >= 0.95 * sum(mask.numel() for *_, mask in passes)
+    assert len(passes) < sum(len(mask) for *_, mask in passes) / 3, "and they are not single sentences"
+
+
+def test_batches_of_very_unlike_texts_are_hardly_padded_and_hold_each_text_once():
+    rng = np.random.default_rng(0)
+    rows = [[0] * length for length in rng.gamma(2, 20, 205).astype(int) + 3]  # as few as the smallest language of Tatoeba has
+    for budget in (1024, 8192):
+        batches = retrieval.embedding_batches(rows, budget)
+        assert sorted(place for batch in batches for place in batch) == list(range(205))
+        padded = [max(len(rows[place]) for place in batch) * len(batch) for batch in batches]
+        assert max(padded) <= budget and sum(map(len, rows)) >= 0.96 * sum(padded)
+        assert len(batches) < 60
+
+
+def test_packed_and_padded_embeddings_find_the_same(retrieve, tatoeba_dir, tmp_path, monkeypatch):
+    padded = retrieve("tatoeba", tatoeba_dir, tmp_path / "padded", "--languages", "de")
+    passes = forward_passes(monkeypatch)
+    packed = retrieve("tatoeba", tatoeba_dir, tmp_path / "packed", "--languages", "de", "--padding_free", "on")
+    assert packed["padding_free"] and not padded["padding_free"] and packed["scores"] == padded["scores"]
+    _, *others = passes  # the first one is what packing is compared with
+    assert others and all(mask is None for *_, mask in others), "without a mask: nothing was padding"
+
+
+@pytest.mark.parametrize("flag", ["bf16", "fp16"])
+def test_half_precision_is_used_where_it_is_asked_for_and_said(flag, retrieve, tatoeba_dir, tmp_path, monkeypatch):
+    dtypes, linear = set(), torch.nn.functional.linear
+    monkeypatch.setattr(torch.nn.functional, "linear", lambda *inputs: (result := linear(*inputs), dtypes.add(result.dtype))[0])
+    plain = retrieve("tatoeba", tatoeba_dir, tmp_path / "plain", "--languages", "de", "--use_cpu")
+    assert dtypes == {torch.float32} and flag not in plain
+    dtypes.clear()
+    half = retrieve("tatoeba", tatoeba_dir, tmp_path / "half", "--languages", "de", "--use_cpu", f"--{flag}")
+    assert dtypes == {getattr(torch, {"bf16": "bfloat16", "fp16": "float16"}[flag])} and half[flag] is True
+    assert half["scores"]["de"]["accuracy"] == pytest.approx(plain["scores"]["de"]["accuracy"], abs=5)
+    with pytest.raises(InputError, match=f"holds a run with {flag} True; this command says None"):
+        retrieve("tatoeba", tatoeba_dir, tmp_path / "half", "--languages", "de", "--use_cpu")
+    with pytest.raises(InputError, match="--bf16 and --fp16 are two precisions"):
+        retrieve("tatoeba", tatoeba_dir, tmp_path / "both", "--use_cpu", "--bf16", "--fp16")
+
+
+@pytest.mark.parametrize("half, flags, expected", [(True, [], True), (False, [], False), (True, ["--bf16", "false"], False),
+                                                   (True, ["--use_cpu"], False), (True, ["--fp16"], False)])  # fmt: skip
+def test_bf16_is_the_default_on_a_gpu_that_has_it(half, flags, expected, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: half)
+    monkeypatch.setattr("sys.argv", ["run_retrieval.py", "--task", "tatoeba", "--output_dir", "x", *flags])
+    args, *_ = arguments.parse(run_retrieval.ScriptArguments, "retrieval")
+    assert args.bf16 is expected
+
+
+class LargestTensor(TorchDispatchMode):
+    size = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        found = function(*args, **(kwargs or {}))
+        self.size = max(
+            [self.size, *(tensor.numel() for tensor in torch.utils._pytree.tree_leaves(found) if isinstance(tensor, torch.Tensor))]
+        )
+        return found
+
+
+def test_searching_never_holds_the_whole_product():
+    vectors = torch.nn.functional.normalize(torch.randn(600, 8, generator=torch.Generator().manual_seed(0)), dim=1)
+    with LargestTensor() as largest:
+        found = retrieval.nearest_neighbours(vectors, vectors, block=50)
+    assert found.tolist() == list(range(600)) and largest.size <= 50 * 600
+    with LargestTensor() as largest:
+        mining.top_k_both_ways(vectors, vectors, 4, block=128)
+    assert largest.size < 600 * 600 / 4
+    assert mining.BLOCK**2 * 4 <= 2**28, "a tile of 256 MiB at most"
 
 
 def test_a_broken_model_is_refused_before_anything_is_scored(retrieve, tatoeba_dir, tmp_path, tiny_model):
