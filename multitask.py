@@ -20,7 +20,7 @@ import masked_lm
 from arguments import say
 from checkpoints import load_config, load_encoder, load_model
 from collapse import CollapseWatch, chance_loss
-from real_tokens import RealTokensTrainer
+from real_tokens import RealTokensTrainer, lengths_of
 from results import dev_mean
 from task_adapters import InputError, nearest
 from task_types import TASK_TYPES
@@ -54,13 +54,15 @@ class MixedFeatures(torch.utils.data.Dataset):
     """The features of all steps, one after the other: those of step i are items i x batch to (i + 1) x batch, all of one task.
 
     Read in order, in batches dealt out to processes in turn, each step's micro-batches on all processes are of the same task. Every
-    task goes round its own features, shuffled anew each time by a generator that knows the seed, the task's name and the round;
-    masked LM has an order of its own.
+    task goes round its own features, shuffled anew each time by a generator that knows the seed, the task's name and the round; those of
+    a step come longest first, so that its micro-batches are less padded. Masked LM has an order of its own.
+
+    lengths  of each task, what each feature is padded by (`real_tokens.lengths_of`).
     """
 
-    def __init__(self, features: dict, schedule: np.ndarray, batch: int, seed: int):
+    def __init__(self, features: dict, lengths: dict, schedule: np.ndarray, batch: int, seed: int):
         self.names, self.schedule, self.batch, self.seed = list(features), schedule, batch, seed
-        self.features, self.orders = features, {}
+        self.features, self.lengths, self.orders, self.rows = features, lengths, {}, (None, [])
         # How many steps the same task had before: where in its own features a step begins.
         self.earlier = np.zeros(len(schedule), dtype=np.int64)
         for place in range(len(self.names)):
@@ -72,10 +74,13 @@ class MixedFeatures(torch.utils.data.Dataset):
 
     def __getitem__(self, item):
         step, slot = divmod(item, self.batch)
-        name = self.names[self.schedule[step]]
-        features = self.features[name]
-        place = int(self.earlier[step]) * self.batch + slot
-        return features[place] if name == masked_lm.NAME else features[self.row(name, *divmod(place, len(features)))]
+        name, first = self.names[self.schedule[step]], int(self.earlier[step]) * self.batch
+        if name == masked_lm.NAME:
+            return self.features[name][first + slot]
+        if self.rows[0] != step:  # asked for one after the other
+            rows = [self.row(name, *divmod(place, len(self.features[name]))) for place in range(first, first + self.batch)]
+            self.rows = step, sorted(rows, key=lambda row: -self.lengths[name][row])
+        return self.features[name][self.rows[1][slot]]
 
     def row(self, name, turn, place):
         if self.orders.get(name, (None,))[0] != turn:
@@ -196,7 +201,7 @@ def train_together(
     trainer = MultitaskTrainer(
         model=model,
         args=training_args,
-        train_dataset=MixedFeatures(features, schedule, batch, seed),
+        train_dataset=MixedFeatures(features, {name: lengths_of(features[name]) for name in tasks}, schedule, batch, seed),
         eval_dataset=selection and {name: selection[name][1] for name in tasks},
         data_collator=collate,
         processing_class=tokenizer,

@@ -66,19 +66,25 @@ def test_steps_are_the_sum_over_tasks_of_their_capped_epochs():
 def test_every_task_goes_round_its_own_features_in_a_new_order_each_time():
     features = {"a": [("a", i) for i in range(5)], "b": [("b", i) for i in range(7)]}
     schedule = np.array([0, 1, 0, 0, 1, 1, 0, 0, 1, 0])
-    items = MixedFeatures(features, schedule, batch=4, seed=0)
+    lengths = {"a": np.array([3, 9, 5, 5, 7]), "b": np.arange(7)}
+    items = MixedFeatures(features, lengths, schedule, batch=4, seed=0)
     assert len(items) == 40
     found = [items[i] for i in range(40)]
     for step, place in enumerate(schedule):
         assert {name for name, _ in found[4 * step : 4 * step + 4]} == {"ab"[place]}
+        of_step = [lengths[name][row] for name, row in found[4 * step : 4 * step + 4]]
+        assert of_step == sorted(of_step, reverse=True), "micro-batches of like length"
     for name, size in (("a", 5), ("b", 7)):
         rows = [row for task, row in found if task == name]
-        rounds = [rows[start : start + size] for start in range(0, len(rows) - size + 1, size)]
-        assert len(rounds) > 1 and all(sorted(part) == list(range(size)) for part in rounds)
-        assert rounds[0] != rounds[1], "shuffled anew"
-    again = MixedFeatures(features, schedule, batch=4, seed=0)
+        steps = [tuple(sorted(rows[start : start + 4])) for start in range(0, len(rows), 4)]
+        assert len(set(steps)) > 1, "other neighbours in another round"
+        counts = np.bincount(rows, minlength=size)
+        assert counts.max() - counts.min() <= 1, "all of them, before one comes again"
+        orders = [[items.row(name, turn, place) for place in range(size)] for turn in (0, 1)]
+        assert orders[0] != orders[1] and all(sorted(order) == list(range(size)) for order in orders), "shuffled anew"
+    again = MixedFeatures(features, lengths, schedule, batch=4, seed=0)
     assert [again[i] for i in range(24, 40)] == found[24:], "read from the middle, as after a kill"
-    assert [MixedFeatures(features, schedule, 4, seed=1)[i] for i in range(40)] != found
+    assert [MixedFeatures(features, lengths, schedule, 4, seed=1)[i] for i in range(40)] != found
 
 
 # ---- processes and accumulation
