@@ -3,6 +3,7 @@
     python benchmarks/throughput.py                                  # XLM-R base's shape, MNLI's lengths: minutes on a CPU
     python benchmarks/throughput.py --width 64 --layers 2 --steps 2  # a quick trial
     python benchmarks/throughput.py --shape xlmr-large --batch 32    # on a GPU: bf16, tokens/s, share of the matrix-product peak
+    python benchmarks/throughput.py --width 256 --layers 4 --compile # does torch.compile win on lengths of all sizes?
     python benchmarks/throughput.py --steps 0 --data_dir samples/data  # shares of real tokens only, no model
 
 Data come as the scripts take them: from the hub, or from --data_dir; a task that is not there is left out with a line. The settings
@@ -14,6 +15,7 @@ THE GPU PATH HAS NOT BEEN RUN ON A GPU YET.
 import argparse
 import contextlib
 import json
+import math
 import statistics
 import sys
 import time
@@ -34,6 +36,7 @@ from real_tokens import GroupedByLength, lengths_of, scoring_batches
 from task_adapters import TASKS, InputError, labels_of, load_examples
 from task_types import TASK_TYPES, make_features
 from task_types.collator import Collator, what_is_read
+from task_types.retrieval import different, embedding_batches
 
 EXAMPLE = "transformers example"  # examples/pytorch/text-classification/run_glue.py: pad_to_max_length, 128, a random order
 
@@ -45,6 +48,7 @@ class Setting:
     grouped: bool = True
     packed: bool = False
     bf16: bool = False
+    compiled: bool = False
 
 
 def settings(args, gpu: bool) -> dict[str, Setting]:
@@ -53,9 +57,12 @@ def settings(args, gpu: bool) -> dict[str, Setting]:
         EXAMPLE: Setting(args.batch, padded_to=128, grouped=False),
         "padded to the longest, unsorted": Setting(args.batch, grouped=False),
         "ours, padded": Setting(small),
-        "ours, padding-free": Setting(args.batch if gpu else small, packed=True),
+        "ours, padding-free": Setting(small, packed=True),
     }
+    if args.compile:
+        found["ours, padded, torch.compile"] = Setting(small, compiled=True)
     if gpu:
+        found[f"ours, padding-free, {args.batch} at once"] = Setting(args.batch, packed=True)  # the default on a GPU of 40 GB
         found = {name: replace(setting, bf16=True) for name, setting in found.items()}
         found["jiant-like: padded to 256, fp32"] = Setting(min(4, args.batch), padded_to=256, grouped=False)
     return found
@@ -89,7 +96,31 @@ def share(lengths, real, choices, batches):
     return float(sum(real[batch].sum() for batch in batches) / sum(lengths[batch].max() * len(batch) * choices for batch in batches))
 
 
+def retrieval_share(name, tokenizer, args) -> dict | None:
+    """Of one language of the task: the sentences of both sides, in the batches that run_retrieval.py makes on a CPU and on a GPU."""
+    for language in TASKS[name].languages:
+        try:
+            examples, _ = load_examples(TASKS[name], "test", language, args.data_dir)
+            break
+        except InputError:
+            continue
+    else:
+        print(f"{name} left out: no language of it is here", file=sys.stderr)
+        return None
+    sides = [examples[side] for side in ("source", "target") if side in examples.column_names] or [examples["text"]]
+    rows = [ids for texts in sides for ids in tokenizer(different(texts)[0])["input_ids"]]
+    lengths = np.array([len(ids) for ids in rows])
+    ours = [share(lengths, lengths, 1, [np.array(batch) for batch in embedding_batches(rows, budget)]) for budget in (1024, 8192)]
+    order = np.random.default_rng(0).permutation(len(lengths))
+    unsorted = share(lengths, lengths, 1, [order[i : i + 100] for i in range(0, len(order), 100)])
+    longest = TASKS[name].recipes["jiant"].max_seq_length
+    return {"type": f"{TASKS[name].task_type} ({language})", "tokens": float(lengths.mean()), "padded_to_maximum": lengths.mean() / longest,
+            "unsorted": unsorted, "training": math.nan, "scoring": min(ours), "padding_free": 1.0}  # fmt: skip
+
+
 def shares(name, tokenizer, args) -> dict | None:
+    if TASKS[name].phase == "retrieval":
+        return retrieval_share(name, tokenizer, args)
     train, dev = (load(name, split, tokenizer, args) for split in ("train", "dev"))
     if train is None or dev is None:
         return None
@@ -191,6 +222,7 @@ def speed(args, tokenizer) -> dict:
         max_position_embeddings=514, pad_token_id=1, bos_token_id=0, eos_token_id=2, type_vocab_size=1, num_labels=3,
     )).to(device)  # fmt: skip
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5, fused=True)
+    models = {False: model, True: torch.compile(model, dynamic=True) if args.compile else None}
     loaded = load("mnli", "train", tokenizer, args)
     if loaded is None:
         raise InputError("the lengths are MNLI's, and its data are not there.")
@@ -202,11 +234,12 @@ def speed(args, tokenizer) -> dict:
     for turn in range(args.rounds + 1):  # the first one warms up
         for name, setting in settings(args, gpu).items():
             packing(model.base_model, setting.packed)
-            steps = list(batches_of(setting, features, lengths, task, tokenizer, args.effective_batch, args.steps if turn else 1, turn))
+            count = args.steps if turn or gpu else 1
+            steps = list(batches_of(setting, features, lengths, task, tokenizer, args.effective_batch, count, turn))
             if gpu:
                 torch.cuda.reset_peak_memory_stats()
             start, figures = time.perf_counter(), found[name]
-            tokens = [train_step(model, optimizer, loss, step, setting, device) for step in steps]
+            tokens = [train_step(models[setting.compiled], optimizer, loss, step, setting, device) for step in steps]
             if turn:
                 figures["seconds"].append(time.perf_counter() - start)
                 figures["real"] += sum(real for real, _ in tokens)
@@ -239,10 +272,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--data_dir", type=there, help="a folder laid out by hub id, in place of the hub")
     parser.add_argument("--tokenizer", default="FacebookAI/xlm-roberta-large")
-    known = [name for name, task in TASKS.items() if task.task_type in TASK_TYPES]
-    parser.add_argument(
-        "--tasks", nargs="+", choices=known, default=["mnli", "udpos", "squad_v1", "hellaswag"], help="for the table of shares"
-    )
+    shown = ["mnli", "udpos", "squad_v1", "hellaswag", "tatoeba"]
+    parser.add_argument("--tasks", nargs="+", choices=tuple(TASKS), default=shown, help="for the table of shares")
     parser.add_argument("--examples", type=at_least(1), default=4000, help="of each task")
     parser.add_argument("--shape", default="xlmr-base", choices=tuple(SHAPES))
     parser.add_argument("--width", type=at_least(1), help="in place of the shape's")
@@ -251,7 +282,9 @@ def main():
     parser.add_argument(
         "--batch", type=at_least(1), default=32, help="of one forward pass of the transformers example (and of padding-free on a GPU)"
     )
-    parser.add_argument("--steps", type=at_least(0), default=2, help="optimiser steps in a round; 0: shares only")
+    gpu = torch.cuda.is_available()
+    parser.add_argument("--steps", type=at_least(0), default=20 if gpu else 2, help="optimiser steps in a round; 0: shares only")
+    parser.add_argument("--compile", action="store_true", help="and torch.compile, for shapes of all sizes")
     parser.add_argument("--rounds", type=at_least(1), default=5)
     parser.add_argument("--json", type=new_file, help="write the figures there")
     args = parser.parse_args()
@@ -266,10 +299,9 @@ def main():
         ["task", "type", "tokens", "padded to the maximum", "unsorted", "ours, training", "ours, scoring", "padding-free"],
         [[name, f["type"], f"{f['tokens']:.0f}", *(f"{f[key]:.3f}" for key in (
             "padded_to_maximum", "unsorted", "training", "scoring", "padding_free"))] for name, f in real.items()],
-    ))  # fmt: skip
+    ).replace("| nan |", "| - |"))  # fmt: skip
     trained = speed(args, tokenizer) if args.steps else {}
     if trained:
-        gpu = torch.cuda.is_available()
         head = ["setting", "examples/s", "real tokens/s", "share real", "speed ratio", "token ratio", "quotient"]
         rows = [
             [name, f"{f['examples_per_second']:.2f}", f"{f['real_tokens_per_second']:.0f}", f"{f['share_real']:.3f}",

@@ -114,7 +114,10 @@ def loss(outputs, labels, num_items_in_batch=None):
 
 
 def reduce_logits(logits, labels):
-    """What leaves the device: start and end logits, (batch, length) each."""
+    """What leaves the device: start and end logits, (batch, length) each, 3 KB a window at most.
+
+    All of them: which starts count (`is_max_context`) is known beside the text, and the best of those need not be among the best of all.
+    """
     return logits
 
 
