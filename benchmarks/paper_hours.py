@@ -2,6 +2,7 @@
 
     python benchmarks/paper_hours.py                              # the tokens, and the formula: no speed is invented
     python benchmarks/paper_hours.py --tokens_per_second 60000 --scoring_tokens_per_second 200000
+    python benchmarks/paper_hours.py --tflops 400                 # an ESTIMATE: XLM-R Large on a GPU that sustains so many
 
 Hours = real tokens / real tokens per second / 3600. Real tokens of a cell = rows of the task table x epochs of the recipe x tokens per
 row, and its test rows once. All nine together: run_intermediate.py's own steps (`multitask.count_steps`) and probabilities, which count
@@ -22,6 +23,7 @@ from dataclasses import replace
 
 from arguments import run_script
 from benchmarks.flags import above_zero, there
+from benchmarks.memory import SHAPES, parameters_of
 from multitask import count_steps, sampling_probabilities
 from run_intermediate import ScriptArguments
 from task_adapters import TASKS, InputError, labels_of, load_examples
@@ -75,9 +77,14 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tokens_per_second", type=above_zero, help="training, real tokens")
     parser.add_argument("--scoring_tokens_per_second", type=above_zero, help="scoring; left out: three times the training speed")
+    parser.add_argument("--tflops", type=above_zero, help="in place of a measured speed: model TFLOP/s that the GPU sustains, an ESTIMATE")
     parser.add_argument("--model_name_or_path", default="FacebookAI/xlm-roberta-large", help="whose tokenizer counts")
     parser.add_argument("--data_dir", type=there)
     args = parser.parse_args()
+    if args.tflops and args.tokens_per_second:
+        parser.error("--tflops stands in the place of --tokens_per_second: give one of them")
+    if args.scoring_tokens_per_second and not args.tokens_per_second:
+        parser.error("--scoring_tokens_per_second goes with --tokens_per_second")
 
     from checkpoints import load_tokenizer
 
@@ -121,8 +128,15 @@ def main():
     print("not in it: BUCC (the table has no row counts for it), dev scores, process starts, reading data")
     if unknown:
         print(f"counted as nothing, because no data of their kind is here to count tokens of: {', '.join(unknown)}")
+    if args.tflops:
+        width, layers, *_ = SHAPES["xlmr-large"]
+        of_token = 6 * parameters_of(*SHAPES["xlmr-large"])[2] + 12 * layers * width * 128  # attention at a length of 128: 2% of it
+        args.tokens_per_second = args.tflops * 1e12 / of_token
+        print(f"ESTIMATE: {args.tflops:g} TFLOP/s are {args.tokens_per_second:,.0f} tokens of XLM-R Large a second in training")
     if args.tokens_per_second is None:
-        print("hours = training tokens / training speed / 3600 + scoring tokens / scoring speed / 3600: give --tokens_per_second")
+        print(
+            "hours = training tokens / training speed / 3600 + scoring tokens / scoring speed / 3600: give --tokens_per_second or --tflops"
+        )
         return
     forward = args.scoring_tokens_per_second or 3 * args.tokens_per_second
     for name in (*phase["intermediate"], *phase["target"], "tatoeba"):

@@ -43,6 +43,8 @@ from task_types import make_features
     *((f"benchmarks.{name}", "--json no/such.json", "--json: no/such.json: a file in a folder that is there")
       for name in ("preparation", "retrieval", "mining", "throughput")),
     ("benchmarks.paper_hours", "--tokens_per_second nan", "--tokens_per_second: nan: a number above 0"),
+    ("benchmarks.paper_hours", "--tflops 1 --tokens_per_second 1", "--tflops stands in the place of --tokens_per_second"),
+    ("benchmarks.paper_hours", "--scoring_tokens_per_second 5", "--scoring_tokens_per_second goes with --tokens_per_second"),
     ("benchmarks.paper_hours", "--scoring_tokens_per_second 0", "--scoring_tokens_per_second: 0: a number above 0"),
     ("samples.write_data", f"--output_dir {__file__}", "test_benchmarks.py is a file, no folder"),
     ("samples.write_data", f"--output_dir {__file__}/a/b", "test_benchmarks.py is a file, no folder"),
@@ -68,7 +70,7 @@ def test_senseless_flags_are_refused_in_one_line(name, flags, said, call, capsys
     ("retrieval", "--data_dir {data} --model_name_or_path {model} --languages xx", "tatoeba has no 'xx' data"),
     ("retrieval", "--data_dir {data} --model_name_or_path no/such", "Cannot load a model from 'no/such'"),
     ("paper_hours", "--data_dir {data} --model_name_or_path no/such", "Cannot load a model from 'no/such'"),
-    ("throughput", "--data_dir {empty} --tokenizer {model}", "no data of mnli, udpos, squad_v1, hellaswag are there."),
+    ("throughput", "--data_dir {empty} --tokenizer {model}", "no data of mnli, udpos, squad_v1, hellaswag, tatoeba are there."),
     ("throughput", "--data_dir {data} --tokenizer {empty}", "{empty} holds no model (no config.json)."),
     ("memory", "--gb 8 --task xnlu", "Unknown task 'xnlu'. Did you mean 'xnli'?"),
     ("memory", "--gb 1 --estimate", "Nothing fits 1 GB"),
@@ -150,3 +152,16 @@ def test_the_papers_hours_count_eleven_starts_and_nine_tasks_together(call, tiny
     assert float(line.split("Tatoeba: ")[1].split()[0]) == pytest.approx(total, abs=0.02)
     hours = {line.split()[0]: float(line.split()[1]) for line in lines if line.endswith("h a cell")}
     assert hours["all"] == pytest.approx(tokens_of_all * 1e6 / 1000 / 3600, rel=0.01)
+
+
+def test_hours_by_sustained_tflops_are_an_estimate(call, tiny_model, data_dir, capsys):
+    paper_hours = importlib.import_module("benchmarks.paper_hours")
+    call(paper_hours, "--model_name_or_path", tiny_model, "--data_dir", data_dir, "--tflops", "400")
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("ESTIMATE"))
+    speed = number(line.split(" are ")[1].split()[0])
+    weights = 24 * 12 * 1024**2 + 1024**2  # of the blocks' matrix products, and the head's
+    assert speed == pytest.approx(400e12 / (6 * weights), rel=0.03) and speed < 400e12 / (6 * weights)
+    call(paper_hours, "--model_name_or_path", tiny_model, "--data_dir", data_dir, "--tokens_per_second", speed)
+    measured = capsys.readouterr().out.splitlines()
+    call(paper_hours, "--model_name_or_path", tiny_model, "--data_dir", data_dir, "--tflops", "400")
+    assert capsys.readouterr().out.splitlines()[-1] == measured[-1]
