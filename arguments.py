@@ -123,7 +123,7 @@ def parse(arguments_class, phase: str):
                 parser.set_defaults(deepspeed=deepspeed_file, use_cpu=not torch.cuda.is_available())
             recipe = tasks[0].recipes[first.recipe or "jiant"]
             parser.set_defaults(**training_defaults(tasks, recipe, first, deepspeed=bool(deepspeed_file)))
-        parser.set_defaults(**precision_defaults(deepspeed_config))
+            parser.set_defaults(**precision_defaults(deepspeed_config))
     try:
         *parsed, unknown = parser.parse_args_into_dataclasses(return_remaining_strings=True)
     except (ValueError, TypeError) as error:  # what TrainingArguments say of values that do not go together

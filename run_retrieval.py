@@ -29,8 +29,10 @@ class ScriptArguments(CommonArguments):
         default=None, metadata={"help": "Padded tokens per batch: 8192 on a GPU, 1024 on a CPU, whose caches hold no more."}
     )
     use_cpu: bool = field(default=False, metadata={"help": "Stay off the GPU."})
-    bf16: bool = field(default=False, metadata={"help": "Compute in bf16; the default on a GPU that has it (`--bf16 false`: fp32)."})
-    fp16: bool = field(default=False, metadata={"help": "Compute in fp16, for GPUs without bf16."})
+    precision: Literal["fp32", "tf32", "bf16", "fp16"] | None = field(
+        default=None,
+        metadata={"help": "Of embedding: tf32 on a GPU that has it, else fp32; bf16 and fp16 are faster and find a little else."},
+    )
     padding_free: Literal["auto", "on", "off"] = field(
         default="auto", metadata={"help": "Run the encoder on real tokens, not on padding; auto: on a GPU, where exact."}
     )
@@ -41,7 +43,6 @@ def main() -> dict:
     started = time.time()
     args, _, (task,), recipe = parse(ScriptArguments, "retrieval")
 
-    import torch
     from accelerate import Accelerator
 
     import padding_free
@@ -63,6 +64,7 @@ def main() -> dict:
     from task_adapters import InputError, data_line, load_examples, nearest
     from task_adapters.reference_scores import reference_lines
     from task_types import mining
+    from task_types.precision import computing_in, default_precision
     from task_types.retrieval import POOLINGS, different, embed, nearest_neighbours, other_directions, sorted_english
 
     # ---- the output folder: new, cut off, or finished
@@ -74,9 +76,8 @@ def main() -> dict:
         raise InputError(f"--batch_tokens {args.batch_tokens}: at least 1.")
     if task.task_type == "mining" and args.max_predict_samples:
         raise InputError(f"--max_predict_samples counts pairs; {task.name} is mined from all sentences. Choose fewer --languages.")
-    if args.bf16 and args.fp16:
-        raise InputError("--bf16 and --fp16 are two precisions: choose one.")
-    accelerator, precision = Accelerator(cpu=args.use_cpu), "bf16" if args.bf16 else "fp16" if args.fp16 else "no"
+    accelerator = Accelerator(cpu=args.use_cpu)
+    precision = args.precision or default_precision(accelerator.device)
     if int(os.environ.get("WORLD_SIZE", 1)) != accelerator.num_processes:
         raise InputError("Several processes were launched, but each of them runs alone. On a machine without GPU add --use_cpu.")
     names = ("recipe", "layer", "pooling", "max_seq_length", "max_predict_samples", "languages")
@@ -85,7 +86,7 @@ def main() -> dict:
         "task": task.name,
         **model_identity(args.model_name_or_path),
         **{name: getattr(args, name) for name in names},
-        **{name: True for name in ("bf16", "fp16") if getattr(args, name)},  # named only where it is no fp32, as in earlier runs
+        **({"precision": precision} if precision in ("bf16", "fp16") else {}),  # the others find the same
     }
     with accelerator.main_process_first():
         finished = start_run(args.output_dir, run, args.overwrite and is_main_process(), started)
@@ -124,16 +125,16 @@ def main() -> dict:
 
     # ---- model: the encoder, as far as the layer that is read
     model = load_encoder(args.model_name_or_path, args.layer).eval()
-    padding_free.set_up(model, args.padding_free, accelerator.device, {precision})
+    padding_free.set_up(model, args.padding_free, accelerator.device, {precision if precision in padding_free.DTYPES else "no"})
     model.to(accelerator.device)
     how = f"{accelerator.device.type}, layer {args.layer}, {args.pooling} pooling{', padding-free' * padding_free.is_packed(model)}"
-    say(f"{task.name}: {accelerator.num_processes} process(es) on {how}, mixed precision: {precision}")
+    say(f"{task.name}: {accelerator.num_processes} process(es) on {how}, {precision}")
 
     batch_tokens = args.batch_tokens or (1024 if accelerator.device.type == "cpu" else 8192)
 
     def vectors_of(texts, description):
         how = args.layer, args.pooling, args.max_seq_length, batch_tokens
-        with torch.autocast(accelerator.device.type, padding_free.DTYPES[precision], enabled=precision != "no"):
+        with computing_in(precision, accelerator.device):
             return embed(texts, model, tokenizer, *how, accelerator, description)
 
     # ---- Tatoeba: every English sentence looks for its translation; the English of all languages is embedded together
@@ -185,6 +186,7 @@ def main() -> dict:
             "mining": {language: scored[language]["details"] for language in languages if scored[language]["details"]},
             "data": [provenance for language in languages for provenance in scored[language]["data"]],
             "device": device_name(accelerator.device),
+            "precision": precision,
             "padding_free": padding_free.is_packed(model),
             "world_size": accelerator.num_processes,
         })  # fmt: skip

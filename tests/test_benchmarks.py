@@ -7,6 +7,7 @@ import runpy
 
 import datasets
 import pytest
+import torch
 from conftest import ROOT, write_hub_folder
 
 from checkpoints import load_tokenizer
@@ -39,7 +40,7 @@ from task_types import make_features
     ("benchmarks.preparation", "--slices 0", "--slices: 0: at least 1"),
     ("benchmarks.preparation", "--slices 3 --rows 2", "--slices 3: of --rows 2 some would be empty"),
     *((f"benchmarks.{name}", "--data_dir no/such", "--data_dir: no/such: no such folder")
-      for name in ("preparation", "retrieval", "paper_hours", "throughput")),
+      for name in ("preparation", "retrieval", "paper_hours", "throughput", "precision")),
     *((f"benchmarks.{name}", "--json no/such.json", "--json: no/such.json: a file in a folder that is there")
       for name in ("preparation", "retrieval", "mining", "throughput")),
     ("benchmarks.paper_hours", "--tokens_per_second nan", "--tokens_per_second: nan: a number above 0"),
@@ -72,6 +73,7 @@ def test_senseless_flags_are_refused_in_one_line(name, flags, said, call, capsys
     ("paper_hours", "--data_dir {data} --model_name_or_path no/such", "Cannot load a model from 'no/such'"),
     ("throughput", "--data_dir {empty} --tokenizer {model}", "no data of mnli, udpos, squad_v1, hellaswag, tatoeba are there."),
     ("throughput", "--data_dir {data} --tokenizer {empty}", "{empty} holds no model (no config.json)."),
+    ("precision", "--data_dir {empty} --model_name_or_path {model}", "no language of tatoeba is in {empty}."),
     ("memory", "--gb 8 --task xnlu", "Unknown task 'xnlu'. Did you mean 'xnli'?"),
     ("memory", "--gb 1 --estimate", "Nothing fits 1 GB"),
 ])  # fmt: skip
@@ -165,3 +167,15 @@ def test_hours_by_sustained_tflops_are_an_estimate(call, tiny_model, data_dir, c
     measured = capsys.readouterr().out.splitlines()
     call(paper_hours, "--model_name_or_path", tiny_model, "--data_dir", data_dir, "--tflops", "400")
     assert capsys.readouterr().out.splitlines()[-1] == measured[-1]
+
+
+def test_precisions_are_held_against_fp32(call, tiny_model, data_dir, capsys):
+    precision = importlib.import_module("benchmarks.precision")
+    assert precision.rounded(torch.tensor([1 + 2**-10, 1 + 2**-12, -3.0])).tolist() == [1 + 2**-10, 1.0, -3.0]
+    call(precision, "--data_dir", data_dir, "--model_name_or_path", tiny_model, "--layer", "1", "--tasks", "tatoeba")
+    rows = [
+        line.split()
+        for line in capsys.readouterr().out.splitlines()
+        if line.startswith("tatoeba ") and line.split()[2] in "fp32 tf32 bf16 fp16"
+    ]
+    assert [row[2] for row in rows] == ["fp32", "tf32", "bf16", "fp16"] and rows[0][4] == "0" and {row[5] for row in rows} == {"50"}

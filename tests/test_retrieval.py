@@ -15,7 +15,6 @@ from conftest import SHARED, launch, text, write_hub_folder
 from datasets import Dataset, Features, List, Value
 from torch.utils._python_dispatch import TorchDispatchMode
 
-import arguments
 import checkpoints
 import predictions
 import run_retrieval
@@ -23,6 +22,7 @@ from metrics import accuracy, pair_f1
 from predictions import read_labels, read_predictions
 from task_adapters import TASKS, InputError, load_examples
 from task_types import mining, retrieval
+from task_types.precision import computing_in, default_precision
 
 BUCC, TATOEBA = TASKS["bucc"], TASKS["tatoeba"]
 STRING = Value("string")
@@ -300,30 +300,31 @@ def test_packed_and_padded_embeddings_find_the_same(retrieve, tatoeba_dir, tmp_p
     assert others and all(mask is None for *_, mask in others), "without a mask: nothing was padding"
 
 
-@pytest.mark.parametrize("flag", ["bf16", "fp16"])
-def test_half_precision_is_used_where_it_is_asked_for_and_said(flag, retrieve, tatoeba_dir, tmp_path, monkeypatch):
+@pytest.mark.parametrize("precision, dtype", [("bf16", torch.bfloat16), ("fp16", torch.float16)])
+def test_half_precision_is_used_where_it_is_asked_for_and_said(precision, dtype, retrieve, tatoeba_dir, tmp_path, monkeypatch):
     dtypes, linear = set(), torch.nn.functional.linear
     monkeypatch.setattr(torch.nn.functional, "linear", lambda *inputs: (result := linear(*inputs), dtypes.add(result.dtype))[0])
     plain = retrieve("tatoeba", tatoeba_dir, tmp_path / "plain", "--languages", "de", "--use_cpu")
-    assert dtypes == {torch.float32} and flag not in plain
+    assert dtypes == {torch.float32} and plain["precision"] == "fp32"
     dtypes.clear()
-    half = retrieve("tatoeba", tatoeba_dir, tmp_path / "half", "--languages", "de", "--use_cpu", f"--{flag}")
-    assert dtypes == {getattr(torch, {"bf16": "bfloat16", "fp16": "float16"}[flag])} and half[flag] is True
+    half = retrieve("tatoeba", tatoeba_dir, tmp_path / "half", "--languages", "de", "--use_cpu", "--precision", precision)
+    assert dtypes == {dtype} and half["precision"] == precision
     assert half["scores"]["de"]["accuracy"] == pytest.approx(plain["scores"]["de"]["accuracy"], abs=5)
-    with pytest.raises(InputError, match=f"holds a run with {flag} True; this command says None"):
+    with pytest.raises(InputError, match=f"holds a run with precision '{precision}'; this command says None"):
         retrieve("tatoeba", tatoeba_dir, tmp_path / "half", "--languages", "de", "--use_cpu")
-    with pytest.raises(InputError, match="--bf16 and --fp16 are two precisions"):
-        retrieve("tatoeba", tatoeba_dir, tmp_path / "both", "--use_cpu", "--bf16", "--fp16")
 
 
-@pytest.mark.parametrize("half, flags, expected", [(True, [], True), (False, [], False), (True, ["--bf16", "false"], False),
-                                                   (True, ["--use_cpu"], False), (True, ["--fp16"], False)])  # fmt: skip
-def test_bf16_is_the_default_on_a_gpu_that_has_it(half, flags, expected, monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: half)
-    monkeypatch.setattr("sys.argv", ["run_retrieval.py", "--task", "tatoeba", "--output_dir", "x", *flags])
-    args, *_ = arguments.parse(run_retrieval.ScriptArguments, "retrieval")
-    assert args.bf16 is expected
+def test_tf32_is_the_default_where_a_gpu_has_it_and_for_embedding_alone(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    gpu, cpu = torch.device("cuda"), torch.device("cpu")
+    for capability, expected in (((8, 0), "tf32"), ((7, 5), "fp32")):  # noqa: B007 (read by the function above)
+        assert default_precision(gpu) == expected and default_precision(cpu) == "fp32"
+    before = torch.get_float32_matmul_precision()
+    with computing_in("tf32", cpu):
+        assert torch.get_float32_matmul_precision() == "high" and not torch.is_autocast_enabled("cpu")
+    with computing_in("fp32", cpu):
+        assert torch.get_float32_matmul_precision() == "highest"
+    assert torch.get_float32_matmul_precision() == before, "the search stays in fp32"
 
 
 class LargestTensor(TorchDispatchMode):
