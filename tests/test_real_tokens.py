@@ -31,6 +31,7 @@ from transformers import (
 
 import arguments
 import padding_free
+import real_tokens
 import run_intermediate
 import run_target
 import task_types
@@ -408,6 +409,24 @@ def test_scoring_sorted_by_length_says_the_same_in_the_same_order(name, packed, 
     if not isinstance(found, tuple) and name != "udpos":
         single = np.concatenate([reduced.numpy() for reduced in one_by_one])
         assert task_type.decode(examples, features, found, task) == task_type.decode(examples, features, single, task)
+
+
+def test_each_process_scores_its_share_of_the_batches(tiny_model, data_dir, tmp_path, monkeypatch):
+    task, _, _, features = features_of("mnli", "dev", tiny_model, data_dir, 50)
+    model, _ = load_model(TASK_TYPES[task.task_type].Model, tiny_model, task.labels, seed=1)
+    args = TrainingArguments(output_dir=str(tmp_path), use_cpu=True, per_device_eval_batch_size=4, disable_tqdm=True, report_to="none")
+    trainer = RealTokensTrainer(model=model, args=args, data_collator=Collator(1), compute_loss_func=TASK_TYPES["classification"].loss)
+    batches, scored, passes = len(scoring_batches(lengths_of(features), 4)), [], []
+    monkeypatch.setattr(real_tokens, "gather_object", lambda found: scored.append([rows for rows, _ in found]) or found)
+    model.register_forward_hook(lambda *_: passes.append(1))
+    for process in range(3):
+        three = SimpleNamespace(**{name: getattr(args, name) for name in (
+            "per_device_eval_batch_size", "dataloader_num_workers", "device", "disable_tqdm", "bf16_full_eval", "fp16_full_eval")},
+            process_index=process, world_size=3)  # fmt: skip
+        monkeypatch.setattr(trainer, "args", three)
+        predict(trainer, features, TASK_TYPES["classification"])
+    assert sorted(row for rows in scored for batch in rows for row in batch) == list(range(50)), "each feature once, by one of them"
+    assert len(passes) == 3 * -(-batches // 3), "and as many forward passes on all: under ZeRO-3 each is a common one"
 
 
 def test_autocast_copies_the_weights_once_for_all_batches(tiny_model, data_dir, tmp_path):
