@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Everything that only a GPU can measure, in one call, the most telling first; what it prints belongs into benchmarks/README.md, README.md
+# ("Modest GPUs") and ds_configs/README.md, with the card's name.
+#
+#   benchmarks/on_a_gpu.sh DATA [OUT]      # DATA: a --data_dir with MNLI, such as samples/data; OUT: where logs go, out/gpu
+#
+# Nothing is fetched: without internet give TOKENIZER=samples/encoder. About ten minutes on an H100, a guess; each part has an end of its own.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+data=${1:?usage: benchmarks/on_a_gpu.sh DATA [OUT]} out=${2:-out/gpu} tokenizer=${TOKENIZER:-FacebookAI/xlm-roberta-large} failed=()
+mkdir -p "$out"
+python -c 'import torch; print(torch.cuda.get_device_name(), torch.__version__)' || exit 2
+
+part() { # NAME SECONDS COMMAND ...
+  local name=$1 seconds=$2
+  shift 2
+  printf '\n== %s\n%s\n' "$name" "$*"
+  timeout "$seconds" "$@" 2> "$out/$name.err" | tee "$out/$name.txt"
+  if ((PIPESTATUS[0])); then failed+=("$name"); tail -n 3 "$out/$name.err"; fi
+}
+
+part tests 150 python -m pytest -q tests/test_gpu.py
+part throughput 150 python benchmarks/throughput.py --shape xlmr-large --batch 32 --rounds 3 --tasks mnli --data_dir "$data" --tokenizer "$tokenizer"
+part memory_8 60 python benchmarks/memory.py --gb 8 --task xnli --max_seq_length 128
+part memory_12 60 python benchmarks/memory.py --gb 12 --task xquad
+part memory_cards 240 python benchmarks/memory.py --cards --length 128 384
+part mining 60 python benchmarks/mining.py --sentences 0
+part precision 90 python benchmarks/precision.py --data_dir "$data"
+if ((${#failed[@]})); then
+  printf '\nfailed or out of time: %s\n' "${failed[*]}" >&2
+  exit 1
+fi

@@ -1,0 +1,86 @@
+"""What only a GPU can show: its kernels, its precisions, its defaults. Skipped where there is none; `benchmarks/on_a_gpu.sh` runs it too."""
+
+import pytest
+import torch
+from test_real_tokens import HEADS, batch_of, equal, features_of, loss_and_gradients
+from transformers import XLMRobertaConfig
+
+import padding_free
+import run_retrieval
+import run_target
+from checkpoints import load_model
+from task_types import TASK_TYPES, mining
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU is here")
+GPU = torch.device("cuda")
+LARGE = XLMRobertaConfig(hidden_size=1024, num_attention_heads=16)
+DTYPES = {"no": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@pytest.mark.parametrize("dtype", DTYPES.values(), ids=DTYPES)
+def test_the_kernels_of_this_gpu_give_the_numbers_of_one_attention_for_each_sequence(dtype):
+    assert padding_free.against_kernels(LARGE, GPU, dtype) is None
+
+
+def prepared(name, path, data_dir, precision, packed):
+    """-> (model on the GPU, its loss under autocast, a batch there)"""
+    task, tokenizer, _, features = features_of(name, "train", path, data_dir, 12)
+    task_type = TASK_TYPES[task.task_type]
+    model, _ = load_model(task_type.Model, path, task.labels, seed=1)
+    if packed:
+        padding_free.set_up(model.base_model, "on", GPU, {precision})
+    batch = {key: values.to(GPU) for key, values in batch_of(task, tokenizer, features, range(8)).items()}
+    model.to(GPU).train()
+    forward = model.forward
+    if precision != "no":
+        model.forward = torch.autocast("cuda", DTYPES[precision])(forward)
+    return model, task_type.loss, batch
+
+
+@pytest.mark.parametrize("precision, tolerance", [("no", 1e-4), ("bf16", 4e-2), ("fp16", 1e-2)])
+@pytest.mark.parametrize("name", HEADS)
+def test_padding_free_gives_the_loss_and_the_gradients_of_the_padded_path(name, precision, tolerance, tiny_model, data_dir):
+    padded, packed = (loss_and_gradients(*prepared(name, tiny_model, data_dir, precision, packed)) for packed in (False, True))
+    equal(packed, padded, 10 * tolerance if name == "hellaswag" else tolerance)  # the gradients of four nearly equal choices cancel
+
+
+def test_dropout_of_the_kernels_is_the_same_when_a_block_is_computed_again(tiny_model, data_dir):
+    found = []
+    for checkpointing in (False, True):
+        model, loss, batch = prepared("mnli", tiny_model, data_dir, "bf16", packed=True)
+        for module in model.modules():
+            if type(module).__name__.endswith("SelfAttention"):
+                module.dropout.p = 0.5
+        if checkpointing:
+            model.gradient_checkpointing_enable()
+        torch.manual_seed(0)
+        found.append(loss_and_gradients(model, loss, batch))
+    equal(found[1], found[0], 1e-2)
+    model, loss, batch = prepared("mnli", tiny_model, data_dir, "bf16", packed=True)
+    with pytest.raises(AssertionError):  # dropout had an effect
+        equal(loss_and_gradients(model, loss, batch), found[0], 1e-2)
+
+
+def test_a_run_by_its_defaults_computes_real_tokens_in_bf16_and_learns(call, tiny_model, data_dir, tmp_path):
+    results = call(run_target, "--task", "xnli", "--model_name_or_path", tiny_model, "--data_dir", data_dir, "--languages", "en", "de",
+                   "--output_dir", tmp_path, "--learning_rate", "2e-3", "--num_train_epochs", "6", "--effective_batch_size", "16",
+                   "--max_seq_length", "96", "--disable_tqdm", "true")  # fmt: skip
+    has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
+    assert results["bf16"] is has_bf16 and results["device"] == torch.cuda.get_device_name()
+    assert results["training"]["padding_free"] and results["training"]["tokens"]["share"] == 1
+    assert results["scores"]["en"]["accuracy"] > 80
+
+
+def test_retrieval_by_its_defaults_finds_what_the_cpu_finds(call, tiny_model, data_dir, tmp_path):
+    flags = ("--task", "tatoeba", "--model_name_or_path", tiny_model, "--data_dir", data_dir, "--languages", "de", "--layer", 1)
+    cpu = call(run_retrieval, *flags, "--max_seq_length", 96, "--output_dir", tmp_path / "cpu", "--use_cpu")
+    gpu = call(run_retrieval, *flags, "--max_seq_length", 96, "--output_dir", tmp_path / "gpu")
+    assert gpu["padding_free"] and gpu["precision"] == ("tf32" if torch.cuda.get_device_capability() >= (8, 0) else "fp32")
+    assert gpu["scores"]["de"]["accuracy"] == pytest.approx(cpu["scores"]["de"]["accuracy"], abs=2)
+
+
+def test_search_finds_the_same_neighbours_as_on_the_cpu():
+    vectors = torch.nn.functional.normalize(torch.randn(3000, 64, generator=torch.Generator().manual_seed(0)), dim=1)
+    here, there = (mining.top_k_both_ways(vectors[:1000].to(device), vectors[1000:].to(device), 4, block=512) for device in ("cpu", GPU))
+    for (values, places), (others, other_places) in zip(here, there, strict=True):
+        assert (places == other_places).mean() > 0.999 and abs(values - others).max() < 1e-4
