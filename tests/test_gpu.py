@@ -1,4 +1,4 @@
-"""What only a GPU can show: its kernels, its precisions, its defaults. Skipped where there is none; `benchmarks/on_a_gpu.sh` runs it too."""
+"""What only a GPU can show: its kernels, its precisions, its defaults. Skipped where there is none; `benchmarks/on_a_gpu.sh` runs it."""
 
 import pytest
 import torch
