@@ -288,6 +288,11 @@ def check_numbers(training_args) -> None:
             raise InputError(f"--{name} {getattr(training_args, name)} is not below 2^32.")
     if not (training_args.num_train_epochs > 0 or training_args.max_steps > 0):
         raise InputError(f"--num_train_epochs {training_args.num_train_epochs} trains nothing: above 0, or --max_steps.")
+    if training_args.auto_find_batch_size:  # accelerate takes a tenth off the batch per device; the accumulation steps stay
+        raise InputError(
+            "--auto_find_batch_size makes another update where memory is short: --per_device_train_batch_size N makes the same one with"
+            " less memory, and `python benchmarks/memory.py --gb N` says what fits."
+        )
     if training_args.resume_from_checkpoint:
         raise InputError("--resume_from_checkpoint has no effect: a run that was cut off goes on from its last checkpoint by itself.")
 
