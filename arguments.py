@@ -5,6 +5,7 @@ The effective batch is the recipe's, whatever the number of processes: accumulat
 
 import argparse
 import atexit
+import importlib.util
 import os
 import sys
 import time
@@ -17,6 +18,28 @@ from transformers.hf_argparser import string_to_bool
 
 import deepspeed_support
 from task_adapters import TASKS, InputError, Task, find_train_files, find_train_languages, get_task, nearest
+
+# What flags need beside requirements.txt: flag, how its values begin, module (one of them will do), what pip calls it.
+PACKAGES = (
+    ("--optim", ("adamw_bnb", "adamw_8bit", "ademamix", "lion", "paged", "rmsprop_bnb"), "bitsandbytes", "bitsandbytes"),
+    ("--optim", ("adamw_torch_8bit", "adamw_torch_4bit"), "torchao", "torchao"),
+    ("--optim", ("adamw_torch_xla",), "torch_xla", "torch_xla"),
+    ("--optim", ("adamw_torch_npu",), "torch_npu", "torch_npu"),
+    ("--optim", ("adamw_anyprecision",), "torchdistx", "git+https://github.com/pytorch/torchdistx"),
+    ("--optim", ("galore",), "galore_torch", "galore-torch"),
+    ("--optim", ("apollo",), "apollo_torch", "apollo-torch"),
+    ("--optim", ("lomo", "adalomo"), "lomo_optim", "lomo-optim"),
+    ("--optim", ("grokadamw",), "grokadamw", "grokadamw"),
+    ("--optim", ("schedule_free",), "schedulefree", "schedulefree"),
+    ("--optim", ("stable_adamw",), "optimi", "torch-optimi"),
+    ("--use_liger_kernel", ("",), "liger_kernel", "liger-kernel"),
+    *(("--report_to", (name,), name, name) for name in "clearml codecarbon dvclive mlflow neptune swanlab trackio wandb".split()),
+    ("--report_to", ("azure_ml",), "azureml", "azureml-sdk"),
+    ("--report_to", ("comet_ml",), "comet_ml", "comet-ml"),
+    ("--report_to", ("dagshub",), "dagshub", "dagshub mlflow"),
+    ("--report_to", ("flyte",), "flytekit", "flytekit"),
+    ("--report_to", ("tensorboard",), "tensorboard tensorboardX", "tensorboard"),
+)  # fmt: skip
 
 
 @dataclass
@@ -143,6 +166,7 @@ def parse(arguments_class, phase: str):
     if trains:
         check_numbers(training_args)
         check_processes(training_args)
+        check_packages(training_args)
         if training_args.device.type == "cuda" and not (training_args.bf16 or training_args.fp16 or precision_is_asked_for()):
             say("this GPU has no bf16, so that this run is in fp32: --fp16 is several times faster (bf16 false: this line goes away)")
         if deepspeed_file:
@@ -278,8 +302,8 @@ def whole(name, text):
 
 def check_numbers(training_args) -> None:
     """Numbers that the Trainer takes and stumbles over later, or takes for something else."""
-    least = {"seed": 0, "data_seed": 0, "learning_rate": 0, "per_device_eval_batch_size": 1, "logging_steps": 0}
-    for name, smallest in least.items():
+    zero = ("seed", "data_seed", "learning_rate", "logging_steps", "dataloader_num_workers")
+    for name, smallest in {**dict.fromkeys(zero, 0), "per_device_eval_batch_size": 1}.items():
         value = getattr(training_args, name)
         if value is not None and not value >= smallest:
             raise InputError(f"--{name} {value}: at least {smallest}.")
@@ -314,6 +338,22 @@ def check_processes(training_args) -> None:
         raise InputError("--label_smoothing_factor would have no effect: the losses here are plain cross-entropies.")
     if not training_args.output_dir:
         raise InputError("--output_dir is missing.")
+
+
+def check_packages(training_args) -> None:
+    """Packages that a flag needs: the Trainer would miss them when all data have been read."""
+    reporters = [name for flag, names, *_ in PACKAGES if flag == "--report_to" for name in names]
+    for name in training_args.report_to:
+        if name == "kubeflow" and "KUBEFLOW_TRAINER_SERVER_URL" not in os.environ:
+            raise InputError("--report_to kubeflow works inside a Kubeflow TrainJob alone, which sets KUBEFLOW_TRAINER_SERVER_URL.")
+        if name not in (*reporters, "kubeflow"):
+            raise InputError(f"--report_to {name} is unknown. {nearest(name, reporters)}")
+    asked = [("--optim", training_args.optim.value), *(("--report_to", name) for name in training_args.report_to)]
+    for flag, value in asked + [("--use_liger_kernel", "")] * training_args.use_liger_kernel:
+        for own, beginnings, modules, name in PACKAGES:
+            if flag == own and value.startswith(beginnings) and not any(map(importlib.util.find_spec, modules.split())):
+                module = modules.split()[0]
+                raise InputError(f"{f'{flag} {value}'.strip()} needs {module}, which is not installed: pip install {name}")
 
 
 def check_together(tasks, args, training_args) -> None:

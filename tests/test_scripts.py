@@ -15,13 +15,15 @@ import pytest
 import torch
 from conftest import ROOT, SHARED, launch, qa_rows, write_hub_folder
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForSequenceClassification
+from transformers import AutoModelForSequenceClassification, Trainer, TrainingArguments
+from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
+from transformers.training_args import OptimizerNames
 
 import grid_table
 import run_intermediate
 import run_retrieval
 import run_target
-from arguments import run_script
+from arguments import PACKAGES, check_packages, run_script
 from checkpoints import load_model
 from predictions import score_folders
 from task_adapters import TASKS, InputError
@@ -317,6 +319,7 @@ def test_a_run_killed_in_the_middle_goes_on_to_the_same_scores(call, tiny_model,
     (run_target, ["--task", "xnli", "--learning_rate", "nan"], "--learning_rate nan: at least 0"),
     (run_target, ["--task", "xnli", "--num_train_epochs", "0"], "--num_train_epochs 0.0 trains nothing"),
     (run_target, ["--task", "xnli", "--per_device_eval_batch_size", "-1"], "--per_device_eval_batch_size -1: at least 1"),
+    (run_target, ["--task", "xnli", "--dataloader_num_workers", "-1"], "--dataloader_num_workers -1: at least 0"),
     (run_target, ["--task", "xnli", "--resume_from_checkpoint", "x"], "--resume_from_checkpoint has no effect"),
     (run_target, ["--task", "xnli", "--auto_find_batch_size"], "makes another update where .*--per_device_train_batch_size"),
     (run_target, ["--task", "xnli", "--save_steps", "300", "--eval_steps", "200"], "saving steps to be a round multiple of the evaluation"),
@@ -339,6 +342,44 @@ def test_a_mistake_ends_in_one_line_and_leaves_no_results(script, flags, message
         call(script, *flags, *common)
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "out" / "results.json").exists()
+
+
+@pytest.mark.parametrize("flag, package", [
+    ("--optim adamw_bnb_8bit", "bitsandbytes"),
+    ("--optim paged_adamw_8bit", "bitsandbytes"),
+    ("--optim adamw_torch_4bit", "torchao"),
+    ("--optim galore_adamw", "galore-torch"),
+    ("--use_liger_kernel", "liger-kernel"),
+    ("--report_to wandb", "wandb"),
+    ("--report_to tensorboard", "tensorboard"),
+])  # fmt: skip
+@pytest.mark.parametrize("script, task", [(run_intermediate, "mnli"), (run_target, "xnli")])
+def test_a_package_that_is_missing_is_said_before_anything_is_read(script, task, flag, package, call, tmp_path, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    nowhere = ("--model_name_or_path", tmp_path / "no-model", "--data_dir", tmp_path / "no-data", "--output_dir", tmp_path / "out")
+    with pytest.raises(InputError, match=f"^{flag} needs \\w+, which is not installed: pip install {package}$"):
+        call(script, "--task", task, *nowhere, "--use_cpu", *flag.split())
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", OptimizerNames, ids=lambda name: name.value)
+def test_an_optimizer_that_the_trainer_cannot_make_is_refused_and_no_other(name):
+    args = TrainingArguments(optim=name, optim_target_modules="all-linear", use_cpu=True)
+    try:
+        Trainer.get_optimizer_cls_and_kwargs(args, torch.nn.Sequential(torch.nn.Linear(2, 2)))
+    except (ImportError, ValueError):
+        with pytest.raises(InputError, match=f"--optim {name.value} needs .* not installed: pip install "):
+            check_packages(args)
+    else:
+        check_packages(args)
+
+
+def test_whom_the_trainer_can_report_to_is_known():
+    known = {name for flag, names, *_ in PACKAGES if flag == "--report_to" for name in names}
+    assert known | {"kubeflow"} == set(INTEGRATION_TO_CALLBACK)
+    for name, said in (("kubeflow", "inside a Kubeflow TrainJob alone"), ("wandbb", "is unknown. Did you mean 'wandb'")):
+        with pytest.raises(InputError, match=f"--report_to {name} .*{said}"):
+            check_packages(TrainingArguments(report_to=name, use_cpu=True))
 
 
 @pytest.mark.parametrize("make, message", [
