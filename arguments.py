@@ -218,8 +218,7 @@ def room_on_device(tasks, recipe, given) -> int:
     own = min(int(os.environ.get("LOCAL_RANK", 0)), torch.cuda.device_count() - 1)
     memory = torch.cuda.get_device_properties(max(own, 0)).total_memory / 2**30
     tokens = 8192 if memory > 38 else 4096 if memory > 22 else 0  # cards of 40 and of 24 GB
-    choices = 5 if any(task.task_type == "multiple_choice" for task in tasks) else 1
-    return tokens // ((whole("max_seq_length", given.max_seq_length) or recipe.max_seq_length) * choices)
+    return tokens // ((whole("max_seq_length", given.max_seq_length) or recipe.max_seq_length) * max(task.choices for task in tasks))
 
 
 def batch_and_accumulation(recipe_batch: int, given, deepspeed: bool = False, most: int = 8) -> dict:

@@ -211,6 +211,7 @@ class Task:
     metric        (gold, predicted, language) -> {name: 0..100}.
     dev_metric    the name among the metric's values by which checkpoints are compared.
     may_be_null   columns of rows in which null is no mistake: `to_example` knows what it means.
+    choices       multiple choice: how many answers each question offers.
     may_have_no_answer  span QA where a question can be unanswerable: predictions carry a margin, and gold may be empty.
     """
 
@@ -227,6 +228,7 @@ class Task:
     recipes: Mapping[str, Recipe | RetrievalRecipe] = field(default_factory=dict)
     licence: str = ""
     may_be_null: tuple[str, ...] = ()
+    choices: int = 1
     may_have_no_answer: bool = False
 
     def __post_init__(self):
@@ -238,6 +240,8 @@ class Task:
                 raise ValueError(f"Task {self.name!r} repeats one of its {what}: {values}")
         if self.task_type == "classification" and not self.labels:
             raise ValueError(f"Task {self.name!r} has no labels.")
+        if (self.choices > 1) != (self.task_type == "multiple_choice"):
+            raise ValueError(f"Task {self.name!r} is {self.task_type} with {self.choices} choices.")
         if not self.sources or "jiant" not in self.recipes:
             raise ValueError(f"Task {self.name!r} needs a source and a recipe named 'jiant'.")
 

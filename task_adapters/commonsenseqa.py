@@ -32,6 +32,7 @@ TASK = Task(
     to_example=to_example,
     metric=accuracy,
     dev_metric="accuracy",
+    choices=5,
     recipes={"jiant": Recipe()},
     licence="MIT",
 )

@@ -30,6 +30,7 @@ TASK = Task(
     to_example=to_example,
     metric=accuracy,
     dev_metric="accuracy",
+    choices=4,
     recipes={"jiant": Recipe()},
     licence="MIT",
 )

@@ -176,6 +176,7 @@ def test_every_task_reads_rows_of_the_hub_as_examples(name, tmp_path):
     examples, provenance = load(name, split, tmp_path, language)
     assert examples == wanted
     task = TASKS[name]
+    assert {len(row.get("choices", "1")) for row in examples} == {task.choices}
     served = [source for source in task.sources if source.hub_id == provenance["hub_id"]][0]
     assert provenance["examples"] == len(wanted) == provenance["rows"]
     assert provenance["config"] == served.config_for(language) and provenance["rows_expected"] == served.rows_expected(split, language)
@@ -729,6 +730,7 @@ def test_a_task_that_contradicts_itself_is_refused_when_it_is_made():
         ({"task_type": "clasification"}, "'clasification' is unknown. Did you mean 'classification'"),
         ({"languages": ("en", "en")}, "repeats one of its languages"),
         ({"labels": ()}, "has no labels"),
+        ({"choices": 4}, "is classification with 4 choices"),
         ({"sources": ()}, "needs a source"),
         ({"recipes": {}}, "a recipe named 'jiant'"),
     ):

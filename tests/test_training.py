@@ -215,8 +215,8 @@ def test_a_large_gpu_reads_as_many_examples_at_once_as_it_surely_has_room_for(gi
 
 
 def test_choices_are_read_side_by_side_and_need_room_as_such(monkeypatch):
-    assert on_a_gpu(79, "--task hellaswag", monkeypatch, "intermediate")["per_device_train_batch_size"] == 8
-    assert on_a_gpu(79, "--task hellaswag --max_seq_length 100", monkeypatch, "intermediate")["per_device_train_batch_size"] == 16
+    for flags, train in (("hellaswag", 8), ("hellaswag --max_seq_length 128", 16), ("commonsenseqa --max_seq_length 128", 8)):
+        assert on_a_gpu(79, f"--task {flags}", monkeypatch, "intermediate")["per_device_train_batch_size"] == train, flags
 
 
 def on_a_gpu(gigabytes, flags, monkeypatch, phase="target"):
