@@ -7,17 +7,25 @@ from pathlib import Path
 
 def at_least(least: int):
     def number(text):
-        if int(text) < least:
+        try:
+            value = int(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text}: a whole number, at least {least}") from None
+        if value < least:
             raise argparse.ArgumentTypeError(f"{text}: at least {least}")
-        return int(text)
+        return value
 
     return number
 
 
 def above_zero(text: str) -> float:
-    if not 0 < float(text) < math.inf:
-        raise argparse.ArgumentTypeError(f"{text}: a number above 0")
-    return float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text}: a number above 0, such as 8")
+    return value
 
 
 def new_file(text: str) -> str:

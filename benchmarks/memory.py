@@ -36,7 +36,7 @@ sys.path.insert(0, str(ROOT))
 import deepspeed_support  # noqa: E402
 from arguments import run_script  # noqa: E402
 from benchmarks.flags import above_zero, at_least  # noqa: E402
-from task_adapters import InputError, get_task  # noqa: E402
+from task_adapters import TASKS, InputError, Task, nearest  # noqa: E402
 
 GIB = 2**30
 NAMES = "activation_checkpointing", "gradient_checkpointing"  # the latter in transformers 5.17
@@ -49,6 +49,7 @@ SHAPES = {  # hidden size, layers, heads, vocabulary
     "xlmr-base": (768, 12, 12, 250002),
     "small": (256, 4, 4, 250002),
 }
+MODELS = {"xlmr-large": "FacebookAI/xlm-roberta-large", "xlmr-base": "FacebookAI/xlm-roberta-base"}  # small: nobody's
 ZERO = ("zero1", "zero2", "zero2_offload", "zero3", "zero3_offload")
 BUCKET = 50_000_000  # ds_configs/: reduce_bucket_size, allgather_bucket_size
 
@@ -65,6 +66,7 @@ class Setting:
     batch: int = 8
     length: int = 128
     effective: int = 32  # examples of one update, over all GPUs
+    choices: int = 1  # sequences of one example: multiple choice reads all of a question's side by side
 
     @property
     def name(self) -> str:
@@ -77,6 +79,15 @@ class Setting:
         flags += ["--optim", "adamw_bnb_8bit"] * (self.optim == "adamw_8bit")
         flags += [f"--{CHECKPOINTING}"] * self.checkpointing + ["--freeze_embeddings"] * self.frozen
         return flags + (["--deepspeed", f"ds_configs/{self.config}.json"] if self.config else [])
+
+    @property
+    def size(self) -> str:
+        return f"{self.batch}{f' x {self.choices} choices' * (self.choices > 1)} x {self.length}"
+
+    @property
+    def tokens(self) -> int:
+        """Of a micro-batch on one GPU, at full length."""
+        return self.batch * self.choices * self.length
 
     def steps(self, devices: int = 1) -> int:
         """Micro-batches of one update on each GPU."""
@@ -115,8 +126,8 @@ def moments(shape: str, setting: Setting, devices: int = 1, device: str = "cuda"
     device "cpu": host and GPU are one memory, as `--check` counts them.
     """
     hidden, layers, _, _ = SHAPES[shape]
-    embedding, block, edge = (size * setting.batch * setting.length for size in kept_per_token(hidden, setting, device))
-    passing = 8 * hidden * (2 if setting.bf16 else 4) * setting.batch * setting.length  # what a block's backward needs for a while
+    embedding, block, edge = (size * setting.tokens for size in kept_per_token(hidden, setting, device))
+    passing = 8 * hidden * (2 if setting.bf16 else 4) * setting.tokens  # what a block's backward needs for a while
     copies = 2 * parameters_of(*SHAPES[shape])[2] if setting.bf16 and not setting.config else 0  # of weights, by autocast
     there = held(shape, setting, devices, device)
     kept = there.always + there.forward + embedding + layers * (edge if setting.checkpointing else block)
@@ -195,12 +206,19 @@ def measure(shape: str, setting: Setting, gb: float | None) -> dict:
     return json.loads(lines[-1].removeprefix("CELL "))
 
 
-def model_of(shape: str, **changes):
-    """A classifier of random weights."""
-    from transformers import AutoModelForSequenceClassification, XLMRobertaConfig
+def kind_of(setting: Setting):
+    """The task type that is trained: one sequence an example, or several to choose among."""
+    from task_types import classification, multiple_choice
+
+    return multiple_choice if setting.choices > 1 else classification
+
+
+def model_of(shape: str, setting: Setting, **changes):
+    """A classifier of random weights, or a chooser."""
+    from transformers import XLMRobertaConfig
 
     hidden, layers, heads, vocabulary = SHAPES[shape]
-    model = AutoModelForSequenceClassification.from_config(XLMRobertaConfig(
+    model = kind_of(setting).Model.from_config(XLMRobertaConfig(
         vocab_size=vocabulary, hidden_size=hidden, num_hidden_layers=layers, num_attention_heads=heads, intermediate_size=4 * hidden,
         max_position_embeddings=514, pad_token_id=1, type_vocab_size=1, num_labels=3, **changes,
     ))  # fmt: skip
@@ -220,7 +238,6 @@ def run_cell(model, setting: Setting, gb: float | None, updates: int = 4, beside
 
     import padding_free
     from real_tokens import RealTokensTrainer
-    from task_types import classification
     from task_types.collator import Collator
     from training import device_and_precisions
 
@@ -234,7 +251,9 @@ def run_cell(model, setting: Setting, gb: float | None, updates: int = 4, beside
         if setting.frozen:
             model.get_input_embeddings().requires_grad_(False)
         padding_free.set_up(model.base_model, "auto", *device_and_precisions(args))
-        rows = torch.randint(4, model.config.vocab_size, (setting.batch * setting.steps() * updates, setting.length)).tolist()
+        count = setting.batch * setting.steps() * updates
+        rows = torch.randint(4, model.config.vocab_size, (count, setting.choices, setting.length)).tolist()
+        rows = rows if setting.choices > 1 else [row for (row,) in rows]
         ends = []
 
         class Clock(TrainerCallback):
@@ -245,7 +264,7 @@ def run_cell(model, setting: Setting, gb: float | None, updates: int = 4, beside
 
         trainer = RealTokensTrainer(
             model=model, args=args, train_dataset=[{"input_ids": row, "labels": 0} for row in rows], callbacks=[Clock(), *callbacks],
-            data_collator=Collator(model.config.pad_token_id), compute_loss_func=classification.loss,
+            data_collator=Collator(model.config.pad_token_id), compute_loss_func=kind_of(setting).loss,
         )  # fmt: skip
         found = {"fits": True}
         try:
@@ -264,18 +283,19 @@ def run_cell(model, setting: Setting, gb: float | None, updates: int = 4, beside
 # ---- answers
 
 
-def candidates(length: int, effective: int, frozen: bool = False):
+def candidates(length: int, effective: int, frozen: bool = False, choices: int = 1):
     """Settings from the quickest to the slowest: no recomputing, then recomputing, then states on the host, then weights too.
 
     All of them make the same update; frozen embeddings do not, and are tried where they are asked for.
     """
+    base = Setting(frozen=frozen, length=length, effective=effective, choices=choices)
     sizes = [size for size in (32, 16, 8, 4, 2, 1) if effective % size == 0]
     for config, checkpointing, least in (
         ("", False, 4), ("", True, 4), ("", True, 1), ("zero2_offload", False, 8), ("zero2_offload", True, 1), ("zero3_offload", True, 1),
     ):  # fmt: skip
         for size in sizes:
             if size >= min(least, effective):
-                yield Setting(config, checkpointing=checkpointing, frozen=frozen, batch=size, length=length, effective=effective)
+                yield replace(base, config=config, checkpointing=checkpointing, batch=size)
 
 
 def first_that_fits(gb: float, shape: str, settings, measuring: bool) -> tuple[Setting, dict, dict]:
@@ -293,24 +313,43 @@ def first_that_fits(gb: float, shape: str, settings, measuring: bool) -> tuple[S
     smallest = min(settings, key=lambda setting: estimate(shape, setting)["peak"])
     raise InputError(
         f"Nothing fits {gb:g} GB at length {smallest.length}: the smallest needs {estimate(shape, smallest)['peak'] / GIB:.1f} GB"
-        f" ({smallest.name}, batch {smallest.batch})."
+        f" ({smallest.name}, batch {smallest.size})."
         + ("" if smallest.frozen else " Try --freeze_embeddings, or a smaller --max_seq_length.")
     )
 
 
-def answer(gb: float, shape: str, task_name: str, phase: str, length: int | None, frozen: bool, measuring: bool) -> str:
+def trained_task(name: str) -> Task:
+    """The task of that name, of either phase that trains. Raises InputError where there is none."""
+    trained = [task.name for task in TASKS.values() if task.phase != "retrieval"]
+    if name in TASKS and name not in trained:
+        raise InputError(f"{name} is scored without training. Trained are: {', '.join(trained)}.")
+    if name not in trained:
+        raise InputError(f"Unknown task {name!r}. {nearest(name, trained)}")
+    return TASKS[name]
+
+
+def answer(gb: float, shape: str, task: Task, length: int | None, frozen: bool, measuring: bool) -> str:
     """The command line for a card of `gb` GB. Raises InputError where nothing fits."""
-    recipe = get_task(task_name, phase).recipes["jiant"]
+    recipe = task.recipes["jiant"]
     length = length or recipe.max_seq_length
-    setting, cost, found = first_that_fits(gb, shape, candidates(length, recipe.effective_batch_size, frozen), measuring)
-    lines = [f"ESTIMATE {cost['peak'] / GIB:.1f} of {gb:g} GB: {setting.name}, batch {setting.batch} x {length}"]
+    settings = candidates(length, recipe.effective_batch_size, frozen, task.choices)
+    setting, cost, found = first_that_fits(gb, shape, settings, measuring)
+    lines = [f"ESTIMATE {cost['peak'] / GIB:.1f} of {gb:g} GB: {setting.name}, batch {setting.size}"]
     if found:
-        speed = found.get("examples_per_second", math.nan)
-        lines = [f"MEASURED {found['reserved'] / GIB:.1f} GB + context, {speed:.1f} examples/s of full length: {setting.name}"]
+        speed = f"{found.get('examples_per_second', math.nan):.1f} examples/s of full length"
+        lines = [f"MEASURED {found['reserved'] / GIB:.1f} GB + context, {speed}: {setting.name}, batch {setting.size}"]
     if cost["host"]:
         lines.append(f"host memory for the offloaded states: ESTIMATE {cost['host'] / GIB:.0f} GB, beside the process itself")
-    command = ["accelerate", "launch", f"run_{phase}.py", "--task", task_name, "--output_dir", f"out/{task_name}", *setting.flags]
-    command += ["--max_seq_length", str(length), "--effective_batch_size", str(setting.effective)]
+    command = ["accelerate", "launch", f"run_{task.phase}.py", "--task", task.name, "--model_name_or_path", MODELS[shape]]
+    command += [
+        "--output_dir",
+        f"out/{task.name}",
+        *setting.flags,
+        "--max_seq_length",
+        str(length),
+        "--effective_batch_size",
+        str(setting.effective),
+    ]
     return "\n".join([*lines, shlex.join(command), "(--bf16 needs an Ampere GPU or newer; --fp16 on older ones)"])
 
 
@@ -357,7 +396,10 @@ def table(shape: str, batches: list[int], lengths: list[int], devices: int, meas
                 shown, largest = f"{cost['peak'] / GIB:.1f}", max(largest, cost["peak"])
                 if measuring:
                     found = measure(shape, setting, gb)
-                    shown = (f"{found['reserved'] / GIB:.1f}" if found.get("fits") else "no") + f" ({shown})"
+                    if "error" in found:  # no question of memory: bitsandbytes is not installed, say
+                        print(f"not measured ({found['error']}): {setting.name}, batch {setting.size}", file=sys.stderr)
+                    no = "failed" if "error" in found else "no"
+                    shown = (f"{found['reserved'] / GIB:.1f}" if found.get("fits") else no) + f" ({shown})"
                 cells.append(shown)
             card = next((f"{cap}" for cap in CAPS if largest <= cap * GIB), "-")
             rows.append([base.name, str(batch), *cells, f"{cost['host'] / GIB:.0f}" if cost["host"] else "", card])
@@ -402,10 +444,8 @@ def dry_run(shape: str, setting: Setting, updates: int = 2) -> int:
 
     Dropout keeps a byte an element, as on a GPU. Without attention dropout: with it a CPU has no fused attention and keeps its matrices.
     """
-    from task_types import classification
-
     with FakeTensorMode():
-        model = model_of(shape, attention_probs_dropout_prob=0.0).train()
+        model = model_of(shape, setting, attention_probs_dropout_prob=0.0).train()
         for module in model.modules():
             if isinstance(module, torch.nn.Dropout):
                 module.forward = lambda values, p=module.p: torch.native_dropout(values, p, True)[0]
@@ -417,10 +457,11 @@ def dry_run(shape: str, setting: Setting, updates: int = 2) -> int:
         with Counter(model) as counter:
             for _ in range(updates):
                 for _ in range(min(setting.steps(), 2)):
-                    ids = torch.zeros(setting.batch, setting.length, dtype=torch.long)
+                    ids = torch.zeros(setting.batch, *[setting.choices] * (setting.choices > 1), setting.length, dtype=torch.long)
                     with torch.autocast("cpu", torch.bfloat16, enabled=setting.bf16):
                         outputs = model(input_ids=ids, attention_mask=torch.ones_like(ids))
-                    classification.loss(outputs, ids[:, 0], setting.effective).backward()
+                    labels = torch.zeros(setting.batch, dtype=torch.long)
+                    kind_of(setting).loss(outputs, labels, setting.effective).backward()
                     del outputs
                 optimizer.step()
                 optimizer.zero_grad()
@@ -431,7 +472,7 @@ def count_cell(shape: str, setting: Setting) -> int:
     """Peak bytes of `run_cell` on a CPU, where host and GPU are one memory. In a process of its own: DeepSpeed leaves its marks."""
     from transformers import TrainerCallback
 
-    model = model_of(shape, attention_probs_dropout_prob=0.0)
+    model = model_of(shape, setting, attention_probs_dropout_prob=0.0)
     counter = Counter(model)
 
     class Start(TrainerCallback):
@@ -469,17 +510,25 @@ def check() -> str:
     )  # fmt: skip
 
 
+# What each kind of answer reads; another flag beside it would be without effect.
+READ = {
+    "check": (),
+    "cards": ("shape", "length", "freeze_embeddings", "estimate"),
+    "gb": ("shape", "task", "max_seq_length", "freeze_embeddings", "estimate"),
+    "table": ("shape", "batch", "length", "devices", "cap", "estimate"),
+}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--gb", type=above_zero, help="memory of the card; without it the table")
-    parser.add_argument("--task", default="xnli", help="task of the command line that --gb prints")
-    parser.add_argument("--phase", default="target", choices=("target", "intermediate"))
-    parser.add_argument("--max_seq_length", type=at_least(1), help="longest input; the task's recipe by default")
+    parser.add_argument("--task", default="xnli", help="with --gb: task of the command line that is printed")
+    parser.add_argument("--max_seq_length", type=at_least(8), help="with --gb: longest input; the task's recipe by default")
     parser.add_argument("--freeze_embeddings", action="store_true", help="with --gb or --cards: word embeddings are not trained")
     parser.add_argument("--cards", action="store_true", help=f"which flags fit cards of {', '.join(map(str, CAPS))} GB")
     parser.add_argument("--shape", default="xlmr-large", choices=tuple(SHAPES))
     parser.add_argument("--batch", type=at_least(1), nargs="+", default=[1, 8, 32], help="per GPU, for the table")
-    parser.add_argument("--length", type=at_least(1), nargs="+", default=[128, 256, 384], help="for the tables")
+    parser.add_argument("--length", type=at_least(8), nargs="+", default=[128, 256, 384], help="for the tables")
     parser.add_argument("--devices", type=at_least(1), default=1, help="GPUs that share the states (ZeRO), for the table's estimate")
     parser.add_argument("--cap", type=above_zero, help="with a GPU: hard cap in GB for the table's measurements")
     parser.add_argument("--estimate", action="store_true", help="by formula, with a GPU too")
@@ -489,18 +538,31 @@ def main():
     if args.cell:
         cell = json.loads(args.cell)
         setting = Setting(**cell["setting"])
-        found = count_cell(cell["shape"], setting) if cell.get("count") else run_cell(model_of(cell["shape"]), setting, cell["gb"])
+        counts = cell.get("count")
+        found = count_cell(cell["shape"], setting) if counts else run_cell(model_of(cell["shape"], setting), setting, cell["gb"])
         return print("CELL " + json.dumps(found), flush=True)
+    given = vars(parser.parse_args(namespace=argparse.Namespace(**dict.fromkeys(vars(args)))))  # None: left out
+    asked = next((name for name in ("check", "cards", "gb") if given[name] is not None), "table")
+    for name in (name for name, value in given.items() if value is not None and name not in (asked, *READ[asked])):
+        others = [f"--{kind}" if kind != "table" else "the table" for kind, names in READ.items() if name in names]
+        beside = "in the table" if asked == "table" else f"beside --{asked}"
+        parser.error(f"--{name} has no effect {beside}" + (f": it is for {' and '.join(others)}" if others else ""))
     for name, length in (*(("length", length) for length in args.length), ("max_seq_length", args.max_seq_length or 0)):
         if length > 512:
             parser.error(f"--{name} {length}: the model has 512 positions")
+    if asked == "gb" and args.shape not in MODELS:
+        parser.error(f"--shape {args.shape}: no published model has it, so there is no command line; {' or '.join(MODELS)}")
     measuring = torch.cuda.is_available() and not args.estimate
-    if args.check:
+    if args.cap and not measuring:
+        parser.error(f"--cap {args.cap:g}: nothing is measured without a GPU or with --estimate, so that nothing would be capped")
+    if args.devices > 1 and measuring:
+        parser.error(f"--devices {args.devices}: one GPU is measured; --estimate counts several")
+    if asked == "check":
         print(check())
-    elif args.cards:
+    elif asked == "cards":
         print(cards(args.shape, args.length, Setting.effective, args.freeze_embeddings, measuring))
-    elif args.gb is not None:
-        print(answer(args.gb, args.shape, args.task, args.phase, args.max_seq_length, args.freeze_embeddings, measuring))
+    elif asked == "gb":
+        print(answer(args.gb, args.shape, trained_task(args.task), args.max_seq_length, args.freeze_embeddings, measuring))
     else:
         print(table(args.shape, args.batch, args.length, args.devices, measuring, args.cap))
 

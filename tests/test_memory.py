@@ -3,16 +3,19 @@
 import importlib.util
 import os
 import shlex
+from types import SimpleNamespace
 
 import pytest
+import torch
 from conftest import ROOT
 from transformers import TrainingArguments
 
+import run_intermediate
 import run_target
 from arguments import Parser
 from benchmarks import memory
 from benchmarks.memory import CAPS, GIB, Setting
-from task_adapters import InputError
+from task_adapters import TASKS, InputError
 
 ALL = os.environ.get("DEEPSPEED_TESTS") == "all"
 
@@ -20,7 +23,8 @@ ALL = os.environ.get("DEEPSPEED_TESTS") == "all"
 @pytest.mark.parametrize("setting", [
     Setting(batch=16), Setting(batch=32), Setting(bf16=False, batch=16), Setting(batch=16, checkpointing=True),
     Setting(batch=16, checkpointing=True, frozen=True), Setting(bf16=False, batch=32, length=384, checkpointing=True),
-], ids=lambda setting: f"{setting.name}, {setting.batch} x {setting.length}")  # fmt: skip
+    Setting(batch=8, choices=4), Setting(batch=8, choices=5, bf16=False, checkpointing=True),
+], ids=lambda setting: f"{setting.name}, {setting.size}")  # fmt: skip
 def test_the_estimate_is_what_a_step_of_the_plain_trainer_holds(setting):
     counted = memory.dry_run("small", setting)
     assert max(memory.moments("small", setting)[0].values()) == pytest.approx(counted, rel=0.03)
@@ -69,17 +73,63 @@ def test_what_nothing_fits_is_said_with_the_least_that_is_needed():
         memory.first_that_fits(1, "xlmr-large", memory.candidates(128, 32), measuring=False)
 
 
-@pytest.mark.parametrize(
-    "gb, task, phase", [(6, "xnli", "target"), (8, "xquad", "target"), (12, "mnli", "intermediate"), (40, "udpos", "target")]
-)
-def test_an_answer_is_a_command_that_the_script_takes(gb, task, phase):
-    lines = memory.answer(gb, "xlmr-large", task, phase, None, False, measuring=False).splitlines()
+@pytest.mark.parametrize("gb, shape, model", [
+    (6, "xlmr-large", "FacebookAI/xlm-roberta-large"), (16, "xlmr-large", "FacebookAI/xlm-roberta-large"),
+    (6, "xlmr-base", "FacebookAI/xlm-roberta-base"),
+])  # fmt: skip
+@pytest.mark.parametrize("task", ["xnli", "xquad", "mnli", "hellaswag", "commonsenseqa"])
+def test_an_answer_is_a_command_that_the_script_takes(gb, shape, model, task, call, capsys):
+    call(memory, "--gb", gb, "--task", task, "--shape", shape, "--estimate")
+    lines, phase = capsys.readouterr().out.splitlines(), TASKS[task].phase
     assert lines[0].startswith("ESTIMATE ") and ("host memory" in lines[1]) == ("deepspeed" in lines[-2])
+    choices = {"hellaswag": " x 4 choices", "commonsenseqa": " x 5 choices"}.get(task, "")
+    assert lines[0].endswith(f"{choices} x {TASKS[task].recipes['jiant'].max_seq_length}") and ("choices" in lines[0]) == bool(choices)
     words = shlex.split(lines[-2])
     assert words[:3] == ["accelerate", "launch", f"run_{phase}.py"] and words[words.index("--task") + 1] == task
-    known = {option for action in Parser((run_target.ScriptArguments, TrainingArguments))._actions for option in action.option_strings}
+    assert words[words.index("--model_name_or_path") + 1] == model
+    script = {"target": run_target, "intermediate": run_intermediate}[phase]
+    known = {option for action in Parser((script.ScriptArguments, TrainingArguments))._actions for option in action.option_strings}
     assert {word for word in words if word.startswith("--")} <= known
     assert all((ROOT / word).is_file() for word in words if word.endswith(".json"))
+
+
+def test_the_choices_of_a_question_take_the_room_of_as_many_sentences():
+    one, four = Setting(batch=8), Setting(batch=2, choices=4)
+    assert memory.estimate("xlmr-large", four) == memory.estimate("xlmr-large", one)
+    assert memory.estimate("xlmr-large", Setting(batch=8, choices=4))["peak"] > 1.2 * memory.estimate("xlmr-large", one)["peak"]
+
+
+@pytest.mark.parametrize("choices, shape", [(1, (2, 8)), (4, (2, 4, 8))])
+def test_what_is_measured_is_trained_on_batches_of_the_tasks_kind(choices, shape, monkeypatch):
+    monkeypatch.setitem(memory.SHAPES, "tiny", (8, 1, 2, 20))
+    setting, seen = Setting(bf16=False, batch=2, length=8, effective=4, choices=choices), []
+    model = memory.model_of("tiny", setting)
+    model.register_forward_pre_hook(lambda _, args, kwargs: seen.append(tuple(kwargs["input_ids"].shape)), with_kwargs=True)
+    assert memory.run_cell(model, setting, None, updates=3)["fits"]
+    assert seen == [shape] * 6, "three updates of two micro-batches each"
+
+
+@pytest.mark.parametrize("gb, share", [(8, (8 * GIB - memory.CONTEXT) / (40 * GIB)), (80, 1.0), (None, None)])
+def test_a_measured_cell_is_capped_before_it_trains(gb, share, monkeypatch):
+    """No GPU is here: what torch.cuda, the Trainer and its arguments are asked for is noted."""
+    done = []
+    trainer = SimpleNamespace(train=lambda: done.append("train"))
+    for name, stub in {
+        "is_available": lambda: True,
+        "get_device_properties": lambda index: SimpleNamespace(total_memory=40 * GIB),
+        "set_per_process_memory_fraction": lambda *given: done.append(given),
+        "max_memory_allocated": lambda: 5,
+        "max_memory_reserved": lambda: 6,
+    }.items():
+        monkeypatch.setattr(torch.cuda, name, stub)
+    monkeypatch.setattr("real_tokens.RealTokensTrainer", lambda **_: trainer)
+    monkeypatch.setattr("padding_free.set_up", lambda *_: None)
+    monkeypatch.setattr("training.device_and_precisions", lambda args: ())
+    monkeypatch.setattr(memory, "TrainingArguments", lambda **_: None)
+    monkeypatch.setitem(memory.SHAPES, "tiny", (8, 1, 2, 20))
+    setting = Setting(batch=2, length=8, effective=4)
+    assert memory.run_cell(memory.model_of("tiny", setting), setting, gb) == {"fits": True, "allocated": 5, "reserved": 6}
+    assert done == ([(pytest.approx(share), 0)] if gb else []) + ["train"]
 
 
 def test_the_table_of_cards_says_that_it_is_an_estimate(call, capsys):
