@@ -15,20 +15,13 @@ from pathlib import Path
 from types import NoneType
 
 from predictions import read_labels
-from results import read_json
+from results import NAMED, NAMED_IF_SET, read_json
 from task_adapters import TASKS, InputError, nearest
 
 NOTHING = "nothing"  # the start without intermediate training
 PARTS = {"all": "all languages", "en": "English", "others": "all languages but English"}
 INTERMEDIATE = [name for name, task in TASKS.items() if task.phase == "intermediate"]
 TARGETS = [name for name, task in TASKS.items() if task.phase != "intermediate"]
-# What all runs of a target share, and all trainings that stand in one row: else a difference, or a mean, would be of something else.
-ALIKE = ("recipe", "effective_batch_size", "learning_rate", "num_train_epochs", "max_steps")
-SINCE = ("max_seq_length", "doc_stride", "warmup_steps", "weight_decay", "freeze_embeddings")  # not in earlier code's lineages
-ALIKE_BEFORE = (*ALIKE, "sampling", "sampling_cap", "temperature", "mlm_share", "mlm_alpha")
-ALIKE_IN_TARGET = (*ALIKE, *SINCE, "max_train_samples", "max_eval_samples", "max_predict_samples", "train_languages", "train_file",
-                   "head", "select_on", "eval_steps", "load_best_model_at_end", "lr_scheduler_type", "max_grad_norm", "adam_epsilon",
-                   "layer", "pooling")  # fmt: skip
 PICTURES = (".png", ".pdf", ".svg")
 # What is read of a results.json, as `mismatch` has it: the others of its names may be anything.
 NUMBER = (int, float)
@@ -129,11 +122,24 @@ def compare(known: dict, what: str, settings: dict, folder) -> None:
             raise InputError(f"{first} and {folder} cannot stand in one table: {name} of {what} is {earlier!r} and {value!r}.")
 
 
+def settings_of(run: dict, is_whole: bool) -> dict:
+    """What all runs of a target share, and all trainings that stand in one row: else a difference, or a mean, would be of something else.
+
+    run       what results.json says of itself, or of a training before; what earlier code did not name there is unknown, no difference.
+    is_whole  whether what is not named is the default. In the lineages of earlier code it may be anything.
+    """
+    found = {name: run[name] for name in (*NAMED, "layer", "pooling") if name in run}
+    if run.get("phase") == "retrieval":
+        found["precision"] = run["precision"] if run.get("precision") in ("bf16", "fp16") else "fp32"  # tf32, by the GPU, finds the same
+        found.pop("padding_free", None)  # whether it was, by the hardware; nobody's wish
+    return found | ({name: run.get(name, default) for name, default in NAMED_IF_SET.items()} if is_whole else {})
+
+
 def collect(folder: str) -> tuple[list[Run], float]:
     """-> (all scored runs below `folder`, hours of all finished runs, intermediate training among them)
 
     Raises InputError where no run is finished, where two claim the same cell, or where a target's runs have different languages, come
-    from different models or were made with different settings (`ALIKE_IN_TARGET`).
+    from different models or were made with different settings (`settings_of`).
     """
     runs, seconds, known = {}, 0.0, {}
     for path, results in read_runs(folder):
@@ -142,14 +148,13 @@ def collect(folder: str) -> tuple[list[Run], float]:
         stages = [*lineage, results] if results["phase"] == "intermediate" else lineage
         for place, stage in enumerate(stages, start=1):
             examples = sum(part["examples"] for part in stage["data"] if part.get("split") == "train")
-            settings = {name: stage.get(name) for name in ALIKE_BEFORE} | {"number of training examples": examples}
-            settings |= {name: stage[name] for name in SINCE if name in stage}
+            settings = settings_of(stage, is_whole=stage is results or "optim" in stage) | {"number of training examples": examples}
             compare(known, start_name(stages[:place]), settings, path.parent)
         first = (lineage or [results])[0].get("model")  # later ones start from a folder, another for each start and seed
         compare(known, "+".join(tasks_of(results)), {"model": first and first["name_or_path"]}, path.parent)
         if results["phase"] == "intermediate":
             continue
-        compare(known, target, {name: results.get(name) for name in ALIKE_IN_TARGET} | data_of(results), path.parent)
+        compare(known, target, settings_of(results, is_whole=True) | data_of(results), path.parent)
         seed = results["seed"] if results["phase"] == "target" else lineage[-1]["seed"] if lineage else None
         metric = TASKS[target].dev_metric
         scores = {language: score[metric] for language, score in results["scores"].items()}

@@ -12,34 +12,12 @@ from checkpoints import last_complete_checkpoint
 from collapse import CollapseWatch, chance_loss
 from deepspeed_support import layout_of_checkpoint, layout_of_run, read_config, save_full_precision
 from real_tokens import RealTokensTrainer, predict
-from results import model_identity, note_time, remove
+from results import DATA_SETTINGS, MASKED_LM, OUR_SETTINGS, RARE_SETTINGS, SETTINGS, TOGETHER, model_identity, note_time, remove
 from task_adapters import InputError
 from task_types import TASK_TYPES
 from task_types.collator import Collator, what_is_read
 
-# What changes a score, beside task, model, seed and languages; world size and batch per device do not.
-SETTINGS = ("learning_rate", "num_train_epochs", "max_steps", "warmup_steps", "lr_scheduler_type", "weight_decay", "adam_epsilon",
-            "max_grad_norm", "eval_strategy", "eval_steps", "load_best_model_at_end", "bf16", "fp16", "optim",
-            "train_sampling_strategy")  # fmt: skip
-# As much, and hardly ever set: named only where they are not the library's defaults.
-RARE_SETTINGS = ("adam_beta1", "adam_beta2", "lr_scheduler_kwargs", "optim_args", "neftune_noise_alpha", "dataloader_drop_last",
-                 "bf16_full_eval", "fp16_full_eval", "tf32", "torch_compile")  # fmt: skip
-OUR_SETTINGS = (
-    "max_seq_length",
-    "doc_stride",
-    "no_answer_threshold",
-    "max_train_samples",
-    "max_eval_samples",
-    "max_predict_samples",
-    "languages",
-    "freeze_embeddings",
-    "padding_free",
-)
-# Other data than the hub's English, chosen by English dev. Named only where they differ: the plain run stays the cell that it was.
-DATA_SETTINGS = {"train_languages": ["en"], "train_file": [], "select_on": "en", "oracle": False}
 NOTE_EVERY = 60  # seconds of training between two notes of the time
-TOGETHER = ("sampling", "sampling_cap", "temperature")  # of several tasks
-MASKED_LM = ("mlm_languages", "mlm_data", "mlm_share", "mlm_alpha", "mlm_eval_samples")  # of masked LM beside
 
 
 def describe_run(phase, args, training_args, tasks) -> dict:

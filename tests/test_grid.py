@@ -312,11 +312,14 @@ XLMR, MBERT = ({"model": {"name_or_path": name}} for name in ("xlm-roberta-base"
     (((), XLMR), ((), MBERT), "model of xquad is 'xlm-roberta-base' and 'bert-base-multilingual-cased'"),
     ((after("mnli", 1, **XLMR), {}), ((), MBERT), "model of xquad is 'xlm-roberta-base' and 'bert-base-multilingual-cased'"),
     (((), {"recipe": "jiant"}), (after("mnli", 1), {"recipe": "xtreme"}), "recipe of xquad is 'jiant' and 'xtreme'"),
+    (((), {}), ((), {"adam_beta2": 0.98}), "adam_beta2 of xquad is None and 0.98"),
+    (((), {"optim": "adamw_torch"}), ((), {"optim": "sgd"}), "optim of xquad is 'adamw_torch' and 'sgd'"),
+    (((), {"phase": "retrieval"}), ((), {"phase": "retrieval", "precision": "bf16"}), "precision of xquad is 'fp32' and 'bf16'"),
     (((), {"max_train_samples": None}), ((), {"max_train_samples": 9}), "max_train_samples of xquad is None and 9"),
     (((), {"train_languages": ["en"]}), ((), {"train_languages": ["de"]}), r"train_languages of xquad is \['en'\] and \['de'\]"),
     (((), {"layer": 8}), ((), {"layer": 14}), "layer of xquad is 8 and 14"),
     (((), {"max_seq_length": 128}), ((), {"max_seq_length": 256}), "max_seq_length of xquad is 128 and 256"),
-    (((), {}), ((), {"select_on": "target"}), "select_on of xquad is None and 'target'"),
+    (((), {}), ((), {"select_on": "target"}), "select_on of xquad is 'en' and 'target'"),
     (((), {"head": "fresh"}), ((), {"head": "kept"}), "head of xquad is 'fresh' and 'kept'"),
     (((), {"mining": {"de": {"threshold_from": "dev"}}}), ((), {"mining": {"de": {"threshold_from": "x"}}}), "part for the threshold in"),
     (((), {"pooling": "mean"}), ((), {"pooling": "cls"}), "pooling of xquad is 'mean' and 'cls'"),
@@ -324,6 +327,8 @@ XLMR, MBERT = ({"model": {"name_or_path": name}} for name in ("xlm-roberta-base"
     (((), {"effective_batch_size": 8}), ((), {"effective_batch_size": 9}), "effective_batch_size of xquad is 8 and 9"),
     (((), {"train_file": None}), ((), {"train_file": ["x"]}), r"train_file of xquad is None and \['x'\]"),
     ((after("mnli", 1, recipe="jiant"), {}), (after("mnli", 2, recipe="xtreme"), {}), "recipe of mnli is 'jiant' and 'xtreme'"),
+    ((after("mnli", 1, optim="adamw_torch"), {}), (after("mnli", 2, optim="sgd"), {}), "optim of mnli is 'adamw_torch' and 'sgd'"),
+    ((after("mnli", 1, optim="sgd"), {}), (after("mnli", 2, optim="sgd", fp16_full_eval=True), {}), "fp16_full_eval of mnli is None and"),
     ((after("mnli", 1, max_seq_length=9), {}), (after("mnli", 2, max_seq_length=8), {}), "max_seq_length of mnli is 9 and 8"),
     ((after("mnli", 1, mlm_languages=[], mlm_share=0.1), {}), (after("mnli", 2, mlm_languages=[], mlm_share=0.5), {}), "mlm_share of"),
     ((after("mnli", 1), {}), (after("mnli", 2, data=[]), {}), "number of training examples of mnli is 8 and 0"),
@@ -352,10 +357,18 @@ def test_languages_scored_on_other_numbers_of_examples_are_refused(tmp_path):
         grid_table.collect(tmp_path)
 
 
-def test_a_lineage_of_earlier_code_says_less_and_is_no_difference(tmp_path):
+def test_what_earlier_code_did_not_write_down_is_no_difference(tmp_path):
     write_run(tmp_path / "a", "xquad", {"de": 1.0}, after("mnli", 1), seed=1)
-    write_run(tmp_path / "b", "xquad", {"de": 1.0}, after("mnli", 2, max_seq_length=256), seed=2)
+    now = {"max_seq_length": 256, "optim": "sgd", "adam_beta2": 0.98}
+    write_run(tmp_path / "b", "xquad", {"de": 1.0}, after("mnli", 2, **now), seed=2, padding_free="auto", train_languages=["en"])
     assert len(grid_table.collect(tmp_path)[0]) == 2
+
+
+def test_what_only_the_machine_decides_is_no_difference(tmp_path):
+    for seed, on_a_gpu in ((1, {"padding_free": True, "precision": "tf32"}), (2, {"padding_free": False, "precision": "fp32"}), (3, {})):
+        write_run(tmp_path / f"a{seed}", "bucc", {"de": 1.0}, after("mnli", seed), phase="retrieval", **on_a_gpu)
+        write_run(tmp_path / f"b{seed}", "xquad", {"de": 1.0}, seed=seed, world_size=seed, device=f"{seed}", languages=[seed], oracle={})
+    assert len(grid_table.collect(tmp_path)[0]) == 6
 
 
 def test_folders_of_the_models_between_are_no_difference(tmp_path):

@@ -19,13 +19,13 @@ from transformers import AutoModelForSequenceClassification, Trainer, TrainingAr
 from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
 from transformers.training_args import OptimizerNames
 
-import grid_table
 import run_intermediate
 import run_retrieval
 import run_target
 from arguments import PACKAGES, check_packages, run_script
 from checkpoints import load_model
 from predictions import score_folders
+from results import NAMED
 from task_adapters import TASKS, InputError
 
 FAST = (
@@ -85,7 +85,8 @@ def test_the_three_phases_hand_over_and_say_where_a_model_comes_from(call, mnli_
     assert results["mean"] is None, "two languages of fifteen have no mean"
     assert [run["task"] for run in results["lineage"]] == ["mnli"] and results["head"] == "fresh"
     before = json.loads(Path(mnli_run, "results.json").read_text())
-    assert all(results["lineage"][0][name] == before[name] is not None for name in grid_table.SINCE)
+    assert before["optim"] == "adamw_torch_fused" and {*NAMED} & {*before} == {*NAMED} & {*results["lineage"][0]}
+    assert all(results["lineage"][0][name] == before[name] for name in NAMED if name in before)
     assert results["effective_batch_size"] == 16 and results["world_size"] == 1
     compared = {entry["step"]: entry["eval_accuracy"] for entry in results["training"]["log"] if "eval_accuracy" in entry}
     assert compared[results["training"]["best_step"]] == max(compared.values()) == results["dev"]["accuracy"]

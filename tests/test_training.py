@@ -19,10 +19,12 @@ from transformers import (
 )
 
 import arguments
+import grid_table
 import run_intermediate
 import run_target
 from arguments import InputError
 from checkpoints import last_complete_checkpoint, load_encoder, load_model, load_tokenizer
+from results import lineage_of
 from task_adapters import TASKS
 from task_adapters.mnli import NLI_LABELS
 
@@ -416,7 +418,7 @@ OF_EVERY_RUN = (
     "--optim_args a=1", "--neftune_noise_alpha 5", "--dataloader_drop_last", "--bf16_full_eval", "--fp16_full_eval",
     "--max_seq_length 99", "--doc_stride 9", "--max_train_samples 9", "--max_eval_samples 9", "--max_predict_samples 9", "--languages de",
     "--freeze_embeddings", "--padding_free on", "--train_languages de", "--train_file de=FILE", "--train_file fr=FILE",
-    "--select_on mean", "--oracle",
+    "--select_on mean", "--oracle", "--metric_for_best_model loss", "--save_steps 3000",
 )  # fmt: skip
 OF_SEVERAL_TASKS = (
     "--sampling uniform",
@@ -427,12 +429,15 @@ OF_SEVERAL_TASKS = (
 OF_MASKED_LM = ("--mlm_languages de sw", "--mlm_data de=FILE", "--mlm_share 0.25", "--mlm_alpha 0.5", "--mlm_eval_samples 9")
 
 
-@pytest.mark.parametrize("script, plain, others", [
+CELLS = pytest.mark.parametrize("script, plain, others", [
     (run_target, "xnli", OF_EVERY_RUN),
     (run_intermediate, "squad_v2", ("--no_answer_threshold 1",)),
     (run_intermediate, "mnli qqp", OF_SEVERAL_TASKS),
     (run_intermediate, "mnli --mlm_languages de", OF_MASKED_LM),
 ])  # fmt: skip
+
+
+@CELLS
 def test_every_flag_that_changes_a_score_makes_another_cell(script, plain, others, described, tmp_path):
     """A setting that `describe_run` forgets would let a finished run stand for another one."""
     (tmp_path / "file.tsv").write_text("a\tb\tneutral\n", encoding="utf-8")
@@ -444,6 +449,38 @@ def test_every_flag_that_changes_a_score_makes_another_cell(script, plain, other
         seen.append(found)
     for alike in ("--per_device_train_batch_size 1", "--per_device_eval_batch_size 1", "--logging_steps 1", "--overwrite", "--retries 1"):
         assert described(script, "--task", *plain.split(), *alike.split()) == before, alike
+
+
+@CELLS
+def test_what_every_such_flag_makes_cannot_stand_in_one_table_with_the_plain_run(script, plain, others, described, tmp_path):
+    (tmp_path / "file.tsv").write_text("a\tb\tneutral\n", encoding="utf-8")
+    before = described(script, "--task", *plain.split())
+
+    def write(folder, run, **more):
+        folder.mkdir(parents=True)
+        tasks = [run["task"]] if isinstance(run["task"], str) else run["task"]
+        scores = {task: {TASKS[task].dev_metric: 50.0, "examples": 2} for task in tasks}
+        kind = {"scores": {"de": scores[tasks[0]]}} if run["phase"] == "target" else {"dev": scores if len(tasks) > 1 else scores[tasks[0]]}
+        results = {**run, "data": [], "lineage": [], "seconds": 1, "finished": "2031", **kind, **more}
+        (folder / "results.json").write_text(json.dumps(results), encoding="utf-8")
+
+    starts_and_what_is_scored = ("--model_name_or_path", "--seed", "--languages", "--oracle")
+    for place, flags in enumerate(flags for flags in others if flags.split()[0] not in starts_and_what_is_scored):
+        flag = flags.split()[0].removeprefix("--")
+        name = {"keep_head": "head", "train_file": "train_languages"}.get(flag, flag)
+        changed = described(script, "--task", *plain.split(), *flags.replace("FILE", str(tmp_path / "file.tsv")).split())
+        folder = tmp_path / f"{place}"
+        for seed, run in enumerate((before, changed), start=1):
+            write(folder / f"{seed}", {**run, "seed": seed})
+        with pytest.raises(InputError, match=f"{folder}/1 and {folder}/2 cannot stand in one table: {name} of"):
+            grid_table.collect(folder)
+        if script is run_intermediate:
+            after = {seed: lineage_of(str(folder / f"{seed}")) for seed in (1, 2)}
+            for seed, lineage in after.items():
+                shutil.rmtree(folder / f"{seed}")
+                write(folder / f"{seed}", {"phase": "target", "task": "xnli", "seed": seed}, lineage=lineage)
+            with pytest.raises(InputError, match=f"cannot stand in one table: {name} of"):
+                grid_table.collect(folder)
 
 
 def test_the_order_in_which_tasks_and_languages_are_named_makes_no_other_run(described):
