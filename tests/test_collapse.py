@@ -21,7 +21,7 @@ import collapse
 import run_intermediate
 import run_target
 from arguments import Collapsed
-from checkpoints import load_config
+from checkpoints import last_complete_checkpoint, load_config
 from collapse import chance_loss
 from results import lineage_of
 from task_adapters import TASKS, InputError
@@ -303,9 +303,7 @@ def test_a_run_killed_in_its_second_try_goes_on_there(retried, call, tmp_path, c
     command = ["tests/dead_encoder.py", "42", "run_target", *map(str, flags), "--output_dir", str(tmp_path)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen([sys.executable, *command], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while process.poll() is None and not (
-        (tmp_path / "failed_tries.json").exists() and list(tmp_path.glob("checkpoint-*/trainer_state.json"))
-    ):
+    while process.poll() is None and not ((tmp_path / "failed_tries.json").exists() and last_complete_checkpoint(str(tmp_path))):
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.wait()

@@ -24,7 +24,7 @@ from transformers import AutoModelForMaskedLM
 
 import masked_lm
 import run_intermediate
-from checkpoints import load_encoder, load_model, load_tokenizer
+from checkpoints import last_complete_checkpoint, load_encoder, load_model, load_tokenizer
 from masked_lm import MaskedText, Texts, load_lm, open_texts
 from multitask import count_steps, load_models, load_task_model
 from task_adapters import TASKS, InputError
@@ -420,8 +420,8 @@ def test_a_run_killed_in_the_middle_goes_on_to_the_same_weights(call, tiny_model
     cut = tmp_path / "cut"
     command, quiet = [sys.executable, "run_intermediate.py", *map(str, flags), "--output_dir", str(cut)], subprocess.DEVNULL
     process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=quiet, stderr=quiet)
-    while process.poll() is None and not (cut / "checkpoint-20" / "trainer_state.json").exists():
-        time.sleep(0.02)
+    while process.poll() is None and last_complete_checkpoint(str(cut)) in (None, str(cut / "checkpoint-10")):
+        time.sleep(0.02)  # not until checkpoint-20's last file is there, which may be half written then
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not (cut / "results.json").exists()
