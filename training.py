@@ -18,6 +18,7 @@ from task_types import TASK_TYPES
 from task_types.collator import Collator, what_is_read
 
 NOTE_EVERY = 60  # seconds of training between two notes of the time
+ATTENTION_DROPOUT = ("attention_probs_dropout_prob", "attention_dropout")  # the latter: ModernBERT, EuroBERT, decoders
 
 
 def describe_run(phase, args, training_args, tasks) -> dict:
@@ -138,7 +139,7 @@ def run_trainer(trainer) -> dict:
         outcome = trainer.train(resume_from_checkpoint=checkpoint)
     finally:  # a try that failed took its time too
         time_so_far = clock.note()
-    state, tokens = trainer.state, trainer.share_of_real_tokens()
+    state, config, tokens = trainer.state, trainer.model.config, trainer.share_of_real_tokens()
     if tokens:
         say(f"{tokens['share']:.1%} of {tokens['computed_tokens']:,} computed tokens were real{', padding-free' * trainer.packed}")
     return {
@@ -150,7 +151,7 @@ def run_trainer(trainer) -> dict:
         "best_selection_score": state.best_metric,
         "tokens": tokens,
         "padding_free": trainer.packed,
-        "attention_dropout": getattr(trainer.model.config, "attention_probs_dropout_prob", None),
+        "attention_dropout": next((getattr(config, name) for name in ATTENTION_DROPOUT if hasattr(config, name)), None),
         "deepspeed": trainer.args.deepspeed and {"file": trainer.args.deepspeed, **read_config(trainer.args.deepspeed)},
         "log": [entry for entry in state.log_history if "loss" in entry or any(name.startswith("eval_") for name in entry)],
     }

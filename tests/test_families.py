@@ -3,6 +3,7 @@
 import json
 import math
 import pickle
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -102,6 +103,21 @@ def same(one, other):
 
 
 # ---- training, all task types
+
+
+@pytest.mark.parametrize("family, name", [
+    ("xlm-roberta", "attention_probs_dropout_prob"), ("modernbert", "attention_dropout"), ("eurobert", "attention_dropout"),
+])  # fmt: skip
+def test_results_say_the_models_own_attention_dropout_by_whichever_name(family, name, encoders, examples, tmp_path):
+    folder = shutil.copytree(encoders[family], tmp_path / "model")
+    config = json.loads((folder / "config.json").read_text())
+    assert name in config
+    (folder / "config.json").write_text(json.dumps({**config, name: 0.1}))
+    task, tokenizer = TASK_OF["classification"], load_tokenizer(str(folder), needs_offsets=False)
+    model, _ = load_model(TASK_TYPES[task.task_type].Model, str(folder), task.labels, seed=1)
+    features = make_features(examples["classification"], tokenizer, task, POSITIONS, 32)
+    _, training = train(model, tokenizer, task, arguments(tmp_path / "out", max_steps=1), features)
+    assert training["attention_dropout"] == 0.1
 
 
 @pytest.mark.parametrize("kind", TASK_OF)
