@@ -18,6 +18,15 @@ fi
 gpus=$1
 shift
 nodes=${NODES:-1} rank=${RANK:-0} master=${MASTER:-} port=${PORT:-29500}
+# Asked here: the launchers end in a traceback, and bash takes a word for a variable that is not set.
+check() {
+  if ! [[ $1 =~ ^[1-9][0-9]*$ ]]; then
+    echo "'$1' is no number of $2: a whole one, at least 1, would be right." >&2
+    exit 2
+  fi
+}
+check "$gpus" GPUs
+check "$nodes" "machines (NODES)"
 if ((nodes > 1)) && [[ -z $master ]]; then
   echo "NODES=$nodes needs MASTER, the address of machine 0." >&2
   exit 2

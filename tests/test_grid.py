@@ -183,12 +183,18 @@ def test_multi_gpu_lines(tmp_path):
         process = subprocess.run([ROOT / "recipes" / "multi_gpu.sh", *arguments], capture_output=True, text=True,
                                  env={"PATH": f"{tmp_path}:{os.environ['PATH']}", **environment})  # fmt: skip
         assert process.returncode == expect
-        return process.stdout.strip()
+        return process.stderr if expect else process.stdout.strip()
 
     assert line("4", "run_target.py", "--task", "xnli") == "torchrun --standalone --nproc_per_node 4 run_target.py --task xnli; RANK unset"
     two = line("4", "run_target.py", NODES="2", RANK="1", MASTER="m")
     assert two == "torchrun --nnodes 2 --nproc_per_node 4 --node_rank 1 --master_addr m --master_port 29500 run_target.py; RANK unset"
-    line("4", "run_target.py", NODES="2", expect=2)
+    assert line("4", "run_target.py", NODES="2", expect=2) == "NODES=2 needs MASTER, the address of machine 0.\n"
+    for gpus in ("four", "0", "-1", "4 4", ""):
+        said = f"'{gpus}' is no number of GPUs: a whole one, at least 1, would be right.\n"
+        assert all(line(gpus, "run_target.py", LAUNCHER=launcher, expect=2) == said for launcher in ("torchrun", "accelerate")), gpus
+    assert line("4", "x.py", NODES="two", expect=2) == (
+        "'two' is no number of machines (NODES): a whole one, at least 1, would be right.\n"
+    )
     two = line("4", "x.py", NODES="2", RANK="1", MASTER="m", LAUNCHER="accelerate")
     flags = "--num_processes 8 --num_machines 2 --machine_rank 1 --main_process_port 29500 --main_process_ip m"
     assert two == f"accelerate launch --multi_gpu {flags} x.py; RANK unset"
