@@ -152,6 +152,9 @@ def parse(arguments_class, phase: str):
     except (ValueError, TypeError) as error:  # what TrainingArguments say of values that do not go together
         raise InputError(" ".join(str(error).split())) from error
     if unknown:
+        flag = unknown[0].partition("=")[0]
+        if not trains and flag in flags_of_training():
+            raise InputError(f"{flag} is for training: this script trains nothing and has no such flag.")
         raise InputError(f"Unknown argument {unknown[0]!r}. {nearest(unknown[0], known) if unknown[0].startswith('-') else ''}".strip())
     args, training_args = parsed if trains else (parsed[0], None)
     recipe = tasks[0].recipes[args.recipe]
@@ -184,6 +187,15 @@ def parse(arguments_class, phase: str):
             if args.languages.count(language) > 1:
                 raise InputError(f"--languages names {language!r} {args.languages.count(language)} times.")
     return args, training_args, tasks, recipe
+
+
+def flags_of_training() -> set[str]:
+    """The flags of both scripts that train."""
+    import run_intermediate  # here: the scripts import this module
+    import run_target
+
+    parsers = [Parser((script.ScriptArguments, TrainingArguments)) for script in (run_intermediate, run_target)]
+    return {option for parser in parsers for action in parser._actions for option in action.option_strings}
 
 
 def training_defaults(tasks, recipe, given, deepspeed: bool) -> dict:
