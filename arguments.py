@@ -174,6 +174,7 @@ def parse(arguments_class, phase: str):
             say("this GPU has no bf16, so that this run is in fp32: --fp16 is several times faster (bf16 false: this line goes away)")
         if deepspeed_file:
             deepspeed_support.check_agreement(deepspeed_file, deepspeed_config, training_args)
+            deepspeed_support.check_settings(deepspeed_file, training_args)
         if len(tasks) > 1 or getattr(args, "mlm_languages", None):
             check_together(tasks, args, training_args)
         args.train_file = find_train_files(args.train_file or [])

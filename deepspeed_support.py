@@ -4,6 +4,7 @@ Nothing here does anything in a run without --deepspeed. The settings themselves
 """
 
 import contextlib
+import copy
 import importlib.util
 import json
 import os
@@ -15,6 +16,18 @@ from transformers.integrations import is_deepspeed_zero3_enabled
 
 from results import read_json, write_json
 from task_adapters.base import InputError
+
+# What stands in braces in DeepSpeed's files, and what most often does; anything else there ends in a traceback of one of three libraries.
+SECTIONS = {
+    "zero_optimization": '{"stage": 2}',
+    "bf16": '{"enabled": "auto"}',
+    "fp16": '{"enabled": "auto"}',
+    "optimizer": '{"type": "AdamW", "params": {"lr": "auto"}}',
+    "scheduler": '{"type": "WarmupDecayLR", "params": {"warmup_num_steps": "auto"}}',
+    **dict.fromkeys(("offload_optimizer", "offload_param"), '{"device": "cpu"}'),
+    **dict.fromkeys(("params", "data_types", "activation_checkpointing", "aio", "checkpoint", "comms_logger", "csv_monitor",
+                     "data_efficiency", "flops_profiler", "tensorboard", "torch_autocast", "wandb"), "{...}"),
+}  # fmt: skip
 
 
 def config_path(flag: str | None) -> str | None:
@@ -29,7 +42,11 @@ def config_path(flag: str | None) -> str | None:
 
 
 def read_config(path: str) -> dict:
-    """The settings in a DeepSpeed file. Raises InputError where it is missing, broken, or leaves no plain checkpoint."""
+    """The settings in a DeepSpeed file. Raises InputError where it is missing, broken, or leaves no plain checkpoint.
+
+    By the JSON alone: DeepSpeed, which `check_settings` asks, must not be imported before `prepare_processes`, or it settles on a GPU
+    that --use_cpu leaves alone.
+    """
     if importlib.util.find_spec("deepspeed") is None:
         raise InputError(f"--deepspeed {path}: DeepSpeed is not installed (pip install deepspeed).")
     try:
@@ -39,12 +56,40 @@ def read_config(path: str) -> dict:
         raise InputError(f"--deepspeed {path} cannot be read ({error.strerror}). In ds_configs/: {ours}.") from error
     except ValueError as error:
         raise InputError(f"--deepspeed {path} is not valid JSON ({error}).") from error
-    if not isinstance(config, dict) or not isinstance(config.get("zero_optimization"), dict):
+    if not isinstance(config, dict) or "zero_optimization" not in config:
         raise InputError(f"--deepspeed {path} has no zero_optimization section.")
+    check_sections(path, config)
     zero = config["zero_optimization"]
+    check_sections(path, zero, "zero_optimization.")
+    if type(zero.get("stage")) is not int or zero["stage"] not in (1, 2, 3):
+        found = json.dumps(zero["stage"]) if "stage" in zero else "none"
+        raise InputError(f"{path}: zero_optimization.stage must be 1, 2 or 3, a whole number; there is {found}.")
+    for name in ("offload_optimizer", "offload_param"):
+        if zero.get(name, {}).get("device") == "nvme":
+            raise InputError(f'{path} says zero_optimization.{name}.device "nvme", which has not been tried here: "cpu" is host memory.')
+    for name in ("optimizer", "scheduler"):
+        if name in config:
+            check_sections(path, config[name], f"{name}.")
+            if not isinstance(config[name].get("type"), str):
+                raise InputError(
+                    f'{path}: {name} names no type. For example: "{name}": {SECTIONS[name]}. Or leave it out: the flags say it.'
+                )
+    if "amp" in config:
+        raise InputError(
+            f"{path} has a section amp, which DeepSpeed does not know any more: remove it. Half precision is --bf16 or --fp16."
+        )
     if zero.get("stage") == 3 and not zero.get("stage3_gather_16bit_weights_on_model_save"):
         raise InputError(f"{path}: without stage3_gather_16bit_weights_on_model_save no model is left that loads without DeepSpeed.")
     return config
+
+
+def check_sections(path: str, holder: dict, inside: str = "") -> None:
+    """Refuses a section that is no object."""
+    for name, value in holder.items():
+        if name in SECTIONS and not isinstance(value, dict):
+            raise InputError(
+                f"{path} says {inside}{name}: {json.dumps(value)}. That is a section, {SECTIONS[name]} for example, or it is left out."
+            )
 
 
 def prepare_processes(use_cpu: bool) -> None:
@@ -79,6 +124,27 @@ def check_agreement(path: str, config: dict, training_args) -> None:
             f"{path} says scheduler {scheduler}, the flags say --lr_scheduler_type {training_args.lr_scheduler_type.value}."
             " Remove the section."
         )
+
+
+def check_settings(path: str, training_args) -> None:
+    """Refuses what DeepSpeed itself would refuse, in a traceback, when all data have been read: unknown names, values of another kind."""
+    from deepspeed import DeepSpeedConfig, DeepSpeedConfigError
+    from pydantic import ValidationError
+
+    config = copy.deepcopy(training_args.hf_deepspeed_config.config)
+    # Batches have been compared with the flags; DeepSpeed would multiply them by processes that it may not know of yet.
+    for name in ("train_batch_size", "gradient_accumulation_steps"):
+        config.pop(name, None)
+    try:
+        DeepSpeedConfig({**config, "train_micro_batch_size_per_gpu": 1})
+    except ValidationError as error:
+        sections = {"DeepSpeedZeroConfig": ["zero_optimization"], "DeepSpeedBF16Config": ["bf16"], "DeepSpeedFP16Config": ["fp16"]}
+        first = error.errors()[0]
+        where = ".".join(map(str, (*sections.get(error.title, []), *first["loc"])))
+        what = "no setting of that name" if first["type"] == "extra_forbidden" else first["msg"]
+        raise InputError(f"{path}: {where}: {what}. DeepSpeed's are in https://www.deepspeed.ai/docs/config-json/") from error
+    except (DeepSpeedConfigError, ValueError, AssertionError) as error:
+        raise InputError(f"{path}: {' '.join(str(error).split())}") from error
 
 
 def layout_of_run(training_args) -> str:

@@ -58,6 +58,7 @@ def test_every_file_takes_its_values_from_the_flags(name, flags, resolved):
     if found.is_offload():
         assert found.config["zero_force_ds_cpu_optimizer"] is False, "DeepSpeed's own CPU AdamW must be compiled by the user"
     deepspeed_support.check_agreement(path, deepspeed_support.read_config(path), args)
+    deepspeed_support.check_settings(path, args)
 
 
 @needs_deepspeed
@@ -78,17 +79,69 @@ def test_a_file_that_contradicts_a_flag_is_refused(section, flags, message, reso
 
 @needs_deepspeed
 @pytest.mark.parametrize("text, message", [
-    (None, "cannot be read .No such file or directory.. In ds_configs/: zero1.json"),
+    (None, "cannot be read (No such file or directory). In ds_configs/: zero1.json"),
     ("{", "is not valid JSON"),
     ("{}", "has no zero_optimization section"),
+    ("[1]", "has no zero_optimization section"),
     ('{"zero_optimization": {"stage": 3}}', "no model is left that loads without DeepSpeed"),
+    *((json.dumps({"zero_optimization": {"stage": 2}, **config}), message) for config, message in (
+        ({"zero_optimization": True}, 'my.json says zero_optimization: true. That is a section, {"stage": 2} for example'),
+        ({"zero_optimization": {"stage": 2, "offload_param": "cpu"}}, 'says zero_optimization.offload_param: "cpu". That is a section, {"'),
+        ({"bf16": True}, 'my.json says bf16: true. That is a section, {"enabled": "auto"} for example, or it is left out.'),
+        ({"fp16": None}, "my.json says fp16: null. That is a section"),
+        ({"optimizer": "AdamW"}, 'my.json says optimizer: "AdamW". That is a section, {"type": "AdamW", '),
+        ({"scheduler": []}, 'my.json says scheduler: []. That is a section, {"type": "WarmupDecayLR", '),
+        ({"flops_profiler": False}, "my.json says flops_profiler: false. That is a section, {...} for example"),
+        ({"optimizer": {"type": "Adam", "params": "auto"}}, 'my.json says optimizer.params: "auto". That is a section'),
+        ({"optimizer": {"params": {}}}, 'my.json: optimizer names no type. For example: "optimizer": {"type": "AdamW", '),
+        ({"scheduler": {"type": 1}}, 'my.json: scheduler names no type. For example: "scheduler": {"type": "WarmupDecayLR", '),
+        ({"amp": {"enabled": "auto"}}, "has a section amp, which DeepSpeed does not know any more: remove it."),
+        *(({"zero_optimization": {"stage": 3, name: {"device": "nvme"}}}, f'says zero_optimization.{name}.device "nvme", which has not')
+          for name in ("offload_optimizer", "offload_param")),
+        *(({"zero_optimization": {"stage": stage}}, f"zero_optimization.stage must be 1, 2 or 3, a whole number; there is {found}.")
+          for stage, found in (("3", '"3"'), ("auto", '"auto"'), (5, "5"), (0, "0"), (True, "true"), (2.0, "2.0"), (None, "null"))),
+        ({"zero_optimization": {}}, "zero_optimization.stage must be 1, 2 or 3, a whole number; there is none."),
+    )),
 ])  # fmt: skip
 def test_a_file_that_is_missing_broken_or_leaves_no_checkpoint_is_one_line(text, message, call, tiny_model, data_dir, tmp_path):
     if text is not None:
         (tmp_path / "my.json").write_text(text)
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(InputError) as error:
         call(run_intermediate, "--task", "mnli", "--model_name_or_path", tiny_model, "--data_dir", data_dir, "--use_cpu",
              "--output_dir", tmp_path / "out", "--deepspeed", tmp_path / "my.json")  # fmt: skip
+    assert message in str(error.value) and str(tmp_path / "my.json") in str(error.value) and "\n" not in str(error.value)
+    assert not (tmp_path / "out").exists()
+
+
+@needs_deepspeed
+@pytest.mark.parametrize("zero, section, message", [
+    ({"reduce_bucket": 5}, {}, "zero_optimization.reduce_bucket: no setting of that name. DeepSpeed's are in https://www.deepspeed.ai/"),
+    ({"offload_optimizer": {"pinned": True}}, {}, "zero_optimization.offload_optimizer.pinned: no setting of that name."),
+    ({"offload_optimizer": {"device": "gpu"}}, {}, "zero_optimization.offload_optimizer.device: Input should be 'none', 'cpu' or"),
+    ({"reduce_bucket_size": "big"}, {}, "zero_optimization.reduce_bucket_size: Input should be a valid integer"),
+    ({"cpu_offload": True, "offload_optimizer": {}}, {}, "Cannot provide deprecated parameter 'cpu_offload' and"),
+    ({"stage": 3, "compute_grad_norm": False}, {}, "zero_optimization: Value error, compute_grad_norm=false is supported only"),
+    ({}, {"bf16": {"enable": False}}, "bf16.enable: no setting of that name."),
+    ({}, {"elasticity": {}}, "Elastic training has been removed"),
+    ({}, {"communication_data_type": "fp8"}, "Invalid communication_data_type."),
+])  # fmt: skip
+def test_what_deepspeed_itself_would_refuse_is_one_line(zero, section, message, resolved):
+    config = deepspeed_support.read_config(f"{ROOT}/ds_configs/zero2.json")
+    _, args = resolved({**config, "zero_optimization": {**config["zero_optimization"], **zero}, **section})
+    with pytest.raises(InputError) as error:
+        deepspeed_support.check_settings("my.json", args)
+    assert str(error.value).startswith(f"my.json: {message}") and "\n" not in str(error.value)
+
+
+@needs_deepspeed
+def test_a_run_with_a_file_that_deepspeed_would_refuse_ends_in_that_line(tmp_path):
+    config = json.loads((ROOT / "ds_configs/zero3.json").read_text())
+    config["zero_optimization"]["stage3_live"] = 1
+    (tmp_path / "my.json").write_text(json.dumps(config))
+    flags = ("--task", "mnli", "--use_cpu", "--output_dir", tmp_path / "out", "--deepspeed", tmp_path / "my.json")
+    lines = launch("run_intermediate.py", *flags, expect=2).stderr.splitlines()
+    expected = f"run_intermediate.py: error: {tmp_path}/my.json: zero_optimization.stage3_live: no setting of that name."
+    assert lines[-1].startswith(expected) and not any("Traceback" in line for line in lines)
     assert not (tmp_path / "out").exists()
 
 
