@@ -31,12 +31,16 @@ SECTIONS = {
 
 
 def config_path(flag: str | None) -> str | None:
-    """The JSON file of a run: that of --deepspeed, else that of `accelerate config`; None without DeepSpeed."""
-    if flag is not None or os.environ.get("ACCELERATE_USE_DEEPSPEED", "false").lower() != "true":
+    """The JSON file of a run: that of --deepspeed, else that of `accelerate config`; None without DeepSpeed. Refuses two that differ."""
+    if os.environ.get("ACCELERATE_USE_DEEPSPEED", "false").lower() != "true":
         return flag
     path = os.environ.get("ACCELERATE_DEEPSPEED_CONFIG_FILE", "none")
     if path.lower() == "none":
-        raise InputError("accelerate's settings ask for DeepSpeed but name no JSON file. Name one there, or here: --deepspeed FILE.")
+        if flag is None:
+            raise InputError("accelerate's settings ask for DeepSpeed but name no JSON file. Name one there, or here: --deepspeed FILE.")
+        return flag
+    if flag is not None and Path(flag).resolve() != Path(path).resolve():
+        raise InputError(f"--deepspeed {flag}, but accelerate's settings name {path}: leave the flag out, or name one file in both.")
     # accelerate takes --deepspeed_config_file as the whole truth and would read its other DeepSpeed variables against ours.
     return path
 

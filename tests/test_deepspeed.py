@@ -145,13 +145,23 @@ def test_a_run_with_a_file_that_deepspeed_would_refuse_ends_in_that_line(tmp_pat
     assert not (tmp_path / "out").exists()
 
 
-def test_without_deepspeed_nothing_is_prepared(call, monkeypatch):
+def test_without_deepspeed_nothing_is_prepared(monkeypatch):
     monkeypatch.delenv("ACCELERATE_USE_DEEPSPEED", raising=False)
-    assert deepspeed_support.config_path(None) is None
+    monkeypatch.setenv("ACCELERATE_DEEPSPEED_CONFIG_FILE", "x.json")
+    assert deepspeed_support.config_path(None) is None and deepspeed_support.config_path("y.json") == "y.json"
+
+
+def test_the_file_is_the_flags_or_accelerates_and_two_that_differ_are_refused(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
     monkeypatch.setenv("ACCELERATE_DEEPSPEED_CONFIG_FILE", "x.json")
-    assert deepspeed_support.config_path(None) == "x.json" and deepspeed_support.config_path("y.json") == "y.json"
+    assert deepspeed_support.config_path(None) == "x.json"
+    for same_file in ("x.json", "./x.json", str(tmp_path / "x.json")):
+        assert deepspeed_support.config_path(same_file) == "x.json"
+    with pytest.raises(InputError, match="^--deepspeed y.json, but accelerate's settings name x.json: leave the flag out"):
+        deepspeed_support.config_path("y.json")
     monkeypatch.setenv("ACCELERATE_DEEPSPEED_CONFIG_FILE", "none")
+    assert deepspeed_support.config_path("y.json") == "y.json"
     with pytest.raises(InputError, match="name no JSON file"):
         deepspeed_support.config_path(None)
 
