@@ -117,6 +117,12 @@ def prepare_processes(use_cpu: bool) -> None:
 
 def check_agreement(path: str, config: dict, training_args) -> None:
     """Refuses a file that says otherwise than the flags do: one of the two would be silently without effect."""
+    for precision in ("bf16", "fp16"):  # transformers would train all of the model in it
+        if getattr(training_args, f"{precision}_full_eval") and not getattr(training_args, precision):
+            flag = f"--{precision}_full_eval"
+            raise InputError(
+                f"{flag} without --{precision} would train in {precision} too under DeepSpeed: add --{precision}, or leave it out."
+            )
     for mismatch in training_args.hf_deepspeed_config.mismatches:
         in_file, flag = mismatch.removeprefix("- ds ").split(" vs hf ")
         raise InputError(f'{path} says {in_file}, the flags say {flag}. Write "auto" there, or change the flag.')

@@ -78,6 +78,21 @@ def test_a_file_that_contradicts_a_flag_is_refused(section, flags, message, reso
 
 
 @needs_deepspeed
+@pytest.mark.parametrize("flags, refused", [
+    ({"bf16_full_eval": True}, "bf16"), ({"fp16_full_eval": True}, "fp16"), ({"fp16_full_eval": True, "bf16": True}, "fp16"),
+    ({"bf16_full_eval": True, "bf16": True}, None), ({"bf16": True}, None), ({}, None),
+])  # fmt: skip
+def test_scoring_in_a_precision_that_the_run_has_not_is_refused(flags, refused, resolved):
+    """transformers tells DeepSpeed `bf16 or bf16_full_eval`, so that the model would be trained in it; the result would say bf16: false."""
+    config = deepspeed_support.read_config(f"{ROOT}/ds_configs/zero2.json")
+    _, args = resolved(config, **flags)
+    if refused is None:
+        return deepspeed_support.check_agreement("my.json", config, args)
+    with pytest.raises(InputError, match=f"^--{refused}_full_eval without --{refused} would train in {refused} too under DeepSpeed"):
+        deepspeed_support.check_agreement("my.json", config, args)
+
+
+@needs_deepspeed
 @pytest.mark.parametrize("text, message", [
     (None, "cannot be read (No such file or directory). In ds_configs/: zero1.json"),
     ("{", "is not valid JSON"),
