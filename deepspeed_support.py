@@ -9,6 +9,7 @@ import importlib.util
 import json
 import os
 import socket
+import warnings
 from pathlib import Path
 
 import torch
@@ -98,6 +99,9 @@ def check_sections(path: str, holder: dict, inside: str = "") -> None:
 
 def prepare_processes(use_cpu: bool) -> None:
     """Must run before `TrainingArguments` are made, which start DeepSpeed's communication."""
+    # DeepSpeed still calls what torch has renamed; under ZeRO-3 torch says so at every step, for hundreds of lines.
+    renamed = r"`torch\.distributed\.(reduce_scatter_tensor|all_gather_into_tensor)` is deprecated"
+    warnings.filterwarnings("ignore", renamed, FutureWarning)
     if "RANK" not in os.environ:  # python or `accelerate launch` with one process: DeepSpeed would look for MPI
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))

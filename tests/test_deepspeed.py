@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import sys
+import warnings
 from types import SimpleNamespace
 
 import pytest
@@ -166,6 +167,18 @@ def test_without_deepspeed_nothing_is_prepared(monkeypatch):
     assert deepspeed_support.config_path(None) is None and deepspeed_support.config_path("y.json") == "y.json"
 
 
+def test_of_torchs_warnings_only_those_of_deepspeeds_own_calls_are_silenced(monkeypatch):
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    texts = [f"`torch.distributed.{name}` is deprecated." for name in ("reduce_scatter_tensor", "all_gather_into_tensor", "reduce_op")]
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        deepspeed_support.prepare_processes(use_cpu=False)
+        for text in texts:
+            warnings.warn(text, FutureWarning, stacklevel=1)
+    assert [str(warning.message) for warning in said] == texts[2:]
+
+
 def test_the_file_is_the_flags_or_accelerates_and_two_that_differ_are_refused(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
@@ -243,7 +256,8 @@ def test_a_run_updates_chooses_goes_on_and_hands_over_as_without_deepspeed(name,
         pytest.skip("half a minute each: DEEPSPEED_TESTS=all runs it")
     out, cut = tmp_path / "out", tmp_path / "cut"
     flags = (*FLAGS, "--model_name_or_path", tiny_model, "--data_dir", data_dir, "--deepspeed", f"ds_configs/{name}.json")
-    launch("run_intermediate.py", *flags, "--output_dir", out, processes=processes)
+    run = launch("run_intermediate.py", *flags, "--output_dir", out, processes=processes)
+    assert "is deprecated" not in run.stderr, "under ZeRO-3 torch said so hundreds of times"
     results = json.loads((out / "results.json").read_text())
     assert results["training"]["deepspeed"]["file"] == f"ds_configs/{name}.json" and results["world_size"] == processes
     same(out / "checkpoint-6", plain_run / "checkpoint-6", 1e-5)
