@@ -15,7 +15,7 @@ import pytest
 import torch
 from conftest import ROOT, launch
 from safetensors.torch import load_file
-from transformers import AutoModelForTokenClassification, TrainingArguments
+from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification, TrainingArguments
 
 import deepspeed_support
 import run_intermediate
@@ -161,6 +161,16 @@ def test_a_run_with_a_file_that_deepspeed_would_refuse_ends_in_that_line(tmp_pat
     assert not (tmp_path / "out").exists()
 
 
+@needs_deepspeed
+def test_the_file_that_accelerate_names_is_compared_with_the_flags(tmp_path):
+    config = json.loads((ROOT / "ds_configs/zero2.json").read_text())
+    (tmp_path / "my.json").write_text(json.dumps({**config, "gradient_clipping": 7}))
+    named = {"ACCELERATE_USE_DEEPSPEED": "true", "ACCELERATE_DEEPSPEED_CONFIG_FILE": str(tmp_path / "my.json")}
+    run = launch("run_intermediate.py", "--task", "mnli", "--use_cpu", "--output_dir", tmp_path / "out", expect=2, **named)
+    expected = f"run_intermediate.py: error: {tmp_path}/my.json says gradient_clipping=7, the flags say max_grad_norm=1.0."
+    assert run.stderr.splitlines()[-1].startswith(expected)
+
+
 def test_without_deepspeed_nothing_is_prepared(monkeypatch):
     monkeypatch.delenv("ACCELERATE_USE_DEEPSPEED", raising=False)
     monkeypatch.setenv("ACCELERATE_DEEPSPEED_CONFIG_FILE", "x.json")
@@ -277,3 +287,32 @@ def test_a_run_updates_chooses_goes_on_and_hands_over_as_without_deepspeed(name,
     tagger, _ = load_model(AutoModelForTokenClassification, str(out), ("a", "b"), seed=1)
     name = "encoder.layer.1.output.dense.weight"
     assert torch.equal(tagger.roberta.get_parameter(name), load_file(out / "model.safetensors")[f"roberta.{name}"])
+
+
+@needs_deepspeed
+def test_bf16_leaves_the_weights_that_were_trained_not_their_rounded_copy(tiny_model, data_dir, tmp_path):
+    config = json.loads((ROOT / "ds_configs/zero3.json").read_text())
+    (tmp_path / "bf16.json").write_text(json.dumps({**config, "bf16": {"enabled": True}}))  # the file decides as --bf16 would
+    flags = (*FLAGS, "--model_name_or_path", tiny_model, "--data_dir", data_dir, "--deepspeed", tmp_path / "bf16.json")
+    launch("run_intermediate.py", *flags, "--output_dir", tmp_path / "out", "--max_steps", 1, "--load_best_model_at_end", "false")
+    assert json.loads((tmp_path / "out/results.json").read_text())["bf16"] is True
+    assert json.loads((tmp_path / "out/config.json").read_text())["dtype"] == "float32"
+    for name, weight in load_file(tmp_path / "out/model.safetensors").items():
+        assert weight.dtype == torch.float32
+        if name.endswith("dense.weight"):
+            assert (weight != weight.bfloat16().float()).float().mean() > 0.9, name
+
+
+@needs_deepspeed
+def test_under_zero3_too_the_head_is_a_fresh_one_where_an_old_one_would_fit(plain_run, data_dir, tmp_path):
+    """A slice of a weight must be gathered before it is drawn. At a learning rate of 0 what is saved is what was drawn."""
+    launch("run_target.py", "--task", "xnli", "--model_name_or_path", plain_run, "--data_dir", data_dir, "--output_dir", tmp_path / "out",
+           "--use_cpu", "--deepspeed", "ds_configs/zero3.json", "--learning_rate", 0, "--max_steps", 1, "--seed", 7, "--optim", "sgd",
+           "--max_seq_length", 96, "--languages", "en", "--max_predict_samples", 8)  # fmt: skip
+    saved, before = load_file(tmp_path / "out/model.safetensors"), load_file(plain_run / "model.safetensors")
+    fresh, _ = load_model(AutoModelForSequenceClassification, str(plain_run), ("a", "b", "c"), seed=7)
+    assert saved.keys() == before.keys() == fresh.state_dict().keys()
+    for name, weight in fresh.state_dict().items():
+        assert torch.equal(saved[name], weight), name
+        if name.startswith("classifier.") and name.endswith("weight"):
+            assert not torch.equal(saved[name], before[name]), name

@@ -520,3 +520,14 @@ def test_what_accelerate_config_says_stands_in_the_flags(flags, launcher, expect
     monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", launcher)
     monkeypatch.setattr(sys, "argv", ["run.py", *flags])
     assert arguments.precision_defaults() == expected and os.environ.get("ACCELERATE_MIXED_PRECISION") == left
+
+
+def test_a_command_line_without_precision_and_optimiser_gets_both(monkeypatch, tmp_path):
+    """A launcher's precision stands for a GPU's here: both are defaults that `parse` hands on."""
+    found = []
+    for launcher in ("bf16", "no"):
+        monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", launcher)
+        monkeypatch.setattr(sys, "argv", ["run_intermediate.py", "--task", "mnli", "--use_cpu", "--output_dir", str(tmp_path)])
+        _, training_args, *_ = arguments.parse(run_intermediate.ScriptArguments, "intermediate")
+        found.append((training_args.bf16, training_args.fp16, training_args.optim.value))
+    assert found == [(True, False, "adamw_torch_fused"), (False, False, "adamw_torch_fused")]
