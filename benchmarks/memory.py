@@ -214,16 +214,18 @@ def kind_of(setting: Setting):
 
 
 def model_of(shape: str, setting: Setting, **changes):
-    """A classifier of random weights, or a chooser."""
+    """A classifier of random weights, or a chooser, in host memory."""
     from transformers import XLMRobertaConfig
 
     hidden, layers, heads, vocabulary = SHAPES[shape]
-    model = kind_of(setting).Model.from_config(XLMRobertaConfig(
+    config = XLMRobertaConfig(
         vocab_size=vocabulary, hidden_size=hidden, num_hidden_layers=layers, num_attention_heads=heads, intermediate_size=4 * hidden,
         max_position_embeddings=514, pad_token_id=1, type_vocab_size=1, num_labels=3, **changes,
-    ))  # fmt: skip
+    )  # fmt: skip
+    with torch.device("cuda" if torch.cuda.is_available() else "cpu"):  # a GPU draws weights in no time
+        model = kind_of(setting).Model.from_config(config)
     model.accepts_loss_kwargs = False
-    return model
+    return model.cpu()
 
 
 def run_cell(model, setting: Setting, gb: float | None, updates: int = 4, beside=None, callbacks=()) -> dict:
@@ -231,6 +233,8 @@ def run_cell(model, setting: Setting, gb: float | None, updates: int = 4, beside
     cuda = torch.cuda.is_available()
     if setting.config:
         deepspeed_support.prepare_processes(use_cpu=not cuda)
+    if cuda:
+        torch.cuda.empty_cache()  # of what drew the weights
     if cuda and gb:  # the cap counts what torch allocates; the context stands beside it and must fit the card too
         total = torch.cuda.get_device_properties(0).total_memory
         torch.cuda.set_per_process_memory_fraction(min(1.0, (gb * GIB - CONTEXT) / total), 0)
@@ -267,6 +271,8 @@ def run_cell(model, setting: Setting, gb: float | None, updates: int = 4, beside
             data_collator=Collator(model.config.pad_token_id), compute_loss_func=kind_of(setting).loss,
         )  # fmt: skip
         found = {"fits": True}
+        if cuda:
+            torch.cuda.reset_peak_memory_stats()
         try:
             with beside or contextlib.nullcontext():
                 trainer.train()

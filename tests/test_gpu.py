@@ -17,9 +17,11 @@ LARGE = XLMRobertaConfig(hidden_size=1024, num_attention_heads=16)
 DTYPES = {"no": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-@pytest.mark.parametrize("dtype", DTYPES.values(), ids=DTYPES)
-def test_the_kernels_of_this_gpu_give_the_numbers_of_one_attention_for_each_sequence(dtype):
-    assert padding_free.against_kernels(LARGE, GPU, dtype) is None
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_the_kernel_of_this_gpu_gives_the_numbers_of_one_attention_for_each_sequence(dtype):
+    if not padding_free.has_flash(GPU, dtype):
+        pytest.skip("this GPU is older than Ampere: attention alone is padded")
+    assert padding_free.against_flash(LARGE, GPU, dtype) is None
 
 
 def prepared(name, path, data_dir, precision, packed):

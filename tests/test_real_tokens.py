@@ -185,7 +185,7 @@ def test_an_encoder_that_comes_out_otherwise_is_not_packed(monkeypatch):
 
 
 def stand_in(q, k, v, starts, longest, dropout, scaling):
-    """For the kernels of a GPU, on a CPU."""
+    """For the kernel of a GPU, on a CPU."""
     return padding_free.one_by_one(q, k, v, starts, dropout, scaling)
 
 
@@ -209,61 +209,103 @@ class OtherMask(torch.autograd.Function):
     (lambda q, k, v, starts, longest, dropout, scaling:
         stand_in(q, k, OtherMask.apply(v) if dropout else v, starts, longest, 0.0, scaling), "another mask in the backward pass"),
 ])  # fmt: skip
-def test_kernels_are_compared_before_they_are_used(wrong, reason, monkeypatch):
+def test_the_kernel_is_compared_before_it_is_used(wrong, reason, monkeypatch):
     config, cpu = BertConfig(**SMALL), torch.device("cpu")
-    monkeypatch.setattr(padding_free, "by_kernel", stand_in)
-    for dtype in (torch.float32, torch.bfloat16, torch.float16):
-        assert padding_free.against_kernels(config, cpu, dtype) is None
-    monkeypatch.setattr(padding_free, "by_kernel", wrong)
-    assert reason in padding_free.against_kernels(config, cpu, torch.float32)
+    monkeypatch.setattr(padding_free, "flash", stand_in)
+    for dtype in (torch.bfloat16, torch.float16):
+        assert padding_free.against_flash(config, cpu, dtype) is None
+    monkeypatch.setattr(padding_free, "flash", wrong)
+    assert reason in padding_free.against_flash(config, cpu, torch.bfloat16)
 
 
-@pytest.mark.parametrize("has_flash", [False, True])
-def test_a_device_without_the_kernel_is_said(has_flash, monkeypatch):
-    monkeypatch.setattr(padding_free, "has_flash", lambda device, dtype: has_flash)
-    assert "no kernel for it" in padding_free.against_kernels(BertConfig(**SMALL), torch.device("cpu"), torch.bfloat16)
+def test_a_device_without_the_kernel_is_said():
+    assert "no kernel for it" in padding_free.against_flash(BertConfig(**SMALL), torch.device("cpu"), torch.bfloat16)
 
 
-@pytest.mark.parametrize("name", ["flash", "efficient"])
-def test_the_kernels_take_what_they_are_given(name):
-    """Operators may change with torch: their shapes and their place in autograd, on tensors without contents."""
+def test_the_kernel_takes_what_it_is_given():
+    """An operator may change with torch: its shapes and its place in autograd, on tensors without contents."""
     query, key, value = (torch.empty(1, 4, 30, 16, device="meta", dtype=torch.bfloat16, requires_grad=True) for _ in range(3))
-    query, key, value = (tensor[0].transpose(0, 1) for tensor in (query, key, value))
-    starts = torch.empty(4, device="meta", dtype=torch.int32)
-    output = getattr(padding_free, name)(query, key, value, starts, 20, 0.1, 0.25)
+    output = padding_free.flash(query, key, value, torch.empty(4, device="meta", dtype=torch.int32), 20, 0.1, 0.25)
     functions = output.grad_fn, output.grad_fn.next_functions[0][0]
-    assert output.shape == (1, 30, 4, 16) and f"{name.title()}AttentionBackward0" in [type(function).__name__ for function in functions]
-    arguments = [argument.name for argument in getattr(torch.ops.aten, f"_{name}_attention_forward").default._schema.arguments]
-    expected = {"flash": ["cum_seq_q", "cum_seq_k", "max_q", "max_k", "dropout_p", "is_causal", "return_debug_mask"],
-                "efficient": ["bias", "cu_seqlens_q", "cu_seqlens_k", "max_seqlen_q", "max_seqlen_k", "dropout_p", "custom_mask_type",
-                              "compute_log_sumexp"]}  # fmt: skip
-    assert arguments[: len(expected[name]) + 3] == ["query", "key", "value", *expected[name]]
+    assert output.shape == (1, 30, 4, 16) and "FlashAttentionBackward0" in [type(function).__name__ for function in functions]
+    arguments = [argument.name for argument in torch.ops.aten._flash_attention_forward.default._schema.arguments]
+    assert arguments[:10] == "query key value cum_seq_q cum_seq_k max_q max_k dropout_p is_causal return_debug_mask".split()
 
 
-def test_on_a_gpu_the_kernels_of_training_and_scoring_are_compared(monkeypatch):
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+def test_attention_alone_can_be_padded(dropout):
+    """For a GPU that has no such kernel. Values of one show what dropout leaves: the rest scaled, in the mean what was there."""
+    torch.manual_seed(0)
+    real = torch.arange(60) < torch.tensor([[7], [60], [29]])
+    places, starts = real.flatten().nonzero().squeeze(1), torch.tensor([0, 7, 67, 96])
+    query, key, value, weights = torch.randn(4, 1, 4, 96, 8)
+    if dropout:
+        ones = torch.ones_like(value)
+        left = padding_free.padded(query, key, ones, real, places, dropout, 0.3)
+        expected = padding_free.one_by_one(query, key, ones, starts, dropout, 0.3)
+        assert float(left.mean()) == pytest.approx(1, abs=0.1) and float(left.std()) == pytest.approx(float(expected.std()), rel=0.25)
+        return
+
+    def output_and_gradients(kernel, *layout):
+        leaves = [tensor.clone().requires_grad_() for tensor in (query, key, value)]
+        output = kernel(*leaves, *layout, 0.0, 0.3)
+        return [output, *torch.autograd.grad((output.transpose(1, 2) * weights).sum(), leaves)]
+
+    expected = output_and_gradients(padding_free.one_by_one, starts)
+    torch.testing.assert_close(output_and_gradients(padding_free.padded, real, places), expected)
+
+
+@pytest.mark.parametrize("capability, dtype, expected", [
+    ((8, 0), torch.bfloat16, "flash"), ((9, 0), torch.float16, "flash"), ((8, 0), torch.float32, "padded"),
+    ((7, 5), torch.float16, "padded"), (None, torch.float32, "one_by_one"),
+])  # fmt: skip
+def test_each_device_has_its_attention(capability, dtype, expected, monkeypatch):
+    """A GPU is made of a name here: a tensor's device is what is asked."""
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    padding_free.has_flash.cache_clear()
+    given = {}
+    for name in ("flash", "padded", "one_by_one"):
+        monkeypatch.setattr(padding_free, name, lambda *inputs, name=name: given.update({name: inputs[3:]}))
+    query = SimpleNamespace(device=torch.device("cuda" if capability else "cpu"), dtype=dtype)
+    layout = torch.ones(1, 5, dtype=torch.bool), torch.arange(5)
+    padding_free.attention(None, query, query, query, None, 0.1, 0.5, cu_seq_lens_q="starts", layout=layout)
+    inputs = {"flash": ("starts", 5), "padded": layout, "one_by_one": ("starts",)}[expected]
+    assert given == {expected: (*inputs, 0.1, 0.5)}
+    padding_free.has_flash.cache_clear()
+
+
+def test_a_model_whose_attention_alone_is_padded_gives_the_same_hidden_states(monkeypatch):
+    """The whole way of a GPU without the kernel, taken on a CPU."""
+    encoder = XLMRobertaModel(XLMRobertaConfig(vocab_size=100, pad_token_id=1, **SMALL)).eval()
+    ids, mask = torch.tensor([[5, 6, 7, 9], [8, 4, 1, 1], [9, 1, 1, 1]]), torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0], [1, 0, 0, 0]])
+    with torch.no_grad():
+        before = encoder(ids, mask).last_hidden_state[mask.bool()]
+        calls, padded = [], padding_free.padded
+
+        def in_its_place(module, query, key, value, attention_mask, dropout=0.0, scaling=None, layout=None, **_):
+            calls.append(query.shape[2])
+            return padded(query, key, value, *layout, dropout, scaling), None
+
+        monkeypatch.setitem(padding_free.AttentionInterface._global_mapping, padding_free.NAME, in_its_place)
+        padding_free.set_up(encoder, "on", *ON_CPU)
+        calls.clear()
+        after = encoder(input_ids=ids, attention_mask=mask).last_hidden_state[mask.bool()]
+    torch.testing.assert_close(after, before)
+    assert calls == [7] * SMALL["num_hidden_layers"]
+
+
+def test_on_a_gpu_the_kernel_is_compared_in_the_precisions_of_training_and_scoring(monkeypatch):
     compared = []
-    monkeypatch.setattr(padding_free, "against_kernels", lambda config, device, dtype: compared.append(dtype))
+    monkeypatch.setattr(padding_free, "has_flash", lambda device, dtype: dtype != torch.float32)
+    monkeypatch.setattr(padding_free, "against_flash", lambda config, device, dtype: compared.append(dtype))
     args = SimpleNamespace(device=torch.device("cuda"), bf16=True, fp16=False, bf16_full_eval=False, fp16_full_eval=True)
     on_gpu = device_and_precisions(args)
     padding_free.set_up(BertModel(BertConfig(vocab_size=100, **SMALL)), "auto", *on_gpu)
     assert {*compared} == {torch.bfloat16, torch.float16}
-    monkeypatch.setattr(padding_free, "against_kernels", lambda *_: "no kernel")
+    monkeypatch.setattr(padding_free, "against_flash", lambda *_: "no kernel")
     with pytest.raises(InputError, match="no kernel"):
         padding_free.set_up(BertModel(BertConfig(vocab_size=100, **SMALL)), "on", *on_gpu)
-
-
-@pytest.mark.parametrize("capability, dtype, expected", [
-    ((8, 0), torch.bfloat16, "flash"), ((9, 0), torch.float16, "flash"), ((8, 0), torch.float32, "efficient"),
-    ((7, 5), torch.float16, "efficient"),
-])  # fmt: skip
-def test_the_flash_kernel_is_for_half_precision_on_ampere_and_later(capability, dtype, expected, monkeypatch):
-    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
-    padding_free.has_flash.cache_clear()
-    for name in ("flash", "efficient"):
-        monkeypatch.setattr(padding_free, name, lambda *_, name=name: name)
-    query = torch.zeros(1, 2, 3, 4, dtype=dtype)
-    assert padding_free.by_kernel(query, query, query, torch.tensor([0, 3]), 3, 0.1, 0.5) == expected
-    padding_free.has_flash.cache_clear()
+    padding_free.set_up(BertModel(BertConfig(vocab_size=100, **SMALL)), "on", torch.device("cuda"), {"no"})
 
 
 def test_a_padding_free_run_takes_the_same_steps_and_says_so(call, tiny_model, data_dir, tmp_path):
