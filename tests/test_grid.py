@@ -4,8 +4,10 @@ import json
 import os
 import runpy
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -20,11 +22,27 @@ from task_adapters import InputError
 RECIPES = sorted((ROOT / "recipes").iterdir())
 FAKE_LAUNCH = """#!{python}
 # Stands for a launcher: notes the command, fails where $FAIL is in it, else leaves the results of a run with a score of 10 x seed.
-import json, os, sys
+# $TOGETHER: goes on when so many of its script have begun, and notes its end. $HANG: notes itself and its child, and neither ends.
+import json, os, subprocess, sys, time
 from pathlib import Path
-line = " ".join(sys.argv[1:])
-with open(os.environ["NOTES"], "a") as notes:
-    notes.write(line + "\\n")
+line, notes = " ".join(sys.argv[1:]), Path(os.environ["NOTES"])
+def note(text):
+    with open(notes, "a") as file:
+        file.write(text + "\\n")
+if os.environ.get("HANG"):
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    note(f"{{os.getpid()}} {{child.pid}}")
+    time.sleep(60)
+note(line)
+print("launched", line, file=sys.stderr)
+assert not sys.stdin.read(), "the list of cells is not the launcher's to read"
+if os.environ.get("TOGETHER"):
+    end = time.time() + 20
+    while sum(text.startswith(sys.argv[1]) for text in notes.read_text().splitlines()) < int(os.environ["TOGETHER"]):
+        assert time.time() < end, "alone"
+        time.sleep(0.01)
+    time.sleep(0.3)
+    note("end of " + line)
 if os.environ.get("FAIL") and os.environ["FAIL"] in line:
     sys.exit(2)
 value = lambda flag: sys.argv[sys.argv.index(flag) + 1] if flag in sys.argv else None
@@ -33,6 +51,7 @@ earlier = json.loads((model / "results.json").read_text()) if (model / "results.
 phase = sys.argv[1].removeprefix("run_").removesuffix(".py")
 folder.mkdir(parents=True, exist_ok=True)
 (folder / "results.json").write_text(json.dumps({{
+    "gpu": os.environ.get("CUDA_VISIBLE_DEVICES"),
     "phase": phase, "task": value("--task"), "seed": int(seed) if seed else None, "seconds": 36, "lineage": [earlier] if earlier else [],
     "data": [], "dev": {{"accuracy": 50.0, "f1": 50.0}},
     "scores": {{"de": {{"f1": 10.0 * int(seed or earlier and earlier["seed"] or 0), "examples": 2}}}}}}))
@@ -107,19 +126,25 @@ def test_recipes_are_valid_bash(recipe):
 
 @pytest.fixture
 def fake(tmp_path):
-    """fake(recipe, *arguments, **environment) -> (process, the commands that were launched)"""
+    """fake(recipe, *arguments, **environment) -> (process, the commands that were launched)
+
+    meanwhile  called with the process and the path of the commands' file, while it runs."""
     launch = tmp_path / "launch"
     launch.write_text(FAKE_LAUNCH.format(python=sys.executable))
     launch.chmod(0o755)
     notes = tmp_path / "notes"
 
-    def run(recipe, *arguments, **environment):
+    def run(recipe, *arguments, meanwhile=None, **environment):
         notes.write_text("")
         here = {"PATH": f"{tmp_path}:{Path(sys.executable).parent}:{os.environ['PATH']}", "NOTES": str(notes), "LAUNCH": "launch",
                 "TARGETS": "xquad bucc", "STARTS": "none mnli"}  # fmt: skip
-        process = subprocess.run([ROOT / "recipes" / recipe, *map(str, arguments)], capture_output=True, text=True, cwd=tmp_path,
-                                 env={**os.environ, **here, **environment})  # fmt: skip
-        return process, notes.read_text().splitlines()
+        command = [ROOT / "recipes" / recipe, *map(str, arguments)]
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                                   cwd=tmp_path, env={**os.environ, **here, **environment}, start_new_session=True)  # fmt: skip
+        if meanwhile:
+            meanwhile(process, notes)
+        output, errors = process.communicate()
+        return subprocess.CompletedProcess(command, process.returncode, output, errors), notes.read_text().splitlines()
 
     return run
 
@@ -154,6 +179,82 @@ def test_paper_grid_says_what_failed_though_there_is_nothing_for_a_table(fake, t
     process, commands = fake("paper_grid.sh", "some/model", tmp_path / "out", "1", FAIL="run_", STARTS="none")
     assert process.returncode == 1 and len(commands) == 2
     assert process.stderr.strip().endswith("for these alone: seed1/none/xquad seed1/none/bucc table")
+
+
+def test_cells_at_once_run_side_by_side_each_on_its_gpu_and_targets_wait_for_every_training(fake, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    grid_of_six = {"STARTS": "mnli qqp anli", "TARGETS": "xquad", "TOGETHER": "3"}
+    process, notes = fake("paper_grid.sh", "some/model", out, "1", AT_ONCE="4", GPUS="6 7", **grid_of_six)
+    assert process.returncode == 0, process.stderr
+    begun = [line.split()[0] for line in notes if not line.startswith("end of")]
+    assert begun == ["run_intermediate.py"] * 3 + ["run_target.py"] * 3, "each once"
+    order = [" ".join(line.split()[:3]) for line in notes]
+    assert order.index("run_target.py --task xquad") == 6, "a slot is free, and a target waits for the last training all the same"
+    gpus = [json.loads((out / "seed1" / folder / "results.json").read_text())["gpu"] for folder in ("mnli", "qqp", "anli")]
+    assert sorted(gpus) == ["6", "6", "7"]
+    for gpu in ("3", None):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", gpu) if gpu else monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+        fake("paper_grid.sh", "some/model", tmp_path / f"on{gpu}", "1", STARTS="none", TARGETS="xquad")
+        assert json.loads((tmp_path / f"on{gpu}/seed1/none/xquad/results.json").read_text())["gpu"] == gpu
+
+
+def test_cells_at_once_write_logs_and_one_that_fails_is_named(fake, tmp_path):
+    out = tmp_path / "out"
+    process, commands = fake("paper_grid.sh", "some/model", out, "1 3", AT_ONCE="2", FAIL="seed3/mnli/xquad")
+    assert process.returncode == 1 and len(commands) == 9
+    logs = {path.name: path.read_text() for path in (out / "logs").iterdir()}
+    cells = "1-mnli 3-mnli 1-none-xquad 1-none-bucc 1-mnli-xquad 1-mnli-bucc 3-none-xquad 3-mnli-xquad 3-mnli-bucc"
+    assert set(logs) == {f"seed{cell}.log" for cell in cells.split()}
+    assert all(text.startswith("launched run_") and text.count("\n") == 1 for text in logs.values())
+    *ended, last = process.stderr.splitlines()
+    failed = f"failed {out}/logs/seed3-mnli-xquad.log"
+    assert sorted(ended) == sorted({f"done   {out}/logs/{name}" for name in logs} - {failed.replace("failed", "done  ")} | {failed})
+    assert last == "failed, run the same command again for these alone: seed3/mnli/xquad"
+    assert process.stdout == (out / "table.md").read_text()
+    process, _ = fake("paper_grid.sh", "some/model", out, "1 3", AT_ONCE="2")
+    assert process.returncode == 0 and (out / "logs/seed1-mnli.log").read_text().count("launched") == 2, "no log is lost"
+    process, _ = fake("paper_grid.sh", "some/model", tmp_path / "alone", "1")
+    assert process.stderr.count("launched run_") == 5 and not (tmp_path / "alone/logs").exists(), "one by one: to the terminal"
+
+
+def alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")")[-1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def until(condition, seconds=20):
+    end = time.monotonic() + seconds
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.02)
+    assert condition()
+
+
+@pytest.mark.parametrize("at_once", [1, 2])
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_paper_grid_leaves_nothing_running_when_it_is_stopped(fake, tmp_path, at_once, sent):
+    def stop(process, notes):
+        until(lambda: notes.read_text().count("\n") == at_once)
+        if sent == signal.SIGINT:
+            os.killpg(process.pid, sent)  # as a terminal does at Ctrl-C
+        else:
+            process.send_signal(sent)
+        process.wait(20)
+        until(lambda: not any(alive(pid) for pid in notes.read_text().split()), 5)
+
+    (tmp_path / "tmp").mkdir()
+    process, notes = fake("paper_grid.sh", "some/model", tmp_path / "out", "1", meanwhile=stop, HANG="1", STARTS="mnli qqp anli",
+                          AT_ONCE=str(at_once), TMPDIR=str(tmp_path / "tmp"))  # fmt: skip
+    assert process.returncode == 128 + sent and len(notes) == at_once and "failed" not in process.stderr
+    assert not list((tmp_path / "tmp").iterdir())
+
+
+@pytest.mark.parametrize("at_once", ["0", "x", "-1", "2 2", "1.5"])
+def test_a_senseless_number_of_cells_at_once_is_one_line(fake, tmp_path, at_once):
+    process, commands = fake("paper_grid.sh", "some/model", tmp_path / "out", AT_ONCE=at_once)
+    assert process.returncode == 2 and not commands and not (tmp_path / "out").exists()
+    assert process.stderr == f"'{at_once}' is no number of cells at once (AT_ONCE): a whole one, at least 1, would be right.\n"
 
 
 def test_slurm_arrays_cover_the_grid_and_each_job_runs_one_cell(fake, tmp_path):
