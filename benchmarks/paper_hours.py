@@ -2,6 +2,7 @@
 
     python benchmarks/paper_hours.py                              # the tokens, and the formula: no speed is invented
     python benchmarks/paper_hours.py --tokens_per_second 60000 --scoring_tokens_per_second 200000
+    python benchmarks/paper_hours.py --tokens_per_second 60000 --seconds_per_step 0.064      # no step is quicker, however little it holds
     python benchmarks/paper_hours.py --tflops 400                 # an ESTIMATE: XLM-R Large on a GPU that sustains so many
 
 Hours = real tokens / real tokens per second / 3600. Real tokens of a cell = rows of the task table x epochs of the recipe x tokens per
@@ -11,6 +12,11 @@ a task drops (the table counts them), and the features of rows beyond those meas
 counted in real tokens: training as benchmarks/throughput.py measures it, scoring forward only. Tokens and features per row: with
 --data_dir or a hub, the mean of `make_features`' own for each task that is there; else, and for all others, the mean of the tasks of the
 same type that were measured, which the table marks with ~.
+
+With --seconds_per_step S, the hours of a training = max(real tokens / real tokens per second, steps x S) / 3600, task by task, and each
+cell's line says which of the two bounds it. S: the time that the host takes to launch the kernels of one optimiser step, its micro-batches
+together. Steps = features (rows x features per row) / the recipe's effective batch, rounded up, x epochs. Where steps bind the GPU waits,
+and cells side by side (AT_ONCE of recipes/paper_grid.sh) take less than the hours of one after the other.
 """
 
 import argparse
@@ -78,6 +84,7 @@ def main():
     parser.add_argument("--tokens_per_second", type=above_zero, help="training, real tokens")
     parser.add_argument("--scoring_tokens_per_second", type=above_zero, help="scoring; left out: three times the training speed")
     parser.add_argument("--tflops", type=above_zero, help="in place of a measured speed: model TFLOP/s that the GPU sustains, an ESTIMATE")
+    parser.add_argument("--seconds_per_step", type=above_zero, help="the least that an optimiser step takes, whatever its batch holds")
     parser.add_argument("--model_name_or_path", default="FacebookAI/xlm-roberta-large", help="whose tokenizer counts")
     parser.add_argument("--data_dir", type=there)
     args = parser.parse_args()
@@ -85,6 +92,8 @@ def main():
         parser.error("--tflops stands in the place of --tokens_per_second: give one of them")
     if args.scoring_tokens_per_second and not args.tokens_per_second:
         parser.error("--scoring_tokens_per_second goes with --tokens_per_second")
+    if args.seconds_per_step and not (args.tokens_per_second or args.tflops):
+        parser.error("--seconds_per_step goes with --tokens_per_second or --tflops")
 
     from checkpoints import load_tokenizer
 
@@ -92,7 +101,7 @@ def main():
     trained = [task for task in TASKS.values() if task.task_type in TASK_TYPES]
     measured = {task.name: per_row(task, tokenizer, args.data_dir) for task in trained}
     measured["tatoeba"] = retrieval_per_row(TASKS["tatoeba"], tokenizer, args.data_dir)
-    training, scoring, unknown, sizes, tokens_of_feature = {}, {}, [], {}, {}
+    training, scoring, unknown, sizes, tokens_of_feature, steps = {}, {}, [], {}, {}, {}
     print(f"{'task':<15}{'train rows':>12}{'epochs':>8}{'test rows':>11}{'tokens a row':>14}{'features a row':>16}"
           f"{'million tokens, training':>26}{'scoring':>10}")  # fmt: skip
     for task in (*trained, TASKS["tatoeba"]):
@@ -101,21 +110,24 @@ def main():
         if mean is None:
             unknown.append(task.name)
             mean = 0.0
-        epochs = task.recipes["jiant"].num_train_epochs if task.task_type in TASK_TYPES else 0
+        recipe = task.recipes["jiant"] if task.task_type in TASK_TYPES else None
+        epochs = recipe.num_train_epochs if recipe else 0
         rows, test = (train_rows(task) if epochs else 0), total_rows(task, "test")
         training[task.name], scoring[task.name] = rows * epochs * mean, test * mean
+        size = round(rows * features)
+        steps[task.name] = count_steps({task.name: size}, size, epochs, recipe.effective_batch_size) if recipe and mean else 0
         if task.phase == "intermediate":
-            sizes[task.name], tokens_of_feature[task.name] = round(rows * features), mean / features
+            sizes[task.name], tokens_of_feature[task.name] = size, mean / features
         mark = "" if measured[task.name] else "~" if mean else "unknown "
         print(f"{task.name:<15}{rows:>12,}{epochs:>8}{test:>11,}{mark + format(mean, '.1f'):>14}{features:>16.3f}"
               f"{training[task.name] / 1e6:>26,.1f}{scoring[task.name] / 1e6:>10,.2f}")  # fmt: skip
 
     cap, recipe = ScriptArguments.sampling_cap, TASKS[next(iter(sizes))].recipes["jiant"]  # all nine have the same
-    steps = count_steps(sizes, cap, recipe.num_train_epochs, recipe.effective_batch_size)
+    steps["all"] = count_steps(sizes, cap, recipe.num_train_epochs, recipe.effective_batch_size)
     shares = sampling_probabilities(sizes, ScriptArguments.sampling, cap)
-    training["all"] = steps * recipe.effective_batch_size * sum(share * tokens_of_feature[name] for name, share in shares.items())
+    training["all"] = steps["all"] * recipe.effective_batch_size * sum(share * tokens_of_feature[name] for name, share in shares.items())
     scoring["all"] = 0.0
-    print(f"{'all':<15}{steps:>12,} steps of {recipe.effective_batch_size} features, {cap:,} of a task at most"
+    print(f"{'all':<15}{steps['all']:>12,} steps of {recipe.effective_batch_size} features, {cap:,} of a task at most"
           f"{training['all'] / 1e6:>35,.1f}{0:>10,.2f}")  # fmt: skip
     phase = {name: [task.name for task in TASKS.values() if task.phase == name] for name in ("intermediate", "target")}
     phase["intermediate"].append("all")
@@ -139,9 +151,15 @@ def main():
         )
         return
     forward = args.scoring_tokens_per_second or 3 * args.tokens_per_second
+    step = args.seconds_per_step or 0.0
+    hours = {}
     for name in (*phase["intermediate"], *phase["target"], "tatoeba"):
-        print(f"{name:<15}{training[name] / args.tokens_per_second / 3600 + scoring[name] / forward / 3600:>8.2f} h a cell")
-    print(f"{'the grid':<15}{all_training / args.tokens_per_second / 3600 + all_scoring / forward / 3600:>8.2f} h")
+        by_tokens, by_steps = training[name] / args.tokens_per_second, steps[name] * step
+        hours[name] = max(by_tokens, by_steps) / 3600 + scoring[name] / forward / 3600
+        bound = f", bound by {'steps' if by_steps > by_tokens else 'tokens'}" if step and training[name] else ""
+        print(f"{name:<15}{hours[name]:>8.2f} h a cell{bound}")
+    total = sum(hours[name] for name in phase["intermediate"]) + starts * sum(hours[name] for name in (*phase["target"], "tatoeba"))
+    print(f"{'the grid':<15}{total:>8.2f} h")
 
 
 if __name__ == "__main__":

@@ -58,6 +58,8 @@ from task_types import make_features
     ("benchmarks.paper_hours", "--tokens_per_second nan", "--tokens_per_second: nan: a number above 0"),
     ("benchmarks.paper_hours", "--tflops 1 --tokens_per_second 1", "--tflops stands in the place of --tokens_per_second"),
     ("benchmarks.paper_hours", "--scoring_tokens_per_second 5", "--scoring_tokens_per_second goes with --tokens_per_second"),
+    ("benchmarks.paper_hours", "--seconds_per_step 0.1", "--seconds_per_step goes with --tokens_per_second or --tflops"),
+    ("benchmarks.paper_hours", "--tflops 1 --seconds_per_step 0", "--seconds_per_step: 0: a number above 0"),
     ("benchmarks.paper_hours", "--scoring_tokens_per_second 0", "--scoring_tokens_per_second: 0: a number above 0"),
     ("samples.write_data", f"--output_dir {__file__}", "test_benchmarks.py is a file, no folder"),
     ("samples.write_data", f"--output_dir {__file__}/a/b", "test_benchmarks.py is a file, no folder"),
@@ -168,6 +170,38 @@ def test_the_papers_hours_count_eleven_starts_and_nine_tasks_together(call, tiny
     assert float(line.split("Tatoeba: ")[1].split()[0]) == pytest.approx(total, abs=0.02)
     hours = {line.split()[0]: float(line.split()[1]) for line in lines if line.endswith("h a cell")}
     assert hours["all"] == pytest.approx(tokens_of_all * 1e6 / 1000 / 3600, rel=0.01)
+
+
+def test_no_step_of_the_papers_hours_is_quicker_than_its_launch(call, tiny_model, data_dir, capsys):
+    paper_hours = importlib.import_module("benchmarks.paper_hours")
+    flags = "--model_name_or_path", tiny_model, "--data_dir", data_dir, "--tokens_per_second", "1000"
+    call(paper_hours, *flags)
+    lines = capsys.readouterr().out.splitlines()
+    rows = {line.split()[0]: line.replace("~", "").split()[1:] for line in lines[1 : lines.index("")]}
+    steps = {"all": number(rows.pop("all")[0]), "tatoeba": 0}
+    seconds = {"all": next(float(line.split()[1]) for line in lines if line.startswith("all ") and "h a cell" in line) * 3600}
+    for name, row in rows.items():
+        seconds[name] = number(row[5]) * 1e3
+        if name != "tatoeba":
+            recipe = TASKS[name].recipes["jiant"]
+            size = round(number(row[0]) * number(row[4]))
+            steps[name] = math.ceil(size / recipe.effective_batch_size) * recipe.num_train_epochs
+    each = sorted(seconds[name] / steps[name] for name in steps if steps[name])
+    fewer, more = max(zip(each, each[1:]), key=lambda pair: pair[1] - pair[0])
+    step = (fewer + more) / 2  # between two tasks, far from both: the table is rounded
+    call(paper_hours, *flags, "--seconds_per_step", step)
+    lines = [line.split() for line in capsys.readouterr().out.splitlines() if "h a cell" in line or line.startswith("the grid  ")]
+    assert len(lines) == len(seconds) + 1
+    hours = {}
+    for name, told, _, _, _, *bound in lines[:-1]:
+        hours[name] = max(seconds[name], steps[name] * step) / 3600 + (number(rows[name][6]) * 1e6 / 3000 / 3600 if name in rows else 0)
+        assert float(told) == pytest.approx(hours[name], rel=0.01, abs=0.02), name
+        by = "steps" if steps[name] * step > seconds[name] else "tokens"
+        assert (name, bound[-1:]) == (name, [by] if steps[name] else [])
+    assert {line[-1] for line in lines[:-1]} == {"steps", "tokens", "cell"}
+    trained = sum(hours[name] for name in hours if name == "all" or TASKS[name].phase == "intermediate")
+    after = sum(hours[name] for name in hours if name != "all" and TASKS[name].phase != "intermediate")
+    assert float(lines[-1][2]) == pytest.approx(trained + 11 * after, rel=0.01)
 
 
 def test_hours_by_sustained_tflops_are_an_estimate(call, tiny_model, data_dir, capsys):
