@@ -169,9 +169,10 @@ def launch(script, *arguments, processes=1, expect=0, **environment):
         if processes == 1
         else [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
     )
+    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     process = subprocess.run(
         [*command, str(ROOT / script), *map(str, arguments)], capture_output=True, text=True, cwd=ROOT,
-        env={**os.environ, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), **environment},
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(paths), **environment},
     )  # fmt: skip
     assert process.returncode == expect, (
         f"{command} {script}: exit code {process.returncode}\n{process.stdout[-3000:]}\n{process.stderr[-3000:]}"

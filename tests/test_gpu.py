@@ -1,7 +1,13 @@
 """What only a GPU can show: its kernels, its precisions, its defaults. Skipped where there is none; `benchmarks/on_a_gpu.sh` runs it."""
 
+import json
+import shutil
+
 import pytest
 import torch
+from conftest import launch
+from safetensors.torch import load_file
+from test_deepspeed import CONFIGS, FLAGS, needs_deepspeed, plain_run, same  # noqa: F401, a fixture
 from test_real_tokens import HEADS, batch_of, equal, features_of, loss_and_gradients
 from transformers import XLMRobertaConfig
 
@@ -86,3 +92,30 @@ def test_search_finds_the_same_neighbours_as_on_the_cpu():
     here, there = (mining.top_k_both_ways(vectors[:1000].to(device), vectors[1000:].to(device), 4, block=512) for device in ("cpu", GPU))
     for (values, places), (others, other_places) in zip(here, there, strict=True):
         assert (places == other_places).mean() > 0.999 and abs(values - others).max() < 1e-4
+
+
+@needs_deepspeed
+@pytest.mark.parametrize("name", CONFIGS)
+def test_deepspeed_trains_goes_on_and_hands_over_as_one_cpu_process_without_it(name, plain_run, tiny_model, data_dir, tmp_path):  # noqa: F811
+    out, cut, half = tmp_path / "out", tmp_path / "cut", tmp_path / "half"
+    flags = [flag for flag in FLAGS if flag != "--use_cpu"]
+    flags += ["--model_name_or_path", tiny_model, "--data_dir", data_dir, "--deepspeed", f"ds_configs/{name}.json"]
+    launch("run_intermediate.py", *flags, "--output_dir", out, "--bf16", "false", CUDA_VISIBLE_DEVICES="0")
+    results = json.loads((out / "results.json").read_text())
+    assert results["device"] == torch.cuda.get_device_name() and results["training"]["best_step"] == 2
+    same(out / "checkpoint-6", plain_run / "checkpoint-6", 1e-3)
+    same(out, out / "checkpoint-2", 0)
+
+    shutil.copytree(out, cut)
+    for gone in ("checkpoint-4", "checkpoint-6"):
+        shutil.rmtree(cut / gone)
+    for gone in ("results.json", "model.safetensors"):
+        (cut / gone).unlink()
+    launch("run_intermediate.py", *flags, "--output_dir", cut, "--bf16", "false", CUDA_VISIBLE_DEVICES="0")
+    assert json.loads((cut / "results.json").read_text())["training"]["resumed_from_step"] == 2
+    same(cut / "checkpoint-6", out / "checkpoint-6", 1e-5)
+
+    launch("run_intermediate.py", *flags, "--output_dir", half, CUDA_VISIBLE_DEVICES="0")  # in bf16 where the GPU has it
+    same(half / "checkpoint-6", plain_run / "checkpoint-6", 2e-2)
+    weight = load_file(half / "model.safetensors")["roberta.encoder.layer.0.output.dense.weight"]
+    assert (weight != weight.bfloat16().float()).any(), "what was trained, not its rounded copy"

@@ -1,0 +1,80 @@
+"""How many runs at once fill one GPU?
+
+    python benchmarks/at_once.py --runs 1 2 4 --data_dir D                          # XLM-R Large, on a GPU
+    python benchmarks/at_once.py --runs 1 2 --shape small --max_steps 20 --use_cpu  # a quick trial
+
+A step of few tokens is over on the GPU before the host has launched the next: another run's steps fit between. Each run is
+`run_intermediate.py --task mnli` by its defaults, from random weights; examples a second are the sum over runs that train side by side.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import torch
+from transformers import AutoModel, XLMRobertaConfig
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+from arguments import run_script  # noqa: E402
+from benchmarks.flags import at_least, there  # noqa: E402
+from benchmarks.memory import SHAPES  # noqa: E402
+from checkpoints import load_tokenizer  # noqa: E402
+from task_adapters import InputError  # noqa: E402
+
+
+def write_model(folder: str, shape: str, tokenizer) -> None:
+    hidden, layers, heads, vocabulary = SHAPES[shape]
+    with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
+        model = AutoModel.from_config(XLMRobertaConfig(
+            vocab_size=vocabulary, hidden_size=hidden, num_hidden_layers=layers, num_attention_heads=heads, intermediate_size=4 * hidden,
+            max_position_embeddings=514, pad_token_id=1, bos_token_id=0, eos_token_id=2, type_vocab_size=1,
+        ))  # fmt: skip
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def train(count: int, folder: str, args) -> list[dict]:
+    """`count` runs side by side. -> their results"""
+    command = [sys.executable, "run_intermediate.py", "--task", "mnli", "--model_name_or_path", f"{folder}/model", "--save_strategy", "no"]
+    command += ["--max_steps", str(args.max_steps), "--eval_strategy", "no", "--load_best_model_at_end", "false", "--disable_tqdm", "true"]
+    command += ["--max_eval_samples", "32", "--overwrite", *(["--data_dir", args.data_dir] if args.data_dir else [])]
+    command += ["--use_cpu"] * args.use_cpu
+    outputs = [f"{folder}/{number}" for number in range(count)]
+    runs = [subprocess.Popen([*command, "--output_dir", output], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+            for output in outputs]  # fmt: skip
+    said = [run.communicate()[1] for run in runs]
+    for run, lines in zip(runs, said):
+        if run.returncode:
+            raise InputError(f"a run failed: {lines.strip().splitlines()[-1]}")
+    return [json.loads(Path(output, "results.json").read_text(encoding="utf-8")) for output in outputs]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("--runs", type=at_least(1), nargs="+", default=[1, 2, 4], help="side by side")
+    parser.add_argument("--shape", default="xlmr-large", choices=tuple(SHAPES))
+    parser.add_argument("--max_steps", type=at_least(2), default=300, help="of each run")
+    parser.add_argument("--tokenizer", default="FacebookAI/xlm-roberta-large")
+    parser.add_argument("--data_dir", type=there, help="a folder laid out by hub id, in place of the hub")
+    parser.add_argument("--use_cpu", action="store_true")
+    args = parser.parse_args()
+    if not (args.use_cpu or torch.cuda.is_available()):
+        parser.error("no GPU is here: --use_cpu, with --shape small, tries the command")
+    print("| runs at once | seconds of a step | examples/s, all | times one run |\n|---|---|---|---|", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        write_model(f"{folder}/model", args.shape, load_tokenizer(args.tokenizer, needs_offsets=False))
+        first = None
+        for count in args.runs:
+            found = train(count, folder, args)
+            step = sum(run["training"]["train_seconds"] for run in found) / count / args.max_steps
+            rate = count * found[0]["effective_batch_size"] / step
+            first = first or rate / count
+            print(f"| {count} | {step:.4f} | {rate:.1f} | {rate / first:.2f} |", flush=True)
+
+
+if __name__ == "__main__":
+    run_script(main)
