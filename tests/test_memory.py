@@ -65,7 +65,7 @@ def test_sharing_among_gpus_needs_less_and_offloading_moves_it_to_the_host():
         one, four = (memory.estimate("xlmr-large", Setting(config), devices)["peak"] for devices in (1, 4))
         assert four < one
     alone, offloaded = memory.estimate("xlmr-large", Setting()), memory.estimate("xlmr-large", Setting("zero2_offload"))
-    assert offloaded["peak"] < 0.6 * alone["peak"] and alone["host"] == 0 < offloaded["host"]
+    assert offloaded["peak"] < 0.65 * alone["peak"] and alone["host"] == 0 < offloaded["host"]
 
 
 def test_what_nothing_fits_is_said_with_the_least_that_is_needed():
