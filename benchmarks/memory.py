@@ -42,7 +42,7 @@ GIB = 2**30
 NAMES = "activation_checkpointing", "gradient_checkpointing"  # the latter in transformers 5.17
 CHECKPOINTING = next(name for name in NAMES if name in TrainingArguments.__dataclass_fields__)
 CAPS = (6, 8, 12, 16, 24, 40)
-# What a formula does not see: CUDA context and libraries, and the allocator's gaps (2 to 12% in six runs of the plain Trainer on an H200).
+# What a formula does not see: CUDA context and libraries, and the allocator's gaps (2 to 12% in five runs of the plain Trainer on an H200).
 CONTEXT, GAPS = 0.6 * GIB, 1.08
 SHAPES = {  # hidden size, layers, heads, vocabulary
     "xlmr-large": (1024, 24, 16, 250002),

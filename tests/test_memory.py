@@ -118,6 +118,8 @@ def test_a_measured_cell_is_capped_before_it_trains(gb, share, monkeypatch):
         "is_available": lambda: True,
         "get_device_properties": lambda index: SimpleNamespace(total_memory=40 * GIB),
         "set_per_process_memory_fraction": lambda *given: done.append(given),
+        "empty_cache": lambda: None,
+        "reset_peak_memory_stats": lambda: done.append("peak of what came before forgotten"),
         "max_memory_allocated": lambda: 5,
         "max_memory_reserved": lambda: 6,
     }.items():
@@ -129,7 +131,7 @@ def test_a_measured_cell_is_capped_before_it_trains(gb, share, monkeypatch):
     monkeypatch.setitem(memory.SHAPES, "tiny", (8, 1, 2, 20))
     setting = Setting(batch=2, length=8, effective=4)
     assert memory.run_cell(memory.model_of("tiny", setting), setting, gb) == {"fits": True, "allocated": 5, "reserved": 6}
-    assert done == ([(pytest.approx(share), 0)] if gb else []) + ["train"]
+    assert done == ([(pytest.approx(share), 0)] if gb else []) + ["peak of what came before forgotten", "train"]
 
 
 def test_the_table_of_cards_says_that_it_is_an_estimate(call, capsys):
