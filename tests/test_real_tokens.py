@@ -573,3 +573,4 @@ def test_a_command_line_without_precision_and_optimiser_gets_both(monkeypatch, t
         _, training_args, *_ = arguments.parse(run_intermediate.ScriptArguments, "intermediate")
         found.append((training_args.bf16, training_args.fp16, training_args.optim.value))
     assert found == [(True, False, "adamw_torch_fused"), (False, False, "adamw_torch_fused")]
+    assert training_args.logging_nan_inf_filter is False, "a GPU would wait for the loss of each step"
