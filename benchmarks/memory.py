@@ -5,9 +5,9 @@
     python benchmarks/memory.py                       # the table: settings x lengths
     python benchmarks/memory.py --check               # the estimates against what torch and DeepSpeed keep, counted on this machine's CPU
 
-Without a GPU every figure is an ESTIMATE by formula: what is in memory at the moments of a step where a peak can be (`moments`). With a
-GPU the same commands train a few steps of the real shape (random weights, random tokens, by the scripts' own parts) under a hard cap and
-print what was measured; --estimate keeps to the formula. GB are GiB, as cards are sold.
+Without a GPU every figure is an ESTIMATE by formula: what is in memory at the moments of a step where a peak can be (memory_formula.py).
+With a GPU the same commands train a few steps of the real shape (random weights, random tokens, by the scripts' own parts) under a hard cap
+and print what was measured; --estimate keeps to the formula. GB are GiB, as cards are sold.
 """
 
 import argparse
@@ -21,9 +21,8 @@ import sys
 import tempfile
 import time
 import weakref
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -36,161 +35,11 @@ sys.path.insert(0, str(ROOT))
 import deepspeed_support  # noqa: E402
 from arguments import run_script  # noqa: E402
 from benchmarks.flags import above_zero, at_least  # noqa: E402
+from benchmarks.memory_formula import CHECKPOINTING, CONTEXT, GIB, SHAPES, ZERO, Setting, estimate, moments  # noqa: E402
 from task_adapters import TASKS, InputError, Task, nearest  # noqa: E402
 
-GIB = 2**30
-NAMES = "activation_checkpointing", "gradient_checkpointing"  # the latter in transformers 5.17
-CHECKPOINTING = next(name for name in NAMES if name in TrainingArguments.__dataclass_fields__)
 CAPS = (6, 8, 12, 16, 24, 40)
-# What a formula does not see: CUDA context and libraries, and the allocator's gaps (2 to 12% in five runs of the plain Trainer on an H200).
-CONTEXT, GAPS = 0.6 * GIB, 1.08
-SHAPES = {  # hidden size, layers, heads, vocabulary
-    "xlmr-large": (1024, 24, 16, 250002),
-    "xlmr-base": (768, 12, 12, 250002),
-    "small": (256, 4, 4, 250002),
-}
 MODELS = {"xlmr-large": "FacebookAI/xlm-roberta-large", "xlmr-base": "FacebookAI/xlm-roberta-base"}  # small: nobody's
-ZERO = ("zero1", "zero2", "zero2_offload", "zero3", "zero3_offload")
-BUCKET = 50_000_000  # ds_configs/: reduce_bucket_size, allgather_bucket_size
-
-
-@dataclass(frozen=True)
-class Setting:
-    """One way to train. config: a file of ds_configs/ or "" for the plain Trainer."""
-
-    config: str = ""
-    bf16: bool = True
-    optim: str = "adamw"  # or adamw_8bit
-    checkpointing: bool = False
-    frozen: bool = False
-    batch: int = 8
-    length: int = 128
-    effective: int = 32  # examples of one update, over all GPUs
-    choices: int = 1  # sequences of one example: multiple choice reads all of a question's side by side
-
-    @property
-    def name(self) -> str:
-        parts = [self.config or "plain", "bf16" if self.bf16 else "fp32", "8-bit AdamW" if self.optim == "adamw_8bit" else "AdamW"]
-        return ", ".join(parts + ["checkpointing"] * self.checkpointing + ["frozen embeddings"] * self.frozen)
-
-    @property
-    def flags(self) -> list[str]:
-        flags = ["--per_device_train_batch_size", str(self.batch)] + ["--bf16"] * self.bf16
-        flags += ["--optim", "adamw_bnb_8bit"] * (self.optim == "adamw_8bit")
-        flags += [f"--{CHECKPOINTING}"] * self.checkpointing + ["--freeze_embeddings"] * self.frozen
-        return flags + (["--deepspeed", f"ds_configs/{self.config}.json"] if self.config else [])
-
-    @property
-    def size(self) -> str:
-        return f"{self.batch}{f' x {self.choices} choices' * (self.choices > 1)} x {self.length}"
-
-    @property
-    def tokens(self) -> int:
-        """Of a micro-batch on one GPU, at full length."""
-        return self.batch * self.choices * self.length
-
-    def steps(self, devices: int = 1) -> int:
-        """Micro-batches of one update on each GPU."""
-        return max(1, self.effective // (self.batch * devices))
-
-
-def parameters_of(hidden, layers, heads, vocabulary) -> tuple[int, int, int]:
-    """-> (all weights of the encoder with a two-layer head, word embeddings, weights of matrix products)"""
-    words = vocabulary * hidden
-    products = layers * 12 * hidden**2 + hidden**2
-    small = (514 + 1 + 2) * hidden + layers * 13 * hidden + 4 * hidden  # positions, types, norms, biases, head
-    return words + products + small, words, products
-
-
-def kept_per_token(hidden: int, setting: Setting, device: str = "cuda") -> tuple[int, int, int]:
-    """Bytes that autograd keeps for each token of a batch. -> (by the embeddings, by a block, by a block that will be computed again)
-
-    A block keeps 16 vectors of the hidden size: the input, q, k, v, the attention's output, the first norm's input and output, four
-    and four around the activation function, the second norm's input; and two dropout masks (CUDA: a byte an element; CPU: as wide as
-    the values). Autocast keeps the two norm inputs in fp32 and casts the block's input for q, k and v each on its own.
-    """
-    width = 2 if setting.bf16 else 4
-    mask = 1 if device == "cuda" else width
-    if setting.bf16 and not setting.config:
-        return (4 + (1 if device == "cuda" else 4)) * hidden, (16 * 2 + 2 * 4 + 2 * mask) * hidden, 4 * hidden
-    return (width + mask) * hidden, (16 * width + 2 * mask) * hidden, width * hidden
-
-
-def moments(shape: str, setting: Setting, devices: int = 1, device: str = "cuda") -> tuple[dict[str, float], float]:
-    """ESTIMATE of what is in memory when. -> ({moment: bytes on one GPU}, bytes of host memory)
-
-    forward    its end, or right behind it: all activations are kept, beside gradients of earlier micro-batches and DeepSpeed's bucket
-    recompute  (checkpointing) the last block's activations are there again
-    backward   its end: the activations are gone, the word embeddings' gradient comes last and whole
-    update     the optimiser's step
-    device "cpu": host and GPU are one memory, as `--check` counts them.
-    """
-    hidden, layers, _, _ = SHAPES[shape]
-    embedding, block, edge = (size * setting.tokens for size in kept_per_token(hidden, setting, device))
-    passing = 8 * hidden * (2 if setting.bf16 else 4) * setting.tokens  # what a block's backward needs for a while
-    copies = 2 * parameters_of(*SHAPES[shape])[2] if setting.bf16 and not setting.config else 0  # of weights, by autocast
-    there = held(shape, setting, devices, device)
-    kept = there.always + there.forward + embedding + layers * (edge if setting.checkpointing else block)
-    found = {"forward": kept + copies + passing * (not setting.checkpointing)}
-    if setting.checkpointing:
-        found["recompute"] = kept + block + passing
-    return found | {"backward": there.always + there.backward, "update": there.always + there.update}, there.host
-
-
-class Held(NamedTuple):
-    """Bytes beside the activations: always, and with it at the end of the forward pass, of backward, in the update; on the host."""
-
-    always: float
-    forward: float
-    backward: float
-    update: float
-    host: float = 0.0
-
-
-def held(shape: str, setting: Setting, devices: int, device: str) -> Held:
-    """What the Trainer and DeepSpeed 0.19.8 hold, as read in their sources and counted."""
-    hidden = SHAPES[shape][0]
-    every, words, _ = parameters_of(*SHAPES[shape])
-    trained, largest = (every - words, 4 * hidden**2) if setting.frozen else (every, words)
-    width, again = 2 if setting.bf16 else 4, setting.steps(devices) > 1  # again: gradients of earlier micro-batches are there
-    if not setting.config:
-        states = 8 * trained if setting.optim == "adamw" else 2 * (every - words) + 8 * words * (not setting.frozen)
-        gradients, buckets = 4 * trained, 4 * trained * (devices > 1)  # DDP's buckets hold the gradients once more
-        return Held(4 * every + states + buckets, gradients * again, gradients + 4 * largest * again, gradients)
-    own = trained / devices  # the part whose states this GPU has; of fp32 weights, too, DeepSpeed keeps an fp32 copy
-    gradient, bucket, norm = width * largest, width * BUCKET, 8 * largest  # a gradient's norm is taken in float64
-    for_update = width * own + 4 * own * setting.bf16  # the gradients laid flat, and in fp32
-    is_apart = device == "cuda"
-    if setting.config in ("zero1", "zero2"):
-        kept = width * (own if setting.config == "zero2" else trained)
-        backward = kept * (1 + (again and setting.config == "zero2")) + bucket + gradient  # of this micro-batch beside the earlier ones
-        return Held(width * every + 12 * own, kept * again + bucket, backward, width * own + max(for_update, norm))
-    if setting.config == "zero2_offload":  # on the GPU a gradient's buffer; on the host the same, and a copy of the weights
-        pinned = 4 * own, 4 * own, width * own, gradient
-        host = sum(map(pinned_size, pinned) if is_apart else pinned) + 8 * own + width * own * again
-        # On an H200 it ran out of memory under a cap of 6 GB where this sum is 4.0, and fitted under 8; it is not known what else is there.
-        unknown = norm * is_apart
-        return Held(width * every + gradient, bucket, bucket + gradient + norm + unknown, 4 * own * is_apart, host)
-    shared, bucket = width * every / devices, width * hidden**2
-    if setting.config == "zero3":
-        gathered = width * every * (devices > 1)  # all: stage3_max_live_parameters is more than XLM-R Large has
-        return Held(shared + (12 + width) * own, gathered, gathered + bucket + gradient, max(for_update, norm / devices))
-    pinned = shared, 4 * own, width * own
-    host = sum(map(pinned_size, pinned) if is_apart else pinned) + 12 * own
-    gathered, norm = width * every * is_apart, min(norm, 8 * 250_000_000) + gradient * is_apart  # in parts; of a copy
-    return Held(0, gathered, gathered + bucket + gradient + norm, 0, host)
-
-
-def pinned_size(size: float) -> float:
-    """Bytes of host memory for a pinned tensor: torch rounds up to a power of two (ATen/core/CachingHostAllocator.h)."""
-    return 2.0 ** math.ceil(math.log2(size))
-
-
-def estimate(shape: str, setting: Setting, devices: int = 1) -> dict:
-    """ESTIMATE for one GPU. -> {"peak": bytes with context and gaps, "at": the moment, "host": bytes of offloaded states}"""
-    found, host = moments(shape, setting, devices)
-    at = max(found, key=found.get)
-    return {"peak": found[at] * GAPS + CONTEXT, "at": at, "host": host}
 
 
 # ---- with a GPU: the real thing under a cap

@@ -29,7 +29,7 @@ from dataclasses import replace
 
 from arguments import run_script
 from benchmarks.flags import above_zero, there
-from benchmarks.memory import SHAPES, parameters_of
+from benchmarks.memory_formula import SHAPES, parameters_of
 from multitask import count_steps, sampling_probabilities
 from run_intermediate import ScriptArguments
 from task_adapters import TASKS, InputError, labels_of, load_examples

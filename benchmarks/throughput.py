@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import padding_free
 from arguments import run_script
 from benchmarks.flags import at_least, new_file, there
-from benchmarks.memory import SHAPES, parameters_of
+from benchmarks.memory_formula import SHAPES, parameters_of
 from checkpoints import load_tokenizer
 from real_tokens import GroupedByLength, lengths_of, scoring_batches
 from task_adapters import TASKS, InputError, labels_of, load_examples

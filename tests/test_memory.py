@@ -13,7 +13,7 @@ from transformers import TrainingArguments
 import run_intermediate
 import run_target
 from arguments import Parser
-from benchmarks import memory
+from benchmarks import memory, memory_formula
 from benchmarks.memory import CAPS, GIB, Setting
 from task_adapters import TASKS, InputError
 
@@ -43,7 +43,7 @@ def test_the_estimate_is_what_a_step_under_deepspeed_holds(setting):
 
 
 def test_host_memory_is_rounded_up_where_it_is_pinned():
-    assert memory.pinned_size(3.0) == 4 and memory.pinned_size(4.0) == 4
+    assert memory_formula.pinned_size(3.0) == 4 and memory_formula.pinned_size(4.0) == 4
     offload = Setting("zero2_offload", batch=32)
     pinned, plain = (memory.moments("xlmr-large", offload, device=device)[1] for device in ("cuda", "cpu"))
     assert plain < pinned < 2 * plain
