@@ -139,10 +139,16 @@ def fake(tmp_path):
         here = {"PATH": f"{tmp_path}:{Path(sys.executable).parent}:{os.environ['PATH']}", "NOTES": str(notes), "LAUNCH": "launch",
                 "TARGETS": "xquad bucc", "STARTS": "none mnli"}  # fmt: skip
         command = [ROOT / "recipes" / recipe, *map(str, arguments)]
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                                   cwd=tmp_path, env={**os.environ, **here, **environment}, start_new_session=True)  # fmt: skip
-        if meanwhile:
-            meanwhile(process, notes)
+        # A suite in the background of a shell ignores SIGINT, and bash cannot trap what was ignored when it began.
+        heard = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
+                                   env={**os.environ, **here, **environment}, start_new_session=True, preexec_fn=heard)  # fmt: skip
+        try:
+            if meanwhile:
+                meanwhile(process, notes)
+        except BaseException:
+            process.terminate()
+            raise
         output, errors = process.communicate()
         return subprocess.CompletedProcess(command, process.returncode, output, errors), notes.read_text().splitlines()
 
