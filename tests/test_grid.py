@@ -141,8 +141,10 @@ def fake(tmp_path):
         command = [ROOT / "recipes" / recipe, *map(str, arguments)]
         # A suite in the background of a shell ignores SIGINT, and bash cannot trap what was ignored when it began.
         heard = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
-                                   env={**os.environ, **here, **environment}, start_new_session=True, preexec_fn=heard)  # fmt: skip
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
+            env={**os.environ, **here, **environment}, start_new_session=True, preexec_fn=heard,
+        )  # fmt: skip
         try:
             if meanwhile:
                 meanwhile(process, notes)
