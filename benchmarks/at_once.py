@@ -27,10 +27,10 @@ from task_adapters import InputError  # noqa: E402
 
 
 def write_model(folder: str, shape: str, tokenizer) -> None:
-    hidden, layers, heads, vocabulary = SHAPES[shape]
+    hidden, layers, heads, _ = SHAPES[shape]
     with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
         model = AutoModel.from_config(XLMRobertaConfig(
-            vocab_size=vocabulary, hidden_size=hidden, num_hidden_layers=layers, num_attention_heads=heads, intermediate_size=4 * hidden,
+            vocab_size=len(tokenizer), hidden_size=hidden, num_hidden_layers=layers, num_attention_heads=heads, intermediate_size=4 * hidden,
             max_position_embeddings=514, pad_token_id=1, bos_token_id=0, eos_token_id=2, type_vocab_size=1,
         ))  # fmt: skip
     model.save_pretrained(folder)
@@ -64,9 +64,11 @@ def main():
     args = parser.parse_args()
     if not (args.use_cpu or torch.cuda.is_available()):
         parser.error("no GPU is here: --use_cpu, with --shape small, tries the command")
+    tokenizer = load_tokenizer(args.tokenizer, needs_offsets=False)
+    print(f"{args.shape}, {len(tokenizer):,} pieces, {args.max_steps} steps, the start of training counted in\n")
     print("| runs at once | seconds of a step | examples/s, all | times one run |\n|---|---|---|---|", flush=True)
     with tempfile.TemporaryDirectory() as folder:
-        write_model(f"{folder}/model", args.shape, load_tokenizer(args.tokenizer, needs_offsets=False))
+        write_model(f"{folder}/model", args.shape, tokenizer)
         first = None
         for count in args.runs:
             found = train(count, folder, args)

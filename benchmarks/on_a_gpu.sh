@@ -4,8 +4,8 @@
 #
 #   benchmarks/on_a_gpu.sh DATA [OUT]      # DATA: a --data_dir with MNLI, such as samples/data; OUT: where logs go, out/gpu
 #
-# Nothing is fetched: without internet give TOKENIZER=samples/encoder (not for at_once, which checks the model against it). The parts that were
-# run on an H200 took 20 to 75 s each, a cell of memory_cards 20 to 45; each part has an end of its own.
+# Nothing is fetched: without internet give TOKENIZER=samples/encoder (a model of few pieces, at_once says how many). The parts that were run
+# on an H200 took 20 to 75 s each, a cell of memory_cards 20 to 45; each part has an end of its own.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 data=${1:?usage: benchmarks/on_a_gpu.sh DATA [OUT]} out=${2:-out/gpu} tokenizer=${TOKENIZER:-FacebookAI/xlm-roberta-large} failed=()
