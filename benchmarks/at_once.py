@@ -30,8 +30,8 @@ def write_model(folder: str, shape: str, tokenizer) -> None:
     hidden, layers, heads, _ = SHAPES[shape]
     with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
         model = AutoModel.from_config(XLMRobertaConfig(
-            vocab_size=len(tokenizer), hidden_size=hidden, num_hidden_layers=layers, num_attention_heads=heads, intermediate_size=4 * hidden,
-            max_position_embeddings=514, pad_token_id=1, bos_token_id=0, eos_token_id=2, type_vocab_size=1,
+            vocab_size=len(tokenizer), hidden_size=hidden, num_hidden_layers=layers, num_attention_heads=heads,
+            intermediate_size=4 * hidden, max_position_embeddings=514, pad_token_id=1, bos_token_id=0, eos_token_id=2, type_vocab_size=1,
         ))  # fmt: skip
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
@@ -44,12 +44,12 @@ def train(count: int, folder: str, args) -> list[dict]:
     command += ["--max_eval_samples", "32", "--overwrite", *(["--data_dir", args.data_dir] if args.data_dir else [])]
     command += ["--use_cpu"] * args.use_cpu
     outputs = [f"{folder}/{number}" for number in range(count)]
-    runs = [subprocess.Popen([*command, "--output_dir", output], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-            for output in outputs]  # fmt: skip
-    said = [run.communicate()[1] for run in runs]
-    for run, lines in zip(runs, said):
-        if run.returncode:
-            raise InputError(f"a run failed: {lines.strip().splitlines()[-1]}")
+    logs = [Path(f"{output}.log") for output in outputs]
+    runs = [subprocess.Popen([*command, "--output_dir", output], cwd=ROOT, stdout=log.open("w"), stderr=subprocess.STDOUT)
+            for output, log in zip(outputs, logs)]  # fmt: skip
+    if any([run.wait() for run in runs]):
+        failed = next(log for run, log in zip(runs, logs) if run.returncode)
+        raise InputError(f"a run failed: {failed.read_text(encoding='utf-8').strip().splitlines()[-1]}")
     return [json.loads(Path(output, "results.json").read_text(encoding="utf-8")) for output in outputs]
 
 
