@@ -66,7 +66,7 @@ def main():
         parser.error("no GPU is here: --use_cpu, with --shape small, tries the command")
     tokenizer = load_tokenizer(args.tokenizer, needs_offsets=False)
     print(f"{args.shape}, {len(tokenizer):,} pieces, {args.max_steps} steps, the start of training counted in\n")
-    print("| runs at once | seconds of a step | examples/s, all | times one run |\n|---|---|---|---|", flush=True)
+    print("| runs at once | seconds of a step | examples/s, all | times the first row |\n|---|---|---|---|", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         write_model(f"{folder}/model", args.shape, tokenizer)
         first = None
@@ -74,7 +74,7 @@ def main():
             found = train(count, folder, args)
             step = sum(run["training"]["train_seconds"] for run in found) / count / args.max_steps
             rate = count * found[0]["effective_batch_size"] / step
-            first = first or rate / count
+            first = first or rate
             print(f"| {count} | {step:.4f} | {rate:.1f} | {rate / first:.2f} |", flush=True)
 
 
