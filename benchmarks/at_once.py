@@ -15,26 +15,15 @@ import tempfile
 from pathlib import Path
 
 import torch
-from transformers import AutoModel, XLMRobertaConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 from arguments import run_script  # noqa: E402
 from benchmarks.flags import at_least, there  # noqa: E402
 from benchmarks.memory_formula import SHAPES  # noqa: E402
+from benchmarks.retrieval import write_model  # noqa: E402
 from checkpoints import load_tokenizer  # noqa: E402
 from task_adapters import InputError  # noqa: E402
-
-
-def write_model(folder: str, shape: str, tokenizer) -> None:
-    hidden, layers, heads, _ = SHAPES[shape]
-    with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
-        model = AutoModel.from_config(XLMRobertaConfig(
-            vocab_size=len(tokenizer), hidden_size=hidden, num_hidden_layers=layers, num_attention_heads=heads,
-            intermediate_size=4 * hidden, max_position_embeddings=514, pad_token_id=1, bos_token_id=0, eos_token_id=2, type_vocab_size=1,
-        ))  # fmt: skip
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
 
 
 def train(count: int, folder: str, args) -> list[dict]:
@@ -68,7 +57,7 @@ def main():
     print(f"{args.shape}, {len(tokenizer):,} pieces, {args.max_steps} steps, the start of training counted in\n")
     print("| runs at once | seconds of a step | examples/s, all | times the first row |\n|---|---|---|---|", flush=True)
     with tempfile.TemporaryDirectory() as folder:
-        write_model(f"{folder}/model", args.shape, tokenizer)
+        write_model(f"{folder}/model", tokenizer, *SHAPES[args.shape][:3])
         first = None
         for count in args.runs:
             found = train(count, folder, args)

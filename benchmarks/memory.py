@@ -35,7 +35,7 @@ sys.path.insert(0, str(ROOT))
 import deepspeed_support  # noqa: E402
 from arguments import run_script  # noqa: E402
 from benchmarks.flags import above_zero, at_least  # noqa: E402
-from benchmarks.memory_formula import CHECKPOINTING, CONTEXT, GIB, SHAPES, ZERO, Setting, estimate, moments  # noqa: E402
+from benchmarks.memory_formula import CHECKPOINTING, CONTEXT, GIB, SHAPES, ZERO, Setting, config_of, estimate, moments  # noqa: E402
 from task_adapters import TASKS, InputError, Task, nearest  # noqa: E402
 
 CAPS = (6, 8, 12, 16, 24, 40)
@@ -66,14 +66,7 @@ def kind_of(setting: Setting):
 
 def model_of(shape: str, setting: Setting, **changes):
     """A classifier of random weights, or a chooser."""
-    from transformers import XLMRobertaConfig
-
-    hidden, layers, heads, vocabulary = SHAPES[shape]
-    config = XLMRobertaConfig(
-        vocab_size=vocabulary, hidden_size=hidden, num_hidden_layers=layers, num_attention_heads=heads, intermediate_size=4 * hidden,
-        max_position_embeddings=514, pad_token_id=1, type_vocab_size=1, num_labels=3, **changes,
-    )  # fmt: skip
-    model = kind_of(setting).Model.from_config(config)
+    model = kind_of(setting).Model.from_config(config_of(*SHAPES[shape], num_labels=3, **changes))
     model.accepts_loss_kwargs = False
     return model
 

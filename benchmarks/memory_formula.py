@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from transformers import TrainingArguments
+from transformers import TrainingArguments, XLMRobertaConfig
 
 GIB = 2**30
 NAMES = "activation_checkpointing", "gradient_checkpointing"  # the latter in transformers 5.17
@@ -61,6 +61,14 @@ class Setting:
     def steps(self, devices: int = 1) -> int:
         """Micro-batches of one update on each GPU."""
         return max(1, self.effective // (self.batch * devices))
+
+
+def config_of(hidden: int, layers: int, heads: int, vocabulary: int, **changes) -> XLMRobertaConfig:
+    """XLM-R's architecture in the sizes of `SHAPES`, or in others."""
+    return XLMRobertaConfig(
+        vocab_size=vocabulary, hidden_size=hidden, num_hidden_layers=layers, num_attention_heads=heads, intermediate_size=4 * hidden,
+        max_position_embeddings=514, pad_token_id=1, bos_token_id=0, eos_token_id=2, type_vocab_size=1, layer_norm_eps=1e-5, **changes,
+    )  # fmt: skip
 
 
 def parameters_of(hidden, layers, heads, vocabulary) -> tuple[int, int, int]:

@@ -18,11 +18,13 @@ import time
 from pathlib import Path
 
 import torch
+from transformers import XLMRobertaModel, set_seed
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import run_retrieval
 from arguments import run_script
 from benchmarks.flags import at_least, new_file, there
+from benchmarks.memory_formula import config_of
 from checkpoints import load_tokenizer
 from task_adapters import TASKS, InputError, load_examples
 from task_types.retrieval import nearest_neighbours, sorted_english
@@ -31,16 +33,11 @@ BATCH = 100
 TASK = TASKS["tatoeba"]
 
 
-def write_model(folder, tokenizer, args):
-    from transformers import XLMRobertaConfig, XLMRobertaModel, set_seed
-
-    set_seed(0)
-    config = XLMRobertaConfig(
-        vocab_size=len(tokenizer), hidden_size=args.hidden_size, num_hidden_layers=args.layers, num_attention_heads=args.hidden_size // 64,
-        intermediate_size=4 * args.hidden_size, max_position_embeddings=514, pad_token_id=1, bos_token_id=0, eos_token_id=2,
-        type_vocab_size=1, layer_norm_eps=1e-5,
-    )  # fmt: skip
-    XLMRobertaModel(config).save_pretrained(folder)
+def write_model(folder, tokenizer, *sizes):
+    """A random encoder (hidden size, layers, heads) with its tokenizer."""
+    with torch.device("cuda" if torch.cuda.is_available() else "cpu"):  # a GPU draws weights in no time
+        set_seed(0)
+        XLMRobertaModel(config_of(*sizes, len(tokenizer))).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 
 
@@ -108,7 +105,7 @@ def main():
     if not data:
         raise InputError("no language of Tatoeba is here. Give --data_dir, or a hub.")
     with tempfile.TemporaryDirectory() as folder:
-        write_model(f"{folder}/model", tokenizer, args)
+        write_model(f"{folder}/model", tokenizer, args.hidden_size, args.layers, args.hidden_size // 64)
         how = f"{folder}/model", args.layer, args.pad_to
         reference(next(iter(data.values())).select(range(2)), *how)  # libraries and threads start
         sys.argv = ["run_retrieval.py", "--task", "tatoeba", "--model_name_or_path", f"{folder}/model", "--output_dir", f"{folder}/out",

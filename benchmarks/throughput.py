@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import padding_free
 from arguments import run_script
 from benchmarks.flags import at_least, new_file, there
-from benchmarks.memory_formula import SHAPES, parameters_of
+from benchmarks.memory_formula import SHAPES, config_of, parameters_of
 from checkpoints import load_tokenizer
 from real_tokens import GroupedByLength, lengths_of, scoring_batches
 from task_adapters import TASKS, InputError, labels_of, load_examples
@@ -216,7 +216,7 @@ def matrix_peak(device) -> float:
 
 def speed(args, tokenizer) -> dict:
     """Rounds of all settings in turn. -> {setting: figures}"""
-    from transformers import AutoModelForSequenceClassification, XLMRobertaConfig
+    from transformers import AutoModelForSequenceClassification
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     gpu = device.type == "cuda"
@@ -225,10 +225,7 @@ def speed(args, tokenizer) -> dict:
     vocabulary = vocabulary if not args.width else len(tokenizer)
     torch.manual_seed(0)
     with device:
-        model = AutoModelForSequenceClassification.from_config(XLMRobertaConfig(
-            vocab_size=vocabulary, hidden_size=width, num_hidden_layers=layers, num_attention_heads=heads, intermediate_size=4 * width,
-            max_position_embeddings=514, pad_token_id=1, bos_token_id=0, eos_token_id=2, type_vocab_size=1, num_labels=3,
-        ))  # fmt: skip
+        model = AutoModelForSequenceClassification.from_config(config_of(width, layers, heads, vocabulary, num_labels=3))
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5, fused=True)
     loaded = load("mnli", "train", tokenizer, args)
     if loaded is None:

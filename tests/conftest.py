@@ -1,5 +1,6 @@
 """A two-layer encoder with its tokenizer, and small data sets in the hub's own layout, made anew for each session. No network."""
 
+import importlib.util
 import itertools
 import json
 import os
@@ -16,6 +17,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny models gain nothing from a
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared"
+needs_deepspeed = pytest.mark.skipif(importlib.util.find_spec("deepspeed") is None, reason="DeepSpeed is not installed")
 NLI = ["entailment", "neutral", "contradiction"]  # the hub's order, not ours
 UPOS = ["ADJ", "ADP", "ADV", "AUX", "CCONJ", "DET", "INTJ", "NOUN", "NUM", "PART", "PRON", "PROPN", "PUNCT", "SCONJ", "SYM", "VERB", "X"]
 

@@ -3,7 +3,6 @@
 Nothing is compiled. Two of the ten runs (configuration x processes) are made by default; DEEPSPEED_TESTS=all makes all of them.
 """
 
-import importlib.util
 import json
 import os
 import shutil
@@ -13,7 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from conftest import ROOT, launch
+from conftest import ROOT, launch, needs_deepspeed
 from safetensors.torch import load_file
 from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification, TrainingArguments
 
@@ -25,7 +24,6 @@ from training import run_trainer
 
 CONFIGS = ("zero1", "zero2", "zero2_offload", "zero3", "zero3_offload")
 DEFAULT_RUNS = (("zero2_offload", 1), ("zero3", 2))
-needs_deepspeed = pytest.mark.skipif(importlib.util.find_spec("deepspeed") is None, reason="DeepSpeed is not installed")
 
 
 @pytest.fixture

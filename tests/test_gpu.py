@@ -5,9 +5,9 @@ import shutil
 
 import pytest
 import torch
-from conftest import launch
+from conftest import launch, needs_deepspeed
 from safetensors.torch import load_file
-from test_deepspeed import CONFIGS, FLAGS, needs_deepspeed, plain_run, same  # noqa: F401, a fixture
+from test_deepspeed import CONFIGS, FLAGS, plain_run, same  # noqa: F401, a fixture
 from test_real_tokens import HEADS, batch_of, equal, features_of, loss_and_gradients
 from transformers import XLMRobertaConfig
 
@@ -20,7 +20,6 @@ from task_types import TASK_TYPES, mining
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU is here")
 GPU = torch.device("cuda")
 LARGE = XLMRobertaConfig(hidden_size=1024, num_attention_heads=16)
-DTYPES = {"no": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
@@ -41,7 +40,7 @@ def prepared(name, path, data_dir, precision, packed):
     model.to(GPU).train()
     forward = model.forward
     if precision != "no":
-        model.forward = torch.autocast("cuda", DTYPES[precision])(forward)
+        model.forward = torch.autocast("cuda", padding_free.DTYPES[precision])(forward)
     return model, task_type.loss, batch
 
 
@@ -51,7 +50,7 @@ def off(found, truth):
     return float(squares.sqrt() / sum(gradient.square().sum() for gradient in truth[1].values()).sqrt())
 
 
-@pytest.mark.parametrize("precision", DTYPES)
+@pytest.mark.parametrize("precision", padding_free.DTYPES)
 @pytest.mark.parametrize("name", HEADS)
 def test_padding_free_gives_the_loss_and_the_gradients_of_the_padded_path(name, precision, tiny_model, data_dir):
     """In half precision as near to those of fp32 as the padded path's: the gradients of four nearly equal choices cancel, and rounding

@@ -1,13 +1,12 @@
 """benchmarks/memory.py: the estimates are what torch and DeepSpeed hold, and its answers are commands that the scripts take."""
 
-import importlib.util
 import os
 import shlex
 from types import SimpleNamespace
 
 import pytest
 import torch
-from conftest import ROOT
+from conftest import ROOT, needs_deepspeed
 from transformers import TrainingArguments
 
 import run_intermediate
@@ -30,7 +29,7 @@ def test_the_estimate_is_what_a_step_of_the_plain_trainer_holds(setting):
     assert max(memory.moments("small", setting)[0].values()) == pytest.approx(counted, rel=0.03)
 
 
-@pytest.mark.skipif(importlib.util.find_spec("deepspeed") is None, reason="DeepSpeed is not installed")
+@needs_deepspeed
 @pytest.mark.parametrize("setting", [
     pytest.param(setting, marks=() if setting.config in ("zero2_offload", "zero3") and setting.batch == 16
                  else pytest.mark.skipif(not ALL, reason="a long run: DEEPSPEED_TESTS=all"))
