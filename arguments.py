@@ -89,6 +89,10 @@ class TrainArguments(CommonArguments):
         default="auto",
         metadata={"help": "Run the encoder on real tokens, not on padding; auto: on a GPU, and for choices of unlike length, where exact."},
     )
+    trim_embeddings: Literal["auto", "on", "off"] = field(
+        default="auto",
+        metadata={"help": "Keep the embeddings of pieces that do not occur out of training, to which they are nothing; auto: where exact."},
+    )
     retries: int = field(default=0, metadata={"help": "Begin a run that fails to learn again with another seed, this many times."})
     keep_checkpoints: bool = field(default=False, metadata={"help": "Keep checkpoint-* (for resuming) after the run is finished."})
 

@@ -187,10 +187,11 @@ def gathered(parameters):
     return contextlib.nullcontext()
 
 
-def save_full_precision(trainer, output_dir: str) -> None:
+def save_full_precision(trainer, output_dir: str, embeddings=None) -> None:
     """Saves the fp32 weights that DeepSpeed trains where the model itself is a rounded copy (bf16, fp16), as plain --bf16 does.
 
     All processes must call it, after `trainer.save_model`. Frozen weights have no such original: they stay rounded.
+    embeddings  the model's `TrimmedEmbedding`, which has all rows, where it is trimmed.
     """
     if not trainer.is_deepspeed_enabled or trainer.model.dtype == torch.float32:
         return
@@ -204,7 +205,8 @@ def save_full_precision(trainer, output_dir: str) -> None:
             with gathered([parameter]):
                 weight = parameter.detach().float().clone()
         if trainer.args.should_save:
-            weights[name] = weight.cpu()
+            is_trimmed = embeddings is not None and parameter is embeddings.weight
+            weights[name] = embeddings.expanded(weight) if is_trimmed else weight.cpu()
     if trainer.args.should_save:
         trainer.model.save_pretrained(output_dir, state_dict=weights)
         config = Path(output_dir) / "config.json"  # it names the type of the model in memory, by which others would load

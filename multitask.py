@@ -26,6 +26,7 @@ from task_adapters import InputError, nearest
 from task_types import TASK_TYPES
 from task_types.collator import Collator, what_is_read
 from training import pad_as, run_trainer, score
+from trimmed_embeddings import complete
 
 
 def sampling_probabilities(sizes: dict[str, int], sampling: str, cap: int, temperature: float | None = None) -> dict[str, float]:
@@ -216,6 +217,7 @@ def train_together(
     CollapseWatch(trainer, tasks, {name: chance_loss(task.task_type, features[name]) for name, task in tasks.items()})
     training = run_trainer(trainer) | {"features": sizes, "probabilities": probabilities, "drawn": drawn}
     save_together(trainer, training_args.output_dir)
+    complete(model)
     if masked is not None:
         training["mlm"] = masked_lm.report(masked, before, masked_lm.held_out_losses(trainer, masked))
     return trainer, training

@@ -43,6 +43,8 @@ OUR_SETTINGS = ("max_seq_length", "doc_stride", "no_answer_threshold", "max_trai
                 "languages", "freeze_embeddings", "padding_free")  # fmt: skip
 # Other data than the hub's English, chosen by English dev. Named only where they differ: the plain run stays the cell that it was.
 DATA_SETTINGS = {"train_languages": ["en"], "train_file": [], "select_on": "en", "oracle": False}
+# What a score does not depend on, but the checkpoints that a run goes on from. Named only where it differs.
+LAYOUT = {"trim_embeddings": "auto"}
 TOGETHER = ("sampling", "sampling_cap", "temperature")  # of several tasks
 MASKED_LM = ("mlm_languages", "mlm_data", "mlm_share", "mlm_alpha", "mlm_eval_samples")  # of masked LM beside
 # All of these that a score depends on: `languages` says which there are, `oracle` what else. {name: default} where only others are named.

@@ -80,6 +80,7 @@ def main() -> dict:
     args, training_args, tasks, recipe = parse(ScriptArguments, "intermediate")
 
     import padding_free
+    import trimmed_embeddings
     from checkpoints import check_length, check_precision, describe_model, load_config, load_model, load_tokenizer
     from collapse import check_learned, refuse_failed, train_with_retries
     from masked_lm import MaskedText, open_texts
@@ -166,6 +167,8 @@ def main() -> dict:
                 examples = dev_examples[name].select(range(count))
                 selection[name] = examples, features_of(task, examples)
         features = {name: features_of(task, train_examples[name]) for name, task in tasks.items()}
+        read = [*features.values(), *(features for _, features in (selection or {}).values())]
+        trimmed_embeddings.set_up(encoder, args.trim_embeddings, training_args.optim, read, tokenizer, masked is not None)
         if together:
             sampling, mlm = (args.sampling, args.sampling_cap, args.temperature), (masked, args.mlm_share if masked is not None else 0.0)
             trainer, training = train_together(model, tokenizer, tasks, training_args, features, sampling, selection, *mlm)

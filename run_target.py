@@ -39,6 +39,7 @@ def main() -> dict:
     args, training_args, (task,), recipe = parse(ScriptArguments, "target")
 
     import padding_free
+    import trimmed_embeddings
     from checkpoints import check_length, check_precision, describe_model, load_config, load_model, load_tokenizer
     from collapse import check_learned, refuse_failed, train_with_retries
     from predictions import write_labels, write_predictions
@@ -107,7 +108,10 @@ def main() -> dict:
                 selection[language] = first, features_of(first)
         if target_dev:
             trainer_class = partial(LanguagesTrainer, task=task, selection=selection, select_on=args.select_on, oracle=args.oracle)
-        trainer, training = train(model, tokenizer, task, training_args, features_of(train_examples), selection.get("en"), trainer_class)
+        features = features_of(train_examples)
+        read = [features, *(features for _, features in selection.values())]
+        trimmed_embeddings.set_up(model.base_model, args.trim_embeddings, training_args.optim, read, tokenizer)
+        trainer, training = train(model, tokenizer, task, training_args, features, selection.get("en"), trainer_class)
         _, dev = score(trainer, task, dev_examples, features_of(dev_examples), "en")
         training["warning"] = check_learned(trainer, {task.name: task}, {task.name: dev_examples}, {task.name: dev})
         return trainer, training, dev

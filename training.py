@@ -12,10 +12,11 @@ from checkpoints import last_complete_checkpoint
 from collapse import CollapseWatch, chance_loss
 from deepspeed_support import layout_of_checkpoint, layout_of_run, read_config, save_full_precision
 from real_tokens import RealTokensTrainer, predict
-from results import DATA_SETTINGS, MASKED_LM, OUR_SETTINGS, RARE_SETTINGS, SETTINGS, TOGETHER, model_identity, note_time, remove
+from results import DATA_SETTINGS, LAYOUT, MASKED_LM, OUR_SETTINGS, RARE_SETTINGS, SETTINGS, TOGETHER, model_identity, note_time, remove
 from task_adapters import InputError
 from task_types import TASK_TYPES
 from task_types.collator import Collator, what_is_read
+from trimmed_embeddings import agree, complete, trimmed
 
 NOTE_EVERY = 60  # seconds of training between two notes of the time
 ATTENTION_DROPOUT = ("attention_probs_dropout_prob", "attention_dropout")  # the latter: ModernBERT, EuroBERT, decoders
@@ -43,7 +44,7 @@ def describe_run(phase, args, training_args, tasks) -> dict:
         **{name: value.value if isinstance(value, Enum) else value for name, value in settings.items()},
         **{
             name: [*map(str, value)] if isinstance(value, list) else value
-            for name, default in DATA_SETTINGS.items()
+            for name, default in {**DATA_SETTINGS, **LAYOUT}.items()
             if (value := getattr(args, name, default)) != default
         },
         **({name: getattr(args, name) for name in TOGETHER} if len(tasks) > 1 else {}),
@@ -83,7 +84,8 @@ def train(
     CollapseWatch(trainer, {task.name: task}, {task.name: chance_loss(task.task_type, train_features)})
     training = run_trainer(trainer)
     trainer.save_model(training_args.output_dir)
-    save_full_precision(trainer, training_args.output_dir)
+    save_full_precision(trainer, training_args.output_dir, trimmed(model))
+    complete(model)
     return trainer, training
 
 
@@ -133,13 +135,14 @@ def run_trainer(trainer) -> dict:
         written, here = layout_of_checkpoint(checkpoint), layout_of_run(trainer.args)
         if written != here:
             raise InputError(f"{checkpoint} was written with {written}, this command has {here}. Go on as before, or --overwrite.")
+    agree(trainer, checkpoint)
     clock = Clock(trainer.args.output_dir)
     trainer.add_callback(clock)
     try:
         outcome = trainer.train(resume_from_checkpoint=checkpoint)
     finally:  # a try that failed took its time too
         time_so_far = clock.note()
-    state, config, tokens = trainer.state, trainer.model.config, trainer.share_of_real_tokens()
+    state, config, tokens, embeddings = trainer.state, trainer.model.config, trainer.share_of_real_tokens(), trimmed(trainer.model)
     if tokens:
         say(f"{tokens['share']:.1%} of {tokens['computed_tokens']:,} computed tokens were real{', padding-free' * trainer.packed}")
     return {
@@ -151,6 +154,7 @@ def run_trainer(trainer) -> dict:
         "best_selection_score": state.best_metric,
         "tokens": tokens,
         "padding_free": trainer.packed,
+        "trained_pieces": embeddings and len(embeddings.pieces) - 1,  # without the one that does not occur; None: all
         "attention_dropout": next((getattr(config, name) for name in ATTENTION_DROPOUT if hasattr(config, name)), None),
         "deepspeed": trainer.args.deepspeed and {"file": trainer.args.deepspeed, **read_config(trainer.args.deepspeed)},
         "log": [entry for entry in state.log_history if "loss" in entry or any(name.startswith("eval_") for name in entry)],
