@@ -7,7 +7,10 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import torch
 from transformers import TrainingArguments, XLMRobertaConfig
+
+from trimmed_embeddings import TrimmedEmbedding
 
 GIB = 2**30
 NAMES = "activation_checkpointing", "gradient_checkpointing"  # the latter in transformers 5.17
@@ -19,6 +22,9 @@ SHAPES = {  # hidden size, layers, heads, vocabulary
     "xlmr-base": (768, 12, 12, 250002),
     "small": (256, 4, 4, 250002),
 }
+# Of XLM-R's 250,002 pieces, those that occur in a task's data and are trained (trimmed_embeddings.py): a guess, meant to be high. XLM-R's
+# tokenizer has not been here; a run says the number in its first lines.
+PIECES = 80_000
 ZERO = ("zero1", "zero2", "zero2_offload", "zero3", "zero3_offload")
 BUCKET = 50_000_000  # ds_configs/: reduce_bucket_size, allgather_bucket_size
 
@@ -36,22 +42,30 @@ class Setting:
     length: int = 128
     effective: int = 32  # examples of one update, over all GPUs
     choices: int = 1  # sequences of one example: multiple choice reads all of a question's side by side
+    pieces: int | None = PIECES  # whose embeddings are on the GPU; None: all
 
     @property
     def name(self) -> str:
         parts = [self.config or "plain", "bf16" if self.bf16 else "fp32", "8-bit AdamW" if self.optim == "adamw_8bit" else "AdamW"]
-        return ", ".join(parts + ["checkpointing"] * self.checkpointing + ["frozen embeddings"] * self.frozen)
+        parts += ["checkpointing"] * self.checkpointing + ["frozen embeddings"] * self.frozen
+        return ", ".join(parts + ["all embeddings"] * (self.pieces is None))
 
     @property
     def flags(self) -> list[str]:
         flags = ["--per_device_train_batch_size", str(self.batch)] + ["--bf16"] * self.bf16
         flags += ["--optim", "adamw_bnb_8bit"] * (self.optim == "adamw_8bit")
         flags += [f"--{CHECKPOINTING}"] * self.checkpointing + ["--freeze_embeddings"] * self.frozen
+        flags += ["--trim_embeddings", "off"] * (self.pieces is None)
         return flags + (["--deepspeed", f"ds_configs/{self.config}.json"] if self.config else [])
 
     @property
     def size(self) -> str:
         return f"{self.batch}{f' x {self.choices} choices' * (self.choices > 1)} x {self.length}"
+
+    @property
+    def trimmed(self) -> int | None:
+        """`pieces` where embeddings can be trimmed: not under ZeRO-3."""
+        return None if self.config.startswith("zero3") else self.pieces
 
     @property
     def tokens(self) -> int:
@@ -71,9 +85,16 @@ def config_of(hidden: int, layers: int, heads: int, vocabulary: int, **changes) 
     )  # fmt: skip
 
 
-def parameters_of(hidden, layers, heads, vocabulary) -> tuple[int, int, int]:
-    """-> (all weights of the encoder with a two-layer head, word embeddings, weights of matrix products)"""
-    words = vocabulary * hidden
+def trim(encoder, setting: Setting) -> None:
+    """Leaves an encoder its first word embeddings, as a run is left those that occur in its data."""
+    words = encoder.get_input_embeddings()
+    if setting.trimmed and setting.trimmed < words.num_embeddings:
+        encoder.set_input_embeddings(TrimmedEmbedding(words, torch.arange(setting.trimmed), setting.trimmed - 1))
+
+
+def parameters_of(hidden, layers, heads, vocabulary, pieces: int | None = None) -> tuple[int, int, int]:
+    """-> (all weights of the encoder with a two-layer head, word embeddings, of them `pieces`; weights of matrix products)"""
+    words = min(vocabulary, pieces or vocabulary) * hidden
     products = layers * 12 * hidden**2 + hidden**2
     small = (514 + 1 + 2) * hidden + layers * 13 * hidden + 4 * hidden  # positions, types, norms, biases, head
     return words + products + small, words, products
@@ -104,7 +125,8 @@ def moments(shape: str, setting: Setting, devices: int = 1, device: str = "cuda"
     """
     hidden, layers, _, _ = SHAPES[shape]
     embedding, block, edge = (size * setting.tokens for size in kept_per_token(hidden, setting, device))
-    passing = 8 * hidden * (2 if setting.bf16 else 4) * setting.tokens  # what a block's backward needs for a while
+    # What a block's backward needs for a while: a fit to `dry_run` (19 to 28 bytes; 23 to 38; 28 to 60, the more the longer).
+    passing = (20 if setting.checkpointing else 24 if setting.bf16 else 36) * hidden * setting.tokens
     copies = 2 * parameters_of(*SHAPES[shape])[2] if setting.bf16 and not setting.config else 0  # of weights, by autocast
     there = held(shape, setting, devices, device)
     kept = there.always + there.forward + embedding + layers * (edge if setting.checkpointing else block)
@@ -127,7 +149,7 @@ class Held(NamedTuple):
 def held(shape: str, setting: Setting, devices: int, device: str) -> Held:
     """What the Trainer and DeepSpeed 0.19.8 hold, as read in their sources and counted."""
     hidden = SHAPES[shape][0]
-    every, words, _ = parameters_of(*SHAPES[shape])
+    every, words, _ = parameters_of(*SHAPES[shape], setting.trimmed)
     trained, largest = (every - words, 4 * hidden**2) if setting.frozen else (every, words)
     width, again = 2 if setting.bf16 else 4, setting.steps(devices) > 1  # again: gradients of earlier micro-batches are there
     if not setting.config:
@@ -146,8 +168,9 @@ def held(shape: str, setting: Setting, devices: int, device: str) -> Held:
         pinned = 4 * own, 4 * own, width * own, gradient
         host = sum(map(pinned_size, pinned) if is_apart else pinned) + 8 * own + width * own * again
         # On an H200 it ran out of memory under a cap of 6 GB where this sum is 4.0, and fitted under 8; it is not known what else is there.
-        unknown = norm * is_apart
-        return Held(width * every + gradient, bucket, bucket + gradient + norm + unknown, 4 * own * is_apart, host)
+        unknown = 8 * SHAPES[shape][3] * hidden * is_apart
+        in_bucket = largest <= BUCKET  # copied there, and itself gone
+        return Held(width * every + gradient, bucket, bucket + gradient * (not in_bucket) + norm + unknown, 4 * own * is_apart, host)
     shared, bucket = width * every / devices, width * hidden**2
     if setting.config == "zero3":
         gathered = width * every * (devices > 1)  # all: stage3_max_live_parameters is more than XLM-R Large has

@@ -23,13 +23,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from datasets import Dataset
 from transformers import DataCollatorWithPadding
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import padding_free
+import trimmed_embeddings
 from arguments import run_script
 from benchmarks.flags import at_least, new_file, there
-from benchmarks.memory_formula import SHAPES, config_of, parameters_of
+from benchmarks.memory_formula import PIECES, SHAPES, config_of, parameters_of
 from checkpoints import load_tokenizer
 from real_tokens import GroupedByLength, lengths_of, scoring_batches
 from task_adapters import TASKS, InputError, labels_of, load_examples
@@ -48,6 +50,7 @@ class Setting:
     packed: bool = False
     bf16: bool = False
     compiled: bool = False
+    trimmed: bool = False
 
 
 def settings(args, gpu: bool) -> dict[str, Setting]:
@@ -58,6 +61,8 @@ def settings(args, gpu: bool) -> dict[str, Setting]:
         "ours, padded": Setting(ours),
         "ours, padding-free": Setting(ours, packed=True),
     }
+    if not args.width:  # with the vocabulary of XLM-R
+        found["ours, trimmed embeddings"] = Setting(ours, packed=True, trimmed=True)
     if args.compile:
         found["ours, compiled"] = Setting(ours, packed=gpu, compiled=True)
     if gpu:
@@ -201,6 +206,13 @@ def train_step(model, optimizer, loss, micro_batches, setting, device):
     return real, computed
 
 
+def held_by(pair) -> int:
+    """Bytes of a model's weights and its optimiser's states."""
+    model, optimizer = pair
+    states = [value for state in optimizer.state.values() for value in state.values() if isinstance(value, torch.Tensor)]
+    return sum(tensor.nbytes for tensor in (*model.parameters(), *states))
+
+
 def matrix_peak(device) -> float:
     """Measured FLOP/s of a large bf16 matrix product."""
     one, other = (torch.randn(8192, 8192, dtype=torch.bfloat16, device=device) for _ in range(2))
@@ -223,10 +235,6 @@ def speed(args, tokenizer) -> dict:
     width, layers, heads, vocabulary = SHAPES[args.shape]
     width, layers, heads = args.width or width, args.layers or layers, max(1, args.width // 64) if args.width else heads
     vocabulary = vocabulary if not args.width else len(tokenizer)
-    torch.manual_seed(0)
-    with device:
-        model = AutoModelForSequenceClassification.from_config(config_of(width, layers, heads, vocabulary, num_labels=3))
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5, fused=True)
     loaded = load("mnli", "train", tokenizer, args)
     if loaded is None:
         raise InputError("the lengths are MNLI's, and its data are not there.")
@@ -234,9 +242,20 @@ def speed(args, tokenizer) -> dict:
     lengths, loss = lengths_of(features), TASK_TYPES[task.task_type].loss
     if len(lengths) < args.steps * args.effective_batch:
         raise InputError(f"--steps {args.steps} x {args.effective_batch} examples are more than the {len(lengths)} that there are.")
+    models = {}  # whether its embeddings are trimmed: model and optimiser
+    for trimmed in sorted({setting.trimmed for setting in settings(args, gpu).values()}):
+        torch.manual_seed(0)
+        with device:  # a GPU draws weights in no time
+            model = AutoModelForSequenceClassification.from_config(config_of(width, layers, heads, vocabulary, num_labels=3))
+        if trimmed:  # to what occurs, and to no fewer pieces than all of MNLI may have: a few examples, or a tokenizer of few, have less
+            read = [features, Dataset.from_dict({"input_ids": [list(range(PIECES))]})]
+            trimmed_embeddings.set_up(model.cpu().base_model, "on", "adamw_torch_fused", read, tokenizer)
+            model.to(device)
+        models[trimmed] = model, torch.optim.AdamW(model.parameters(), lr=1e-5, fused=True)
     found = {name: {"seconds": [], "real": 0, "computed": 0, "examples": 0} for name in settings(args, gpu)}
     for turn in range(args.rounds + 1):  # the first one warms up
         for name, setting in settings(args, gpu).items():
+            model, optimizer = models[setting.trimmed]
             packing(model.base_model, setting.packed)
             compiling(model.base_model, setting.compiled)
             count = args.steps if turn or gpu else 1
@@ -250,7 +269,8 @@ def speed(args, tokenizer) -> dict:
                 figures["real"] += sum(real for real, _ in tokens)
                 figures["computed"] += sum(computed for _, computed in tokens)
                 figures["examples"] += len(steps) * args.effective_batch
-                figures["peak_gib"] = torch.cuda.max_memory_allocated() / 2**30 if gpu else None
+                idle = sum(map(held_by, (held for trimmed, held in models.items() if trimmed != setting.trimmed)))
+                figures["peak_gib"] = (torch.cuda.max_memory_allocated() - idle) / 2**30 if gpu else None
     per_round = args.steps * args.effective_batch
     first = found[EXAMPLE]
     peak = matrix_peak(device) if gpu else None

@@ -18,6 +18,7 @@ from datasets import Dataset
 from families import FAMILIES, POSITIONS, table, write_family
 from transformers import AutoModel, TrainingArguments
 
+import trimmed_embeddings
 from checkpoints import check_length, check_precision, load_config, load_encoder, load_model, load_tokenizer
 from masked_lm import MaskedText, Texts, load_lm
 from multitask import load_models, load_task_model, train_together, with_task
@@ -164,6 +165,21 @@ def test_a_task_is_learned_and_the_next_phase_takes_the_encoder_over(kind, famil
     assert same(
         {name: weight for name, weight in load_encoder(str(tmp_path), None).state_dict().items() if not name.startswith("pooler.")}, after
     )
+
+
+def test_trimmed_embeddings_give_the_same_model(encoder, examples, tmp_path):
+    task, tokenizer, trained = TASK_OF["classification"], load_tokenizer(encoder, needs_offsets=False), {}
+    features = make_features(examples["classification"], tokenizer, task, POSITIONS, 32)
+    for wanted in ("on", "off"):
+        model, _ = load_model(TASK_TYPES[task.task_type].Model, encoder, task.labels, seed=1)
+        trimmed_embeddings.set_up(model.base_model, wanted, "adamw_torch", [features], tokenizer)
+        rows = len(model.get_input_embeddings().weight)
+        _, training = train(model, tokenizer, task, arguments(tmp_path / wanted, max_steps=3, weight_decay=0.1), features)
+        trained[wanted] = rows, training["trained_pieces"], model.state_dict()
+    (some, pieces, found), (every, none, expected) = trained["on"], trained["off"]
+    assert pieces == some - 1 < every // 2 and none is None and found.keys() == expected.keys()
+    for name, weight in expected.items():
+        torch.testing.assert_close(found[name], weight, rtol=1e-4, atol=1e-5 * float(weight.abs().max()), msg=name)
 
 
 def test_a_fresh_head_is_as_the_models_own_class_draws_it(encoder, tmp_path):

@@ -22,6 +22,7 @@ ALL = os.environ.get("DEEPSPEED_TESTS") == "all"
 @pytest.mark.parametrize("setting", [
     Setting(batch=16), Setting(batch=32), Setting(bf16=False, batch=16), Setting(batch=16, checkpointing=True),
     Setting(batch=16, checkpointing=True, frozen=True), Setting(bf16=False, batch=32, length=384, checkpointing=True),
+    Setting(batch=16, pieces=None), Setting(batch=16, checkpointing=True, frozen=True, pieces=None),
     Setting(batch=8, choices=4), Setting(batch=8, choices=5, bf16=False, checkpointing=True),
 ], ids=lambda setting: f"{setting.name}, {setting.size}")  # fmt: skip
 def test_the_estimate_is_what_a_step_of_the_plain_trainer_holds(setting):
@@ -34,7 +35,7 @@ def test_the_estimate_is_what_a_step_of_the_plain_trainer_holds(setting):
     pytest.param(setting, marks=() if setting.config in ("zero2_offload", "zero3") and setting.batch == 16
                  else pytest.mark.skipif(not ALL, reason="a long run: DEEPSPEED_TESTS=all"))
     for config in memory.ZERO
-    for setting in (Setting(config, batch=16), Setting(config, batch=32, bf16=False, checkpointing=True))
+    for setting in (Setting(config, batch=16), Setting(config, batch=32, bf16=False, checkpointing=True, pieces=None))
 ], ids=lambda setting: f"{setting.name}, {setting.batch}")  # fmt: skip
 def test_the_estimate_is_what_a_step_under_deepspeed_holds(setting):
     found, host = memory.moments("small", setting, device="cpu")
@@ -136,5 +137,5 @@ def test_a_measured_cell_is_capped_before_it_trains(gb, share, monkeypatch):
 def test_the_table_of_cards_says_that_it_is_an_estimate(call, capsys):
     call(memory, "--cards", "--length", "128", "--estimate")
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "xlmr-large, effective batch 32, ESTIMATE" and len(lines) == 4 + len(CAPS)
+    assert lines[0] == "xlmr-large, effective batch 32, 80,000 trained pieces, ESTIMATE" and len(lines) == 4 + len(CAPS)
     assert all(line.count("|") == lines[2].count("|") and "not measured" in line for line in lines[4:])

@@ -144,7 +144,8 @@ def test_training_notes_its_time_and_a_failed_trys_counts(tmp_path, clock):
 
     state = SimpleNamespace(global_step=10, best_global_step=None, best_metric=None, log_history=[])
     trainer = SimpleNamespace(
-        args=args, train=train, state=state, dies=True, packed=False, model=SimpleNamespace(config=None), share_of_real_tokens=dict,
+        args=args, train=train, state=state, dies=True, packed=False, share_of_real_tokens=dict,
+        model=SimpleNamespace(config=None, modules=list),
         add_callback=lambda callback: setattr(trainer, "callback", callback),
     )  # fmt: skip
     with pytest.raises(Collapsed):
