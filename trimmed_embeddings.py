@@ -93,11 +93,11 @@ def set_up(encoder, wanted: str, optim: str, features: list, tokenizer, has_lm: 
     padding = {whole.padding_idx, tokenizer.pad_token_id if padding is None else padding} - {None}
     occurs = np.any([occurring(read, whole.num_embeddings) for read in features], axis=0)
     occurs[list(padding)] = True
-    if occurs.all():
+    absent = np.flatnonzero(~occurs).tolist()
+    if not absent:
         return
     say(f"{occurs.sum():,} of {len(occurs):,} pieces occur: the embeddings of the others wait on the host")
-    tells = ~occurs & whole.weight.detach().any(1).numpy()  # a row of zeros would tell nothing
-    witness = int(np.argmax(tells if tells.any() else ~occurs))
+    witness = next((piece for piece in absent if whole.weight[piece].any()), absent[0])  # a row of zeros would tell nothing
     occurs[witness] = True
     encoder.set_input_embeddings(TrimmedEmbedding(whole, torch.from_numpy(np.flatnonzero(occurs)), witness))
 
