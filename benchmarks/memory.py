@@ -159,7 +159,8 @@ def first_that_fits(gb: float, shape: str, settings, measuring: bool) -> tuple[S
             continue
         found = measure(shape, setting, gb) if measuring else {}
         if measuring and not found.get("fits"):
-            print(f"measured: does not fit or does not run ({found.get('error', 'out of memory')}): {setting.name}", file=sys.stderr)
+            said = found.get("error") or f"out of memory, {peaks(found)}"
+            print(f"measured: does not fit or does not run ({said}): {setting.name}, batch {setting.size}", file=sys.stderr)
             continue
         return setting, cost, found
     smallest = min(settings, key=lambda setting: estimate(shape, setting)["peak"])
@@ -168,6 +169,11 @@ def first_that_fits(gb: float, shape: str, settings, measuring: bool) -> tuple[S
         f" ({smallest.name}, batch {smallest.size})."
         + ("" if smallest.frozen else " Try --freeze_embeddings, or a smaller --max_seq_length.")
     )
+
+
+def peaks(found: dict) -> str:
+    """What torch held at most; the allocator's gaps are between the two."""
+    return f"{found['allocated'] / GIB:.1f} allocated, {found['reserved'] / GIB:.1f} reserved"
 
 
 def trained_task(name: str) -> Task:
@@ -189,7 +195,7 @@ def answer(gb: float, shape: str, task: Task, length: int | None, frozen: bool, 
     lines = [f"ESTIMATE {cost['peak'] / GIB:.1f} of {gb:g} GB: {setting.name}, batch {setting.size}"]
     if found:
         speed = f"{found.get('examples_per_second', math.nan):.1f} examples/s of full length"
-        lines = [f"MEASURED {found['reserved'] / GIB:.1f} GB + context, {speed}: {setting.name}, batch {setting.size}"]
+        lines = [f"MEASURED {peaks(found)} GB + context, {speed}: {setting.name}, batch {setting.size}"]
     if cost["host"]:
         lines.append(f"host memory for the offloaded states: ESTIMATE {cost['host'] / GIB:.0f} GB, beside the process itself")
     command = ["accelerate", "launch", f"run_{task.phase}.py", "--task", task.name, "--model_name_or_path", MODELS[shape]]

@@ -26,7 +26,11 @@ part throughput_large 120 python benchmarks/throughput.py --shape xlmr-large --b
   --data_dir "$data" --tokenizer "$tokenizer"
 part at_once 240 python benchmarks/at_once.py --runs 1 2 4 --data_dir "$data" --tokenizer "$tokenizer"
 part memory_cards 600 python benchmarks/memory.py --cards --length 128 384
-part memory_6_frozen 60 python benchmarks/memory.py --gb 6 --task xnli --max_seq_length 128 --freeze_embeddings
+six="python benchmarks/memory.py --gb 6 --task xnli --max_seq_length 128"
+part memory_6_gaps 120 env PYTORCH_ALLOC_CONF=expandable_segments:True $six # does an allocator without gaps need less?
+part memory_6_all 240 $six --pieces 250002                                  # embeddings not trimmed: did not fit
+part memory_6_all_gaps 240 env PYTORCH_ALLOC_CONF=expandable_segments:True $six --pieces 250002
+part memory_6_frozen 60 $six --freeze_embeddings
 part mining 60 python benchmarks/mining.py --sentences 0
 part precision 90 python benchmarks/precision.py --data_dir "$data"
 if ((${#failed[@]})); then
