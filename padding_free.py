@@ -82,14 +82,17 @@ def packed_forward(encoder, padded_forward, input_ids=None, attention_mask=None,
     """The encoder's forward: (batch, length) in, (batch, length, width) out, zeros at padding. Unusual calls go the padded way.
 
     position_ids begin anew with each sequence: at 0, or behind the padding's own where the model's table has one (XLM-R: at 2).
+    encoder.real_tokens: how many tokens of the batch are real, where the caller knows; for this call alone.
     """
+    known, encoder.real_tokens = encoder.real_tokens, None
     unusual = attention_mask is None or attention_mask.dim() != 2 or position_ids is not None or input_ids is None
     if unusual or kwargs.get("output_hidden_states") or kwargs.get("output_attentions") or kwargs.get("inputs_embeds") is not None:
         return padded_forward(
             input_ids=input_ids, attention_mask=attention_mask, position_ids=position_ids, return_dict=return_dict, **kwargs
         )
     real = attention_mask.bool()
-    places = real.flatten().nonzero().squeeze(1)
+    # How many are real decides a shape. Where the host does not know it waits for the GPU (https://github.com/pytorch/pytorch/pull/141838).
+    places = (real.flatten().nonzero() if known is None else real.flatten().nonzero_static(size=known)).squeeze(1)
     lengths = real.sum(1)
     starts = F.pad(lengths.cumsum(0), (1, 0)).to(torch.int32)
     first = encoder.embeddings.position_embeddings.padding_idx
@@ -135,6 +138,11 @@ def is_packed(encoder) -> bool:
     return encoder.config._attn_implementation == NAME
 
 
+def packed_encoder(model):
+    """The encoder inside a model that reads its batches without padding; None where there is none."""
+    return next((module for module in model.modules() if "real_tokens" in vars(module) and is_packed(module)), None)
+
+
 def against_model(encoder) -> str | None:
     """What in the architecture stands against it; None where nothing does."""
     kind = type(encoder).__name__
@@ -153,6 +161,7 @@ def pack(encoder) -> str | None:
     """Replaces attention and forward, if two sequences come out as before. -> what stands against it"""
     before, padded_forward = encoder.config._attn_implementation, encoder.forward
     expected = two_sequences(encoder)
+    encoder.real_tokens = None
     encoder.set_attn_implementation(NAME)
     encoder.forward = functools.wraps(padded_forward)(functools.partial(packed_forward, encoder, padded_forward))
     off = float((two_sequences(encoder) - expected).norm() / expected.norm())

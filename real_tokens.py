@@ -1,6 +1,7 @@
 """The Trainer on real tokens: training batches of like lengths, scoring sorted by length under a budget, and the share that was padding."""
 
 import math
+from functools import cached_property, partial
 
 import numpy as np
 import pyarrow.compute
@@ -71,6 +72,12 @@ class GroupedByLength(Sampler):
         return rows[np.argsort(-self.lengths[rows], kind="stable")]
 
 
+def counted(collator, rows) -> dict:
+    """A batch that says how many of its tokens are real, as a number of the host: asking a GPU for it would make it wait."""
+    batch = collator(rows)
+    return {**batch, "real_tokens": int(batch["attention_mask"].sum())}
+
+
 class RealTokensTrainer(Trainer):
     """The Trainer with the order above for `--train_sampling_strategy group_by_length`, and a count of tokens.
 
@@ -78,7 +85,7 @@ class RealTokensTrainer(Trainer):
     evaluated too.
     """
 
-    tokens = None  # (real, computed with padding) in the training steps of this process since it started
+    tokens = (0, 0)  # real, and computed with padding, in the training steps of this process since it started
     score_selection = None  # () -> (predictions, scores, loss) of the dev data by which checkpoints are compared
 
     @property
@@ -97,11 +104,22 @@ class RealTokensTrainer(Trainer):
     def floating_point_ops(self, inputs):
         return 0  # the library would walk through all modules with each micro-batch, for a number that is not ours to report
 
+    def get_train_dataloader(self):
+        collator, self.data_collator = self.data_collator, partial(counted, self.data_collator)
+        try:
+            return super().get_train_dataloader()
+        finally:
+            self.data_collator = collator
+
+    @cached_property
+    def packed_encoder(self):
+        return padding_free.packed_encoder(self.model)
+
     def training_step(self, model, inputs, num_items_in_batch=None):
-        mask = inputs["attention_mask"]
-        real = mask.sum()  # stays where it is: asking for the number would make a GPU wait
-        counted = torch.stack([real, real if self.packed else torch.full_like(real, mask.numel())])
-        self.tokens = counted if self.tokens is None else self.tokens + counted.to(self.tokens.device)
+        real = inputs.pop("real_tokens")
+        self.tokens = self.tokens[0] + real, self.tokens[1] + (real if self.packed else inputs["attention_mask"].numel())
+        if self.packed_encoder is not None and not self.args.torch_compile:  # which would compile anew for each number
+            self.packed_encoder.real_tokens = real
         return super().training_step(model, inputs, num_items_in_batch)
 
     def evaluate(self, *_, **__):
@@ -121,9 +139,9 @@ class RealTokensTrainer(Trainer):
 
     def share_of_real_tokens(self) -> dict:
         """{"real_tokens", "computed_tokens", "share"} of this start's training steps over all processes; {} where it took none."""
-        if self.tokens is None:  # a run that was cut off after its last step
+        real, computed = self.accelerator.reduce(torch.tensor(self.tokens, device=self.args.device), reduction="sum").tolist()
+        if not computed:  # a run that was cut off after its last step
             return {}
-        real, computed = self.accelerator.reduce(self.tokens.to(self.args.device), reduction="sum").tolist()
         return {"real_tokens": real, "computed_tokens": computed, "share": round(real / computed, 4)}
 
 

@@ -194,6 +194,8 @@ def train_step(model, optimizer, loss, micro_batches, setting, device):
     for batch in micro_batches:
         real += int(batch["attention_mask"].sum())
         computed += int(batch["attention_mask"].sum()) if setting.packed else batch["attention_mask"].numel()
+        if setting.packed:
+            model.base_model.real_tokens = int(batch["attention_mask"].sum())
         inputs = {name: values.to(device) for name, values in batch.items()}
         labels = inputs.pop("labels")
         with torch.autocast(device.type, torch.bfloat16) if setting.bf16 else contextlib.nullcontext():

@@ -80,6 +80,25 @@ def test_dropout_of_the_kernels_is_the_same_when_a_block_is_computed_again(tiny_
         equal(loss_and_gradients(model, loss, batch), found[0], 1e-2)
 
 
+def test_a_step_of_known_length_never_waits_for_the_gpu(tiny_model, data_dir):
+    model, loss, batch = prepared("mnli", tiny_model, data_dir, "bf16", packed=True)
+    labels, encoder = batch.pop("labels"), padding_free.packed_encoder(model)
+
+    def step(known):
+        encoder.real_tokens = known
+        loss(model(**batch), labels).backward()
+
+    real = int(batch["attention_mask"].sum())
+    step(real)  # what is made once is made
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        step(real)
+        with pytest.raises(RuntimeError, match="synchronizing"):
+            step(None)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
 def test_a_run_by_its_defaults_computes_real_tokens_in_bf16_and_learns(call, tiny_model, data_dir, tmp_path):
     results = call(run_target, "--task", "xnli", "--model_name_or_path", tiny_model, "--data_dir", data_dir, "--languages", "en", "de",
                    "--output_dir", tmp_path, "--learning_rate", "2e-3", "--num_train_epochs", "6", "--effective_batch_size", "16",

@@ -135,6 +135,42 @@ def test_a_call_that_packing_cannot_serve_goes_the_padded_way():
         assert torch.allclose(one[mask.bool()], other[mask.bool()], atol=1e-6)
 
 
+def test_a_count_that_the_host_knows_is_taken_once_and_changes_nothing(monkeypatch):
+    encoder, counts = XLMRobertaModel(XLMRobertaConfig(vocab_size=100, pad_token_id=1, **SMALL)).eval(), []
+    padding_free.set_up(encoder, "on", *ON_CPU)
+    nonzero_static = torch.Tensor.nonzero_static
+    monkeypatch.setattr(torch.Tensor, "nonzero_static", lambda tensor, size: counts.append(size) or nonzero_static(tensor, size=size))
+    batch = {"input_ids": torch.tensor([[5, 6, 7], [8, 1, 1]]), "attention_mask": torch.tensor([[1, 1, 1], [1, 0, 0]])}
+    with torch.no_grad():
+        expected = encoder(**batch).last_hidden_state
+        for more, seen in (({}, [4]), ({"output_hidden_states": True}, [4])):  # the latter goes the padded way
+            encoder.real_tokens = 4
+            hidden = encoder(**batch, **more).last_hidden_state
+            assert torch.equal(hidden, expected) or more and torch.allclose(hidden[0], expected[0], atol=1e-6)
+            assert counts == seen and encoder.real_tokens is None
+        assert torch.equal(encoder(**batch).last_hidden_state, expected) and counts == [4]
+
+
+@pytest.mark.parametrize("task, more", [("hellaswag", ()), ("mnli squad_v1", ()), ("mnli", ("--torch_compile", "true"))])
+def test_training_tells_the_encoder_how_many_tokens_are_real(task, more, call, tiny_model, data_dir, tmp_path, monkeypatch):
+    """Else a GPU would count, and the host wait for it with each micro-batch."""
+    seen, packed_forward = [], padding_free.packed_forward
+
+    def spy(encoder, padded_forward, input_ids=None, attention_mask=None, **kwargs):
+        seen.append((encoder.training, encoder.real_tokens, int(attention_mask.sum())))
+        return packed_forward(encoder, padded_forward, input_ids, attention_mask, **kwargs)
+
+    monkeypatch.setattr(padding_free, "packed_forward", spy)
+    monkeypatch.setattr(torch, "compile", lambda model, **_: model)
+    results = call(run_intermediate, "--task", *task.split(), "--model_name_or_path", tiny_model, "--data_dir", data_dir, "--use_cpu",
+                   "--output_dir", tmp_path, "--max_steps", 4, "--effective_batch_size", 8, "--per_device_train_batch_size", 4,
+                   "--max_eval_samples", 8, "--max_seq_length", 96, "--padding_free", "on", "--disable_tqdm", "true", *more)  # fmt: skip
+    trained = [(known, real) for training, known, real in seen if training]
+    assert len(trained) == 8 and all(known == (None if more else real) for known, real in trained)
+    assert {known for training, known, _ in seen if not training} == {None}
+    assert results["training"]["tokens"]["real_tokens"] == sum(real for _, real in trained)
+
+
 def test_attention_dropout_is_the_models_own():
     config = XLMRobertaConfig(vocab_size=100, pad_token_id=1, **SMALL, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.5)
     encoder = XLMRobertaModel(config).eval()
