@@ -91,7 +91,7 @@ class TrainArguments(CommonArguments):
     )
     trim_embeddings: Literal["auto", "on", "off"] = field(
         default="auto",
-        metadata={"help": "Keep the embeddings of pieces that do not occur out of training, to which they are nothing; auto: where exact."},
+        metadata={"help": "Leave embeddings of pieces that do not occur on the host while training: the same update; auto: where it is."},
     )
     retries: int = field(default=0, metadata={"help": "Begin a run that fails to learn again with another seed, this many times."})
     keep_checkpoints: bool = field(default=False, metadata={"help": "Keep checkpoint-* (for resuming) after the run is finished."})

@@ -167,7 +167,7 @@ def main() -> dict:
                 examples = dev_examples[name].select(range(count))
                 selection[name] = examples, features_of(task, examples)
         features = {name: features_of(task, train_examples[name]) for name, task in tasks.items()}
-        read = [*features.values(), *(features for _, features in (selection or {}).values())]
+        read = [*features.values(), *(dev for _, dev in (selection or {}).values())]
         trimmed_embeddings.set_up(encoder, args.trim_embeddings, training_args.optim, read, tokenizer, masked is not None)
         if together:
             sampling, mlm = (args.sampling, args.sampling_cap, args.temperature), (masked, args.mlm_share if masked is not None else 0.0)

@@ -109,7 +109,7 @@ def main() -> dict:
         if target_dev:
             trainer_class = partial(LanguagesTrainer, task=task, selection=selection, select_on=args.select_on, oracle=args.oracle)
         features = features_of(train_examples)
-        read = [features, *(features for _, features in selection.values())]
+        read = [features, *(dev for _, dev in selection.values())]
         trimmed_embeddings.set_up(model.base_model, args.trim_embeddings, training_args.optim, read, tokenizer)
         trainer, training = train(model, tokenizer, task, training_args, features, selection.get("en"), trainer_class)
         _, dev = score(trainer, task, dev_examples, features_of(dev_examples), "en")
