@@ -51,10 +51,13 @@ class TrimmedEmbedding(torch.nn.Embedding):
         return hashlib.sha256(self.pieces.numpy().tobytes()).hexdigest()[:16]
 
     def expanded(self, weight: torch.Tensor) -> torch.Tensor:
-        """All rows, those of `pieces` from `weight` (n, width), in its precision, on the CPU."""
+        """All rows, those of `pieces` from `weight` (n, width), in its precision, on the CPU.
+
+        Under DeepSpeed `weight` may be in fp32 and this module in half precision, where what is trained began.
+        """
         if not self.weight.requires_grad:
             return self.whole.to(weight.dtype)
-        rows, before = weight.detach().cpu(), self.whole[self.pieces[self.witness]].to(weight.dtype).double()
+        rows, before = weight.detach().cpu(), self.whole[self.pieces[self.witness]].to(self.weight.dtype).double()
         decay = float(rows[self.witness].double() @ before / (before @ before)) if before.any() else 1.0  # exactly 1 where there was none
         return (self.whole * decay).to(weight.dtype).index_copy_(0, self.pieces, rows)
 

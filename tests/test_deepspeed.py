@@ -303,7 +303,9 @@ def test_bf16_leaves_the_weights_that_were_trained_not_their_rounded_copy(name, 
         if key.endswith("dense.weight"):
             assert (weight != weight.bfloat16().float()).float().mean() > 0.9, key
     words = "roberta.embeddings.word_embeddings.weight"
-    decayed = load_file(f"{tiny_model}/model.safetensors")[words] * (1 - results["learning_rate"] * results["weight_decay"])
+    before = load_file(f"{tiny_model}/model.safetensors")[words]
+    before = before.bfloat16().float() if name == "zero3" else before  # what waits on the host is not rounded
+    decayed = before * (1 - results["learning_rate"] * results["weight_decay"])
     as_decayed = (weights[words] - decayed).norm(dim=1) <= 1e-6 * decayed.norm(dim=1)
     assert 150 < as_decayed.sum() < len(decayed) - 20, "rows that do not occur, whether they were on the host or not"
 

@@ -106,6 +106,16 @@ def test_what_the_optimiser_does_to_rows_without_gradient_is_done_to_those_that_
         assert (whole[6].norm() / Encoder().words.weight[6].norm()).item() == pytest.approx((1 - 0.05 * decay) ** 20, rel=1e-5)
 
 
+@pytest.mark.parametrize("decay", [1.0, 0.9])
+def test_what_is_trained_in_fp32_from_rounded_weights_tells_of_decay_alone(decay):
+    """DeepSpeed's way: the model is rounded, and what is trained is an fp32 copy of that."""
+    whole, part = encoders()
+    part.to(torch.bfloat16)
+    found = part.words.expanded(part.words.weight.float() * decay)
+    rest = [piece for piece in range(12) if piece not in part.words.pieces]
+    torch.testing.assert_close(found[rest], whole.words.weight.detach()[rest] * decay, rtol=1e-6 if decay < 1 else 0, atol=0)
+
+
 def test_frozen_embeddings_are_what_they_were_whatever_the_precision():
     whole, part = Encoder(), Encoder()
     part.words.weight.requires_grad_(False)
