@@ -168,7 +168,7 @@ def main() -> dict:
                 selection[name] = examples, features_of(task, examples)
         features = {name: features_of(task, train_examples[name]) for name, task in tasks.items()}
         read = [*features.values(), *(dev for _, dev in (selection or {}).values())]
-        trimmed_embeddings.set_up(encoder, args.trim_embeddings, training_args.optim, read, tokenizer, masked is not None)
+        trimmed_embeddings.set_up(encoder, args.trim_embeddings, training_args.optim.value, read, tokenizer, masked is not None)
         if together:
             sampling, mlm = (args.sampling, args.sampling_cap, args.temperature), (masked, args.mlm_share if masked is not None else 0.0)
             trainer, training = train_together(model, tokenizer, tasks, training_args, features, sampling, selection, *mlm)

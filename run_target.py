@@ -110,7 +110,7 @@ def main() -> dict:
             trainer_class = partial(LanguagesTrainer, task=task, selection=selection, select_on=args.select_on, oracle=args.oracle)
         features = features_of(train_examples)
         read = [features, *(dev for _, dev in selection.values())]
-        trimmed_embeddings.set_up(model.base_model, args.trim_embeddings, training_args.optim, read, tokenizer)
+        trimmed_embeddings.set_up(model.base_model, args.trim_embeddings, training_args.optim.value, read, tokenizer)
         trainer, training = train(model, tokenizer, task, training_args, features, selection.get("en"), trainer_class)
         _, dev = score(trainer, task, dev_examples, features_of(dev_examples), "en")
         training["warning"] = check_learned(trainer, {task.name: task}, {task.name: dev_examples}, {task.name: dev})

@@ -232,6 +232,18 @@ def cut_off(folder):
     shutil.rmtree(folder / "checkpoint-12")
 
 
+@pytest.mark.parametrize("script, task, more, reason", [
+    (run_target, "xnli", (), "under --optim adafactor rows may depend"),
+    (run_intermediate, "mnli", ("--mlm_languages", "en", "--mlm_data", "en={text}"), "masked LM reads the embeddings of all pieces"),
+])  # fmt: skip
+def test_a_run_that_cannot_be_trimmed_says_why_in_one_line(script, task, more, reason, call, tiny_model, data_dir, tmp_path):
+    (tmp_path / "en.txt").write_text("the dog sees\nthe cat sees\n" * 9, encoding="utf-8")
+    more = [value.format(text=tmp_path / "en.txt") for value in more] or ["--optim", "adafactor", "--languages", "en"]
+    with pytest.raises(InputError, match=f"^--trim_embeddings on: {reason}"):
+        call(script, "--task", task, "--model_name_or_path", tiny_model, "--data_dir", data_dir, "--output_dir", tmp_path / "out",
+             "--trim_embeddings", "on", "--max_steps", "2", "--max_seq_length", "64", *FLAGS, *more)  # fmt: skip
+
+
 def test_a_cut_off_run_goes_on_trimmed_and_another_setting_is_another_run(call, tiny_model, data_dir, tmp_path):
     flags = (*CUT, "--model_name_or_path", tiny_model, "--data_dir", data_dir, "--output_dir", tmp_path / "out")
     whole, expected = call(run_intermediate, *flags), load_file(tmp_path / "out/model.safetensors")
