@@ -161,6 +161,12 @@ def check_settings(path: str, training_args) -> None:
         raise InputError(f"{path}: {' '.join(str(error).split())}") from error
 
 
+def optimizer_of(training_args) -> str:
+    """What makes the update: a name of --optim, or the type in DeepSpeed's file."""
+    config = training_args.hf_deepspeed_config.config if training_args.deepspeed else {}
+    return f"{config['optimizer']['type']} of {training_args.deepspeed}" if "optimizer" in config else training_args.optim.value
+
+
 def layout_of_run(training_args) -> str:
     """Who wrote, or can read, the optimiser states of a checkpoint; world size counts under DeepSpeed alone."""
     if not training_args.deepspeed:

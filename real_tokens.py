@@ -113,12 +113,13 @@ class RealTokensTrainer(Trainer):
 
     @cached_property
     def packed_encoder(self):
-        return padding_free.packed_encoder(self.model)
+        """Whom to tell how many tokens are real; nobody under torch.compile, which would compile anew for each number."""
+        return None if self.args.torch_compile else padding_free.packed_encoder(self.model)
 
     def training_step(self, model, inputs, num_items_in_batch=None):
         real = inputs.pop("real_tokens")
         self.tokens = self.tokens[0] + real, self.tokens[1] + (real if self.packed else inputs["attention_mask"].numel())
-        if self.packed_encoder is not None and not self.args.torch_compile:  # which would compile anew for each number
+        if self.packed_encoder is not None:
             self.packed_encoder.real_tokens = real
         return super().training_step(model, inputs, num_items_in_batch)
 

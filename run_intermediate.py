@@ -83,6 +83,7 @@ def main() -> dict:
     import trimmed_embeddings
     from checkpoints import check_length, check_precision, describe_model, load_config, load_model, load_tokenizer
     from collapse import check_learned, refuse_failed, train_with_retries
+    from deepspeed_support import optimizer_of
     from masked_lm import MaskedText, open_texts
     from multitask import load_models, train_together, with_task
     from real_tokens import choices_are_uneven
@@ -168,7 +169,7 @@ def main() -> dict:
                 selection[name] = examples, features_of(task, examples)
         features = {name: features_of(task, train_examples[name]) for name, task in tasks.items()}
         read = [*features.values(), *(dev for _, dev in (selection or {}).values())]
-        trimmed_embeddings.set_up(encoder, args.trim_embeddings, training_args.optim.value, read, tokenizer, masked is not None)
+        trimmed_embeddings.set_up(encoder, args.trim_embeddings, optimizer_of(training_args), read, tokenizer, masked is not None)
         if together:
             sampling, mlm = (args.sampling, args.sampling_cap, args.temperature), (masked, args.mlm_share if masked is not None else 0.0)
             trainer, training = train_together(model, tokenizer, tasks, training_args, features, sampling, selection, *mlm)

@@ -42,6 +42,7 @@ def main() -> dict:
     import trimmed_embeddings
     from checkpoints import check_length, check_precision, describe_model, load_config, load_model, load_tokenizer
     from collapse import check_learned, refuse_failed, train_with_retries
+    from deepspeed_support import optimizer_of
     from predictions import write_labels, write_predictions
     from real_tokens import RealTokensTrainer
     from results import device_name, finish_run, lineage_of, mean_over_languages, note_time, read_json, score_table, start_run, xtreme_score
@@ -110,7 +111,7 @@ def main() -> dict:
             trainer_class = partial(LanguagesTrainer, task=task, selection=selection, select_on=args.select_on, oracle=args.oracle)
         features = features_of(train_examples)
         read = [features, *(dev for _, dev in selection.values())]
-        trimmed_embeddings.set_up(model.base_model, args.trim_embeddings, training_args.optim.value, read, tokenizer)
+        trimmed_embeddings.set_up(model.base_model, args.trim_embeddings, optimizer_of(training_args), read, tokenizer)
         trainer, training = train(model, tokenizer, task, training_args, features, selection.get("en"), trainer_class)
         _, dev = score(trainer, task, dev_examples, features_of(dev_examples), "en")
         training["warning"] = check_learned(trainer, {task.name: task}, {task.name: dev_examples}, {task.name: dev})

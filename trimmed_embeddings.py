@@ -23,7 +23,8 @@ from arguments import say
 from results import read_json
 from task_adapters.base import InputError
 
-# Optimisers in which no row depends on another. (8-bit AdamW keeps embeddings in 32 bits.) Adafactor and LAMB look at the whole matrix.
+# Optimisers in which no row depends on another, and one without gradient shrinks at most. (8-bit AdamW keeps embeddings in 32 bits.)
+# Adafactor and LAMB look at the whole matrix; in Adam whose decay is part of the gradient each weight goes its own way.
 BY_ROW = ("adamw_torch", "adamw_torch_fused", "adamw_bnb_8bit", "adamw_8bit", "sgd")
 
 
@@ -85,12 +86,14 @@ def set_up(encoder, wanted: str, optim: str, features: list, tokenizer, has_lm: 
     """Leaves `encoder`, still on the CPU, the embeddings of the pieces in `features`: all that it reads until `complete`.
 
     wanted  "on": raises InputError where it cannot; "auto": where it can; "off".
-    optim   the optimiser, by the Trainer's names; has_lm: whether a head beside reads all embeddings.
+    optim   the optimiser (`deepspeed_support.optimizer_of`); has_lm: whether a head beside reads all embeddings.
     """
-    reason = "" if wanted == "off" else against(encoder, optim, has_lm)
+    if wanted == "off":
+        return
+    reason = against(encoder, optim, has_lm)
     if reason and wanted == "on":
         raise InputError(f"--trim_embeddings on: {reason}.")
-    if reason is not None:
+    if reason:
         return
     whole, padding = encoder.get_input_embeddings(), encoder.config.pad_token_id
     padding = {whole.padding_idx, tokenizer.pad_token_id if padding is None else padding} - {None}
@@ -113,7 +116,7 @@ def against(encoder, optim: str, has_lm: bool) -> str | None:
     if is_deepspeed_zero3_enabled():
         return "under ZeRO-3 the embeddings are in slices"
     if optim not in BY_ROW:
-        return f"under --optim {optim} rows may depend on each other; they do not under {', '.join(BY_ROW)}"
+        return f"rows may be left out under {', '.join(BY_ROW)}, not under {optim}"
     if type(whole) is not torch.nn.Embedding or whole.max_norm is not None or whole.scale_grad_by_freq or whole.sparse:
         return f"the embeddings of {type(encoder).__name__} are no plain table"
     return None
@@ -162,8 +165,9 @@ def agree(trainer, checkpoint: str | None) -> None:
         written = noted and noted["args"]["key"]
         if written and written != here:
             raise InputError(f"{checkpoint} is of data in which other pieces occur: they have changed. --overwrite begins anew.")
-        if here and not written:
-            complete(trainer.model)
+        if found and not written:
+            found.complete()
             say(f"{checkpoint} has states of all embeddings: they are trained on")
-    if trimmed(trainer.model):
+            return
+    if found:
         trainer.add_callback(Trimmed(here))

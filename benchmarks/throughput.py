@@ -192,10 +192,10 @@ def train_step(model, optimizer, loss, micro_batches, setting, device):
     real = computed = 0
     examples = sum(len(batch["labels"]) for batch in micro_batches)
     for batch in micro_batches:
-        real += int(batch["attention_mask"].sum())
-        computed += int(batch["attention_mask"].sum()) if setting.packed else batch["attention_mask"].numel()
+        here = int(batch["attention_mask"].sum())
+        real, computed = real + here, computed + (here if setting.packed else batch["attention_mask"].numel())
         if setting.packed:
-            model.base_model.real_tokens = int(batch["attention_mask"].sum())
+            model.base_model.real_tokens = here
         inputs = {name: values.to(device) for name, values in batch.items()}
         labels = inputs.pop("labels")
         with torch.autocast(device.type, torch.bfloat16) if setting.bf16 else contextlib.nullcontext():

@@ -169,6 +169,16 @@ def test_the_file_that_accelerate_names_is_compared_with_the_flags(tmp_path):
     assert run.stderr.splitlines()[-1].startswith(expected)
 
 
+@needs_deepspeed
+def test_the_optimiser_of_a_run_is_the_flags_or_the_one_that_its_file_names(resolved):
+    config = deepspeed_support.read_config(f"{ROOT}/ds_configs/zero2.json")
+    for section, expected in (({}, "adamw_torch"), ({"optimizer": {"type": "Adam", "params": {}}}, "Adam of my.json")):
+        _, args = resolved({**config, **section}, optim="adamw_torch")
+        args.deepspeed = "my.json"
+        assert deepspeed_support.optimizer_of(args) == expected
+    assert deepspeed_support.optimizer_of(TrainingArguments(use_cpu=True, optim="sgd")) == "sgd"
+
+
 def test_without_deepspeed_nothing_is_prepared(monkeypatch):
     monkeypatch.delenv("ACCELERATE_USE_DEEPSPEED", raising=False)
     monkeypatch.setenv("ACCELERATE_DEEPSPEED_CONFIG_FILE", "x.json")
