@@ -3,15 +3,17 @@
 The encoder reads one row of all real tokens, positions beginning anew with each sequence, and its hidden states are put back into the
 padded layout. Heads, losses, decoding and the state dict do not know of it. Attention dropout is the model's own, as in the padded path.
 
-Attention by device: CPU, one `scaled_dot_product_attention` for each sequence; CUDA in half precision (Ampere and later), torch's flash
-kernel for sequences laid end to end; other CUDA, attention alone is padded. (torch's memory-efficient kernel takes sequences laid end to
-end, too, but its backward pass drops other places than its forward pass: seen on an H200, torch 2.11, fp32.)
+Attention by device: CPU, one `scaled_dot_product_attention` for each sequence; CUDA in half precision (Ampere and later), kernels for
+sequences laid end to end, triton_attention.py's where they are short and torch's flash kernel elsewhere; other CUDA, attention alone is
+padded. (torch's memory-efficient kernel takes sequences laid end to end, too, but its backward pass drops other places than its forward
+pass: seen on an H200, torch 2.11, fp32.)
 The flash kernel is called as an operator. Its public ways are `varlen_attn`, which has no dropout, and jagged nested tensors, which take
 milliseconds of Python for each layer (24 of them, forward and backward: five times the padded path's; torch 2.13). `set_up` compares model
-and kernel with the padded path before a run relies on them.
+and kernels with the padded path before a run relies on them.
 """
 
 import functools
+import importlib.util
 import inspect
 
 import torch
@@ -25,6 +27,8 @@ from arguments import say
 from task_adapters.base import InputError
 
 NAME = "padding_free"
+SHORT = 128  # pieces of a sequence in the mean of a batch, up to which triton_attention.py is used: `benchmarks/attention.py`
+TILED = set()  # (precision, width of a head) in which it was compared, and agrees
 DTYPES = {"no": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}  # by accelerate's names of precisions
 
 
@@ -39,7 +43,8 @@ def attention(module, query, key, value, attention_mask, dropout=0.0, scaling=No
     if query.device.type == "cpu":
         output = one_by_one(query, key, value, cu_seq_lens_q, dropout, scaling)
     elif has_flash(query.device, query.dtype):
-        output = flash(query, key, value, cu_seq_lens_q, layout[0].shape[1], dropout, scaling)
+        is_short = (query.dtype, query.shape[3]) in TILED and query.shape[2] <= SHORT * layout[0].shape[0]
+        output = (tiles if is_short else flash)(query, key, value, cu_seq_lens_q, layout[0].shape[1], dropout, scaling)
     else:
         output = padded(query, key, value, *layout, dropout, scaling)
     return output, None
@@ -72,6 +77,13 @@ def padded(query, key, value, real, places, dropout, scaling):
     query, key, value = map(apart, (query, key, value))
     output = F.scaled_dot_product_attention(query, key, value, attn_mask=real[:, None, None], dropout_p=dropout, scale=scaling)
     return output.transpose(1, 2).flatten(0, 1)[places][None]
+
+
+def tiles(query, key, value, starts, longest, dropout, scaling):
+    """As `flash`, by the kernels for short sequences."""
+    from triton_attention import attention
+
+    return attention(*(tensor[0].transpose(0, 1) for tensor in (query, key, value)), starts, longest, dropout, scaling)[None]
 
 
 AttentionInterface.register(NAME, attention)
@@ -126,7 +138,9 @@ def set_up(encoder, wanted: str, device, precisions: set[str], is_uneven=lambda:
     reason = against_model(encoder)
     for precision in precisions if device.type != "cpu" else ():
         if reason is None and has_flash(device, DTYPES[precision]):
-            reason = against_flash(encoder.config, device, DTYPES[precision])
+            reason = against_kernel(flash, encoder.config, device, DTYPES[precision]) or offer_tiles(
+                encoder.config, device, DTYPES[precision]
+            )
     reason = reason or pack(encoder)
     if reason and wanted == "on":
         raise InputError(f"--padding_free on: {reason}.")
@@ -184,10 +198,25 @@ def two_sequences(encoder):
     return hidden
 
 
-def against_flash(config, device, dtype) -> str | None:
-    """What stands against this device: its kernel is missing, or differs from one attention for each sequence. None: nothing."""
+def offer_tiles(config, device, dtype) -> None:
+    """Short sequences get their own kernels, where Triton is there and can compile them, and they are exact."""
+    width = config.hidden_size // config.num_attention_heads
+    if importlib.util.find_spec("triton") is None or width not in (16, 32, 64, 128):
+        return
+    try:
+        reason = against_kernel(tiles, config, device, dtype)
+    except Exception as error:  # no C compiler, a GPU that Triton does not know: it has errors of many kinds for them, and flash goes on
+        reason = f"{type(error).__name__}: {(str(error).strip() or 'no reason given').splitlines()[0]}"
+    if reason:
+        say(f"attention of short sequences by torch's flash kernel, not by Triton's: {reason}")
+    else:
+        TILED.add((dtype, width))
+
+
+def against_kernel(kernel, config, device, dtype) -> str | None:
+    """What stands against `flash`, or `tiles`, on this device: missing, or not one attention for each sequence. None: nothing."""
     heads = config.num_attention_heads
-    draw, starts = torch.Generator(device).manual_seed(0), torch.tensor([0, 5, 69, 96], dtype=torch.int32, device=device)
+    draw, starts = torch.Generator(device).manual_seed(0), torch.tensor([0, 5, 75, 96], dtype=torch.int32, device=device)
     shape, scaling = (4, 1, heads, 96, config.hidden_size // heads), (config.hidden_size // heads) ** -0.5
     *inputs, weights = torch.randn(shape, generator=draw, device=device).to(dtype)
 
@@ -198,12 +227,12 @@ def against_flash(config, device, dtype) -> str | None:
 
     expected = output_and_gradients(one_by_one, torch.float32)
     try:
-        found = output_and_gradients(flash, dtype, 64)
+        found = output_and_gradients(kernel, dtype, 70)
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
             torch.manual_seed(0)
-            dropped, *_, of_values = output_and_gradients(flash, dtype, 64, dropout=0.5)
+            dropped, *_, of_values = output_and_gradients(kernel, dtype, 70, dropout=0.5)
             query, key, whole = inputs[0], inputs[1], torch.ones_like(inputs[2])
-            left = flash(query, key, whole, starts, 64, 0.5, scaling).float()  # of each token's attention, 1 in the mean
+            left = kernel(query, key, whole, starts, 70, 0.5, scaling).float()  # of each token's attention, 1 in the mean
             expected_left = one_by_one(query.float(), key.float(), whole.float(), starts, 0.5, scaling)
     except RuntimeError as error:
         return f"this device has no kernel for it ({str(error).strip().splitlines()[0]})"

@@ -15,6 +15,7 @@ import padding_free
 import run_retrieval
 import run_target
 from checkpoints import load_model
+from real_tokens import compile_blocks
 from task_types import TASK_TYPES, mining
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU is here")
@@ -26,7 +27,8 @@ LARGE = XLMRobertaConfig(hidden_size=1024, num_attention_heads=16)
 def test_the_kernel_of_this_gpu_gives_the_numbers_of_one_attention_for_each_sequence(dtype):
     if not padding_free.has_flash(GPU, dtype):
         pytest.skip("this GPU is older than Ampere: attention alone is padded")
-    assert padding_free.against_flash(LARGE, GPU, dtype) is None
+    assert padding_free.against_kernel(padding_free.flash, LARGE, GPU, dtype) is None
+    assert padding_free.against_kernel(padding_free.tiles, LARGE, GPU, dtype) is None
 
 
 def prepared(name, path, data_dir, precision, packed):
@@ -80,6 +82,17 @@ def test_dropout_of_the_kernels_is_the_same_when_a_block_is_computed_again(tiny_
         equal(loss_and_gradients(model, loss, batch), found[0], 1e-2)
 
 
+def test_compiled_blocks_compute_the_same(tiny_model, data_dir):
+    found, truth = [], loss_and_gradients(*prepared("mnli", tiny_model, data_dir, "no", packed=False))
+    for compiled in (False, True):
+        model, loss, batch = prepared("mnli", tiny_model, data_dir, "bf16", packed=True)
+        if compiled:
+            compile_blocks(model, "inductor", None)
+        found.append(loss_and_gradients(model, loss, batch))
+    assert abs(found[1][0] - truth[0]) <= 2 * abs(found[0][0] - truth[0]) + 1e-3
+    assert off(found[1], truth) <= 2 * off(found[0], truth)
+
+
 def test_a_step_of_known_length_never_waits_for_the_gpu(tiny_model, data_dir):
     model, loss, batch = prepared("mnli", tiny_model, data_dir, "bf16", packed=True)
     labels, encoder = batch.pop("labels"), padding_free.packed_encoder(model)
@@ -104,6 +117,7 @@ def test_a_run_by_its_defaults_computes_real_tokens_in_bf16_and_learns(call, tin
                    "--output_dir", tmp_path, "--learning_rate", "2e-3", "--num_train_epochs", "6", "--effective_batch_size", "16",
                    "--max_seq_length", "96", "--disable_tqdm", "true")  # fmt: skip
     has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
+    assert bool(padding_free.TILED) is padding_free.has_flash(GPU, torch.bfloat16), "short sentences have their own kernels"
     assert results["bf16"] is has_bf16 and results["device"] == torch.cuda.get_device_name()
     assert results["training"]["padding_free"] and results["training"]["tokens"]["share"] == 1
     assert results["scores"]["en"]["accuracy"] > 80

@@ -1,0 +1,101 @@
+"""Attention of sequences laid end to end on a GPU: torch's flash kernel against ours for short ones, forward and backward.
+
+    python benchmarks/attention.py                 # XLM-R Large's heads, 12,544 pieces in sequences of each length, and of MNLI's lengths
+    python benchmarks/attention.py --tokens 50000
+
+Kernels alone: calls are recorded once and played back, so that the host's time does not count. Medians of several rounds, in turn.
+"""
+
+import argparse
+import statistics
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import padding_free
+from arguments import run_script
+from benchmarks.flags import at_least
+from benchmarks.memory_formula import SHAPES, config_of
+from task_adapters import InputError
+
+CALLS = 10  # in one recording
+
+
+def recorded(call):
+    """-> a function that plays `CALLS` of it. Returns microseconds of one."""
+    for _ in range(3):
+        call()
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        for _ in range(CALLS):
+            call()
+
+    def play():
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        start.record()
+        graph.replay()
+        end.record()
+        torch.cuda.synchronize()
+        return 1000 * start.elapsed_time(end) / CALLS
+
+    return play
+
+
+def times(lengths, heads: int, width: int, rounds: int) -> dict:
+    """{kernel: (microseconds forward, backward)}"""
+    device = torch.device("cuda")
+    starts = torch.tensor([0, *np.cumsum(lengths)], dtype=torch.int32, device=device)
+    *inputs, of_output = torch.randn(4, 1, int(sum(lengths)), heads, width, device=device, dtype=torch.bfloat16).transpose(2, 3)
+    leaves = [tensor.requires_grad_() for tensor in inputs]
+    plays = {}
+    for kernel in (padding_free.flash, padding_free.tiles):
+
+        def forward(kernel=kernel):
+            return kernel(*leaves, starts, max(lengths), 0.1, width**-0.5)
+
+        def both(forward=forward):
+            torch.autograd.grad(forward(), leaves, of_output.transpose(1, 2))
+
+        with torch.no_grad():
+            play = recorded(forward)
+        plays[kernel.__name__] = play, recorded(both)
+    taken = {name: [] for name in plays}
+    for _ in range(rounds):
+        for name, (forward, both) in plays.items():
+            taken[name].append((forward(), both()))
+    found = {}
+    for name, pairs in taken.items():
+        forward, both = map(statistics.median, zip(*pairs))
+        found[name] = forward, both - forward
+    return found
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("--shape", default="xlmr-large", choices=tuple(SHAPES))
+    parser.add_argument("--tokens", type=at_least(512), default=12544)
+    parser.add_argument("--lengths", type=at_least(1), nargs="+", default=[16, 32, 64, 96, 128, 192, 256, 512])
+    parser.add_argument("--rounds", type=at_least(1), default=7)
+    args = parser.parse_args()
+    if not torch.cuda.is_available():
+        raise InputError("this compares kernels of a GPU, and none is here.")
+    config = config_of(*SHAPES[args.shape])
+    heads, width = config.num_attention_heads, config.hidden_size // config.num_attention_heads
+    padding_free.offer_tiles(config, torch.device("cuda"), torch.bfloat16)
+    if not padding_free.TILED:
+        raise InputError("our kernel does not run here.")  # why was said
+    drawn = np.random.default_rng(0).lognormal(np.log(43), 0.5, args.tokens).astype(int).clip(8, 128)  # MNLI: 49 in the mean
+    mixed = drawn[: int(np.searchsorted(drawn.cumsum(), args.tokens))].tolist()
+    print("| pieces of a sequence | flash, us forward | backward | tiles, us forward | backward | times as fast |\n|" + "---|" * 6)
+    for name, lengths in {**{str(n): [n] * max(1, args.tokens // n) for n in args.lengths}, "as MNLI's": mixed}.items():
+        found = times(lengths, heads, width, args.rounds)
+        flash, tiles = found["flash"], found["tiles"]
+        print(f"| {name} | {flash[0]:.0f} | {flash[1]:.0f} | {tiles[0]:.0f} | {tiles[1]:.0f} | {sum(flash) / sum(tiles):.2f} |", flush=True)
+
+
+if __name__ == "__main__":
+    run_script(main)
