@@ -174,9 +174,14 @@ def draw_head(model, seed: int) -> None:
     for parameter in parameters:
         parameter.__dict__.pop("_is_hf_initialized", None)  # transformers would leave loaded weights as they are
     with gathered(parameters):
+        there = [parameter.data for parameter in parameters]
+        for parameter in parameters:  # under ZeRO-3 they may be on a GPU, or bf16: other random numbers
+            parameter.data = parameter.data.cpu().float()
         for module in parts:
             module.apply(model._init_weights)
         model._init_weights(model)  # ModernBERT knows how its last layer is drawn only as part of the whole
+        for parameter, data in zip(parameters, there):
+            parameter.data = data.copy_(parameter.data)
 
 
 def load_encoder(path: str, layer: int | None):

@@ -23,7 +23,7 @@ import grid_table
 import run_intermediate
 import run_target
 from arguments import InputError
-from checkpoints import last_complete_checkpoint, load_encoder, load_model, load_tokenizer
+from checkpoints import draw_head, last_complete_checkpoint, load_encoder, load_model, load_tokenizer
 from results import lineage_of
 from task_adapters import TASKS
 from task_adapters.mnli import NLI_LABELS
@@ -75,6 +75,25 @@ def test_a_batch_cut_into_pieces_gives_the_same_update(task, layout, updated, ti
     assert len(losses) == 2 and losses[0] == pytest.approx(losses[1], rel=1e-4) and losses[0] > 0.1, (
         "scored by all processes, each feature once"
     )
+
+
+def test_a_head_is_drawn_alike_whatever_holds_it(tiny_model, monkeypatch):
+    """Under ZeRO-3 it is on a GPU, and may be in bf16, where other random numbers would be drawn."""
+    model, _ = load_model(AutoModelForSequenceClassification, tiny_model, NLI_LABELS, seed=1)
+    weight = model.classifier.out_proj.weight
+    expected, drawn, draw = weight.detach().bfloat16(), [], type(model)._init_weights
+
+    def spy(model, module):
+        drawn.extend((parameter.device.type, parameter.dtype) for parameter in module.parameters(recurse=False))
+        draw(model, module)
+
+    monkeypatch.setattr(type(model), "_init_weights", spy)
+    model.bfloat16()
+    held = weight.data_ptr()
+    weight.data.zero_()
+    draw_head(model, 1)
+    assert {*drawn} == {("cpu", torch.float32)}
+    assert torch.equal(weight, expected) and weight.data_ptr() == held, "DeepSpeed hands out what stands there"
 
 
 def test_the_head_is_fresh_and_seeded_whatever_the_checkpoint_held(tiny_model, tmp_path):
