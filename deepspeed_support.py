@@ -121,6 +121,8 @@ def prepare_processes(use_cpu: bool) -> None:
 
 def check_agreement(path: str, config: dict, training_args) -> None:
     """Refuses a file that says otherwise than the flags do: one of the two would be silently without effect."""
+    if training_args.torch_compile:
+        raise InputError(f"--torch_compile has not been tried under DeepSpeed ({path}): leave out one of the two.")
     for precision in ("bf16", "fp16"):  # transformers would train all of the model in it
         if getattr(training_args, f"{precision}_full_eval") and not getattr(training_args, precision):
             flag = f"--{precision}_full_eval"

@@ -10,6 +10,7 @@ from accelerate.utils import gather_object
 from torch.utils.data import DataLoader, Sampler
 from tqdm.auto import tqdm
 from transformers import Trainer
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 import padding_free
 from task_adapters.base import InputError
@@ -72,6 +73,18 @@ class GroupedByLength(Sampler):
         return rows[np.argsort(-self.lengths[rows], kind="stable")]
 
 
+def compile_blocks(model, backend, mode) -> None:
+    """`--torch_compile`, block by block: all share what one is compiled to, for batches of any shape.
+
+    As a whole a model would be compiled anew for each new number of tokens. Raises InputError where there are no blocks.
+    """
+    blocks = [module for module in model.modules() if isinstance(module, GradientCheckpointingLayer)]
+    if not blocks:
+        raise InputError(f"--torch_compile: {type(model).__name__} has no blocks that could be compiled one by one.")
+    for block in blocks:
+        block.compile(backend=backend, mode=mode, dynamic=True)
+
+
 def counted(collator, rows) -> dict:
     """A batch that says how many of its tokens are real, as a number of the host: asking a GPU for it would make it wait."""
     batch = collator(rows)
@@ -84,6 +97,14 @@ class RealTokensTrainer(Trainer):
     transformers' own group_by_length takes the number of choices for a length, depends on the number of processes, and shuffles what is
     evaluated too.
     """
+
+    def __init__(self, model, args, **rest):
+        backend = args.torch_compile_backend
+        if args.torch_compile:
+            compile_blocks(model, backend, args.torch_compile_mode)
+            args.torch_compile_backend = None  # else the library compiles the model as a whole
+        super().__init__(model, args, **rest)
+        args.torch_compile_backend = backend
 
     tokens = (0, 0)  # real, and computed with padding, in the training steps of this process since it started
     score_selection = None  # () -> (predictions, scores, loss) of the dev data by which checkpoints are compared
@@ -113,8 +134,8 @@ class RealTokensTrainer(Trainer):
 
     @cached_property
     def packed_encoder(self):
-        """Whom to tell how many tokens are real; nobody under torch.compile, which would compile anew for each number."""
-        return None if self.args.torch_compile else padding_free.packed_encoder(self.model)
+        """Whom to tell how many tokens are real."""
+        return padding_free.packed_encoder(self.model)
 
     def training_step(self, model, inputs, num_items_in_batch=None):
         real = inputs.pop("real_tokens")

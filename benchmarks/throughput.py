@@ -55,20 +55,22 @@ class Setting:
 
 def settings(args, gpu: bool) -> dict[str, Setting]:
     ours = args.batch if gpu else min(8, args.batch)  # the scripts' own micro-batch: on a large GPU all of the effective batch
+    padded = min(args.batch, 256)  # no GPU has room for more
     found = {
-        EXAMPLE: Setting(args.batch, padded_to=128, grouped=False),
-        "padded to the longest, unsorted": Setting(args.batch, grouped=False),
-        "ours, padded": Setting(ours),
+        EXAMPLE: Setting(padded, padded_to=128, grouped=False),
+        "padded to the longest, unsorted": Setting(padded, grouped=False),
+        "ours, padded": Setting(min(ours, padded)),
         "ours, padding-free": Setting(ours, packed=True),
     }
     if not args.width:  # with the vocabulary of XLM-R: what a run does by default
         found["ours, padding-free, trimmed" if gpu else "ours, padded, trimmed"] = Setting(ours, packed=gpu, trimmed=True)
     if args.compile:
-        found["ours, compiled"] = Setting(ours, packed=gpu, compiled=True)
+        found["ours, compiled"] = Setting(ours, packed=gpu, compiled=True, trimmed=not args.width)
     if gpu:
         found = {name: replace(setting, bf16=True) for name, setting in found.items()}
-        found["jiant-like: padded to 256, fp32, 8 micro-batches"] = Setting(max(1, args.effective_batch // 8), padded_to=256, grouped=False)
-    return found
+        eighth = min(64, max(1, args.effective_batch // 8))  # jiant's accumulation steps; of more at once fp32 has no room
+        found["jiant-like: padded to 256, fp32"] = Setting(eighth, padded_to=256, grouped=False)
+    return {name: setting for name, setting in found.items() if name == EXAMPLE or not any(word in name for word in args.without)}
 
 
 # ---- shares of real tokens: arithmetic on lengths
@@ -172,6 +174,8 @@ def packing(encoder, on: bool) -> None:
         reason = padding_free.pack(encoder)
         if reason:
             raise InputError(reason)
+        if encoder.device.type == "cuda":
+            padding_free.offer_tiles(encoder.config, encoder.device, torch.bfloat16)
     elif not on and "forward" in vars(encoder):
         del encoder.forward
         encoder.set_attn_implementation("sdpa")
@@ -196,7 +200,9 @@ def train_step(model, optimizer, loss, micro_batches, setting, device):
         real, computed = real + here, computed + (here if setting.packed else batch["attention_mask"].numel())
         if setting.packed:
             model.base_model.real_tokens = here
-        inputs = {name: values.to(device) for name, values in batch.items()}
+        if device.type == "cuda":  # as the Trainer's batches travel in our runs
+            batch = {name: values.pin_memory() for name, values in batch.items()}
+        inputs = {name: values.to(device, non_blocking=True) for name, values in batch.items()}
         labels = inputs.pop("labels")
         with torch.autocast(device.type, torch.bfloat16) if setting.bf16 else contextlib.nullcontext():
             outputs = model(**inputs)
@@ -310,6 +316,7 @@ def main():
     gpu = torch.cuda.is_available()
     parser.add_argument("--steps", type=at_least(0), default=20 if gpu else 2, help="optimiser steps in a round; 0: shares only")
     parser.add_argument("--compile", action="store_true", help="and layers that torch.compile made, for shapes of all sizes")
+    parser.add_argument("--without", nargs="+", default=[], metavar="WORD", help="settings that are left out, by a word of their names")
     parser.add_argument("--rounds", type=at_least(1), default=5)
     parser.add_argument("--json", type=new_file, help="write the figures there")
     args = parser.parse_args()

@@ -77,6 +77,14 @@ def test_a_file_that_contradicts_a_flag_is_refused(section, flags, message, reso
 
 
 @needs_deepspeed
+def test_what_has_not_been_tried_is_refused(resolved):
+    config = deepspeed_support.read_config(f"{ROOT}/ds_configs/zero2.json")
+    _, args = resolved(config, torch_compile=True)
+    with pytest.raises(InputError, match="^--torch_compile has not been tried under DeepSpeed"):
+        deepspeed_support.check_agreement("my.json", config, args)
+
+
+@needs_deepspeed
 @pytest.mark.parametrize("flags, refused", [
     ({"bf16_full_eval": True}, "bf16"), ({"fp16_full_eval": True}, "fp16"), ({"fp16_full_eval": True, "bf16": True}, "fp16"),
     ({"bf16_full_eval": True, "bf16": True}, None), ({"bf16": True}, None), ({}, None),

@@ -16,6 +16,7 @@ from conftest import launch
 from datasets import Dataset
 from families import write_family
 from safetensors.torch import load_file
+from torch._dynamo.testing import CompileCounter
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import (
     BertConfig,
@@ -35,6 +36,7 @@ import real_tokens
 import run_intermediate
 import run_target
 import task_types
+from benchmarks.memory_formula import CHECKPOINTING
 from checkpoints import load_model, load_tokenizer
 from real_tokens import GroupedByLength, RealTokensTrainer, choices_are_uneven, lengths_of, predict, scoring_batches
 from task_adapters import TASKS, InputError, labels_of, load_examples
@@ -166,9 +168,45 @@ def test_training_tells_the_encoder_how_many_tokens_are_real(task, more, call, t
                    "--output_dir", tmp_path, "--max_steps", 4, "--effective_batch_size", 8, "--per_device_train_batch_size", 4,
                    "--max_eval_samples", 8, "--max_seq_length", 96, "--padding_free", "on", "--disable_tqdm", "true", *more)  # fmt: skip
     trained = [(known, real) for training, known, real in seen if training]
-    assert len(trained) == 8 and all(known == (None if more else real) for known, real in trained)
+    assert len(trained) == 8 and all(known == real for known, real in trained)
     assert {known for training, known, _ in seen if not training} == {None}
     assert results["training"]["tokens"]["real_tokens"] == sum(real for _, real in trained)
+
+
+@pytest.mark.parametrize("more", [(), ("--padding_free", "on", f"--{CHECKPOINTING}", "true")])
+def test_compiled_blocks_make_the_same_update(more, call, tiny_model, data_dir, tmp_path, monkeypatch):
+    """By dynamo alone: what it captures is run as it is, so that no compiler is needed. Lengths differ from batch to batch."""
+    blocks, compile_block = [], torch.nn.Module.compile
+
+    def spy(block, **how):
+        blocks.append((type(block).__name__, how))
+        compile_block(block, **how)
+
+    monkeypatch.setattr(torch.nn.Module, "compile", spy)
+    found = {}
+    for compiled in ("false", "true"):
+        torch._dynamo.reset()
+        results = call(run_intermediate, "--task", "mnli", "--model_name_or_path", tiny_model, "--data_dir", data_dir, "--use_cpu",
+                       "--output_dir", tmp_path / compiled, "--max_steps", 4, "--effective_batch_size", 8, "--max_eval_samples", 16,
+                       "--per_device_train_batch_size", 4, "--max_seq_length", 96, "--torch_compile", compiled, *more,
+                       *(("--torch_compile_backend", "eager") if compiled == "true" else ()))  # fmt: skip
+        assert results.get("torch_compile", False) is (compiled == "true")
+        found[compiled] = load_file(tmp_path / compiled / "model.safetensors"), results["dev"]
+    assert blocks == [("XLMRobertaLayer", {"backend": "eager", "mode": None, "dynamic": True})] * 2
+    assert found["true"][1] == found["false"][1]
+    torch.testing.assert_close(found["true"][0], found["false"][0])
+
+
+def test_blocks_are_compiled_once_for_all_lengths():
+    model = BertForSequenceClassification(BertConfig(vocab_size=100, **{**SMALL, "num_hidden_layers": 3}))
+    counter = CompileCounter()
+    torch._dynamo.reset()
+    real_tokens.compile_blocks(model, counter, None)
+    for length in (5, 9, 17, 30):
+        model(input_ids=torch.full((3, length), 7), attention_mask=torch.ones(3, length, dtype=torch.long)).logits.sum().backward()
+    assert counter.frame_count == 1
+    with pytest.raises(InputError, match="--torch_compile: Linear has no blocks"):
+        real_tokens.compile_blocks(torch.nn.Linear(2, 2), counter, None)
 
 
 def test_attention_dropout_is_the_models_own():
@@ -245,17 +283,36 @@ class OtherMask(torch.autograd.Function):
     (lambda q, k, v, starts, longest, dropout, scaling:
         stand_in(q, k, OtherMask.apply(v) if dropout else v, starts, longest, 0.0, scaling), "another mask in the backward pass"),
 ])  # fmt: skip
-def test_the_kernel_is_compared_before_it_is_used(wrong, reason, monkeypatch):
+def test_a_kernel_is_compared_before_it_is_used(wrong, reason):
     config, cpu = BertConfig(**SMALL), torch.device("cpu")
-    monkeypatch.setattr(padding_free, "flash", stand_in)
     for dtype in (torch.bfloat16, torch.float16):
-        assert padding_free.against_flash(config, cpu, dtype) is None
-    monkeypatch.setattr(padding_free, "flash", wrong)
-    assert reason in padding_free.against_flash(config, cpu, torch.bfloat16)
+        assert padding_free.against_kernel(stand_in, config, cpu, dtype) is None
+    assert reason in padding_free.against_kernel(wrong, config, cpu, torch.bfloat16)
 
 
 def test_a_device_without_the_kernel_is_said():
-    assert "no kernel for it" in padding_free.against_flash(BertConfig(**SMALL), torch.device("cpu"), torch.bfloat16)
+    assert "no kernel for it" in padding_free.against_kernel(padding_free.flash, BertConfig(**SMALL), torch.device("cpu"), torch.bfloat16)
+
+
+def fails(*_):
+    raise ValueError("no compiler\nat all")
+
+
+@pytest.mark.parametrize("kernel, width, offered, said", [
+    ("stand_in", 16, {(torch.bfloat16, 16)}, ""), ("stand_in", 24, set(), ""), (None, 16, set(), ""),
+    ("fails", 16, set(), "by torch's flash kernel, not by Triton's: ValueError: no compiler\n"),
+    ("twice", 16, set(), "gives other numbers on this device"),
+])  # fmt: skip
+def test_kernels_for_short_sequences_are_an_offer(kernel, width, offered, said, monkeypatch, capsys):
+    """Without Triton, or where it cannot, the flash kernel goes on, and a line says so where there was something to try."""
+    kernels = {"stand_in": stand_in, "fails": fails, "twice": lambda *inputs: 2 * stand_in(*inputs)}
+    monkeypatch.setattr(padding_free, "tiles", kernels.get(kernel))
+    monkeypatch.setattr(padding_free, "TILED", set())
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: kernel and name)
+    config = BertConfig(hidden_size=2 * width, num_attention_heads=2)
+    padding_free.offer_tiles(config, torch.device("cpu"), torch.bfloat16)
+    written = capsys.readouterr().out
+    assert padding_free.TILED == offered and said in written and bool(said) == bool(written)
 
 
 def test_the_kernel_takes_what_it_is_given():
@@ -291,21 +348,22 @@ def test_attention_alone_can_be_padded(dropout):
     torch.testing.assert_close(output_and_gradients(padding_free.padded, real, places), expected)
 
 
-@pytest.mark.parametrize("capability, dtype, expected", [
-    ((8, 0), torch.bfloat16, "flash"), ((9, 0), torch.float16, "flash"), ((8, 0), torch.float32, "padded"),
-    ((7, 5), torch.float16, "padded"), (None, torch.float32, "one_by_one"),
+@pytest.mark.parametrize("capability, dtype, tokens, expected", [
+    ((8, 0), torch.bfloat16, 256, "tiles"), ((8, 0), torch.bfloat16, 257, "flash"), ((9, 0), torch.float16, 20, "flash"),
+    ((8, 0), torch.float32, 20, "padded"), ((7, 5), torch.float16, 20, "padded"), (None, torch.float32, 20, "one_by_one"),
 ])  # fmt: skip
-def test_each_device_has_its_attention(capability, dtype, expected, monkeypatch):
-    """A GPU is made of a name here: a tensor's device is what is asked."""
+def test_each_device_has_its_attention(capability, dtype, tokens, expected, monkeypatch):
+    """A GPU is made of a name here: a tensor's device is what is asked. Two sequences, whose mean is 128 or above; Triton's is for bf16."""
+    monkeypatch.setattr(padding_free, "TILED", {(torch.bfloat16, 16)})
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
     padding_free.has_flash.cache_clear()
     given = {}
-    for name in ("flash", "padded", "one_by_one"):
+    for name in ("tiles", "flash", "padded", "one_by_one"):
         monkeypatch.setattr(padding_free, name, lambda *inputs, name=name: given.update({name: inputs[3:]}))
-    query = SimpleNamespace(device=torch.device("cuda" if capability else "cpu"), dtype=dtype)
-    layout = torch.ones(1, 5, dtype=torch.bool), torch.arange(5)
+    query = SimpleNamespace(device=torch.device("cuda" if capability else "cpu"), dtype=dtype, shape=(1, 4, tokens, 16))
+    layout = torch.ones(2, 5, dtype=torch.bool), torch.arange(5)
     padding_free.attention(None, query, query, query, None, 0.1, 0.5, cu_seq_lens_q="starts", layout=layout)
-    inputs = {"flash": ("starts", 5), "padded": layout, "one_by_one": ("starts",)}[expected]
+    inputs = {"tiles": ("starts", 5), "flash": ("starts", 5), "padded": layout, "one_by_one": ("starts",)}[expected]
     assert given == {expected: (*inputs, 0.1, 0.5)}
     padding_free.has_flash.cache_clear()
 
@@ -333,12 +391,13 @@ def test_a_model_whose_attention_alone_is_padded_gives_the_same_hidden_states(mo
 def test_on_a_gpu_the_kernel_is_compared_in_the_precisions_of_training_and_scoring(monkeypatch):
     compared = []
     monkeypatch.setattr(padding_free, "has_flash", lambda device, dtype: dtype != torch.float32)
-    monkeypatch.setattr(padding_free, "against_flash", lambda config, device, dtype: compared.append(dtype))
+    monkeypatch.setattr(padding_free, "against_kernel", lambda kernel, config, device, dtype: compared.append((kernel, dtype)))
+    monkeypatch.setattr(padding_free, "offer_tiles", lambda config, device, dtype: compared.append(("offered", dtype)))
     args = SimpleNamespace(device=torch.device("cuda"), bf16=True, fp16=False, bf16_full_eval=False, fp16_full_eval=True)
     on_gpu = device_and_precisions(args)
     padding_free.set_up(BertModel(BertConfig(vocab_size=100, **SMALL)), "auto", *on_gpu)
-    assert {*compared} == {torch.bfloat16, torch.float16}
-    monkeypatch.setattr(padding_free, "against_flash", lambda *_: "no kernel")
+    assert {*compared} == {(kernel, dtype) for kernel in (padding_free.flash, "offered") for dtype in (torch.bfloat16, torch.float16)}
+    monkeypatch.setattr(padding_free, "against_kernel", lambda *_: "no kernel")
     with pytest.raises(InputError, match="no kernel"):
         padding_free.set_up(BertModel(BertConfig(vocab_size=100, **SMALL)), "on", *on_gpu)
     padding_free.set_up(BertModel(BertConfig(vocab_size=100, **SMALL)), "on", torch.device("cuda"), {"no"})
