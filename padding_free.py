@@ -57,7 +57,6 @@ def one_by_one(query, key, value, starts, dropout, scaling):
     return torch.cat(outputs, dim=2).transpose(1, 2)
 
 
-@functools.lru_cache
 def has_flash(device, dtype) -> bool:
     return dtype != torch.float32 and torch.cuda.get_device_capability(device) >= (8, 0)
 

@@ -356,7 +356,6 @@ def test_each_device_has_its_attention(capability, dtype, tokens, expected, monk
     """A GPU is made of a name here: a tensor's device is what is asked. Two sequences, whose mean is 128 or above; Triton's is for bf16."""
     monkeypatch.setattr(padding_free, "TILED", {(torch.bfloat16, 16)})
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
-    padding_free.has_flash.cache_clear()
     given = {}
     for name in ("tiles", "flash", "padded", "one_by_one"):
         monkeypatch.setattr(padding_free, name, lambda *inputs, name=name: given.update({name: inputs[3:]}))
@@ -365,7 +364,6 @@ def test_each_device_has_its_attention(capability, dtype, tokens, expected, monk
     padding_free.attention(None, query, query, query, None, 0.1, 0.5, cu_seq_lens_q="starts", layout=layout)
     inputs = {"tiles": ("starts", 5), "flash": ("starts", 5), "padded": layout, "one_by_one": ("starts",)}[expected]
     assert given == {expected: (*inputs, 0.1, 0.5)}
-    padding_free.has_flash.cache_clear()
 
 
 def test_a_model_whose_attention_alone_is_padded_gives_the_same_hidden_states(monkeypatch):
