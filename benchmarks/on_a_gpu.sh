@@ -5,7 +5,7 @@
 #   benchmarks/on_a_gpu.sh DATA [OUT]      # DATA: a --data_dir with MNLI, such as samples/data; OUT: where logs go, out/gpu
 #
 # Nothing is fetched: without internet give TOKENIZER=samples/encoder (a model of few pieces, at_once says how many). The parts that were run
-# on an H200 took 20 to 75 s each, a cell of memory_cards 20 to 45; each part has an end of its own.
+# on an H200 took 15 to 75 s each, the tests 145 with 6 processes, a cell of memory_cards 20 to 45; each part has an end of its own.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 data=${1:?usage: benchmarks/on_a_gpu.sh DATA [OUT]} out=${2:-out/gpu} tokenizer=${TOKENIZER:-FacebookAI/xlm-roberta-large} failed=()
@@ -20,17 +20,16 @@ part() { # NAME SECONDS COMMAND ...
   if ((PIPESTATUS[0])); then failed+=("$name"); tail -n 3 "$out/$name.err"; fi
 }
 
-part tests 200 python -m pytest -q -n 4 tests/test_gpu.py
-part throughput 90 python benchmarks/throughput.py --shape xlmr-large --batch 32 --rounds 3 --compile --tasks mnli --data_dir "$data" --tokenizer "$tokenizer"
-part throughput_large 120 python benchmarks/throughput.py --shape xlmr-large --batch 256 --effective_batch 512 --rounds 3 --steps 2 --compile --tasks mnli \
-  --data_dir "$data" --tokenizer "$tokenizer"
+part tests 300 python -m pytest -q -n 4 tests/test_gpu.py tests/test_triton_attention.py
+throughput=(python benchmarks/throughput.py --shape xlmr-large --compile --tasks mnli --data_dir "$data" --tokenizer "$tokenizer" --rounds 3)
+part throughput 90 "${throughput[@]}" --batch 32 --steps 10
+part throughput_large 90 "${throughput[@]}" --batch 1024 --effective_batch 1024 --steps 1 --without jiant "ours, padded" # 60 GB
+part attention 30 python benchmarks/attention.py
 part at_once 240 python benchmarks/at_once.py --runs 1 2 4 --data_dir "$data" --tokenizer "$tokenizer"
 part memory_cards 600 python benchmarks/memory.py --cards --length 128 384
 six="python benchmarks/memory.py --gb 6 --task xnli --max_seq_length 128"
-part memory_6_gaps 120 env PYTORCH_ALLOC_CONF=expandable_segments:True $six # does an allocator without gaps need less?
-part memory_6_all 240 $six --pieces 250002                                  # embeddings not trimmed: did not fit
+part memory_6_gaps 120 env PYTORCH_ALLOC_CONF=expandable_segments:True $six # an allocator without gaps
 part memory_6_all_gaps 240 env PYTORCH_ALLOC_CONF=expandable_segments:True $six --pieces 250002
-part memory_6_frozen 60 $six --freeze_embeddings
 part mining 60 python benchmarks/mining.py --sentences 0
 part precision 90 python benchmarks/precision.py --data_dir "$data"
 if ((${#failed[@]})); then
