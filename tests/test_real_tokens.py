@@ -183,6 +183,8 @@ def test_compiled_blocks_make_the_same_update(more, call, tiny_model, data_dir, 
         compile_block(block, **how)
 
     monkeypatch.setattr(torch.nn.Module, "compile", spy)
+    wholes, compile_any = [], torch.compile
+    monkeypatch.setattr(torch, "compile", lambda made, **how: wholes.append(isinstance(made, torch.nn.Module)) or compile_any(made, **how))
     found = {}
     for compiled in ("false", "true"):
         torch._dynamo.reset()
@@ -193,6 +195,7 @@ def test_compiled_blocks_make_the_same_update(more, call, tiny_model, data_dir, 
         assert results.get("torch_compile", False) is (compiled == "true")
         found[compiled] = load_file(tmp_path / compiled / "model.safetensors"), results["dev"]
     assert blocks == [("XLMRobertaLayer", {"backend": "eager", "mode": None, "dynamic": True})] * 2
+    assert wholes == [False] * 2, "accelerate must not compile the model as a whole beside"
     assert found["true"][1] == found["false"][1]
     torch.testing.assert_close(found["true"][0], found["false"][0])
 
