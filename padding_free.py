@@ -137,9 +137,9 @@ def set_up(encoder, wanted: str, device, precisions: set[str], is_uneven=lambda:
     reason = against_model(encoder)
     for precision in precisions if device.type != "cpu" else ():
         if reason is None and has_flash(device, DTYPES[precision]):
-            reason = against_kernel(flash, encoder.config, device, DTYPES[precision]) or offer_tiles(
-                encoder.config, device, DTYPES[precision]
-            )
+            reason = against_kernel(flash, encoder.config, device, DTYPES[precision])
+            if reason is None:
+                offer_tiles(encoder.config, device, DTYPES[precision])
     reason = reason or pack(encoder)
     if reason and wanted == "on":
         raise InputError(f"--padding_free on: {reason}.")

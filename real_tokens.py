@@ -98,6 +98,9 @@ class RealTokensTrainer(Trainer):
     evaluated too.
     """
 
+    tokens = (0, 0)  # real, and computed with padding, in the training steps of this process since it started
+    score_selection = None  # () -> (predictions, scores, loss) of the dev data by which checkpoints are compared
+
     def __init__(self, model, args, **rest):
         backend = args.torch_compile_backend
         if args.torch_compile:
@@ -105,9 +108,6 @@ class RealTokensTrainer(Trainer):
             args.torch_compile_backend = None  # else the library compiles the model as a whole
         super().__init__(model, args, **rest)
         args.torch_compile_backend = backend
-
-    tokens = (0, 0)  # real, and computed with padding, in the training steps of this process since it started
-    score_selection = None  # () -> (predictions, scores, loss) of the dev data by which checkpoints are compared
 
     @property
     def packed(self) -> bool:

@@ -70,7 +70,7 @@ def settings(args, gpu: bool) -> dict[str, Setting]:
         found = {name: replace(setting, bf16=True) for name, setting in found.items()}
         eighth = min(64, max(1, args.effective_batch // 8))  # jiant's accumulation steps; of more at once fp32 has no room
         found["jiant-like: padded to 256, fp32"] = Setting(eighth, padded_to=256, grouped=False)
-    return {name: setting for name, setting in found.items() if name == EXAMPLE or not any(word in name for word in args.without)}
+    return found
 
 
 # ---- shares of real tokens: arithmetic on lengths
@@ -250,8 +250,9 @@ def speed(args, tokenizer) -> dict:
     lengths, loss = lengths_of(features), TASK_TYPES[task.task_type].loss
     if len(lengths) < args.steps * args.effective_batch:
         raise InputError(f"--steps {args.steps} x {args.effective_batch} examples are more than the {len(lengths)} that there are.")
+    chosen = {name: setting for name, setting in settings(args, gpu).items() if not any(word in name for word in args.without)}
     models = {}  # whether its embeddings are trimmed: model and optimiser
-    for trimmed in sorted({setting.trimmed for setting in settings(args, gpu).values()}):
+    for trimmed in sorted({setting.trimmed for setting in chosen.values()}):
         torch.manual_seed(0)
         with device:  # a GPU draws weights in no time
             model = AutoModelForSequenceClassification.from_config(config_of(width, layers, heads, vocabulary, num_labels=3))
@@ -260,9 +261,9 @@ def speed(args, tokenizer) -> dict:
             trimmed_embeddings.set_up(model.cpu().base_model, "on", "adamw_torch_fused", read, tokenizer)
             model.to(device)
         models[trimmed] = model, torch.optim.AdamW(model.parameters(), lr=1e-5, fused=True)
-    found = {name: {"seconds": [], "real": 0, "computed": 0, "examples": 0} for name in settings(args, gpu)}
+    found = {name: {"seconds": [], "real": 0, "computed": 0, "examples": 0} for name in chosen}
     for turn in range(args.rounds + 1):  # the first one warms up
-        for name, setting in settings(args, gpu).items():
+        for name, setting in chosen.items():
             model, optimizer = models[setting.trimmed]
             packing(model.base_model, setting.packed)
             compiling(model.base_model, setting.compiled)
@@ -322,6 +323,9 @@ def main():
     args = parser.parse_args()
     if args.width and args.width > 64 and args.width % 64:
         parser.error(f"--width {args.width}: up to 64, or a multiple of 64, the width of a head")
+    for word in args.without:
+        if not any(word in name for name in settings(args, gpu)) or word in EXAMPLE:
+            parser.error(f"--without {word}: can be left out: " + "; ".join(name for name in settings(args, gpu) if name != EXAMPLE))
     tokenizer = load_tokenizer(args.tokenizer, needs_offsets=True)
 
     real = {name: found for name in args.tasks if (found := shares(name, tokenizer, args))}
