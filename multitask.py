@@ -188,8 +188,6 @@ def train_together(
     features = {name: what_is_read(features[name]) for name in tasks}
     training_args.train_sampling_strategy = "sequential"  # the order is MixedFeatures' own
     training_args.label_names = ["labels"]
-    on_gpu = training_args.device.type == "cuda"
-    training_args.dataloader_pin_memory = training_args.accelerator_config.non_blocking = on_gpu  # batches travel while the GPU computes
     if masked is not None:
         masked.draw(drawn[masked_lm.NAME] * batch)
         features[masked_lm.NAME] = masked

@@ -102,6 +102,8 @@ class RealTokensTrainer(Trainer):
     score_selection = None  # () -> (predictions, scores, loss) of the dev data by which checkpoints are compared
 
     def __init__(self, model, args, **rest):
+        # Batches travel while a GPU computes.
+        args.dataloader_pin_memory = args.accelerator_config.non_blocking = args.device.type == "cuda"
         backend = args.torch_compile_backend
         if args.torch_compile:
             compile_blocks(model, backend, args.torch_compile_mode)

@@ -64,8 +64,6 @@ def train(
     task_type = TASK_TYPES[task.task_type]
 
     training_args.label_names = ["labels"]
-    on_gpu = training_args.device.type == "cuda"
-    training_args.dataloader_pin_memory = training_args.accelerator_config.non_blocking = on_gpu  # batches travel while the GPU computes
     pad_as(tokenizer, model)
     trainer = trainer_class(
         model=model,

@@ -81,6 +81,18 @@ def _forward(
 
 
 @triton.jit
+def _queries(
+    query, output, of_output, log_sums, start, rows, length, query_token, heads, head, query_head, WIDTH: tl.constexpr
+):  # fmt: skip
+    """-> (numbers of token and head, queries, their outputs, the outputs' gradients, log of each softmax's denominator)"""
+    row_ids, contiguous = (start + rows) * heads + head, heads * WIDTH
+    q = _rows_of(query, start, rows, length, query_token, head, query_head, WIDTH)
+    out = _rows_of(output, start, rows, length, contiguous, head, WIDTH, WIDTH)
+    grad = _rows_of(of_output, start, rows, length, contiguous, head, WIDTH, WIDTH)
+    return row_ids, q, out, grad, tl.load(log_sums + row_ids.to(tl.int64), mask=rows < length, other=float("inf"))
+
+
+@triton.jit
 def _tile(
     q, k, v, out, grad, log_sum, row_ids, columns, length, seed, scaling, dropped, rescaled, DROPOUT: tl.constexpr
 ):  # fmt: skip
@@ -108,7 +120,6 @@ def _backward(
     start = tl.load(starts + sequence)
     length = tl.load(starts + sequence + 1) - start
     mine = tl.program_id(2) * BLOCK + tl.arange(0, BLOCK)
-    contiguous = heads * WIDTH
     if tl.program_id(2) * BLOCK < length:
         k = _rows_of(key, start, mine, length, key_token, head, key_head, WIDTH)
         v = _rows_of(value, start, mine, length, value_token, head, value_head, WIDTH)
@@ -116,11 +127,9 @@ def _backward(
         sum_value = tl.zeros((BLOCK, WIDTH), tl.float32)
         for first in range(0, length, BLOCK):
             rows = first + tl.arange(0, BLOCK)
-            row_ids = (start + rows) * heads + head
-            q = _rows_of(query, start, rows, length, query_token, head, query_head, WIDTH)
-            out = _rows_of(output, start, rows, length, contiguous, head, WIDTH, WIDTH)
-            grad = _rows_of(of_output, start, rows, length, contiguous, head, WIDTH, WIDTH)
-            log_sum = tl.load(log_sums + row_ids.to(tl.int64), mask=rows < length, other=float("inf"))
+            row_ids, q, out, grad, log_sum = _queries(
+                query, output, of_output, log_sums, start, rows, length, query_token, heads, head, query_head, WIDTH
+            )
             used, of_scores = _tile(q, k, v, out, grad, log_sum, row_ids, mine, length, seed, scaling, dropped, rescaled, DROPOUT)
             sum_value += tl.dot(tl.trans(used).to(grad.dtype), grad)
             sum_key += tl.dot(tl.trans(of_scores).to(q.dtype), q)
@@ -129,11 +138,9 @@ def _backward(
         _store_rows(of_key, sum_key, start, mine, length, heads, head, WIDTH)
         _store_rows(of_value, sum_value, start, mine, length, heads, head, WIDTH)
         if length > BLOCK:
-            row_ids = (start + mine) * heads + head
-            q = _rows_of(query, start, mine, length, query_token, head, query_head, WIDTH)
-            out = _rows_of(output, start, mine, length, contiguous, head, WIDTH, WIDTH)
-            grad = _rows_of(of_output, start, mine, length, contiguous, head, WIDTH, WIDTH)
-            log_sum = tl.load(log_sums + row_ids.to(tl.int64), mask=mine < length, other=float("inf"))
+            row_ids, q, out, grad, log_sum = _queries(
+                query, output, of_output, log_sums, start, mine, length, query_token, heads, head, query_head, WIDTH
+            )
             sum_query = tl.zeros((BLOCK, WIDTH), tl.float32)
             for first in range(0, length, BLOCK):
                 columns = first + tl.arange(0, BLOCK)

@@ -27,9 +27,9 @@ part throughput_large 90 "${throughput[@]}" --batch 1024 --effective_batch 1024 
 part attention 30 python benchmarks/attention.py
 part at_once 240 python benchmarks/at_once.py --runs 1 2 4 --data_dir "$data" --tokenizer "$tokenizer"
 part memory_cards 600 python benchmarks/memory.py --cards --length 128 384
-six="python benchmarks/memory.py --gb 6 --task xnli --max_seq_length 128"
-part memory_6_gaps 120 env PYTORCH_ALLOC_CONF=expandable_segments:True $six # an allocator without gaps
-part memory_6_all_gaps 240 env PYTORCH_ALLOC_CONF=expandable_segments:True $six --pieces 250002
+six=(env PYTORCH_ALLOC_CONF=expandable_segments:True python benchmarks/memory.py --gb 6 --task xnli --max_seq_length 128) # without gaps
+part memory_6 120 "${six[@]}"
+part memory_6_all 240 "${six[@]}" --pieces 250002
 part mining 60 python benchmarks/mining.py --sentences 0
 part precision 90 python benchmarks/precision.py --data_dir "$data"
 if ((${#failed[@]})); then

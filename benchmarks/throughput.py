@@ -33,7 +33,7 @@ from arguments import run_script
 from benchmarks.flags import at_least, new_file, there
 from benchmarks.memory_formula import PIECES, SHAPES, config_of, parameters_of
 from checkpoints import load_tokenizer
-from real_tokens import GroupedByLength, lengths_of, scoring_batches
+from real_tokens import GroupedByLength, compile_blocks, lengths_of, scoring_batches
 from task_adapters import TASKS, InputError, labels_of, load_examples
 from task_types import TASK_TYPES, make_features
 from task_types.collator import Collator, what_is_read
@@ -182,11 +182,12 @@ def packing(encoder, on: bool) -> None:
 
 
 def compiling(encoder, on: bool) -> None:
-    """Layer by layer: one is compiled, all use it. `torch.nn.Module.compile` has no way back but this."""
-    for layer in encoder.encoder.layer:
-        if on and getattr(layer, "compiled", None) is None:
-            layer.compile(dynamic=True)
+    """Block by block, as a run's --torch_compile. `torch.nn.Module.compile` has no way back but this."""
+    if on and not hasattr(encoder.encoder.layer[0], "compiled"):
+        compile_blocks(encoder, "inductor", None)
+        for layer in encoder.encoder.layer:
             layer.compiled = layer._compiled_call_impl
+    for layer in encoder.encoder.layer:
         layer._compiled_call_impl = layer.compiled if on else None
 
 
