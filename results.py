@@ -16,6 +16,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+from console import is_main_process, say
 from metrics import XTREME_METRIC, xtreme_task_score
 from task_adapters.base import InputError, Task
 
@@ -83,8 +84,6 @@ def hold(folder: Path) -> str | None:
     (Lustre: `localflock`) processes of other machines are not seen. To open and close run.lock elsewhere in this process would drop it.
     Where there are no locks at all, a line says so, and the run goes on.
     """
-    from arguments import say  # which imports transformers: grid_table.py need not wait for it
-
     global _held
     if fcntl is None:
         return None
@@ -136,8 +135,6 @@ def start_run(output_dir: str, run: dict, overwrite: bool, started: float) -> bo
     Raises InputError where another process is at work in the folder, where it holds another run, or a model that none of ours wrote;
     nothing of theirs is changed then.
     """
-    from arguments import is_main_process
-
     folder = Path(output_dir)
     if folder.exists() and not folder.is_dir():
         raise InputError(f"--output_dir {output_dir} is a file.")
@@ -192,6 +189,12 @@ def remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink()
+
+
+def remove_checkpoints(output_dir: str) -> None:
+    """Removes checkpoint-* of a finished run: optimiser states, three times the size of the model; and the oracle's weights."""
+    for folder in (*Path(output_dir).glob("checkpoint-*"), *Path(output_dir).glob("oracle")):
+        remove(folder)
 
 
 def model_identity(model_name_or_path: str) -> dict:

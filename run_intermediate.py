@@ -7,9 +7,9 @@
 
 Leaves an ordinary checkpoint with its tokenizer in --output_dir: phases 2 and 3 take it as --model_name_or_path. Of one task it is the
 model with its head, and `pipeline()` runs it; of several, or with masked LM, it is the encoder, and the heads stand in heads/<task>/
-beside it (`multitask.load_task_model` puts the two together). Run again, a finished run is skipped and one that was cut off goes on
+beside it (`trainer.multitask.load_task_model` puts the two together). Run again, a finished run is skipped and one that was cut off goes on
 where it stood. A run that fails to learn ends with exit code 3 and a line in failed_tries.json, or with --retries N
-is begun again with other seeds (collapse.py).
+is begun again with other seeds (trainer/collapse.py).
 """
 
 import math
@@ -18,7 +18,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Literal
 
-from arguments import TrainArguments, is_main_process, parse, run_script, say
+from arguments import TrainArguments, parse
+from console import is_main_process, run_script, say
 from task_adapters import TASKS, InputError
 
 
@@ -79,18 +80,16 @@ def main() -> dict:
     started = time.time()
     args, training_args, tasks, recipe = parse(ScriptArguments, "intermediate")
 
-    import padding_free
-    import trimmed_embeddings
-    from checkpoints import check_length, check_precision, describe_model, load_config, load_model, load_tokenizer
-    from collapse import check_learned, refuse_failed, train_with_retries
-    from deepspeed_support import optimizer_of
-    from masked_lm import MaskedText, open_texts
-    from multitask import load_models, train_together, with_task
-    from real_tokens import choices_are_uneven
-    from results import dev_mean, dev_table, device_name, finish_run, lineage_of, read_json, score_table, start_run
+    import speed
+    from results import dev_mean, dev_table, device_name, finish_run, lineage_of, read_json, remove_checkpoints, score_table, start_run
     from task_adapters import data_line, labels_of, load_examples, load_training_data
     from task_types import NEEDS_OFFSETS, TASK_TYPES, make_features
-    from training import describe_run, device_and_precisions, remove_checkpoints, score, train
+    from trainer.checkpoints import check_length, check_precision, describe_model, load_config, load_model, load_tokenizer
+    from trainer.collapse import check_learned, refuse_failed, train_with_retries
+    from trainer.deepspeed import optimizer_of
+    from trainer.loop import describe_run, score, train
+    from trainer.masked_lm import MaskedText, open_texts
+    from trainer.multitask import load_models, train_together, with_task
 
     # ---- the output folder: new, cut off, or finished
     run = describe_run("intermediate", args, training_args, tasks)
@@ -155,11 +154,6 @@ def main() -> dict:
             model, labels = load_model(model_class, path, task.labels, training_args.seed, args.keep_head, args.freeze_embeddings)
             tasks[name] = task = replace(task, labels=labels)
 
-        def is_uneven():
-            return not together and task.task_type == "multiple_choice" and choices_are_uneven(features_of(task, train_examples[name]))
-
-        encoder, where = model.encoder if together else model.base_model, device_and_precisions(training_args)
-        padding_free.set_up(encoder, args.padding_free, *where, is_uneven)
         selection = None
         if training_args.eval_strategy != "no":
             selection = {}
@@ -168,8 +162,9 @@ def main() -> dict:
                 examples = dev_examples[name].select(range(count))
                 selection[name] = examples, features_of(task, examples)
         features = {name: features_of(task, train_examples[name]) for name, task in tasks.items()}
-        read = [*features.values(), *(dev for _, dev in (selection or {}).values())]
-        trimmed_embeddings.set_up(encoder, args.trim_embeddings, optimizer_of(training_args), read, tokenizer, masked is not None)
+        dev_features = [of_task for _, of_task in (selection or {}).values()]
+        encoder, optimizer = model.encoder if together else model.base_model, optimizer_of(training_args)
+        speed.set_up(encoder, args, training_args, optimizer, [*features.values()], dev_features, tokenizer, masked is not None)
         if together:
             sampling, mlm = (args.sampling, args.sampling_cap, args.temperature), (masked, args.mlm_share if masked is not None else 0.0)
             trainer, training = train_together(model, tokenizer, tasks, training_args, features, sampling, selection, *mlm)

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from arguments import CommonArguments, is_main_process, parse, run_script, say
+from arguments import CommonArguments, parse
+from console import is_main_process, run_script, say
 
 
 @dataclass
@@ -45,8 +46,6 @@ def main() -> dict:
 
     from accelerate import Accelerator
 
-    import padding_free
-    from checkpoints import check_length, describe_model, load_config, load_encoder, load_tokenizer
     from predictions import write_labels, write_predictions
     from results import (
         device_name,
@@ -61,11 +60,13 @@ def main() -> dict:
         write_json,
         xtreme_score,
     )
+    from speed import padding_free
     from task_adapters import InputError, data_line, load_examples, nearest
     from task_adapters.reference_scores import reference_lines
     from task_types import mining
     from task_types.precision import computing_in, default_precision
     from task_types.retrieval import POOLINGS, different, embed, nearest_neighbours, other_directions, sorted_english
+    from trainer.checkpoints import check_length, describe_model, load_config, load_encoder, load_tokenizer
 
     # ---- the output folder: new, cut off, or finished
     if not args.output_dir:

@@ -5,7 +5,7 @@
 
 Starts from the encoder with a fresh head. Leaves results.json, predictions/ and labels/ (XTREME's formats) and the model in
 --output_dir. Run again, a finished run is skipped and one that was cut off goes on where it stood. A run that fails to learn ends
-with exit code 3 and a line in failed_tries.json, or with --retries N is begun again with other seeds (collapse.py).
+with exit code 3 and a line in failed_tries.json, or with --retries N is begun again with other seeds (trainer/collapse.py).
 """
 
 import time
@@ -13,7 +13,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Literal
 
-from arguments import TrainArguments, is_main_process, parse, run_script, say
+from arguments import TrainArguments, parse
+from console import is_main_process, run_script, say
 
 
 @dataclass
@@ -38,19 +39,29 @@ def main() -> dict:
     started = time.time()
     args, training_args, (task,), recipe = parse(ScriptArguments, "target")
 
-    import padding_free
-    import trimmed_embeddings
-    from checkpoints import check_length, check_precision, describe_model, load_config, load_model, load_tokenizer
-    from collapse import check_learned, refuse_failed, train_with_retries
-    from deepspeed_support import optimizer_of
+    import speed
     from predictions import write_labels, write_predictions
-    from real_tokens import RealTokensTrainer
-    from results import device_name, finish_run, lineage_of, mean_over_languages, note_time, read_json, score_table, start_run, xtreme_score
-    from selection import LanguagesTrainer, check_selection, dev_languages, oracle_lines, score_oracle
+    from results import (
+        device_name,
+        finish_run,
+        lineage_of,
+        mean_over_languages,
+        note_time,
+        read_json,
+        remove_checkpoints,
+        score_table,
+        start_run,
+        xtreme_score,
+    )
+    from speed.real_tokens import RealTokensTrainer
     from task_adapters import TASKS, data_line, labels_of, load_examples, load_training_data
     from task_adapters.reference_scores import reference_lines
     from task_types import NEEDS_OFFSETS, TASK_TYPES, make_features
-    from training import describe_run, device_and_precisions, remove_checkpoints, score, train
+    from trainer.checkpoints import check_length, check_precision, describe_model, load_config, load_model, load_tokenizer
+    from trainer.collapse import check_learned, refuse_failed, train_with_retries
+    from trainer.deepspeed import optimizer_of
+    from trainer.loop import describe_run, score, train
+    from trainer.selection import LanguagesTrainer, check_selection, dev_languages, oracle_lines, score_oracle
 
     check_selection(task, args, training_args)
 
@@ -101,7 +112,6 @@ def main() -> dict:
         nonlocal task, labels
         model, labels = load_model(model_class, args.model_name_or_path, labels, training_args.seed, args.keep_head, args.freeze_embeddings)
         task = replace(task, labels=labels)
-        padding_free.set_up(model.base_model, args.padding_free, *device_and_precisions(training_args))
         selection, trainer_class = {}, RealTokensTrainer
         if training_args.eval_strategy != "no":
             for language, examples in {"en": dev_examples, **target_dev}.items():
@@ -110,8 +120,8 @@ def main() -> dict:
         if target_dev:
             trainer_class = partial(LanguagesTrainer, task=task, selection=selection, select_on=args.select_on, oracle=args.oracle)
         features = features_of(train_examples)
-        read = [features, *(dev for _, dev in selection.values())]
-        trimmed_embeddings.set_up(model.base_model, args.trim_embeddings, optimizer_of(training_args), read, tokenizer)
+        dev_features = [of_language for _, of_language in selection.values()]
+        speed.set_up(model.base_model, args, training_args, optimizer_of(training_args), [features], dev_features, tokenizer)
         trainer, training = train(model, tokenizer, task, training_args, features, selection.get("en"), trainer_class)
         _, dev = score(trainer, task, dev_examples, features_of(dev_examples), "en")
         training["warning"] = check_learned(trainer, {task.name: task}, {task.name: dev_examples}, {task.name: dev})

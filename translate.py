@@ -21,7 +21,8 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from arguments import Parser, run_script, say
+from arguments import Parser
+from console import run_script, say
 from results import read_json, write_json
 from task_adapters import TASKS, InputError, data_line, load_examples, nearest
 from task_adapters.training_data import read_jsonl
@@ -131,7 +132,7 @@ class Translator:
         import torch
         from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
-        from checkpoints import UNREADABLE  # and no conversion of .bin weights on the hub
+        from trainer.checkpoints import UNREADABLE  # and no conversion of .bin weights on the hub
 
         try:
             self.tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)

@@ -18,12 +18,12 @@ import torch
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
-from arguments import run_script  # noqa: E402
 from benchmarks.flags import at_least, there  # noqa: E402
 from benchmarks.memory_formula import SHAPES  # noqa: E402
 from benchmarks.retrieval import write_model  # noqa: E402
-from checkpoints import load_tokenizer  # noqa: E402
+from console import run_script  # noqa: E402
 from task_adapters import InputError  # noqa: E402
+from trainer.checkpoints import load_tokenizer  # noqa: E402
 
 
 def train(count: int, folder: str, args) -> list[dict]:

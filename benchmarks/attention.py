@@ -15,10 +15,10 @@ import numpy as np
 import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-import padding_free
-from arguments import run_script
 from benchmarks.flags import at_least
 from benchmarks.memory_formula import SHAPES, config_of
+from console import run_script
+from speed import padding_free
 from task_adapters import InputError
 
 CALLS = 10  # in one recording

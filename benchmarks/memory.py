@@ -31,11 +31,11 @@ from torch.utils._pytree import tree_iter
 from transformers import TrainingArguments
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-import deepspeed_support
-from arguments import run_script
 from benchmarks.flags import above_zero, at_least
 from benchmarks.memory_formula import CHECKPOINTING, CONTEXT, GIB, PIECES, SHAPES, ZERO, Setting, config_of, estimate, moments, trim
+from console import run_script
 from task_adapters import TASKS, InputError, Task, nearest
+from trainer import deepspeed as deepspeed_support
 
 ROOT = Path(__file__).resolve().parents[1]
 CAPS = (6, 8, 12, 16, 24, 40)
@@ -85,10 +85,9 @@ def run_cell(model, setting: Setting, gb: float | None, updates: int = 4, beside
         torch.cuda.set_per_process_memory_fraction(min(1.0, (gb * GIB - CONTEXT) / total), 0)
     from transformers import TrainerCallback
 
-    import padding_free
-    from real_tokens import RealTokensTrainer
+    from speed import device_and_precisions, padding_free
+    from speed.real_tokens import RealTokensTrainer
     from task_types.collator import Collator
-    from training import device_and_precisions
 
     with tempfile.TemporaryDirectory() as folder:
         args = TrainingArguments(

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from transformers import TrainingArguments, XLMRobertaConfig
 
-from trimmed_embeddings import TrimmedEmbedding
+from speed.trimmed_embeddings import TrimmedEmbedding
 
 GIB = 2**30
 NAMES = "activation_checkpointing", "gradient_checkpointing"  # the latter in transformers 5.17

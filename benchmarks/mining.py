@@ -23,8 +23,8 @@ import numpy as np
 import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from arguments import run_script
 from benchmarks.flags import at_least, new_file
+from console import run_script
 from metrics import pair_f1
 from task_adapters import TASKS, load_examples
 from task_types import mining

@@ -27,13 +27,13 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from dataclasses import replace
 
-from arguments import run_script
 from benchmarks.flags import above_zero, there
 from benchmarks.memory_formula import SHAPES, parameters_of
-from multitask import count_steps, sampling_probabilities
+from console import run_script
 from run_intermediate import ScriptArguments
 from task_adapters import TASKS, InputError, labels_of, load_examples
 from task_types import NEEDS_OFFSETS, TASK_TYPES, make_features
+from trainer.multitask import count_steps, sampling_probabilities
 
 ROWS = 2000  # a task's mean is taken over this many of its English training rows
 
@@ -95,7 +95,7 @@ def main():
     if args.seconds_per_step and not (args.tokens_per_second or args.tflops):
         parser.error("--seconds_per_step goes with --tokens_per_second or --tflops")
 
-    from checkpoints import load_tokenizer
+    from trainer.checkpoints import load_tokenizer
 
     tokenizer = load_tokenizer(args.model_name_or_path, needs_offsets=bool(NEEDS_OFFSETS))
     trained = [task for task in TASKS.values() if task.task_type in TASK_TYPES]

@@ -20,8 +20,8 @@ import torch.nn.functional as F
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 import run_retrieval  # noqa: E402
-from arguments import run_script  # noqa: E402
 from benchmarks.flags import there  # noqa: E402
+from console import run_script  # noqa: E402
 from task_adapters import TASKS, InputError, load_examples  # noqa: E402
 
 PRECISIONS = ("fp32", "tf32", "bf16", "fp16")

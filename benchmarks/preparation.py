@@ -24,8 +24,8 @@ import datasets
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
-from arguments import run_script  # noqa: E402
 from benchmarks.flags import at_least, new_file, there  # noqa: E402
+from console import run_script  # noqa: E402
 from task_adapters import InputError  # noqa: E402
 
 MNLI_ROWS, XLMR_VOCABULARY, LENGTH = 392_702, 250_002, 256
@@ -58,7 +58,7 @@ def write_model(folder, model_name_or_path, vocabulary):
     """The tokenizer of `model_name_or_path`, widened, beside a tiny random encoder."""
     from transformers import XLMRobertaConfig, XLMRobertaModel
 
-    from checkpoints import load_tokenizer
+    from trainer.checkpoints import load_tokenizer
 
     load_tokenizer(model_name_or_path, needs_offsets=True).save_pretrained(folder)
     path = Path(folder, "tokenizer.json")
@@ -131,12 +131,14 @@ def start_training(data, model, output):
     import transformers.models.xlm_roberta.tokenization_xlm_roberta  # noqa: F401
     from transformers import Trainer
 
-    import checkpoints
-    import multitask  # noqa: F401
     import run_intermediate
     import task_adapters
     import task_types
-    import training
+    from trainer import (
+        checkpoints,
+        multitask,  # noqa: F401
+    )
+    from trainer import loop as training
 
     imported, imported_cpu, phases = time.perf_counter(), time.process_time(), {}
 

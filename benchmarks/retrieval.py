@@ -22,12 +22,12 @@ from transformers import XLMRobertaModel, set_seed
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import run_retrieval
-from arguments import run_script
 from benchmarks.flags import at_least, new_file, there
 from benchmarks.memory_formula import config_of
-from checkpoints import load_tokenizer
+from console import run_script
 from task_adapters import TASKS, InputError, load_examples
 from task_types.retrieval import nearest_neighbours, sorted_english
+from trainer.checkpoints import load_tokenizer
 
 BATCH = 100
 TASK = TASKS["tatoeba"]

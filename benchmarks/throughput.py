@@ -27,17 +27,16 @@ from datasets import Dataset
 from transformers import DataCollatorWithPadding
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-import padding_free
-import trimmed_embeddings
-from arguments import run_script
 from benchmarks.flags import at_least, new_file, there
 from benchmarks.memory_formula import PIECES, SHAPES, config_of, parameters_of
-from checkpoints import load_tokenizer
-from real_tokens import GroupedByLength, compile_blocks, lengths_of, scoring_batches
+from console import run_script
+from speed import padding_free, trimmed_embeddings
+from speed.real_tokens import GroupedByLength, compile_blocks, lengths_of, scoring_batches
 from task_adapters import TASKS, InputError, labels_of, load_examples
 from task_types import TASK_TYPES, make_features
 from task_types.collator import Collator, what_is_read
 from task_types.retrieval import different, embedding_batches
+from trainer.checkpoints import load_tokenizer
 
 EXAMPLE = "transformers example"  # examples/pytorch/text-classification/run_glue.py: pad_to_max_length, 128, a random order
 

@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from grid_table import chance
+from report.grid_table import chance
 from samples import grid
 from samples.write_data import output_folder
 from task_adapters import TASKS

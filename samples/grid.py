@@ -182,7 +182,7 @@ def main():
     except BrokenProcessPool:
         sys.exit("samples.grid: a worker was killed (too little memory?). Run the same command again: it goes on where it stood.")
 
-    from grid_table import NOTHING, collect, failures, learned, picture, report
+    from report.grid_table import NOTHING, collect, failures, learned, picture, report
 
     if len(failed) < len(todo):
         runs, hours = collect(args.output_dir)

@@ -14,9 +14,7 @@ from unittest.mock import patch
 import torch
 
 import arguments
-import checkpoints
-import collapse
-import multitask
+from trainer import checkpoints, collapse, multitask
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from unittest.mock import patch
 from conftest import launch
 
 import run_intermediate
-from multitask import MultitaskModel
+from trainer.multitask import MultitaskModel
 
 LAYOUTS = {  # of 8 examples per step: (processes, flags)
     "1 process x 8": (1, ("--per_device_train_batch_size", "8")),

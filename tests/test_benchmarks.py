@@ -10,10 +10,10 @@ import pytest
 import torch
 from conftest import ROOT, write_hub_folder
 
-from checkpoints import load_tokenizer
 from samples import write_data
 from task_adapters import TASKS, InputError, load_examples
 from task_types import make_features
+from trainer.checkpoints import load_tokenizer
 
 
 @pytest.mark.parametrize("name, flags, said", [

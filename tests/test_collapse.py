@@ -17,14 +17,14 @@ from datasets import Dataset
 from dead_encoder import dead_under
 from safetensors.torch import load_file
 
-import collapse
 import run_intermediate
 import run_target
-from arguments import Collapsed
-from checkpoints import last_complete_checkpoint, load_config
-from collapse import chance_loss
+from console import Collapsed
 from results import lineage_of
 from task_adapters import TASKS, InputError
+from trainer import collapse
+from trainer.checkpoints import last_complete_checkpoint, load_config
+from trainer.collapse import chance_loss
 
 SCRIPT = {"mnli": run_intermediate, "udpos": run_target, "squad_v1": run_intermediate, "hellaswag": run_intermediate}
 LAST = ("--eval_strategy", "no", "--load_best_model_at_end", "false")

@@ -16,11 +16,11 @@ from conftest import ROOT, launch, needs_deepspeed
 from safetensors.torch import load_file
 from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification, TrainingArguments
 
-import deepspeed_support
 import run_intermediate
 from arguments import InputError
-from checkpoints import load_model
-from training import run_trainer
+from trainer import deepspeed as deepspeed_support
+from trainer.checkpoints import load_model
+from trainer.loop import run_trainer
 
 CONFIGS = ("zero1", "zero2", "zero2_offload", "zero3", "zero3_offload")
 DEFAULT_RUNS = (("zero2_offload", 1), ("zero3", 2))

@@ -18,15 +18,15 @@ from datasets import Dataset
 from families import FAMILIES, POSITIONS, table, write_family
 from transformers import AutoModel, TrainingArguments
 
-import trimmed_embeddings
-from checkpoints import check_length, check_precision, load_config, load_encoder, load_model, load_tokenizer
-from masked_lm import MaskedText, Texts, load_lm
-from multitask import load_models, load_task_model, train_together, with_task
+from speed import trimmed_embeddings
 from task_adapters import TASKS, InputError
 from task_types import TASK_TYPES, make_features, retrieval
 from task_types.collator import Collator, what_is_read
 from task_types.tagging import needs_space
-from training import score, train
+from trainer.checkpoints import check_length, check_precision, load_config, load_encoder, load_model, load_tokenizer
+from trainer.loop import score, train
+from trainer.masked_lm import MaskedText, Texts, load_lm
+from trainer.multitask import load_models, load_task_model, train_together, with_task
 
 TAGS = ("ADJ", "DET", "NOUN", "PUNCT", "VERB")
 TASK_OF = {

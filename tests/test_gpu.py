@@ -11,12 +11,12 @@ from test_deepspeed import CONFIGS, FLAGS, plain_run, same  # noqa: F401, a fixt
 from test_real_tokens import HEADS, batch_of, equal, features_of, loss_and_gradients
 from transformers import XLMRobertaConfig
 
-import padding_free
 import run_retrieval
 import run_target
-from checkpoints import load_model
-from real_tokens import compile_blocks
+from speed import padding_free
+from speed.real_tokens import compile_blocks
 from task_types import TASK_TYPES, mining
+from trainer.checkpoints import load_model
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU is here")
 GPU = torch.device("cuda")

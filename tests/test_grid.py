@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-import grid_table
-import masked_lm
+from report import grid_table
 from samples import demo, grid, write_data
 from samples.write_data import write_all
 from task_adapters import InputError
+from trainer import masked_lm
 
 RECIPES = sorted((ROOT / "recipes").iterdir())
 FAKE_LAUNCH = """#!{python}

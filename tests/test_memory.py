@@ -125,9 +125,9 @@ def test_a_measured_cell_is_capped_before_it_trains(gb, share, monkeypatch):
         "max_memory_reserved": lambda: 6,
     }.items():
         monkeypatch.setattr(torch.cuda, name, stub)
-    monkeypatch.setattr("real_tokens.RealTokensTrainer", lambda **_: trainer)
-    monkeypatch.setattr("padding_free.set_up", lambda *_: None)
-    monkeypatch.setattr("training.device_and_precisions", lambda args: ())
+    monkeypatch.setattr("speed.real_tokens.RealTokensTrainer", lambda **_: trainer)
+    monkeypatch.setattr("speed.padding_free.set_up", lambda *_: None)
+    monkeypatch.setattr("speed.device_and_precisions", lambda args: ())
     monkeypatch.setattr(memory, "TrainingArguments", lambda **_: None)
     monkeypatch.setitem(memory.SHAPES, "tiny", (8, 1, 2, 20))
     setting = Setting(batch=2, length=8, effective=4)

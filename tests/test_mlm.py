@@ -22,15 +22,15 @@ from recorded_steps import LAYOUTS, record_layouts
 from safetensors.torch import load_file
 from transformers import AutoModelForMaskedLM
 
-import masked_lm
 import run_intermediate
-from checkpoints import last_complete_checkpoint, load_encoder, load_model, load_tokenizer
-from masked_lm import MaskedText, Texts, load_lm, open_texts
-from multitask import count_steps, load_models, load_task_model
 from task_adapters import TASKS, InputError
 from task_types import TASK_TYPES
 from task_types.collator import Collator
 from task_types.loss import IGNORED
+from trainer import masked_lm
+from trainer.checkpoints import last_complete_checkpoint, load_encoder, load_model, load_tokenizer
+from trainer.masked_lm import MaskedText, Texts, load_lm, open_texts
+from trainer.multitask import count_steps, load_models, load_task_model
 
 COMMON = ("--use_cpu", "--disable_tqdm", "true", "--max_seq_length", "64")
 HEAD = {"lm_head.bias", "lm_head.dense.bias", "lm_head.dense.weight", "lm_head.layer_norm.bias", "lm_head.layer_norm.weight"}

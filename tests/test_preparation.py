@@ -21,16 +21,16 @@ from transformers import (
     DataCollatorWithPadding,
 )
 
-import checkpoints
 import run_intermediate
 import run_target
 import task_types
-from checkpoints import load_tokenizer
 from task_adapters import TASKS, InputError, labels_of, load_examples
 from task_adapters.base import EXAMPLE_COLUMNS
 from task_types import late_tokenizer, make_features
 from task_types.collator import Collator, what_is_read
 from task_types.late_tokenizer import LateTokenizer
+from trainer import checkpoints
+from trainer.checkpoints import load_tokenizer
 
 
 @pytest.fixture

@@ -31,18 +31,16 @@ from transformers import (
 )
 
 import arguments
-import padding_free
-import real_tokens
 import run_intermediate
 import run_target
 import task_types
 from benchmarks.memory_formula import CHECKPOINTING
-from checkpoints import load_model, load_tokenizer
-from real_tokens import GroupedByLength, RealTokensTrainer, choices_are_uneven, lengths_of, predict, scoring_batches
+from speed import device_and_precisions, padding_free, real_tokens
+from speed.real_tokens import GroupedByLength, RealTokensTrainer, choices_are_uneven, lengths_of, predict, scoring_batches
 from task_adapters import TASKS, InputError, labels_of, load_examples
 from task_types import TASK_TYPES, make_features
 from task_types.collator import Collator, what_is_read
-from training import device_and_precisions
+from trainer.checkpoints import load_model, load_tokenizer
 
 HEADS = ("mnli", "udpos", "squad_v1", "hellaswag")  # classification, tagging, span QA, multiple choice
 ON_CPU = torch.device("cpu"), {"no"}

@@ -13,11 +13,11 @@ from conftest import ROOT
 
 import results
 import run_target
-import training
-from arguments import Collapsed
-from checkpoints import last_complete_checkpoint
+from console import Collapsed
 from results import finish_run, note_time, start_run
 from task_adapters import InputError
+from trainer import loop as training
+from trainer.checkpoints import last_complete_checkpoint
 
 RUN = {"phase": "target", "task": "xnli", "seed": 1}
 # Begins the run, leaves a child behind (as a data loader might) and waits.

@@ -15,7 +15,6 @@ from conftest import SHARED, launch, text, write_hub_folder
 from datasets import Dataset, Features, List, Value
 from torch.utils._python_dispatch import TorchDispatchMode
 
-import checkpoints
 import predictions
 import run_retrieval
 from metrics import accuracy, pair_f1
@@ -23,6 +22,7 @@ from predictions import read_labels, read_predictions
 from task_adapters import TASKS, InputError, load_examples
 from task_types import mining, retrieval
 from task_types.precision import computing_in, default_precision
+from trainer import checkpoints
 
 BUCC, TATOEBA = TASKS["bucc"], TASKS["tatoeba"]
 STRING = Value("string")

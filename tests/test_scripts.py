@@ -22,11 +22,12 @@ from transformers.training_args import OptimizerNames
 import run_intermediate
 import run_retrieval
 import run_target
-from arguments import PACKAGES, check_packages, run_script
-from checkpoints import load_model
+from arguments import PACKAGES, check_packages
+from console import run_script
 from predictions import score_folders
 from results import NAMED
 from task_adapters import TASKS, InputError
+from trainer.checkpoints import load_model
 
 FAST = (
     "--learning_rate",
@@ -167,7 +168,7 @@ def test_examples_and_texts_are_drawn_with_the_users_seed(script, task, call, ti
         call(script, *flags, "--max_train_samples", "9")
     assert caught.value.args[0][-2:] == (9, 7)
     if script is run_intermediate:
-        monkeypatch.setattr("masked_lm.open_texts", drawn)
+        monkeypatch.setattr("trainer.masked_lm.open_texts", drawn)
         with pytest.raises(Drawn) as caught:
             call(script, *flags, "--mlm_languages", "de", "--data_seed", "8", "--mlm_eval_samples", "3")
         assert caught.value.args[0][-2:] == (3, 8)
@@ -280,7 +281,7 @@ def test_a_run_killed_in_the_middle_goes_on_to_the_same_scores(call, tiny_model,
     long_ago = {name: start[name] + 1e6 for name in ("started", "seconds", "train_seconds")}  # as if the kill had come after days
     (cut / "starts.json").write_text(json.dumps([long_ago]))
     with pytest.raises(InputError, match="not finished: run its command again"):
-        from checkpoints import load_config
+        from trainer.checkpoints import load_config
 
         load_config(str(cut))
     half = cut / "checkpoint-9999"  # a kill while a checkpoint was being written
@@ -463,7 +464,8 @@ def test_an_error_in_one_of_two_processes_ends_both_and_is_seen(error, said, tmp
     script = tmp_path / "script.py"
     script.write_text(f"""
 import torch.distributed as dist
-from arguments import InputError, run_script
+from arguments import InputError
+from console import run_script
 
 def main():
     dist.init_process_group("gloo")

@@ -19,14 +19,14 @@ from transformers import (
 )
 
 import arguments
-import grid_table
 import run_intermediate
 import run_target
 from arguments import InputError
-from checkpoints import draw_head, last_complete_checkpoint, load_encoder, load_model, load_tokenizer
+from report import grid_table
 from results import lineage_of
 from task_adapters import TASKS
 from task_adapters.mnli import NLI_LABELS
+from trainer.checkpoints import draw_head, last_complete_checkpoint, load_encoder, load_model, load_tokenizer
 
 HEADS = ("mnli", "udpos", "squad_v1", "hellaswag")  # classification, tagging, span QA, multiple choice
 LAYOUTS = {
@@ -329,7 +329,7 @@ def test_what_several_tasks_cannot_have_is_refused(flags, message):
 
 
 def test_a_models_revision_is_its_weights_checksum_in_a_folder_and_never_that_of_nothing(tiny_model, tmp_path):
-    from checkpoints import describe_model, load_config
+    from trainer.checkpoints import describe_model, load_config
 
     config, copy = load_config(tiny_model), tmp_path / "copy"
     shutil.copytree(tiny_model, copy)
@@ -417,7 +417,7 @@ def test_what_a_result_says_of_its_languages_and_of_the_runs_before(tmp_path):
 def described(monkeypatch, tmp_path):
     """described(script, "--task", "xnli", "--flag", value, ...): what a run with this command line is."""
     from arguments import parse
-    from training import describe_run
+    from trainer.loop import describe_run
 
     def run(script, *flags):
         monkeypatch.setattr(sys, "argv", ["run.py", "--use_cpu", "--output_dir", str(tmp_path), *flags])
@@ -508,7 +508,7 @@ def test_the_order_in_which_tasks_and_languages_are_named_makes_no_other_run(des
 
 
 def test_the_plain_run_names_no_rare_flag(described):
-    from training import RARE_SETTINGS
+    from trainer.loop import RARE_SETTINGS
 
     compared = ("--eval_strategy", "steps", "--load_best_model_at_end", "true", "--metric_for_best_model")
     described = partial(described, run_target, "--task", "xnli")

@@ -14,11 +14,11 @@ from datasets import ClassLabel, Dataset, Features, List, Value
 import run_intermediate
 import run_target
 import translate
-from selection import best_steps, selection_score
 from task_adapters import TASKS, InputError, find_train_files, find_train_languages, load_examples, load_training_data
 from task_adapters.__main__ import parts_of
 from task_adapters.training_data import BROKEN
 from task_adapters.training_data import load_file as load_train_file
+from trainer.selection import best_steps, selection_score
 from translate import answer_place, sentences, translated
 
 TEXT = Value("string")
@@ -365,7 +365,7 @@ def test_selecting_on_target_dev_chooses_another_checkpoint_and_the_oracle_stand
 
 
 def test_an_oracle_run_that_was_killed_goes_on_to_the_same_scores(call, tiny_model, conflicting_dir, tmp_path, monkeypatch):
-    from selection import LanguagesTrainer
+    from trainer.selection import LanguagesTrainer
 
     flags = ("--task", "xnli", "--model_name_or_path", tiny_model, "--data_dir", conflicting_dir, *FAST, "--max_steps", "60",
              "--eval_steps", "20", "--languages", "en", "de", "--oracle", "--select_on", "mean")  # fmt: skip

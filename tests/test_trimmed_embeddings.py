@@ -13,9 +13,9 @@ from torch.nn import Embedding
 
 import run_intermediate
 import run_target
-import trimmed_embeddings
 from arguments import InputError
-from trimmed_embeddings import complete, occurring, set_up, trimmed
+from speed import trimmed_embeddings
+from speed.trimmed_embeddings import complete, occurring, set_up, trimmed
 
 WORDS = "roberta.embeddings.word_embeddings.weight"
 

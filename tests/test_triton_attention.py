@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-import padding_free
+from speed import padding_free
 
 ON_GPU = torch.cuda.is_available()
 if not ON_GPU and os.environ.get("TRITON_INTERPRET") != "1":

@@ -30,8 +30,8 @@ import numpy as np
 import torch
 from transformers import TrainerCallback
 
-from arguments import Collapsed, is_main_process, say
-from results import read_json, write_json
+from console import Collapsed, is_main_process, say
+from results import read_json, remove_checkpoints, write_json
 from task_adapters import InputError
 from task_types import TASK_TYPES
 from task_types.loss import IGNORED
@@ -230,8 +230,6 @@ def train_with_retries(attempt, training_args, retries: int):
     attempt  makes the model with `training_args.seed`, trains it and raises `Collapsed` where that failed; it must keep nothing of it.
     Raises `Collapsed` where no try is left. All processes come here and fail alike.
     """
-    from training import remove_checkpoints  # which imports this file
-
     seed, failed = training_args.seed, None
     while True:
         failed = refuse_failed(training_args.output_dir, retries, failed)

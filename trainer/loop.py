@@ -3,20 +3,19 @@
 import time
 from enum import Enum
 from functools import partial
-from pathlib import Path
 
 from transformers import TrainerCallback, TrainingArguments
 
-from arguments import is_main_process, say
-from checkpoints import last_complete_checkpoint
-from collapse import CollapseWatch, chance_loss
-from deepspeed_support import layout_of_checkpoint, layout_of_run, read_config, save_full_precision
-from real_tokens import RealTokensTrainer, predict
-from results import DATA_SETTINGS, LAYOUT, MASKED_LM, OUR_SETTINGS, RARE_SETTINGS, SETTINGS, TOGETHER, model_identity, note_time, remove
+from console import is_main_process, say
+from results import DATA_SETTINGS, LAYOUT, MASKED_LM, OUR_SETTINGS, RARE_SETTINGS, SETTINGS, TOGETHER, model_identity, note_time
+from speed.real_tokens import RealTokensTrainer, predict
+from speed.trimmed_embeddings import agree, complete, trimmed
 from task_adapters import InputError
 from task_types import TASK_TYPES
 from task_types.collator import Collator, what_is_read
-from trimmed_embeddings import agree, complete, trimmed
+from trainer.checkpoints import last_complete_checkpoint
+from trainer.collapse import CollapseWatch, chance_loss
+from trainer.deepspeed import layout_of_checkpoint, layout_of_run, read_config, save_full_precision
 
 NOTE_EVERY = 60  # seconds of training between two notes of the time
 ATTENTION_DROPOUT = ("attention_probs_dropout_prob", "attention_dropout")  # the latter: ModernBERT, EuroBERT, decoders
@@ -86,13 +85,6 @@ def train(
     save_full_precision(trainer, training_args.output_dir, trimmed(model))
     complete(model)
     return trainer, training
-
-
-def device_and_precisions(training_args) -> tuple:
-    """Where a model runs, and in which precisions it trains and scores, by accelerate's names: for `padding_free.set_up`."""
-    training = "bf16" if training_args.bf16 else "fp16" if training_args.fp16 else "no"
-    scoring = "bf16" if training_args.bf16_full_eval else "fp16" if training_args.fp16_full_eval else training
-    return training_args.device, {training, scoring}
 
 
 def pad_as(tokenizer, *models) -> None:
@@ -171,9 +163,3 @@ def score_with_loss(trainer, task, examples, features, language) -> tuple[list, 
     logits, loss = predict(trainer, features, task_type, language)
     predicted = task_type.decode(examples, features, logits, task)
     return predicted, {**task.metric(task_type.gold(examples, task), predicted, language), "examples": len(examples)}, loss
-
-
-def remove_checkpoints(output_dir: str) -> None:
-    """Removes checkpoint-* of a finished run: optimiser states, three times the size of the model; and the oracle's weights."""
-    for folder in (*Path(output_dir).glob("checkpoint-*"), *Path(output_dir).glob("oracle")):
-        remove(folder)

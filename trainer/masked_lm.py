@@ -28,10 +28,10 @@ from huggingface_hub.errors import HfHubHTTPError
 from safetensors.torch import load_file
 from transformers import AutoModelForMaskedLM, DataCollatorForLanguageModeling
 
-from checkpoints import first_line, load_config, read_weights
 from task_adapters import InputError, nearest
 from task_types.collator import Collator
 from task_types.loss import IGNORED, cross_entropy
+from trainer.checkpoints import first_line, load_config, read_weights
 
 NAME = "mlm"  # in heads/, in the schedule and in results, where the tasks have theirs
 WIKIPEDIA, CONFIG = "wikimedia/wikipedia", "20231101.{}"

@@ -23,7 +23,7 @@ from transformers.integrations import is_deepspeed_zero3_enabled
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from arguments import say
+from console import say
 from task_adapters.base import InputError
 
 NAME = "padding_free"
@@ -80,7 +80,7 @@ def padded(query, key, value, real, places, dropout, scaling):
 
 def tiles(query, key, value, starts, longest, dropout, scaling):
     """As `flash`, by the kernels for short sequences."""
-    from triton_attention import attention
+    from speed.triton_attention import attention
 
     return attention(*(tensor[0].transpose(0, 1) for tensor in (query, key, value)), starts, longest, dropout, scaling)[None]
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from safetensors.torch import load_model, save_model
 
-from arguments import say
-from real_tokens import RealTokensTrainer
+from console import say
+from speed.real_tokens import RealTokensTrainer
 from task_adapters import InputError
-from training import score
+from trainer.loop import score
 
 
 def check_selection(task, args, training_args) -> None:

@@ -16,17 +16,17 @@ import transformers
 from safetensors.torch import load_file, save_file
 from transformers import set_seed
 
-import masked_lm
-from arguments import say
-from checkpoints import load_config, load_encoder, load_model
-from collapse import CollapseWatch, chance_loss
-from real_tokens import RealTokensTrainer, lengths_of
+from console import say
 from results import dev_mean
+from speed.real_tokens import RealTokensTrainer, lengths_of
+from speed.trimmed_embeddings import complete
 from task_adapters import InputError, nearest
 from task_types import TASK_TYPES
 from task_types.collator import Collator, what_is_read
-from training import pad_as, run_trainer, score
-from trimmed_embeddings import complete
+from trainer import masked_lm
+from trainer.checkpoints import load_config, load_encoder, load_model
+from trainer.collapse import CollapseWatch, chance_loss
+from trainer.loop import pad_as, run_trainer, score
 
 
 def sampling_probabilities(sizes: dict[str, int], sampling: str, cap: int, temperature: float | None = None) -> dict[str, float]:

@@ -19,7 +19,7 @@ from transformers import TrainerCallback
 from transformers.integrations import is_deepspeed_zero3_enabled
 from transformers.trainer_callback import ExportableState
 
-from arguments import say
+from console import say
 from results import read_json
 from task_adapters.base import InputError
 

@@ -12,7 +12,7 @@ from tqdm.auto import tqdm
 from transformers import Trainer
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-import padding_free
+from speed import padding_free
 from task_adapters.base import InputError
 from task_types.collator import what_is_read
 from task_types.loss import IGNORED

@@ -19,10 +19,10 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer, set_seed
 from transformers.integrations import is_deepspeed_zero3_enabled
 from transformers.utils import cached_file
 
-from deepspeed_support import gathered
 from task_adapters.base import InputError
 from task_types.heads import model_for
 from task_types.late_tokenizer import FILES, LateTokenizer
+from trainer.deepspeed import gathered
 
 # Where a hub model has .bin weights only, transformers would ask the hub, in a thread, to convert them for everybody.
 os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
