@@ -14,7 +14,18 @@ from transformers import HfArgumentParser, TrainingArguments
 from transformers.hf_argparser import string_to_bool
 
 from console import say
-from task_adapters import TASKS, InputError, Task, find_train_files, find_train_languages, get_task, nearest
+from task_adapters import (
+    PAPERS_TASKS,
+    TASKS,
+    InputError,
+    Task,
+    benchmark_of,
+    find_train_files,
+    find_train_languages,
+    get_task,
+    nearest,
+    with_languages_of,
+)
 from trainer import deepspeed as deepspeed_support
 
 # What flags need beside requirements.txt: flag, how its values begin, module (one of them will do), what pip calls it.
@@ -47,6 +58,9 @@ class CommonArguments:
     task: str = field(default="", metadata={"help": "Name of the task."})
     model_name_or_path: str = field(
         default="FacebookAI/xlm-roberta-large", metadata={"help": "Hub id or folder; the folder of an earlier run for the next phase."}
+    )
+    benchmark: Literal["xtreme", "xtreme-r"] | None = field(
+        default=None, metadata={"help": "Whose languages are scored by default: XTREME's, or XTREME-R's where only that one has the task."}
     )
     recipe: str = field(default="jiant", metadata={"help": "Published settings that give the defaults."})
     data_dir: str | None = field(
@@ -109,7 +123,7 @@ def find_tasks(names: list[str], recipe: str, phase: str) -> tuple[Task, ...]:
             "--task is missing. For example: --task " + {"intermediate": "mnli", "target": "xnli", "retrieval": "tatoeba"}[phase]
         )
     if names == ["all"] and phase == "intermediate":
-        names = [task.name for task in TASKS.values() if task.phase == phase]
+        names = [name for name in PAPERS_TASKS if TASKS[name].phase == phase]
     for name in names:
         if names.count(name) > 1:
             raise InputError(f"--task names {name!r} {names.count(name)} times.")
@@ -159,6 +173,11 @@ def parse(arguments_class, phase: str):
             raise InputError(f"{flag} is for training: this script trains nothing and has no such flag.")
         raise InputError(f"Unknown argument {unknown[0]!r}. {nearest(unknown[0], known) if unknown[0].startswith('-') else ''}".strip())
     args, training_args = parsed if trains else (parsed[0], None)
+    if phase != "intermediate":
+        args.benchmark = benchmark_of(tasks[0], args.benchmark)
+        tasks = (with_languages_of(tasks[0], args.benchmark),)
+    elif args.benchmark:
+        raise InputError("--benchmark says which languages a target is scored in: intermediate tasks are English alone.")
     recipe = tasks[0].recipes[args.recipe]
     for name in ("max_seq_length", "doc_stride", "layer", "pooling"):
         if getattr(args, name, 0) is None:
@@ -371,6 +390,9 @@ def check_packages(training_args) -> None:
 
 def check_together(tasks, args, training_args) -> None:
     """What several tasks at once, or masked LM beside, cannot have."""
+    for task in tasks:
+        if task.task_type == "pairs":
+            raise InputError(f"{task.name} is trained alone: the negatives of its loss are the other questions of a whole step.")
     if training_args.deepspeed:
         raise InputError(
             "Several tasks at once, and masked LM beside, have not been tried under DeepSpeed; --deepspeed is for one task alone."

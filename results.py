@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from console import is_main_process, say
-from metrics import XTREME_METRIC, xtreme_task_score
+from metrics import XTREME_METRIC, XTREME_R_METRIC, xtreme_task_score
 from task_adapters.base import InputError, Task
 
 try:
@@ -43,7 +43,7 @@ RARE_SETTINGS = ("adam_beta1", "adam_beta2", "lr_scheduler_kwargs", "optim_args"
 OUR_SETTINGS = ("max_seq_length", "doc_stride", "no_answer_threshold", "max_train_samples", "max_eval_samples", "max_predict_samples",
                 "languages", "freeze_embeddings", "padding_free")  # fmt: skip
 # Other data than the hub's English, chosen by English dev. Named only where they differ: the plain run stays the cell that it was.
-DATA_SETTINGS = {"train_languages": ["en"], "train_file": [], "select_on": "en", "oracle": False}
+DATA_SETTINGS = {"benchmark": None, "train_languages": ["en"], "train_file": [], "select_on": "en", "oracle": False}
 # What a score does not depend on, but the checkpoints that a run goes on from. Named only where it differs.
 LAYOUT = {"trim_embeddings": "auto"}
 TOGETHER = ("sampling", "sampling_cap", "temperature")  # of several tasks
@@ -264,9 +264,16 @@ def mean_over_languages(task: Task, scores: dict[str, dict]) -> dict[str, float]
     return {name: sum(scores[language][name] for language in task.languages) / len(task.languages) for name in names}
 
 
-def xtreme_score(task: Task, scores: dict[str, dict]) -> float | None:
+def xtreme_score(task: Task, scores: dict[str, dict], metric_of=XTREME_METRIC) -> float | None:
     """The task's score as XTREME counts it (QA: the mean of exact match and F1); None outside XTREME or where a language is missing."""
-    return xtreme_task_score(task.name, scores) if task.name in XTREME_METRIC and set(scores) == set(task.languages) else None
+    return xtreme_task_score(task.name, scores, metric_of) if task.name in metric_of and set(scores) == set(task.languages) else None
+
+
+def xtreme_scores(task: Task, scores: dict[str, dict], benchmark: str | None, is_comparable: bool) -> dict[str, float | None]:
+    """{"xtreme_score"}, None where the run is not comparable; over XTREME-R's languages that is None, with "xtreme_r_score" beside it."""
+    if benchmark == "xtreme-r":
+        return {"xtreme_score": None, "xtreme_r_score": xtreme_score(task, scores, XTREME_R_METRIC) if is_comparable else None}
+    return {"xtreme_score": xtreme_score(task, scores) if is_comparable else None}
 
 
 def dev_table(tasks: dict[str, Task], dev: dict[str, dict]) -> str:
@@ -280,6 +287,13 @@ def dev_table(tasks: dict[str, Task], dev: dict[str, dict]) -> str:
 def dev_mean(tasks: dict[str, Task], dev: dict[str, dict]) -> float:
     """The unweighted mean over tasks of the score by which each task's checkpoints are compared."""
     return sum(dev[name][task.dev_metric] for name, task in tasks.items()) / len(tasks)
+
+
+def bias_lines(bias: dict[str, dict[str, float]]) -> list[str]:
+    """The language bias of a ranking task as lines that line up. bias: {language of the question: {language of the answer: 0..100}}."""
+    lines = ["language bias: mean reciprocal rank of the right answer in each language (columns), for questions in each (rows)"]
+    lines.append(f"{'':<10}" + "".join(f"{language:>7}" for language in bias))
+    return lines + [f"{name:<10}" + "".join(f"{row[other]:>7.1f}" for other in bias if other in row) for name, row in bias.items()]
 
 
 def score_table(task: Task, scores: dict[str, dict]) -> str:

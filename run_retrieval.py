@@ -48,6 +48,7 @@ def main() -> dict:
 
     from predictions import write_labels, write_predictions
     from results import (
+        bias_lines,
         device_name,
         finish_run,
         lineage_of,
@@ -58,14 +59,14 @@ def main() -> dict:
         score_table,
         start_run,
         write_json,
-        xtreme_score,
+        xtreme_scores,
     )
     from speed import padding_free
     from task_adapters import InputError, data_line, load_examples, nearest
     from task_adapters.reference_scores import reference_lines
-    from task_types import mining
+    from task_types import mining, ranking
     from task_types.precision import computing_in, default_precision
-    from task_types.retrieval import POOLINGS, different, embed, nearest_neighbours, other_directions, sorted_english
+    from task_types.retrieval import POOLINGS, different, embed, match_sentences
     from trainer.checkpoints import check_length, describe_model, load_config, load_encoder, load_tokenizer
 
     # ---- the output folder: new, cut off, or finished
@@ -75,7 +76,7 @@ def main() -> dict:
         raise InputError(f"Unknown --pooling {args.pooling!r}. {nearest(args.pooling, POOLINGS)}")
     if args.batch_tokens is not None and args.batch_tokens < 1:
         raise InputError(f"--batch_tokens {args.batch_tokens}: at least 1.")
-    if task.task_type == "mining" and args.max_predict_samples:
+    if task.task_type != "retrieval" and args.max_predict_samples:
         raise InputError(f"--max_predict_samples counts pairs; {task.name} is mined from all sentences. Choose fewer --languages.")
     accelerator = Accelerator(cpu=args.use_cpu)
     precision = args.precision or default_precision(accelerator.device)
@@ -88,6 +89,7 @@ def main() -> dict:
         **model_identity(args.model_name_or_path),
         **{name: getattr(args, name) for name in names},
         **({"precision": precision} if precision in ("bf16", "fp16") else {}),  # the others find the same
+        **({"benchmark": args.benchmark} if args.benchmark else {}),
     }
     with accelerator.main_process_first():
         finished = start_run(args.output_dir, run, args.overwrite and is_main_process(), started)
@@ -105,8 +107,12 @@ def main() -> dict:
     if not 0 <= args.layer <= config.num_hidden_layers:
         raise InputError(f"--layer {args.layer}: {args.model_name_or_path!r} has hidden states 0 to {config.num_hidden_layers}.")
 
+    is_dual = (config.architectures or [""])[0].endswith("ForDualEncoding")
+    if is_dual and (args.layer, args.pooling) != (config.num_hidden_layers, "mean"):
+        say(f"warning: {args.model_name_or_path} was trained with the mean of its last layer: --layer {config.num_hidden_layers} reads it")
     languages = args.languages or task.languages
-    scored = {language: scored[language] for language in languages if language in scored}
+    is_ranking = task.task_type == "ranking"  # candidates of all languages are searched together, so all are scored at once
+    scored = {language: scored[language] for language in languages if language in scored and not is_ranking}
     for language in scored:
         say(f"{task.name} {language}: scored before this run was cut off")
 
@@ -124,6 +130,9 @@ def main() -> dict:
             if task.task_type == "mining" and any(source.holds("dev", language, args.data_dir) for source in task.sources):
                 dev[language] = examples_of("dev", language)
 
+    has_own_candidates = is_ranking and not task.languages_with("candidates")
+    candidates = examples_of("candidates", languages[0]) if is_ranking and not has_own_candidates else None
+
     # ---- model: the encoder, as far as the layer that is read
     model = load_encoder(args.model_name_or_path, args.layer).eval()
     padding_free.set_up(model, args.padding_free, accelerator.device, {precision if precision in padding_free.DTYPES else "no"})
@@ -133,20 +142,16 @@ def main() -> dict:
 
     batch_tokens = args.batch_tokens or (1024 if accelerator.device.type == "cpu" else 8192)
 
-    def vectors_of(texts, description):
-        how = args.layer, args.pooling, args.max_seq_length, batch_tokens
+    def vectors_of(texts, description, max_length=args.max_seq_length):
+        how = args.layer, args.pooling, max_length, batch_tokens
         with computing_in(precision, accelerator.device):
             return embed(texts, model, tokenizer, *how, accelerator, description)
 
     # ---- Tatoeba: every English sentence looks for its translation; the English of all languages is embedded together
     def match(language):
         examples = test[language]
-        gold, targets = sorted_english(examples), list(examples["target"])
-        english = english_vectors[[english_places[targets[row]] for row in gold]]
         sources, places = different(examples["source"])
-        foreign = vectors_of(sources, language)[places]
-        predicted = nearest_neighbours(english, foreign).tolist()
-        others = other_directions(gold, predicted, nearest_neighbours(foreign, english))
+        gold, predicted, others = match_sentences(examples, english_vectors, english_places, vectors_of(sources, language)[places])
         return gold, predicted, {**task.metric(gold, predicted, language), **others, "examples": len(examples)}, {}
 
     # ---- BUCC: translations are mined from all sentences, the threshold is chosen on dev where there is one
@@ -158,13 +163,21 @@ def main() -> dict:
         say(f"{task.name} {language}: " + ", ".join(f"{name} {value}" for name, value in details.items()))
         return gold, predicted, {**task.metric(gold, predicted, language), "examples": len(test[language])}, details
 
+    # ---- LAReQA, Mewsli-X: questions look for their answers among the candidates of all languages
+    def rank(language):
+        gold, predicted, bias = (by_language.get(language) for by_language in ranked)
+        scores = {**task.metric(gold, predicted, language), "examples": len(gold)}
+        return gold, predicted, scores, {"language_bias": bias} if bias else {}
+
     # ---- test, language by language
+    if is_ranking:
+        ranked = ranking.rank(test, vectors_of, recipe.query_length, args.max_seq_length, accelerator.device, candidates)
     if task.task_type == "retrieval":
         english, _ = different([text for examples in test.values() for text in examples["target"]])
         english_vectors = vectors_of(english, "en")
         english_places = {text: place for place, text in enumerate(english)}
     for language in test:
-        gold, predicted, scores, details = (mine if task.task_type == "mining" else match)(language)
+        gold, predicted, scores, details = {"retrieval": match, "mining": mine, "ranking": rank}[task.task_type](language)
         scored[language] = {"scores": scores, "details": details, "data": data[language]}
         if accelerator.is_main_process:
             write_predictions(f"{args.output_dir}/predictions", task.name, language, predicted)
@@ -174,7 +187,8 @@ def main() -> dict:
 
     # ---- results
     scores = {language: scored[language]["scores"] for language in languages}
-    by_gold = any(scored[language]["details"].get("threshold_from", "dev") != "dev" for language in languages)
+    details = {language: scored[language]["details"] for language in languages if scored[language]["details"]}
+    by_gold = any(of_language.get("threshold_from", "dev") != "dev" for of_language in details.values())
     comparable = not args.max_predict_samples and not by_gold
     if accelerator.is_main_process:
         results = finish_run(args.output_dir, {
@@ -183,8 +197,9 @@ def main() -> dict:
             "lineage": lineage_of(args.model_name_or_path),
             "scores": scores,
             "mean": mean_over_languages(task, scores),
-            "xtreme_score": xtreme_score(task, scores) if comparable else None,
-            "mining": {language: scored[language]["details"] for language in languages if scored[language]["details"]},
+            **xtreme_scores(task, scores, args.benchmark, comparable),
+            "mining": {} if is_ranking else details,
+            **({"language_bias": {name: row["language_bias"] for name, row in details.items()}} if has_own_candidates else {}),
             "data": [provenance for language in languages for provenance in scored[language]["data"]],
             "device": device_name(accelerator.device),
             "precision": precision,
@@ -192,7 +207,9 @@ def main() -> dict:
             "world_size": accelerator.num_processes,
         })  # fmt: skip
         progress_file.unlink(missing_ok=True)
-        say("\n".join([score_table(task, scores), *reference_lines(task.name, scores, config.num_hidden_layers)]))
+        beside = reference_lines(task.name, scores, config.num_hidden_layers)
+        beside += bias_lines(results["language_bias"]) if has_own_candidates else []
+        say("\n".join([score_table(task, scores), *beside]))
         return results
 
 

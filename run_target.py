@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Literal
 
+import run_intermediate
 from arguments import TrainArguments, parse
 from console import is_main_process, run_script, say
 
@@ -44,14 +45,13 @@ def main() -> dict:
     from results import (
         device_name,
         finish_run,
-        lineage_of,
         mean_over_languages,
         note_time,
         read_json,
         remove_checkpoints,
         score_table,
         start_run,
-        xtreme_score,
+        xtreme_scores,
     )
     from speed.real_tokens import RealTokensTrainer
     from task_adapters import TASKS, data_line, labels_of, load_examples, load_training_data
@@ -62,8 +62,11 @@ def main() -> dict:
     from trainer.deepspeed import optimizer_of
     from trainer.loop import describe_run, score, train
     from trainer.selection import LanguagesTrainer, check_selection, dev_languages, oracle_lines, score_oracle
+    from trainer.stages import has_stage_before, lineage_and_stages, train_stage_before
 
     check_selection(task, args, training_args)
+    if has_stage_before(recipe):  # XCOPA: Social IQa before COPA
+        train_stage_before(task, recipe, args, training_args, run_intermediate.main)
 
     # ---- the output folder: new, cut off, or finished
     run = describe_run("target", args, training_args, [task])
@@ -150,10 +153,10 @@ def main() -> dict:
             **run,
             **tries,
             "model": describe_model(args.model_name_or_path, config),
-            "lineage": lineage_of(args.model_name_or_path),
+            **lineage_and_stages(args.model_name_or_path, recipe),
             "scores": scores,
             "mean": mean_over_languages(task, scores),
-            "xtreme_score": None if args.max_predict_samples else xtreme_score(task, scores),
+            **xtreme_scores(task, scores, args.benchmark, is_comparable=not args.max_predict_samples),
             "oracle": oracle,
             "dev": dev,
             "train_languages": sorted({provenance["language"] for provenance in provenances}),

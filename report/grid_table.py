@@ -16,11 +16,12 @@ from types import NoneType
 
 from predictions import read_labels
 from results import NAMED, NAMED_IF_SET, read_json
-from task_adapters import TASKS, InputError, nearest
+from task_adapters import PAPERS_TASKS, TASKS, InputError, nearest
 
 NOTHING = "nothing"  # the start without intermediate training
 PARTS = {"all": "all languages", "en": "English", "others": "all languages but English"}
 INTERMEDIATE = [name for name, task in TASKS.items() if task.phase == "intermediate"]
+PAPERS_NINE = [name for name in INTERMEDIATE if name in PAPERS_TASKS]
 TARGETS = [name for name, task in TASKS.items() if task.phase != "intermediate"]
 PICTURES = (".png", ".pdf", ".svg")
 # What is read of a results.json, as `mismatch` has it: the others of its names may be anything.
@@ -213,7 +214,7 @@ def start_name(lineage: list[dict]) -> str:
     names = []
     for earlier in lineage:
         tasks = tasks_of(earlier)
-        name = "all" if sorted(tasks) == sorted(INTERMEDIATE) else "+".join(tasks)
+        name = "all" if sorted(tasks) == sorted(PAPERS_NINE) else "+".join(tasks)
         languages = {part["language"] for part in earlier["data"] if part.get("split") == "train"}  # masked LM's text is in none
         names.append(name + "+mlm" * bool(earlier.get("mlm_share")) + (f" ({' '.join(sorted(languages))})" if languages - {"en"} else ""))
     return " > ".join(names) or NOTHING
@@ -258,7 +259,7 @@ def chance(folder, target: str, languages) -> dict[str, float]:
     candidate of all; an empty answer."""
     scores, task = {}, TASKS[target]
     for language in languages:
-        if task.task_type in ("span_qa", "mining"):
+        if task.task_type in ("span_qa", "mining", "ranking"):
             scores[language] = 0.0
             continue
         try:

@@ -23,7 +23,8 @@ def table(tasks) -> list[str]:
     for task in tasks:
         source = task.sources[0]
         ids = dict.fromkeys(part.hub_id for part in (source, *source.and_then))
-        instead = [other for other in task.sources if other.hub_id not in ids and {*other.splits} & {*source.splits}]
+        others = [other for other in task.sources if other.hub_id not in ids and not other.languages]
+        instead = [other for other in others if {*other.splits} & {*source.splits}]
         others = dict.fromkeys(f"else {other.hub_id}" for other in instead)  # mlqa's translations are no other copy of its questions
         counts = {split: expected(task, split) for split in ("train", "dev", "test")}
         if task.train_on:
@@ -51,7 +52,7 @@ def parts_of(task, languages, train_languages=()):
     """
     splits = {split: None for source in task.sources for split in source.splits if split == "test" or not task.train_on}
     for split in splits:
-        everywhere = split == "test" or task.phase == "retrieval"
+        everywhere = split == "test" or (task.phase == "retrieval" and split != "candidates")  # those are one set for all languages
         for language in task.languages if everywhere else ("en",):
             if not everywhere or languages is None or language in languages:
                 yield split, language

@@ -35,6 +35,8 @@ EXAMPLE_COLUMNS = {
     "retrieval": Features({"source": TEXT, "target": TEXT}),  # translations of each other; target is English
     "mining": Features({"side": TEXT, "id": TEXT, "text": TEXT, "matches": List(TEXT)}),  # side: source or target; matches: gold ids
 }
+EXAMPLE_COLUMNS["ranking"] = EXAMPLE_COLUMNS["mining"]  # side source: a question; matches: its right candidates, which are side target
+EXAMPLE_COLUMNS["pairs"] = Features({"id": TEXT, "query": TEXT, "candidate": TEXT})  # a question and the text that answers it
 PHASES = ("intermediate", "target", "retrieval")
 CONVERTED = "refs/convert/parquet"
 
@@ -68,6 +70,7 @@ class Source:
     keep     (row, language) -> bool, for configurations that hold several languages; `rows` counts what it keeps.
     revision a branch or commit; None for main. `CONVERTED` is the hub's own parquet copy of a dataset that is a script on main.
     and_then further sources whose rows follow these, as one dataset; those that lack a split have no part in it.
+    languages the only languages that this source serves; () where it serves all of the task's.
     """
 
     hub_id: str
@@ -78,6 +81,7 @@ class Source:
     keep: Callable[[dict, str], bool] | None = None
     revision: str | None = None
     and_then: tuple["Source", ...] = ()
+    languages: tuple[str, ...] = ()
 
     def parts(self, split: str) -> list["Source"]:
         """All sources whose rows make up one split, in order."""
@@ -92,7 +96,8 @@ class Source:
 
     def publishes(self, split: str, language: str) -> bool:
         """Whether the source holds a split of a language; where `rows` has nothing about the split, all languages are taken to have it."""
-        return split in self.splits and (split not in self.rows or self.rows_expected(split, language) is not None)
+        serves = not self.languages or language in self.languages
+        return serves and split in self.splits and (split not in self.rows or self.rows_expected(split, language) is not None)
 
     def load(self, split: str, language: str, data_dir: str | None) -> tuple[Dataset, str | None]:
         """-> (rows, revision). The revision is the hub commit, or None for files of unknown origin."""
@@ -135,7 +140,9 @@ def _load_local(folder: Path, config: str, split: str) -> tuple[Dataset, str | N
     """Reads `folder` as `hf download --repo-type dataset ID --local-dir folder` leaves it (parquet, jsonl, json, csv or tsv)."""
     if not folder.is_dir():
         raise Absent(f"{folder} does not exist: --data_dir must hold a folder named by hub id, DIR/{folder.parent.name}/{folder.name}.")
-    places = [folder / config] + ([folder / "data", folder] if config in ("default", folder.name, "plain_text") else [])
+    places = [folder / config, folder / "data" / config] + (
+        [folder / "data", folder] if config in ("default", folder.name, "plain_text") else []
+    )
     for place in places:
         for suffix, builder in ((".parquet", "parquet"), (".jsonl", "json"), (".json", "json"), (".csv", "csv"), (".tsv", "csv")):
             files = sorted(
@@ -213,6 +220,7 @@ class Task:
     may_be_null   columns of rows in which null is no mistake: `to_example` knows what it means.
     choices       multiple choice: how many answers each question offers.
     may_have_no_answer  span QA where a question can be unanswerable: predictions carry a margin, and gold may be empty.
+    xtreme_r      languages that XTREME-R adds to those of XTREME (`task_adapters.with_languages_of`).
     """
 
     name: str
@@ -230,6 +238,7 @@ class Task:
     may_be_null: tuple[str, ...] = ()
     choices: int = 1
     may_have_no_answer: bool = False
+    xtreme_r: tuple[str, ...] = ()
 
     def __post_init__(self):
         for value, known in ((self.phase, PHASES), (self.task_type, EXAMPLE_COLUMNS)):
@@ -264,6 +273,7 @@ def load_examples(
             f"{task.name} has no {language!r} data. {nearest(language, task.languages)} It covers: {', '.join(task.languages)}."
         )
     sources = [source for source in task.sources if split in source.splits]
+    sources = [source for source in sources if source.publishes(split, language)] or [s for s in sources if not s.languages]
     if not sources:
         raise InputError(f"{task.name} has no {split!r} split. It has: {', '.join(task.sources[0].splits)}.")
     passed_over = []

@@ -1,7 +1,8 @@
 """Tatoeba (Artetxe and Schwenk, 2019): up to 1,000 sentences in 36 languages, each with its English translation.
 
 https://huggingface.co/datasets/google/xtreme, configs tatoeba.<three-letter code>; CC BY 2.0 FR. No training: sentences are embedded
-and each English one looks for its translation. On the hub both sentences end in a newline and `source_lang` holds a cache path.
+and each English one looks for its translation. On the hub both sentences end in a newline and `source_lang` holds a cache path. XTREME-R
+adds five languages, from https://huggingface.co/datasets/mteb/tatoeba-bitext-mining, whose row counts were not seen.
 """
 
 from metrics import accuracy
@@ -16,8 +17,12 @@ HUB_NAMES = {
 SMALL_SETS = {"jv": 205, "ka": 746, "kk": 575, "ml": 687, "sw": 390, "ta": 307, "te": 234, "th": 548}
 
 
+XTREME_R = {"az": "aze", "lt": "lit", "pl": "pol", "ro": "ron", "uk": "ukr"}
+
+
 def to_example(row):
-    return {"source": row["source_sentence"].strip(), "target": row["target_sentence"].strip()}
+    source, target = ("sentence1", "sentence2") if "sentence1" in row else ("source_sentence", "target_sentence")
+    return {"source": row[source].strip(), "target": row[target].strip()}
 
 
 TASK = Task(
@@ -32,11 +37,13 @@ TASK = Task(
             splits={"test": "validation"},
             rows={"test": {language: SMALL_SETS.get(language, 1_000) for language in HUB_NAMES}},
         ),
+        Source("mteb/tatoeba-bitext-mining", config="{name}-eng", names=XTREME_R, splits={"test": "test"}, languages=tuple(XTREME_R)),
     ),
     to_example=to_example,
     metric=accuracy,
     dev_metric="accuracy",
     languages=tuple(HUB_NAMES),
+    xtreme_r=tuple(XTREME_R),
     recipes={"jiant": RetrievalRecipe(), "xtreme": RetrievalRecipe()},  # both read layer 14 of XLM-R Large, mean over all pieces
     licence="CC BY 2.0 FR",
 )

@@ -8,10 +8,16 @@ from contextlib import contextmanager
 from functools import lru_cache
 
 from task_adapters.base import code_of, fingerprint
-from task_types import classification, multiple_choice, span_qa, tagging
+from task_types import classification, dual_encoder, multiple_choice, span_qa, tagging
 from task_types.late_tokenizer import LateTokenizer
 
-TASK_TYPES = {"classification": classification, "multiple_choice": multiple_choice, "tagging": tagging, "span_qa": span_qa}
+TASK_TYPES = {
+    "classification": classification,
+    "multiple_choice": multiple_choice,
+    "tagging": tagging,
+    "span_qa": span_qa,
+    "pairs": dual_encoder,
+}
 NEEDS_OFFSETS = ("multiple_choice", "tagging", "span_qa")  # a fast tokenizer: where pieces come from, and the layout of a pair
 ROWS_PER_PROCESS = 20_000  # a process costs 4 CPU seconds (it reads the tokenizer itself: XLM-R's has 250,002 pieces): 4,000 rows of SQuAD
 

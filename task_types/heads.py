@@ -62,6 +62,8 @@ def model_for(auto_class, family):
 
     Not registered with the Auto class: transformers 5.17 ignores that for its own families. Raises InputError where none can be made.
     """
+    if hasattr(auto_class, "for_family"):  # dual encoders
+        return auto_class.for_family(family)
     if family in auto_class._model_mapping:
         return auto_class
     head, source = MADE.get(auto_class, (None, None))

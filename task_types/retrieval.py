@@ -87,6 +87,17 @@ def nearest_neighbours(queries, candidates, block=4096):
     return np.concatenate([(queries[i : i + block] @ candidates.T).argmax(-1).numpy() for i in range(0, len(queries), block)])
 
 
+def match_sentences(examples, english_vectors, english_places, foreign):
+    """Each English sentence finds its nearest foreign one. -> (gold rows, found rows, the scores of `other_directions`)
+
+    english_vectors  of all different English sentences; english_places {sentence: row}; foreign: vectors in the examples' order.
+    """
+    gold, targets = sorted_english(examples), list(examples["target"])
+    english = english_vectors[[english_places[targets[row]] for row in gold]]
+    predicted = nearest_neighbours(english, foreign).tolist()
+    return gold, predicted, other_directions(gold, predicted, nearest_neighbours(foreign, english))
+
+
 def sorted_english(examples):
     """Row numbers in the alphabetical order of the English side, equal sentences in their own order: the lines of XTREME's files."""
     return sorted(range(len(examples)), key=list(examples["target"]).__getitem__)

@@ -52,6 +52,8 @@ def chance_loss(task_type: str, features) -> float | None:
     Multiple choice scores the choices one by one and cannot know their places: ln K. Span QA: the entropy of the places, or a uniform
     guess within the window if that is less; a model that sees where the question ends does a little better, hence its lower AT_CHANCE.
     """
+    if task_type == "pairs":
+        return None  # it depends on how many questions a step has, not on the features
     if task_type == "multiple_choice":
         return math.log(len(features[0]["input_ids"]))
     column = features.select_columns("labels").with_format("arrow")[:]["labels"].combine_chunks()

@@ -15,6 +15,7 @@ from task_types import TASK_TYPES
 from task_types.collator import Collator, what_is_read
 from trainer.checkpoints import last_complete_checkpoint
 from trainer.collapse import CollapseWatch, chance_loss
+from trainer.contrastive import ContrastiveTrainer
 from trainer.deepspeed import layout_of_checkpoint, layout_of_run, read_config, save_full_precision
 
 NOTE_EVERY = 60  # seconds of training between two notes of the time
@@ -51,19 +52,18 @@ def describe_run(phase, args, training_args, tasks) -> dict:
     }
 
 
-def train(
-    model, tokenizer, task, training_args, train_features, selection=None, trainer_class=RealTokensTrainer
-) -> tuple[RealTokensTrainer, dict]:
+def train(model, tokenizer, task, training_args, train_features, selection=None, trainer_class=None) -> tuple[RealTokensTrainer, dict]:
     """Trains, or goes on from the last complete checkpoint in the output folder; leaves the chosen weights and the tokenizer there.
 
     selection      (examples, features) of the English dev data by which checkpoints are compared; None: the last weights are kept.
-    trainer_class  one that compares them otherwise (`selection.LanguagesTrainer`).
+    trainer_class  one that compares them otherwise (`selection.LanguagesTrainer`); None: the one of the task's type.
     Returns (trainer, how it went: steps, loss, where it was resumed, the chosen checkpoint; seconds of all starts and tries, `note_time`).
     """
     task_type = TASK_TYPES[task.task_type]
 
     training_args.label_names = ["labels"]
     pad_as(tokenizer, model)
+    trainer_class = trainer_class or (ContrastiveTrainer if task.task_type == "pairs" else RealTokensTrainer)
     trainer = trainer_class(
         model=model,
         args=training_args,
