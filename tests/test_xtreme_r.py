@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from conftest import SHARED, WORDS, text, write_hub_folder
+from conftest import ROOT, SHARED, WORDS, text, write_hub_folder
 
 import metrics
 import run_intermediate
@@ -17,6 +17,8 @@ import run_target
 from metrics import average_precision, mean_average_precision, mean_reciprocal_rank
 from predictions import prediction_path, read_labels, read_predictions, score_folders, write_labels, write_predictions
 from report.grid_table import collect
+from samples.lexicon import LANGUAGES
+from samples.write_data import write_all
 from task_adapters import BENCHMARKS, PAPERS_TASKS, TASKS, InputError, benchmark_of, load_examples, with_languages_of
 from task_adapters.flores import TWO_LETTERS
 from task_types import ranking
@@ -533,3 +535,40 @@ def test_xtreme_rs_overall_score_is_the_mean_of_its_ten():
     of_qa = {"de": {"exact_match": 40.0, "f1": 60.0}}
     assert metrics.xtreme_task_score("mlqa", of_qa, metrics.XTREME_R_METRIC) == 50.0
     assert metrics.xtreme_task_score("lareqa", {"de": {"map20": 30.0}, "en": {"map20": 40.0}}, metrics.XTREME_R_METRIC) == 35.0
+
+
+# ---- the miniature world
+
+MINIATURE = {"siqa": ("en",), "copa": ("en",), "xcopa": ("tr", "zh"), "lareqa": ("ar", "de", "en", "es", "ru", "tr", "zh"),
+             "mewsli_x": ("ar", "de", "en", "es", "tr"), "sib200": LANGUAGES, "belebele": LANGUAGES}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("world")
+    write_all(folder, scale=0.1, with_text=False)
+    return str(folder)
+
+
+@pytest.mark.parametrize("name", MINIATURE)
+def test_the_miniature_world_has_every_task_beyond_the_paper(name, world):
+    task = TASKS[name]
+    for language in MINIATURE[name]:
+        splits = {split for split in task.sources[0].splits if language == "en" or split in ("test", "candidates")}
+        for split in splits:
+            examples, provenance = load_examples(task, split, language, world)
+            assert len(examples) >= 8 and not provenance["dropped"], (language, split)
+
+
+def test_no_topic_sentence_of_the_miniature_world_is_trained_and_tested_on(world):
+    train, test = (set(load_examples(TASKS["sib200"], split, "en", world)[0]["text_a"][:]) for split in ("train", "test"))
+    assert not train & test and len(test) > 15
+
+
+def test_retrieval_of_answers_is_better_with_an_encoder_that_knows_the_world(call, world, tmp_path, tiny_model):
+    scores = {}
+    for name, model in (("ours", ROOT / "samples" / "encoder"), ("random", tiny_model)):
+        flags = ("--model_name_or_path", model, "--data_dir", world, "--languages", "en", "de", "--layer", "2", "--use_cpu")
+        scores[name] = call(run_retrieval, "--task", "lareqa", *flags, "--output_dir", tmp_path / name)["scores"]
+    for language in ("en", "de"):
+        assert scores["ours"][language]["map20"] > scores["random"][language]["map20"] + 5, scores
