@@ -43,7 +43,7 @@ RARE_SETTINGS = ("adam_beta1", "adam_beta2", "lr_scheduler_kwargs", "optim_args"
 OUR_SETTINGS = ("max_seq_length", "doc_stride", "no_answer_threshold", "max_train_samples", "max_eval_samples", "max_predict_samples",
                 "languages", "freeze_embeddings", "padding_free")  # fmt: skip
 # Other data than the hub's English, chosen by English dev. Named only where they differ: the plain run stays the cell that it was.
-DATA_SETTINGS = {"benchmark": None, "train_languages": ["en"], "train_file": [], "select_on": "en", "oracle": False}
+DATA_SETTINGS = {"benchmark": None, "g_xlt": False, "train_languages": ["en"], "train_file": [], "select_on": "en", "oracle": False}
 # What a score does not depend on, but the checkpoints that a run goes on from. Named only where it differs.
 LAYOUT = {"trim_embeddings": "auto"}
 TOGETHER = ("sampling", "sampling_cap", "temperature")  # of several tasks
@@ -52,7 +52,7 @@ MASKED_LM = ("mlm_languages", "mlm_data", "mlm_share", "mlm_alpha", "mlm_eval_sa
 NAMED = tuple(name for name in ("head", "recipe", "effective_batch_size", "data_seed", *SETTINGS, *OUR_SETTINGS, *TOGETHER, *MASKED_LM)
               if name != "languages")  # fmt: skip
 NAMED_IF_SET = {**dict.fromkeys((*RARE_SETTINGS, "save_steps", "metric_for_best_model", "greater_is_better")),
-                **{name: default for name, default in DATA_SETTINGS.items() if name != "oracle"}}  # fmt: skip
+                **{name: default for name, default in DATA_SETTINGS.items() if name not in ("oracle", "g_xlt")}}  # fmt: skip
 
 
 def write_json(path, value) -> None:

@@ -128,6 +128,7 @@ def main() -> dict:
     train_examples = {task.name: training_data_of(task) for task in tasks}
     dev_examples = {task.name: examples_of(task, "dev", "en", args.max_eval_samples) for task in tasks}
     tasks = {task.name: replace(task, labels=labels_of(task, train_examples[task.name])) for task in tasks}
+    tasks = {name: replace(task, dual=recipe) if task.task_type == "pairs" else task for name, task in tasks.items()}
     for name, task in tasks.items():
         if task.may_have_no_answer:
             tasks[name] = replace(task, metric=partial(task.metric, threshold=args.no_answer_threshold))

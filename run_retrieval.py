@@ -24,7 +24,8 @@ class ScriptArguments(CommonArguments):
     output_dir: str | None = field(default=None, metadata={"help": "Where results and predictions go."})
     languages: list[str] | None = field(default=None, metadata={"help": "Score these languages only; all of the task by default."})
     layer: int | None = field(default=None, metadata={"help": "Hidden state that is read: 0 the embedding output, n that of block n."})
-    pooling: str | None = field(default=None, metadata={"help": "mean (over all pieces, <s> and </s> among them) or cls."})
+    pooling: str | None = field(default=None, metadata={"help": "mean (over all pieces, <s> and </s> too), cls or pooler."})
+    lower_case: bool = field(default=False, metadata={"help": "Lower-case all texts, as XTREME-R's dual encoders were trained."})
     max_predict_samples: int | None = field(default=None, metadata={"help": "Tatoeba: use the first this many pairs of each language."})
     batch_tokens: int | None = field(
         default=None, metadata={"help": "Padded tokens per batch: 8192 on a GPU, 1024 on a CPU, whose caches hold no more."}
@@ -65,6 +66,7 @@ def main() -> dict:
     from task_adapters import InputError, data_line, load_examples, nearest
     from task_adapters.reference_scores import reference_lines
     from task_types import mining, ranking
+    from task_types.dual_encoder import check_vectors
     from task_types.precision import computing_in, default_precision
     from task_types.retrieval import POOLINGS, different, embed, match_sentences
     from trainer.checkpoints import check_length, describe_model, load_config, load_encoder, load_tokenizer
@@ -78,6 +80,7 @@ def main() -> dict:
         raise InputError(f"--batch_tokens {args.batch_tokens}: at least 1.")
     if task.task_type != "retrieval" and args.max_predict_samples:
         raise InputError(f"--max_predict_samples counts pairs; {task.name} is mined from all sentences. Choose fewer --languages.")
+    args.lower_case |= getattr(recipe, "lower_case", False)
     accelerator = Accelerator(cpu=args.use_cpu)
     precision = args.precision or default_precision(accelerator.device)
     if int(os.environ.get("WORLD_SIZE", 1)) != accelerator.num_processes:
@@ -90,6 +93,7 @@ def main() -> dict:
         **{name: getattr(args, name) for name in names},
         **({"precision": precision} if precision in ("bf16", "fp16") else {}),  # the others find the same
         **({"benchmark": args.benchmark} if args.benchmark else {}),
+        **({"lower_case": True} if args.lower_case else {}),
     }
     with accelerator.main_process_first():
         finished = start_run(args.output_dir, run, args.overwrite and is_main_process(), started)
@@ -107,9 +111,7 @@ def main() -> dict:
     if not 0 <= args.layer <= config.num_hidden_layers:
         raise InputError(f"--layer {args.layer}: {args.model_name_or_path!r} has hidden states 0 to {config.num_hidden_layers}.")
 
-    is_dual = (config.architectures or [""])[0].endswith("ForDualEncoding")
-    if is_dual and (args.layer, args.pooling) != (config.num_hidden_layers, "mean"):
-        say(f"warning: {args.model_name_or_path} was trained with the mean of its last layer: --layer {config.num_hidden_layers} reads it")
+    check_vectors(args, config)
     languages = args.languages or task.languages
     is_ranking = task.task_type == "ranking"  # candidates of all languages are searched together, so all are scored at once
     scored = {language: scored[language] for language in languages if language in scored and not is_ranking}
@@ -144,6 +146,7 @@ def main() -> dict:
 
     def vectors_of(texts, description, max_length=args.max_seq_length):
         how = args.layer, args.pooling, max_length, batch_tokens
+        texts = [text.lower() for text in texts] if args.lower_case else texts
         with computing_in(precision, accelerator.device):
             return embed(texts, model, tokenizer, *how, accelerator, description)
 

@@ -31,6 +31,7 @@ class ScriptArguments(TrainArguments):
     oracle: bool = field(
         default=False, metadata={"help": "Score beside it, for each language, the checkpoint that is best on its own dev data."}
     )
+    g_xlt: bool = field(default=False, metadata={"help": "MLQA: score questions in each language about contexts in each other one too."})
     languages: list[str] | None = field(default=None, metadata={"help": "Score these languages only; all of the task by default."})
     max_predict_samples: int | None = field(default=None, metadata={"help": "Score the first this many test examples of each language."})
 
@@ -60,11 +61,13 @@ def main() -> dict:
     from trainer.checkpoints import check_length, check_precision, describe_model, load_config, load_model, load_tokenizer
     from trainer.collapse import check_learned, refuse_failed, train_with_retries
     from trainer.deepspeed import optimizer_of
+    from trainer.generalised import check_generalised, load_pairs, matrix_lines, score_pairs
     from trainer.loop import describe_run, score, train
     from trainer.selection import LanguagesTrainer, check_selection, dev_languages, oracle_lines, score_oracle
     from trainer.stages import has_stage_before, lineage_and_stages, train_stage_before
 
     check_selection(task, args, training_args)
+    check_generalised(task, args)
     if has_stage_before(recipe):  # XCOPA: Social IQa before COPA
         train_stage_before(task, recipe, args, training_args, run_intermediate.main)
 
@@ -103,6 +106,10 @@ def main() -> dict:
     test_examples = {
         language: examples_of(task, "test", language, args.max_predict_samples) for language in args.languages or task.languages
     }
+
+    pairs = {}
+    if args.g_xlt:
+        pairs = load_pairs(task, test_examples, lambda *which: examples_of(*which, args.max_predict_samples))
 
     # ---- model and training: the encoder of the checkpoint, a fresh head; again with another seed where they fail to learn
     model_class, labels = TASK_TYPES[task.task_type].Model, labels_of(task, train_examples)
@@ -145,6 +152,7 @@ def main() -> dict:
             note_time(training_args.output_dir)
 
     deciding = {"en": ["en"], "target": [*target_dev], "mean": ["en", *target_dev]}[args.select_on]
+    matrix = score_pairs(trainer, task, pairs, scores, features_of) if args.g_xlt else None
     oracle = score_oracle(trainer, test_examples, features_of) if args.oracle else None
 
     # ---- results
@@ -157,6 +165,7 @@ def main() -> dict:
             "scores": scores,
             "mean": mean_over_languages(task, scores),
             **xtreme_scores(task, scores, args.benchmark, is_comparable=not args.max_predict_samples),
+            **({"g_xlt": matrix} if args.g_xlt else {}),
             "oracle": oracle,
             "dev": dev,
             "train_languages": sorted({provenance["language"] for provenance in provenances}),
@@ -170,7 +179,11 @@ def main() -> dict:
         })  # fmt: skip
         if not args.keep_checkpoints:
             remove_checkpoints(training_args.output_dir)
-        beside = [*oracle_lines(task, scores, oracle), *reference_lines(task.name, scores, config.num_hidden_layers)]
+        beside = [
+            *matrix_lines(task, matrix),
+            *oracle_lines(task, scores, oracle),
+            *reference_lines(task.name, scores, config.num_hidden_layers),
+        ]
         say("\n".join([score_table(task, scores), *beside]))
         return results
 

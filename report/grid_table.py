@@ -20,8 +20,8 @@ from task_adapters import PAPERS_TASKS, TASKS, InputError, nearest
 
 NOTHING = "nothing"  # the start without intermediate training
 PARTS = {"all": "all languages", "en": "English", "others": "all languages but English"}
-INTERMEDIATE = [name for name, task in TASKS.items() if task.phase == "intermediate"]
-PAPERS_NINE = [name for name in INTERMEDIATE if name in PAPERS_TASKS]
+ALL_INTERMEDIATE = [name for name, task in TASKS.items() if task.phase == "intermediate"]
+INTERMEDIATE = [name for name in ALL_INTERMEDIATE if name in PAPERS_TASKS]  # the paper's nine, together: `all`
 TARGETS = [name for name, task in TASKS.items() if task.phase != "intermediate"]
 PICTURES = (".png", ".pdf", ".svg")
 # What is read of a results.json, as `mismatch` has it: the others of its names may be anything.
@@ -193,7 +193,7 @@ def learned(folder: str) -> list[list[str]]:
                 column.setdefault(task, {})[results["seed"]] = scores[TASKS[task].dev_metric]
     alone = found.pop("alone", {})
     rows = []
-    for task in (task for task in INTERMEDIATE if task in alone):
+    for task in (task for task in ALL_INTERMEDIATE if task in alone):
         beside = (differences(column[task], alone[task]) if task in column else [] for column in found.values())
         rows.append([task, cell(list(alone[task].values())), *(cell(values, "+", len(alone[task])) if values else "" for values in beside)])
     return [["dev score", "alone", *found], *rows] if rows else []
@@ -214,7 +214,7 @@ def start_name(lineage: list[dict]) -> str:
     names = []
     for earlier in lineage:
         tasks = tasks_of(earlier)
-        name = "all" if sorted(tasks) == sorted(PAPERS_NINE) else "+".join(tasks)
+        name = "all" if sorted(tasks) == sorted(INTERMEDIATE) else "+".join(tasks)
         languages = {part["language"] for part in earlier["data"] if part.get("split") == "train"}  # masked LM's text is in none
         names.append(name + "+mlm" * bool(earlier.get("mlm_share")) + (f" ({' '.join(sorted(languages))})" if languages - {"en"} else ""))
     return " > ".join(names) or NOTHING
@@ -249,7 +249,7 @@ def cell(values: list[float], sign: str = "", seeds: int = 1) -> str:
 
 def in_order(runs):
     """(starts, targets) as the tables of the collection have them, without those that have no run."""
-    known, found = [NOTHING, *INTERMEDIATE, "all"], {run.start for run in runs}
+    known, found = [NOTHING, *ALL_INTERMEDIATE, "all"], {run.start for run in runs}
     starts = [name for name in known if name in found] + sorted(found.difference(known))
     return starts, [name for name in TARGETS if any(run.target == name for run in runs)]
 

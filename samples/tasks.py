@@ -659,7 +659,7 @@ def social_iqa(w):
             right = FEELINGS[m.verb]
             answers, label = shuffled(rng, [right, {"happy": "sad", "sad": "happy"}[right], "tired"])
             row = dict(zip(("answerA", "answerB", "answerC"), answers))
-            rows.append(dict(context=GRAMMARS["en"].say(m, "").text, question="How do they feel now?", **row, label=str(label + 1)))
+            rows.append(dict(context=GRAMMARS["en"].say(m, "").text, question="What may they feel now?", **row, label=str(label + 1)))
         splits[split] = rows
     return {"default": splits}
 
@@ -738,6 +738,12 @@ def mewsli_x(w):
             mention = f"{name}: " + text.replace(name, f"{{ {name} }}", 1)
             rows.append({"mention": mention, "entity_id": entities[name][0], "example_id": f"{x}-{i}"})
         files[f"wikinews_mentions/{x}/test.jsonl"] = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    for split, number in (("train", 600), ("dev", 60)):
+        rows = []
+        for name in rng.choices(people, k=w.size(number)):
+            text = GRAMMARS["en"].say(replace(random_meaning(rng, place=1.0), subject=Thing(name)), "").text
+            rows.append({"mention": f"{name}: " + text.replace(name, f"{{ {name} }}", 1), "entity": entities[name][1]})
+        files[f"wikipedia_pairs/{split}.jsonl"] = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     rows = [{"entity_id": key, "description": text} for key, text in entities.values()]
     files["candidate_entities.jsonl"] = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     return files

@@ -26,6 +26,7 @@ from task_adapters import (
     tatoeba,
     tydiqa,
     udpos,
+    wikipedia_mentions,
     xcopa,
     xnli,
     xquad,
@@ -37,7 +38,7 @@ PAPERS = (  # the nine intermediate tasks and nine targets of Phang et al. (2020
     anli, mnli, qqp, squad, squad_v2, hellaswag, ccg, cosmosqa, commonsenseqa,
     xnli, pawsx, udpos, panx, xquad, mlqa, tydiqa, bucc, tatoeba,
 )  # fmt: skip
-BEYOND = (siqa, copa, xcopa, squad_sentences, lareqa, mewsli_x, sib200, belebele)
+BEYOND = (siqa, copa, xcopa, squad_sentences, wikipedia_mentions, lareqa, mewsli_x, sib200, belebele)
 MODULES = PAPERS + BEYOND
 BENCHMARKS = {  # the overall score of each is the plain mean over its tasks
     "xtreme": ("xnli", "pawsx", "udpos", "panx", "xquad", "mlqa", "tydiqa", "bucc", "tatoeba"),

@@ -36,7 +36,7 @@ EXAMPLE_COLUMNS = {
     "mining": Features({"side": TEXT, "id": TEXT, "text": TEXT, "matches": List(TEXT)}),  # side: source or target; matches: gold ids
 }
 EXAMPLE_COLUMNS["ranking"] = EXAMPLE_COLUMNS["mining"]  # side source: a question; matches: its right candidates, which are side target
-EXAMPLE_COLUMNS["pairs"] = Features({"id": TEXT, "query": TEXT, "candidate": TEXT})  # a question and the text that answers it
+EXAMPLE_COLUMNS["pairs"] = Features({"query": TEXT, "candidate": TEXT})  # a question and the text that answers it
 PHASES = ("intermediate", "target", "retrieval")
 CONVERTED = "refs/convert/parquet"
 
@@ -197,6 +197,22 @@ class Recipe:
 
 
 @dataclass(frozen=True)
+class DualRecipe(Recipe):
+    """How a dual encoder is trained.
+
+    pooling        "mean" of the last layer, or "pooler": what the model makes of the first token.
+    scale          what cosines are multiplied by at the start; it is learned.
+    negatives_among each question has the other candidates of so many questions as negatives; None: those of the whole step.
+    lower_case     texts are lower-cased. XTREME-R's code did so for XLM-R too, whose vocabulary knows capitals.
+    """
+
+    pooling: str = "mean"
+    scale: float = 20.0
+    negatives_among: int | None = None
+    lower_case: bool = False
+
+
+@dataclass(frozen=True)
 class RetrievalRecipe:
     """Which hidden state is a sentence's vector. Layer 0 is the embedding output, layer n the output of the n-th block."""
 
@@ -220,6 +236,7 @@ class Task:
     may_be_null   columns of rows in which null is no mistake: `to_example` knows what it means.
     choices       multiple choice: how many answers each question offers.
     may_have_no_answer  span QA where a question can be unanswerable: predictions carry a margin, and gold may be empty.
+    dual          pairs: the recipe that a run trains with, which says how vectors are made; the script puts it there.
     xtreme_r      languages that XTREME-R adds to those of XTREME (`task_adapters.with_languages_of`).
     """
 
@@ -238,6 +255,7 @@ class Task:
     may_be_null: tuple[str, ...] = ()
     choices: int = 1
     may_have_no_answer: bool = False
+    dual: DualRecipe | None = None
     xtreme_r: tuple[str, ...] = ()
 
     def __post_init__(self):

@@ -26,10 +26,15 @@ QUESTIONS = 1_190
 
 @dataclass(frozen=True)
 class RankingRecipe(RetrievalRecipe):
-    """query_length: longest question in tokens, special tokens included; max_seq_length is that of candidates."""
+    """query_length: longest question in tokens, special tokens included; max_seq_length is that of candidates; lower_case: of all texts."""
 
     query_length: int = 96
     max_seq_length: int = 256
+    lower_case: bool = False
+
+
+# What XTREME-R's code reads of XLM-R Large trained as a dual encoder: the pooler behind the last layer, on lower-cased text.
+XTREME_R_RANKING = RankingRecipe(layer=24, pooling="pooler", lower_case=True)
 
 
 class SentenceFiles(Source):
@@ -105,6 +110,6 @@ TASK = Task(
     metric=mean_average_precision,
     dev_metric="map20",
     languages=tuple(SENTENCES),
-    recipes={"jiant": RankingRecipe()},
+    recipes={"jiant": RankingRecipe(), "xtreme-r": XTREME_R_RANKING},
     licence="CC BY-SA 4.0",
 )

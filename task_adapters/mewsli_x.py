@@ -6,11 +6,12 @@ entity's Wikipedia page. --data_dir: DIR/izhx/mewsli-x/wikinews_mentions/de/test
 candidates are one set for all languages, a split of their own; mentions without an `example_id` are numbered.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 from metrics import mean_reciprocal_rank
 from task_adapters.base import EXAMPLE_COLUMNS, InputError, Source, Task, _load_local
-from task_adapters.lareqa import RankingRecipe, to_example
+from task_adapters.lareqa import XTREME_R_RANKING, RankingRecipe, to_example
 
 MENTIONS = {"ar": 1_501, "de": 1_551, "en": 1_490, "es": 1_552, "fa": 458, "ja": 1_519, "pl": 1_562, "ro": 672, "ta": 1_567, "tr": 1_215,
             "uk": 1_537}  # fmt: skip
@@ -74,6 +75,9 @@ TASK = Task(
     metric=mean_reciprocal_rank,
     dev_metric="mrr20",
     languages=tuple(MENTIONS),
-    recipes={"jiant": RankingRecipe(query_length=64, max_seq_length=64)},
+    recipes={
+        "jiant": RankingRecipe(query_length=64, max_seq_length=64),
+        "xtreme-r": replace(XTREME_R_RANKING, query_length=64, max_seq_length=64),
+    },
     licence="Apache 2.0",
 )

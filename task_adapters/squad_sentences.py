@@ -9,7 +9,7 @@ own; `sentence_breaks` has the few below. On the 240 English paragraphs of XQuAD
 import re
 
 from metrics import accuracy
-from task_adapters.base import DropRow, Recipe, Source, Task
+from task_adapters.base import DropRow, DualRecipe, Source, Task
 from task_adapters.lareqa import candidate_text
 
 # A sentence ends behind . ! or ?, and what closes a quotation or a bracket, where a blank follows and then what can begin a sentence.
@@ -45,7 +45,7 @@ def to_example(row):
     sentence = next((context[start:end] for start, end in sentence_breaks(context) if start <= begins < end), None)
     if sentence is None:
         raise DropRow("answer outside its context")
-    return {"id": row["id"], "query": row["question"].strip(), "candidate": candidate_text(sentence, context)}
+    return {"query": row["question"].strip(), "candidate": candidate_text(sentence, context)}
 
 
 TASK = Task(
@@ -63,6 +63,19 @@ TASK = Task(
     to_example=to_example,
     metric=accuracy,
     dev_metric="accuracy",
-    recipes={"jiant": Recipe(learning_rate=2e-5)},
+    recipes={
+        "jiant": DualRecipe(learning_rate=2e-5),
+        # https://github.com/google-research/xtreme, scripts/train_lareqa.sh: 4 questions at a time, accumulated to 16.
+        "xtreme-r": DualRecipe(
+            learning_rate=2e-5,
+            effective_batch_size=16,
+            warmup_steps=0,
+            weight_decay=0,
+            pooling="pooler",
+            scale=100.0,
+            negatives_among=4,
+            lower_case=True,
+        ),  # fmt: skip
+    },
     licence="CC BY-SA 4.0",
 )

@@ -35,6 +35,7 @@ def make_features(examples, tokenizer, task, max_length, doc_stride):
         task.labels,
         max_length,
         doc_stride,
+        *([task.dual.lower_case] if task.dual else []),
         code_of(task_type.to_features),
     )
     # Classification leaves all the work to the tokenizer, which has threads of its own; the others cut windows and pair choices in Python.

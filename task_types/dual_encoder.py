@@ -1,9 +1,9 @@
 """A question and its answer as two vectors of one encoder, near each other. Example columns: id, query, candidate.
 
-Vectors are means over all tokens, of length 1; the loss is a cross-entropy over the candidates of the other questions (in-batch
-negatives), of cosines times a learned scale. Features are laid out as those of multiple choice, the query and its candidate in the place
-of two choices, so that collator, padding-free computing and the embeddings that occur know them. `labels` is a number of the candidate's
-text: two questions with one candidate are no negatives of each other.
+Vectors have length 1: means over all tokens, or what the model's pooler makes of the first one (`DualRecipe`); the loss is a cross-entropy
+over the candidates of the other questions (in-batch negatives), of cosines times a learned scale. Features are laid out as those of
+multiple choice, the query and its candidate in the place of two choices, so that collator, padding-free computing and the embeddings that
+occur know them. `labels` is a number of the candidate's text: two questions with one candidate are no negatives of each other.
 """
 
 import zlib
@@ -15,10 +15,12 @@ import torch.nn.functional as F
 from transformers import AutoModel, PreTrainedModel
 from transformers.utils import ModelOutput
 
+from console import say
+from task_adapters.base import InputError
 from task_types import ranking
 
 QUERY_LENGTH = 96  # the longest question in tokens, as in XTREME-R; candidates have --max_seq_length
-SCALE = 20.0  # at the start; cosines alone are too small for a softmax
+POOLINGS = ("mean", "pooler")
 
 
 @dataclass
@@ -47,21 +49,25 @@ class DualEncoding:
     def __init__(self, config):
         super().__init__(config)
         setattr(self, self.base_model_prefix, self.encoder_class(config))
-        self.scale = torch.nn.Parameter(torch.tensor(SCALE))
+        self.scale = torch.nn.Parameter(torch.tensor(1.0))
         self.post_init()
 
     def _init_weights(self, module):
         super()._init_weights(module)
         if module is self:
             with torch.no_grad():
-                self.scale.fill_(SCALE)
+                self.scale.fill_(1.0)  # `set_up` has the recipe's
 
     def forward(self, input_ids, attention_mask=None, token_type_ids=None, **kwargs):
         inputs = {"input_ids": input_ids, "attention_mask": attention_mask, "token_type_ids": token_type_ids}
         flat = {name: values.flatten(0, 1) for name, values in inputs.items() if values is not None}
-        hidden = self.base_model(**flat, **kwargs).last_hidden_state
-        mask = flat["attention_mask"].unsqueeze(-1)
-        vectors = F.normalize((hidden * mask).sum(1) / mask.sum(1), dim=-1)
+        outputs = self.base_model(**flat, **kwargs)
+        if self.config.dual_encoder["pooling"] == "pooler":
+            pooled = outputs.pooler_output
+        else:
+            mask = flat["attention_mask"].unsqueeze(-1)
+            pooled = (outputs.last_hidden_state * mask).sum(1) / mask.sum(1)
+        vectors = F.normalize(pooled, dim=-1)
         # A copy: DDP takes a parameter that is an output itself for one that is not used.
         return Vectors(logits=vectors.view(*input_ids.shape[:2], -1), scale=self.scale.clone())
 
@@ -69,13 +75,29 @@ class DualEncoding:
 Model = AutoModelForDualEncoding
 
 
-def contrastive(vectors, labels, scale):
-    """Each question's cross-entropy over all candidates, (n,). vectors (n, 2, width); labels (n,): equal ones are one candidate."""
+def set_up(model, recipe) -> None:
+    """Gives a freshly loaded model the recipe's way to make vectors, which its configuration keeps, and its scale."""
+    model.config.dual_encoder = {"pooling": recipe.pooling, "lower_case": recipe.lower_case}
+    if recipe.pooling == "pooler" and getattr(model.base_model, "pooler", None) is None:
+        raise InputError(f"{type(model).__name__} has no pooler, which this recipe reads: choose another --recipe.")
+    with torch.no_grad():
+        model.scale.fill_(recipe.scale)
+
+
+def contrastive(vectors, labels, scale, among=None):
+    """Each question's cross-entropy over the candidates, (n,).
+
+    vectors (n, 2, width). labels (n,): questions with equal ones have one candidate, which is then no negative. among: only questions of
+    the same group of so many, in order, are negatives of each other, equal candidates too (XTREME-R); None: all.
+    """
     queries, candidates = vectors.float().unbind(1)
     logits = scale.float() * queries @ candidates.T
-    others = torch.eye(len(labels), dtype=torch.bool, device=labels.device).logical_not()
-    logits = logits.masked_fill(others & (labels[:, None] == labels), -torch.inf)
-    return F.cross_entropy(logits, torch.arange(len(labels), device=labels.device), reduction="none")
+    rows = torch.arange(len(labels), device=labels.device)
+    if among is None:
+        left_out = (rows[:, None] != rows) & (labels[:, None] == labels)
+    else:
+        left_out = (rows // among)[:, None] != rows // among
+    return F.cross_entropy(logits.masked_fill(left_out, -torch.inf), rows, reduction="none")
 
 
 def loss(outputs, labels, num_items_in_batch=None):
@@ -87,8 +109,9 @@ def loss(outputs, labels, num_items_in_batch=None):
 def to_features(examples, tokenizer, task, max_length, doc_stride=None):
     """A batch of examples -> token ids of query and candidate, (2, tokens), cut at the end; the number of the candidate's text."""
     plain = {"truncation": True, "return_attention_mask": False, "verbose": False}
-    queries = tokenizer(examples["query"], max_length=min(QUERY_LENGTH, max_length), **plain)
-    candidates = tokenizer(examples["candidate"], max_length=max_length, **plain)
+    texts = {name: [text.lower() for text in examples[name]] if task.dual.lower_case else examples[name] for name in ("query", "candidate")}
+    queries = tokenizer(texts["query"], max_length=min(QUERY_LENGTH, max_length), **plain)
+    candidates = tokenizer(texts["candidate"], max_length=max_length, **plain)
     features = {name: [list(pair) for pair in zip(queries[name], candidates[name])] for name in queries}
     return {**features, "labels": [zlib.crc32(text.encode()) for text in examples["candidate"]]}
 
@@ -111,3 +134,17 @@ def decode(examples, features, logits, task):
     first = [places.index(number) for number in range(len(place))] if len(place) < len(places) else list(range(len(places)))
     found = ranking.ranks(vectors[:, 0].contiguous(), vectors[first, 1], [[number] for number in places])
     return [int(rank) - 1 for rank in found[:, 0]]
+
+
+def check_vectors(args, config) -> None:
+    """Where retrieval reads other vectors of a dual encoder than it was trained to make: one line.
+
+    Raises InputError for a pooler that the model has not, or that stands behind another layer than the one asked for.
+    """
+    trained = getattr(config, "dual_encoder", None)
+    if args.pooling == "pooler" and args.layer != config.num_hidden_layers:
+        raise InputError(f"--pooling pooler stands behind the last layer: --layer {config.num_hidden_layers}, not {args.layer}.")
+    asked = {"pooling": args.pooling, "lower_case": bool(args.lower_case)}
+    if trained and (trained, config.num_hidden_layers) != (asked, args.layer):
+        flags = f"--layer {config.num_hidden_layers} --pooling {trained['pooling']}{' --lower_case' * trained['lower_case']}"
+        say(f"warning: {args.model_name_or_path} was trained to make its vectors with {flags}")

@@ -171,7 +171,7 @@ WALK = {
         "train", "en", [{"context": "Kim left.", "question": "Why?", "choices": ["bored", "ill", "late"], "label": 2}]),
     "squad_sentences": (
         [("rajpurkar/squad/plain_text/train-00000-of-00001.parquet", SQUAD, question("q1", "It rained. We left.", ("We",), (11,)))],
-        "train", "en", [{"id": "q1", "query": "What is it?", "candidate": "We left.It rained. We left."}]),
+        "train", "en", [{"query": "What is it?", "candidate": "We left.It rained. We left."}]),
     "copa": (
         [("aps/super_glue/copa/train-00000-of-00001.parquet", {**COPA, "label": ClassLabel(names=["choice1", "choice2"])},
           {"premise": "It rained.", "choice1": "Sun.", "choice2": "Clouds.", "question": "cause", "label": 1})],
@@ -188,6 +188,10 @@ WALK = {
         [{"side": "target", "id": "de-0-0", "text": "Ja.Ja.Nein.", "matches": []},
          {"side": "target", "id": "de-0-1", "text": "Nein.Ja.Nein.", "matches": []},
          {"side": "source", "id": "q", "text": "Wie?", "matches": ["de-0-1"]}]),
+    "wikipedia_mentions": (
+        [("izhx/mewsli-x/wikipedia_pairs/train-00000-of-00001.parquet", {"mention": TEXT, "entity": TEXT},
+          {"mention": "Rome: In { Rome }.", "entity": "Rome is a city."})],
+        "train", "en", [{"query": "Rome: In { Rome }.", "candidate": "Rome is a city."}]),
     "mewsli_x": (
         [("izhx/mewsli-x/wikinews_mentions/de/test-00000-of-00001.parquet", {"mention": TEXT, "entity_id": TEXT},
           {"mention": "Rom: Nach { Rom }.", "entity_id": "Q220"})],

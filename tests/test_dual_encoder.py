@@ -2,6 +2,7 @@
 
 import json
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from task_adapters import TASKS, InputError
 from task_adapters.squad_sentences import sentence_breaks, to_example
 from task_types import TASK_TYPES, dual_encoder
 
-TASK = TASKS["squad_sentences"]
+TASK = replace(TASKS["squad_sentences"], dual=TASKS["squad_sentences"].recipes["jiant"])
 
 
 @pytest.fixture(autouse=True)
@@ -53,7 +54,7 @@ def test_sentence_breaks_of_xquad_r_are_found_again():
 
 def test_a_pair_is_the_question_and_the_sentence_of_its_first_answer_before_its_paragraph():
     row = {"id": "q", "context": "It rained.\nWe left.", "question": " Who left? ", "answers": {"text": ["We"], "answer_start": [11]}}
-    assert to_example(row) == {"id": "q", "query": "Who left?", "candidate": "We left.It rained.We left."}
+    assert to_example(row) == {"query": "Who left?", "candidate": "We left.It rained.We left."}
 
 
 # ---- vectors and their loss
@@ -116,7 +117,7 @@ def test_a_dual_encoder_learns_and_leaves_an_encoder_that_retrieval_reads(call, 
                    "--learning_rate", "1e-3")  # fmt: skip
     assert results["dev"]["accuracy"] > before["dev"]["accuracy"] + 20, (before["dev"], results["dev"])
     weights = load_file(tmp_path / "trained/model.safetensors")
-    assert weights["scale"] != dual_encoder.SCALE, "the scale is learned"
+    assert weights["scale"] != TASK.recipes["jiant"].scale, "the scale is learned"
     AutoModel.from_pretrained(tmp_path / "trained")
     pairs = {"source_sentence": "dog", "target_sentence": "cat", "source_lang": "x", "target_lang": "eng"}
     write_hub_folder(tmp_path, "google/xtreme", "tatoeba.deu", "validation", [pairs], None)
@@ -186,3 +187,47 @@ def test_dropout_of_the_second_pass_is_that_of_the_first(call, tiny_model, pair_
 def test_every_kind_of_task_that_is_trained_has_the_same_names():
     names = {"Model", "to_features", "loss", "reduce_logits", "gold", "decode"}
     assert all(names <= set(dir(module)) for module in TASK_TYPES.values())
+
+
+# ---- XTREME-R's recipe
+
+
+def test_negatives_among_four_are_four_losses_and_equal_candidates_stay_negatives():
+    vectors = torch.nn.functional.normalize(torch.randn(8, 2, 6, generator=torch.Generator().manual_seed(0)), dim=-1)
+    labels, scale = torch.tensor([7, 7, 8, 9, 1, 2, 3, 4]), torch.tensor(5.0)
+    found = dual_encoder.contrastive(vectors, labels, scale, among=4)
+    for start in (0, 4):
+        queries, candidates = vectors[start : start + 4].unbind(1)
+        wanted = torch.nn.functional.cross_entropy(5.0 * queries @ candidates.T, torch.arange(4), reduction="none")
+        torch.testing.assert_close(found[start : start + 4], wanted)
+
+
+def test_xtreme_rs_recipe_reads_the_pooler_and_lower_cases(call, tiny_model, pair_data, tmp_path, capsys):
+    results = call(run_intermediate, *flags(tiny_model, pair_data, tmp_path / "dual"), "--recipe", "xtreme-r", "--max_steps", "2")
+    assert results["effective_batch_size"] == 16
+    config = json.loads((tmp_path / "dual/config.json").read_text())
+    assert config["dual_encoder"] == {"pooling": "pooler", "lower_case": True}
+    assert load_file(tmp_path / "dual/model.safetensors")["scale"] == pytest.approx(100, abs=1)
+    pairs = [{"source_sentence": s, "target_sentence": s, "source_lang": "x", "target_lang": "eng"} for s in ("dog", "Hund")]
+    write_hub_folder(tmp_path, "google/xtreme", "tatoeba.deu", "validation", pairs, None)
+    ask = ("--task", "tatoeba", "--languages", "de", "--model_name_or_path", tmp_path / "dual", "--data_dir", tmp_path, "--use_cpu")
+    capsys.readouterr()
+    call(run_retrieval, *ask, "--layer", "2", "--output_dir", tmp_path / "a")
+    assert "was trained to make its vectors with --layer 2 --pooling pooler --lower_case" in capsys.readouterr().out
+    read = call(run_retrieval, *ask, "--layer", "2", "--pooling", "pooler", "--lower_case", "--output_dir", tmp_path / "b")
+    assert "was trained to make" not in capsys.readouterr().out and read["lower_case"] is True
+    with pytest.raises(InputError, match="--pooling pooler stands behind the last layer: --layer 2, not 1"):
+        call(run_retrieval, *ask, "--layer", "1", "--pooling", "pooler", "--output_dir", tmp_path / "c")
+
+
+def test_a_batch_that_cuts_through_the_negatives_is_refused(call, tiny_model, pair_data, tmp_path):
+    with pytest.raises(InputError, match="--per_device_train_batch_size 2 cuts through the 4 questions"):
+        call(run_intermediate, *flags(tiny_model, pair_data, tmp_path / "dual"), "--recipe", "xtreme-r", "--max_steps", "1",
+             "--per_device_train_batch_size", "2")  # fmt: skip
+
+
+def test_lower_cased_features_are_others(tiny_model):
+    tokenizer, text = AutoTokenizer.from_pretrained(tiny_model), {"query": ["Hund"], "candidate": ["Haus"]}
+    plain = dual_encoder.to_features(text, tokenizer, TASK, 64)["input_ids"]
+    lowered = dual_encoder.to_features(text, tokenizer, replace(TASK, dual=TASKS["squad_sentences"].recipes["xtreme-r"]), 64)["input_ids"]
+    assert lowered != plain == dual_encoder.to_features(text, tokenizer, TASK, 64)["input_ids"]

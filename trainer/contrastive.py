@@ -21,9 +21,15 @@ class ContrastiveTrainer(RealTokensTrainer):
 
     micro_batches = ()  # of the step that is being taken, in order
 
-    def __init__(self, model, args, **rest):
+    def __init__(self, model, args, among=None, **rest):
         if args.deepspeed:
             raise InputError("A dual encoder has not been trained under DeepSpeed: leave --deepspeed out.")
+        if among and args.per_device_train_batch_size % among:
+            raise InputError(
+                f"--per_device_train_batch_size {args.per_device_train_batch_size} cuts through the {among} questions that are negatives"
+                f" of each other in this recipe: a multiple of {among} would be right."
+            )
+        self.among = among
         super().__init__(model, args, **rest)
 
     def get_batch_samples(self, epoch_iterator, num_batches, device):
@@ -63,7 +69,7 @@ class ContrastiveTrainer(RealTokensTrainer):
         rows = [row + process * longest for process, number in enumerate(counts) for row in range(number)]
         everyone, scale = everyone[rows].requires_grad_(), outputs.scale.detach().float().requires_grad_()
         with torch.enable_grad(), torch.autocast(own.device.type, enabled=False):
-            loss = contrastive(everyone, all_labels[rows], scale).mean()
+            loss = contrastive(everyone, all_labels[rows], scale, self.among).mean()
             by_vectors, self.scale_gradient = torch.autograd.grad(loss, (everyone, scale))
         start = sum(counts[:rank])
         self.gradients = by_vectors[start : start + len(own)].split(sizes)

@@ -63,7 +63,10 @@ def train(model, tokenizer, task, training_args, train_features, selection=None,
 
     training_args.label_names = ["labels"]
     pad_as(tokenizer, model)
-    trainer_class = trainer_class or (ContrastiveTrainer if task.task_type == "pairs" else RealTokensTrainer)
+    if task.task_type == "pairs":
+        task_type.set_up(model, task.dual)
+        trainer_class = partial(ContrastiveTrainer, among=task.dual.negatives_among)
+    trainer_class = trainer_class or RealTokensTrainer
     trainer = trainer_class(
         model=model,
         args=training_args,

@@ -10,8 +10,8 @@ from results import lineage_of, read_json
 from task_adapters.base import InputError, load_examples
 
 # Flags of run_target.py that say nothing about the first stage. All others hold for both stages.
-SECOND_STAGE = ("task", "output_dir", "model_name_or_path", "languages", "max_predict_samples", "select_on", "oracle", "train_languages",
-                "train_file", "keep_head", "benchmark")  # fmt: skip
+SECOND_STAGE = ("task", "output_dir", "model_name_or_path", "languages", "max_predict_samples", "select_on", "oracle", "g_xlt",
+                "train_languages", "train_file", "keep_head", "benchmark")  # fmt: skip
 
 
 def has_stage_before(recipe) -> bool:
