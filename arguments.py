@@ -205,6 +205,8 @@ def parse(arguments_class, phase: str):
         for language in args.languages:
             if language not in tasks[0].languages:
                 known = tasks[0].languages
+                if language in tasks[0].xtreme_r:
+                    raise InputError(f"{tasks[0].name} has {language!r} data in XTREME-R alone: add --benchmark xtreme-r.")
                 raise InputError(f"{tasks[0].name} has no {language!r} data. {nearest(language, known)} It covers: {', '.join(known)}.")
             if args.languages.count(language) > 1:
                 raise InputError(f"--languages names {language!r} {args.languages.count(language)} times.")

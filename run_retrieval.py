@@ -202,7 +202,7 @@ def main() -> dict:
             "mean": mean_over_languages(task, scores),
             **xtreme_scores(task, scores, args.benchmark, comparable),
             "mining": {} if is_ranking else details,
-            **({"language_bias": {name: row["language_bias"] for name, row in details.items()}} if has_own_candidates else {}),
+            **({"language_bias": {name: row["language_bias"] for name, row in details.items()}} if details and is_ranking else {}),
             "data": [provenance for language in languages for provenance in scored[language]["data"]],
             "device": device_name(accelerator.device),
             "precision": precision,
@@ -211,7 +211,7 @@ def main() -> dict:
         })  # fmt: skip
         progress_file.unlink(missing_ok=True)
         beside = reference_lines(task.name, scores, config.num_hidden_layers)
-        beside += bias_lines(results["language_bias"]) if has_own_candidates else []
+        beside += bias_lines(results["language_bias"]) if "language_bias" in results else []
         say("\n".join([score_table(task, scores), *beside]))
         return results
 

@@ -12,6 +12,7 @@ from task_adapters import (
     cosmosqa,
     hellaswag,
     lareqa,
+    lareqa_paragraphs,
     mewsli_x,
     mlqa,
     mnli,
@@ -21,6 +22,7 @@ from task_adapters import (
     sib200,
     siqa,
     squad,
+    squad_paragraphs,
     squad_sentences,
     squad_v2,
     tatoeba,
@@ -38,7 +40,9 @@ PAPERS = (  # the nine intermediate tasks and nine targets of Phang et al. (2020
     anli, mnli, qqp, squad, squad_v2, hellaswag, ccg, cosmosqa, commonsenseqa,
     xnli, pawsx, udpos, panx, xquad, mlqa, tydiqa, bucc, tatoeba,
 )  # fmt: skip
-BEYOND = (siqa, copa, xcopa, squad_sentences, wikipedia_mentions, lareqa, mewsli_x, sib200, belebele)
+BEYOND = (
+    siqa, copa, xcopa, squad_sentences, wikipedia_mentions, lareqa, mewsli_x, sib200, belebele, squad_paragraphs, lareqa_paragraphs,
+)  # fmt: skip
 MODULES = PAPERS + BEYOND
 BENCHMARKS = {  # the overall score of each is the plain mean over its tasks
     "xtreme": ("xnli", "pawsx", "udpos", "panx", "xquad", "mlqa", "tydiqa", "bucc", "tatoeba"),

@@ -3,6 +3,7 @@
     python -m task_adapters
     python -m task_adapters --check                              # all tasks; or --check xnli squad_v1 --languages sw en
     python -m task_adapters --prefetch --model_name_or_path FacebookAI/xlm-roberta-large
+    python -m task_adapters --prefetch udpos --benchmark xtreme-r # with the languages that XTREME-R adds
     python -m task_adapters --prefetch panx --train_languages sw # what --train_languages and --select_on read beside English
 
 The exit code is 1 where something is missing or differs from the published counts, 2 for a wrong flag.
@@ -11,7 +12,7 @@ The exit code is 1 where something is missing or differs from the published coun
 import argparse
 import sys
 
-from task_adapters import TASKS, InputError, data_line, load_examples, nearest
+from task_adapters import TASKS, InputError, data_line, load_examples, nearest, with_languages_of
 
 SHOWN = 160  # characters of a text
 MODEL_FILES = ("*.json", "*.txt", "*.model")
@@ -124,6 +125,7 @@ def main(argv=None) -> int:
     )
     parser.add_argument("--prefetch", nargs="*", metavar="TASK", help="the same without examples: afterwards HF_HUB_OFFLINE=1 works")
     parser.add_argument("--languages", nargs="+", help="these test languages only")
+    parser.add_argument("--benchmark", choices=("xtreme", "xtreme-r"), default="xtreme", help="xtreme-r: the languages that it adds too")
     parser.add_argument("--train_languages", nargs="+", default=[], help="training and dev data of these languages too")
     parser.add_argument("--data_dir", help="folder laid out by hub id, used in place of the hub")
     parser.add_argument("--model_name_or_path", help="with --prefetch: this model too")
@@ -138,6 +140,7 @@ def main(argv=None) -> int:
             raise InputError(f"Unknown task {name!r}. {nearest(name, TASKS)}")
     names = names or list(TASKS)
     tasks = [TASKS[name] for name in dict.fromkeys(other for name in names for other in (name, TASKS[name].train_on) if other)]
+    tasks = [with_languages_of(task, args.benchmark) for task in tasks]
     known = {language for task in tasks for language in task.languages}
     for language in (*(args.languages or ()), *args.train_languages):
         if language not in known:

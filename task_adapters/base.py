@@ -200,14 +200,15 @@ class Recipe:
 class DualRecipe(Recipe):
     """How a dual encoder is trained.
 
-    pooling        "mean" of the last layer, or "pooler": what the model makes of the first token.
-    scale          what cosines are multiplied by at the start; it is learned.
+    pooling        "mean" of the last layer, its first token ("cls"), or "pooler": what the model makes of the first token.
+    scale          what cosines are multiplied by; at the start, where is_scale_learned.
     negatives_among each question has the other candidates of so many questions as negatives; None: those of the whole step.
     lower_case     texts are lower-cased. XTREME-R's code did so for XLM-R too, whose vocabulary knows capitals.
     """
 
     pooling: str = "mean"
     scale: float = 20.0
+    is_scale_learned: bool = True
     negatives_among: int | None = None
     lower_case: bool = False
 

@@ -44,6 +44,11 @@ TASK = Task(
     dev_metric="accuracy",
     languages=tuple(HUB_NAMES),
     xtreme_r=tuple(XTREME_R),
-    recipes={"jiant": RetrievalRecipe(), "xtreme": RetrievalRecipe()},  # both read layer 14 of XLM-R Large, mean over all pieces
+    recipes={
+        "jiant": RetrievalRecipe(),  # jiant and XTREME read layer 14 of XLM-R Large, mean over all pieces
+        "xtreme": RetrievalRecipe(),
+        # After `squad_paragraphs`; its score is foreign_to_english.
+        "nlu-evals": RetrievalRecipe(layer=24, pooling="cls", max_seq_length=256),
+    },
     licence="CC BY 2.0 FR",
 )

@@ -20,7 +20,6 @@ from task_adapters.base import InputError
 from task_types import ranking
 
 QUERY_LENGTH = 96  # the longest question in tokens, as in XTREME-R; candidates have --max_seq_length
-POOLINGS = ("mean", "pooler")
 
 
 @dataclass
@@ -62,8 +61,11 @@ class DualEncoding:
         inputs = {"input_ids": input_ids, "attention_mask": attention_mask, "token_type_ids": token_type_ids}
         flat = {name: values.flatten(0, 1) for name, values in inputs.items() if values is not None}
         outputs = self.base_model(**flat, **kwargs)
-        if self.config.dual_encoder["pooling"] == "pooler":
+        pooling = self.config.dual_encoder["pooling"]
+        if pooling == "pooler":
             pooled = outputs.pooler_output
+        elif pooling == "cls":
+            pooled = outputs.last_hidden_state[:, 0]
         else:
             mask = flat["attention_mask"].unsqueeze(-1)
             pooled = (outputs.last_hidden_state * mask).sum(1) / mask.sum(1)
@@ -82,6 +84,7 @@ def set_up(model, recipe) -> None:
         raise InputError(f"{type(model).__name__} has no pooler, which this recipe reads: choose another --recipe.")
     with torch.no_grad():
         model.scale.fill_(recipe.scale)
+    model.scale.requires_grad_(recipe.is_scale_learned)
 
 
 def contrastive(vectors, labels, scale, among=None):

@@ -121,7 +121,7 @@ def rank(test: dict, vectors_of, query_length: int, candidate_length: int, devic
         _, positions = search.result()
         gold[language] = {name: list(dict.fromkeys(right[name].values())) for name in ids}
         predicted[language] = {name: [names[place] for place in row] for name, row in zip(ids, positions.tolist())}
-        if candidates is None:
+        if candidates is None and len(test) > 1 and any(len(right[name]) > 1 for name in ids):
             bias[language] = language_bias(search.queries, torch.cat(kept), [right[name] for name in ids], list(test), place_of)
     return gold, predicted, bias
 

@@ -188,6 +188,16 @@ WALK = {
         [{"side": "target", "id": "de-0-0", "text": "Ja.Ja.Nein.", "matches": []},
          {"side": "target", "id": "de-0-1", "text": "Nein.Ja.Nein.", "matches": []},
          {"side": "source", "id": "q", "text": "Wie?", "matches": ["de-0-1"]}]),
+    "squad_paragraphs": (
+        [("rajpurkar/squad/plain_text/train-00000-of-00001.parquet", SQUAD, question())], "train", "en",
+        [{"query": "What is it?", "candidate": "The answer is blue."}]),
+    "lareqa_paragraphs": (
+        [("google-research-datasets/xquad_r/de/validation-00000-of-00001.parquet", {"id": TEXT, "context": TEXT, "question": TEXT},
+          {"id": "q", "context": "Ja.", "question": "Was?"}, {"id": "r", "context": "Ja.", "question": "Wie?"})],
+        "test", "de",
+        [{"side": "target", "id": "de-0", "text": "Ja.", "matches": []},
+         {"side": "source", "id": "de-q", "text": "Was?", "matches": ["de-0"]},
+         {"side": "source", "id": "de-r", "text": "Wie?", "matches": ["de-0"]}]),
     "wikipedia_mentions": (
         [("izhx/mewsli-x/wikipedia_pairs/train-00000-of-00001.parquet", {"mention": TEXT, "entity": TEXT},
           {"mention": "Rome: In { Rome }.", "entity": "Rome is a city."})],

@@ -231,3 +231,11 @@ def test_lower_cased_features_are_others(tiny_model):
     plain = dual_encoder.to_features(text, tokenizer, TASK, 64)["input_ids"]
     lowered = dual_encoder.to_features(text, tokenizer, replace(TASK, dual=TASKS["squad_sentences"].recipes["xtreme-r"]), 64)["input_ids"]
     assert lowered != plain == dual_encoder.to_features(text, tokenizer, TASK, 64)["input_ids"]
+
+
+def test_nlu_evals_recipe_reads_the_first_token_and_keeps_its_scale(call, tiny_model, pair_data, tmp_path):
+    given = list(flags(tiny_model, pair_data, tmp_path / "dual"))
+    given[1] = "squad_paragraphs"
+    call(run_intermediate, *given, "--recipe", "nlu-evals", "--max_steps", "2", "--per_device_train_batch_size", "16")
+    assert json.loads((tmp_path / "dual/config.json").read_text())["dual_encoder"]["pooling"] == "cls"
+    assert load_file(tmp_path / "dual/model.safetensors")["scale"] == 20.0

@@ -20,6 +20,7 @@ from report.grid_table import collect
 from samples.lexicon import LANGUAGES
 from samples.write_data import write_all
 from task_adapters import BENCHMARKS, PAPERS_TASKS, TASKS, InputError, benchmark_of, load_examples, with_languages_of
+from task_adapters.__main__ import main as check
 from task_adapters.flores import TWO_LETTERS
 from task_types import ranking
 from trainer.generalised import matrix_lines
@@ -505,6 +506,23 @@ def test_a_benchmark_without_the_task_is_refused(name, benchmark, said):
         benchmark_of(TASKS[name], benchmark)
 
 
+def test_a_language_of_the_other_benchmark_is_refused_with_the_flag_that_has_it(call, tiny_model, data_dir, tmp_path):
+    flags = ("--model_name_or_path", tiny_model, "--data_dir", data_dir, "--languages", "ro", "--output_dir", tmp_path)
+    with pytest.raises(InputError, match="xquad has 'ro' data in XTREME-R alone: add --benchmark xtreme-r"):
+        call(run_target, "--task", "xquad", *flags)
+    with pytest.raises(InputError, match="xnli has no 'ro' data"):
+        call(run_target, "--task", "xnli", *flags)
+
+
+def test_data_of_xtreme_rs_languages_can_be_checked(tmp_path, capsys):
+    row = {"id": "q", "context": "Cerul.", "question": "Ce?", "answers": {"text": ["Cerul"], "answer_start": [0]}}
+    write_hub_folder(tmp_path, "google/xquad", "xquad.ro", "validation", [row], None)
+    check(["--check", "xquad", "--benchmark", "xtreme-r", "--languages", "ro", "--data_dir", str(tmp_path)])
+    assert "xquad ro test: 1 examples from google/xquad (xquad.ro)" in capsys.readouterr().out
+    with pytest.raises(InputError, match="None of these tasks has 'ro' data"):
+        check(["--check", "xquad", "--languages", "ro", "--data_dir", str(tmp_path)])
+
+
 def test_a_run_over_xtreme_rs_languages_has_that_score_and_no_xtreme_score(call, tiny_model, tmp_path):
     task = with_languages_of(TASKS["tatoeba"], "xtreme-r")
     pairs = [("dog", "dog"), ("cat", "cat")]
@@ -536,6 +554,34 @@ def test_xtreme_rs_overall_score_is_the_mean_of_its_ten():
     of_qa = {"de": {"exact_match": 40.0, "f1": 60.0}}
     assert metrics.xtreme_task_score("mlqa", of_qa, metrics.XTREME_R_METRIC) == 50.0
     assert metrics.xtreme_task_score("lareqa", {"de": {"map20": 30.0}, "en": {"map20": 40.0}}, metrics.XTREME_R_METRIC) == 35.0
+
+
+# ---- nlu-evals
+
+
+def test_nlu_evals_counts_the_paragraph_in_the_questions_own_language_alone(call, tiny_model, tmp_path):
+    for language, words in (("en", "en"), ("de", "de")):
+        rows = [
+            {"id": f"q{i}", "context": f"{noun} {noun} .", "question": f"{noun} {noun} ."} for i, noun in enumerate(WORDS[words]["NOUN"])
+        ]
+        write_hub_folder(tmp_path, "google-research-datasets/xquad_r", language, "validation", rows, None)
+    results = call(run_retrieval, "--task", "lareqa_paragraphs", "--recipe", "nlu-evals", "--model_name_or_path", tiny_model, "--data_dir",
+                   tmp_path, "--layer", "2", "--use_cpu", "--languages", "en", "de", "--output_dir", tmp_path / "out")  # fmt: skip
+    assert results["scores"]["de"] == {"mrr20": 100.0, "examples": 8}, "a question is its paragraph's text"
+    assert (
+        results["recipe"] == "nlu-evals" and results["pooling"] == "cls" and "benchmark" not in results and "language_bias" not in results
+    )
+    assert read_labels(tmp_path / "out/labels", "lareqa_paragraphs", "de")["de-q3"] == ["de-3"]
+
+
+@pytest.mark.parametrize("rows, said", [
+    ([{"id": "q", "context": " ", "question": "?"}], "question 'q' has an empty context"),
+    ([{"id": "q", "context": "a", "question": "?"}] * 2, "question 'q' occurs twice"),
+])  # fmt: skip
+def test_paragraphs_that_cannot_be_ranked_are_refused(rows, said, tmp_path):
+    write_hub_folder(tmp_path, "google-research-datasets/xquad_r", "de", "validation", rows, None)
+    with pytest.raises(InputError, match=said):
+        load_examples(TASKS["lareqa_paragraphs"], "test", "de", str(tmp_path))
 
 
 # ---- G-XLT
