@@ -197,6 +197,9 @@ def parse(arguments_class, phase: str):
             deepspeed_support.check_agreement(deepspeed_file, deepspeed_config, training_args)
             deepspeed_support.check_settings(deepspeed_file, training_args)
         if len(tasks) > 1 or getattr(args, "mlm_languages", None):
+            for task in tasks:
+                if task.task_type == "pairs":
+                    raise InputError(f"{task.name} is trained alone: the negatives of its loss are the other questions of a whole step.")
             check_together(tasks, args, training_args)
         args.train_file = find_train_files(args.train_file or [])
         args.train_languages = find_train_languages(tasks[0], args.train_languages, args.train_file)
@@ -392,9 +395,6 @@ def check_packages(training_args) -> None:
 
 def check_together(tasks, args, training_args) -> None:
     """What several tasks at once, or masked LM beside, cannot have."""
-    for task in tasks:
-        if task.task_type == "pairs":
-            raise InputError(f"{task.name} is trained alone: the negatives of its loss are the other questions of a whole step.")
     if training_args.deepspeed:
         raise InputError(
             "Several tasks at once, and masked LM beside, have not been tried under DeepSpeed; --deepspeed is for one task alone."

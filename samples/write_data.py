@@ -65,6 +65,7 @@ BEYOND = {
     "allenai/social_i_qa": (tasks.social_iqa, SOCIAL_IQA),
     "aps/super_glue": (tasks.copa, COPA),
     "cambridgeltl/xcopa": (tasks.xcopa, COPA),
+    "google-research-datasets/xquad_r": (tasks.xquad_r, {"id": TEXT, "context": TEXT, "question": TEXT, "answers": ANSWERS}),
 }
 BEYOND_FILES = {
     "Davlan/sib200": tasks.sib200,
