@@ -11,9 +11,8 @@ from pathlib import Path
 from safetensors.torch import load_model, save_model
 
 from console import say
-from speed.real_tokens import RealTokensTrainer
 from task_adapters import InputError
-from trainer.loop import score
+from trainer.loop import RunTrainer, score
 
 
 def check_selection(task, args, training_args) -> None:
@@ -66,7 +65,7 @@ def best_steps(history: list[dict], languages, metric: str) -> dict[str, int]:
     return best
 
 
-class LanguagesTrainer(RealTokensTrainer):
+class LanguagesTrainer(RunTrainer):
     """Our Trainer, whose evaluation scores several languages' dev data and compares checkpoints by one number of them.
 
     selection  {language: (examples, features)}, English among them.
