@@ -87,6 +87,7 @@ def main() -> dict:
         raise InputError(f"--layer {args.layer}: {args.model_name_or_path!r} has hidden states 0 to {config.num_hidden_layers}.")
 
     languages = args.languages or task.languages
+
     def examples_of(split, language):
         with accelerator.main_process_first():
             examples, provenance = load_examples(task, split, language, args.data_dir, args.max_predict_samples)

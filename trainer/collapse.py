@@ -17,8 +17,8 @@ its end, if the window has `READ_EVERY` losses of the task.
 `--collapse warn` makes 2. and 3. warnings, `--collapse off` leaves them out. Watching reads the losses and changes nothing: a run that is
 not stopped is the same run. With --retries N a failed run is begun again with seed + 1000, seed + 2000 ... (neighbouring seeds are likely
 to be cells of their own). Everything is then drawn anew except the few-shot sample of --max_train_samples and the texts and masks of masked
-LM. Each failed attempt stands in failed_tries.json of the output folder, and in results.json beside `seed_used`. A collapsed cell that is run
-again ends at once with exit code 3 unless --retries allows one more attempt.
+LM. Each failed attempt stands in failed_tries.json of the output folder, and in results.json beside `seed_used`. If a collapsed cell is run
+again, it ends at once with exit code 3 unless --retries allows one more attempt.
 (`torchrun` and `accelerate launch` turn every exit code into 1. A folder with failed_tries.json and without results.json has failed.)
 """
 
