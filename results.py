@@ -36,7 +36,7 @@ PACKAGES = ("torch", "transformers", "datasets", "accelerate", "deepspeed", "tok
 OWN_FILES = ("results.json", "progress.json", "config.json", "model*.safetensors*", "tokenizer*", "special_tokens_map.json",
              "added_tokens.json", "sentencepiece.bpe.model", "training_args.bin", "predictions", "labels", "heads", "oracle",
              "checkpoint-*", "failed_tries.json", "starts.json", "run.json")  # fmt: skip
-MADE = ("results.json", "progress.json", "checkpoint-*", "predictions", "failed_tries.json")  # what a command that fails early lacks
+MADE = ("results.json", "checkpoint-*", "predictions", "failed_tries.json")  # what a command that ends early has not made
 # What stands in run.json and may differ between two starts of the same run: where a model lies is not what it is.
 NOT_COMPARED = ("model_name_or_path", "model_finished")
 
@@ -202,9 +202,9 @@ class RunFolder:
         results = None if overwrite else read_note(self.path / "results.json")
         if is_main_process() and results is None:  # a finished folder is only read
             self._lock()
+        self.progress = {} if overwrite else read_note(self.path / "progress.json") or {}
         self.earlier = None if overwrite else self._earlier()
         self.results = results if self.earlier is not None else None
-        self.progress = {} if self.earlier is None else read_note(self.path / "progress.json") or {}
         if self.earlier is not None:
             self._compare(self.run)
 
@@ -219,7 +219,8 @@ class RunFolder:
 
     def _earlier(self) -> dict | None:
         """run.json of the run that is here; None where it made nothing yet: a command that ended early is no run that could be lost."""
-        if not any(True for pattern in MADE for _ in self.path.glob(pattern)):
+        if "trained" not in self.progress and not any(True for pattern in MADE for _ in self.path.glob(pattern)):
+            self.progress = {}
             return None
         earlier = read_note(self.path / "run.json")
         if earlier is None:
@@ -267,12 +268,12 @@ class RunFolder:
                 self.overwrite = False
             if self.progress.get("seed", seed) != seed:  # what an attempt with another seed left
                 remove_checkpoints(self.path)
-            if self.earlier is None:
-                (self.path / "starts.json").unlink(missing_ok=True)
-            if self.earlier != self.run:
+            if read_note(self.path / "run.json") != self.run:
+                if self.earlier is None:  # the time in it is that of another run
+                    (self.path / "starts.json").unlink(missing_ok=True)
                 write_json(self.path / "run.json", self.run)
-                self.earlier = self.run
-            if self.progress.get("seed") != seed:
+            self.earlier = self.run
+            if "state" not in self.progress or self.progress.get("seed") != seed:
                 self._note({"state": "begun", "seed": seed})
             note_time(str(self.path), self.started)
         except OSError as error:
@@ -336,7 +337,11 @@ class RunFolder:
 
 def content_of(provenances: list[dict]) -> dict[str, str]:
     """What was read, by its content: {"xnli test de": key}. provenances: as `load_examples` returns them."""
-    return {" ".join(str(part[name]) for name in ("task", "split", "language") if name in part): part["content"] for part in provenances}
+    content = {}
+    for part in provenances:
+        name = " ".join(part[name] for name in ("task", "split", "language") if name in part)
+        content[name] = " ".join([*content.get(name, "").split(), part["content"]])  # a file and the hub's data may be of one language
+    return content
 
 
 INPUTS = ("model", "lineage", "content", "tokenizer")  # what a run reads: known only when it was read

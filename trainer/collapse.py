@@ -172,7 +172,7 @@ class CollapseWatch(TrainerCallback):
         return self.reduce(share_of_broken).item() == 0
 
     def is_at_chance(self) -> bool:
-        return bool(self.window) and np.mean([loss / self.bars[task] for task, loss in self.window]) >= 1
+        return bool(self.window) and bool(np.mean([loss / self.bars[task] for task, loss in self.window]) >= 1)
 
     def tasks_at_chance(self) -> list[str]:
         """Of several tasks those that do not learn, if the window has enough of their losses to tell."""
@@ -244,7 +244,7 @@ def refuse_failed(folder, retries: int, failed: list[dict] | None = None) -> lis
     folder  the run's `RunFolder`.
     """
     if retries < 0:
-        raise InputError(f"--retries {retries} is not a number of attempts: 0 or more.")
+        raise InputError(f"--retries {retries} is not a number of tries: 0 or more.")
     if failed is None:
         failed = [] if folder.overwrite else read_note(folder.path / RECORD, list) or []
     if len(failed) > retries:
