@@ -69,7 +69,7 @@ def describe_run(phase, args, training_args, tasks) -> dict:
 
 
 class RunTrainer(RealTokensTrainer):
-    """Our Trainer for runs that may be cut off anywhere: its checkpoints are whole, its figures cover all starts, its losses are watched."""
+    """Our Trainer for runs that may be cut off anywhere: checkpoints are whole, figures cover all starts, losses are watched."""
 
     watch: CollapseWatch
     is_over = False  # the checkpoint that a run goes on from is that of the last step
