@@ -20,6 +20,7 @@ from typing import Literal
 
 from arguments import TrainArguments, parse
 from console import is_main_process, run_script, say
+from settings import describe_run
 from task_adapters import TASKS, InputError
 
 
@@ -81,18 +82,29 @@ def main() -> dict:
     args, training_args, tasks, recipe = parse(ScriptArguments, "intermediate")
 
     import speed
-    from results import dev_mean, dev_table, device_name, finish_run, lineage_of, read_json, remove_checkpoints, score_table, start_run
+    from results import (
+        dev_mean,
+        dev_table,
+        device_name,
+        finish_run,
+        lineage_of,
+        model_identity,
+        read_json,
+        remove_checkpoints,
+        score_table,
+        start_run,
+    )
     from task_adapters import data_line, labels_of, load_examples, load_training_data
     from task_types import NEEDS_OFFSETS, TASK_TYPES, make_features
     from trainer.checkpoints import check_length, check_precision, describe_model, load_config, load_model, load_tokenizer
     from trainer.collapse import check_learned, refuse_failed, train_with_retries
     from trainer.deepspeed import optimizer_of
-    from trainer.loop import describe_run, score, train
+    from trainer.loop import score, train
     from trainer.masked_lm import MaskedText, open_texts
     from trainer.multitask import load_models, train_together, with_task
 
     # ---- the output folder: new, cut off, or finished
-    run = describe_run("intermediate", args, training_args, tasks)
+    run = describe_run("intermediate", args, training_args, tasks) | model_identity(args.model_name_or_path)
     with training_args.main_process_first(local=False, desc="output folder"):  # all machines see the same one
         finished = start_run(training_args.output_dir, run, args.overwrite and is_main_process(), started)
     if finished:

@@ -15,6 +15,7 @@ from typing import Literal
 
 from arguments import TrainArguments, parse
 from console import is_main_process, run_script, say
+from settings import describe_run
 
 
 @dataclass
@@ -46,6 +47,7 @@ def main() -> dict:
         finish_run,
         lineage_of,
         mean_over_languages,
+        model_identity,
         note_time,
         read_json,
         remove_checkpoints,
@@ -60,13 +62,13 @@ def main() -> dict:
     from trainer.checkpoints import check_length, check_precision, describe_model, load_config, load_model, load_tokenizer
     from trainer.collapse import check_learned, refuse_failed, train_with_retries
     from trainer.deepspeed import optimizer_of
-    from trainer.loop import describe_run, score, train
+    from trainer.loop import score, train
     from trainer.selection import LanguagesTrainer, check_selection, dev_languages, oracle_lines, score_oracle
 
     check_selection(task, args, training_args)
 
     # ---- the output folder: new, cut off, or finished
-    run = describe_run("target", args, training_args, [task])
+    run = describe_run("target", args, training_args, [task]) | model_identity(args.model_name_or_path)
     with training_args.main_process_first(local=False, desc="output folder"):  # all machines see the same one
         finished = start_run(training_args.output_dir, run, args.overwrite and is_main_process(), started)
     if finished:

@@ -10,7 +10,7 @@ ROOT = Path(__file__).parent.parent
 FLOORS = [
     ["metrics"],
     ["task_adapters"],
-    ["console"],
+    ["console", "settings"],
     ["predictions", "results"],
     ["task_types"],
     ["speed"],

@@ -25,7 +25,7 @@ import run_target
 from arguments import PACKAGES, check_packages
 from console import run_script
 from predictions import score_folders
-from results import NAMED
+from settings import NAMED
 from task_adapters import TASKS, InputError
 from trainer.checkpoints import load_model
 
