@@ -67,7 +67,7 @@ HARMLESS = {
     "concerns what is logged, and where": (
         "logging_strategy", "logging_steps", "logging_first_step", "log_on_each_node", "logging_nan_inf_filter", "log_level",
         "log_level_replica", "disable_tqdm", "report_to", "run_name", "project", "trackio_space_id", "trackio_bucket_id",
-        "trackio_static_space_id", "include_num_input_tokens_seen", "debug"),
+        "trackio_static_space_id", "include_num_input_tokens_seen"),
     "concerns which checkpoints are on disk; a candidate is kept in any case": ("save_strategy", "save_total_limit"),
     "concerns how batches are loaded; their order stays": (
         "dataloader_num_workers", "dataloader_pin_memory", "dataloader_persistent_workers", "dataloader_prefetch_factor",
@@ -103,6 +103,7 @@ REFUSED = {
     "false lets batches come in any order, another one at each start. Leave the flag out.": ("dataloader_in_order",),
     "is not there yet: the model card would not say how the model was made. Leave it out, and upload the folder of the finished run with"
     " `hf upload`.": ("push_to_hub", "hub_model_id", "hub_strategy", "hub_token", "hub_private_repo", "hub_always_push", "hub_revision"),
+    "ends in an error at the attention masks of these models, which hold no numbers. Leave the flag out.": ("debug",),
     "is for text generation: nothing is generated here. Leave the flag out.": ("use_cache",),
     "has not been tried here, and Liger has no kernels for encoders such as XLM-R. Leave the flag out.": (
         "use_liger_kernel", "liger_kernel_config"),
@@ -186,3 +187,8 @@ def data_settings(args) -> dict:
 def refusal(name: str) -> str | None:
     """What the user reads after `--name` where that flag is refused; None for every other flag."""
     return next((reason for reason, names in REFUSED.items() if name in names), None)
+
+
+def scripts_flags() -> set[str]:
+    """The names of all flags of all scripts."""
+    return {*COMPARED, *(name for group in (HARMLESS, REFUSED) for names in group.values() for name in names)}

@@ -16,7 +16,7 @@ FLOORS = [
     ["speed"],
     ["trainer"],
     ["report"],
-    ["arguments"],
+    ["arguments", "refusals"],
     ["run_intermediate", "run_target", "run_retrieval", "translate", "grid_table"],
     ["samples", "benchmarks"],
 ]
