@@ -22,6 +22,12 @@ SEED = 42
 WORKERS = 2
 
 
+def value_of(scores, part):
+    """English, or the mean over the other languages."""
+    others = [score for language, score in scores.items() if language != "en"]
+    return scores["en"] if part == "en" else sum(others) / len(others)
+
+
 def table(results, chances):
     """The paper's kind of table: a row for each intermediate task; English and the mean over the other languages, with the difference to
     the baseline. -> (text, [(target, "en" or "others")] of the columns, {start: values})
@@ -30,20 +36,16 @@ def table(results, chances):
     """
     columns = [(target, part) for target in TARGETS for part in (("en", "others") if "en" in chances[target] else ("others",))]
 
-    def value(scores, part):
-        others = [score for language, score in scores.items() if language != "en"]
-        return scores["en"] if part == "en" else sum(others) / len(others)
-
     def scores_of(start, target):
         return {language: scores[TASKS[target].dev_metric] for language, scores in results[start, target].items()}
 
     lines = [f"{'':<12}" + "".join(f"{target:>15}" for target, _ in columns)]
     lines.append(f"{'trained on':<12}" + "".join(f"{part:>15}" for _, part in columns))
-    rows = {start: [value(scores_of(start, target), part) for target, part in columns] for start in STARTS}
+    rows = {start: [value_of(scores_of(start, target), part) for target, part in columns] for start in STARTS}
     for start, values in rows.items():
         texts = (f"{x:.1f}" if start is None else f"{x:.1f} ({x - base:+.1f})" for x, base in zip(values, rows[None]))
         lines.append(f"{start or 'baseline':<12}" + "".join(f"{text:>15}" for text in texts))
-    lines.append(f"{'chance':<12}" + "".join(f"{value(chances[target], part):>15.1f}" for target, part in columns))
+    lines.append(f"{'chance':<12}" + "".join(f"{value_of(chances[target], part):>15.1f}" for target, part in columns))
     return "\n".join(lines), columns, rows
 
 
@@ -58,12 +60,16 @@ def picture(columns, rows, chances, path):
     figure, axes = plt.subplots(figsize=(8, 3.6), layout="constrained")
     width = 0.8 / len(rows)
     for shift, (start, values) in enumerate(rows.items()):
-        bars = axes.bar([x + shift * width for x in range(len(shown))], [values[i] for i in shown], width, label=start or "baseline")
+        bars = axes.bar([x + shift * width for x in range(len(shown))], [values[i] for i in shown], width, label=f"after {start}" if start else "baseline")
         axes.bar_label(bars, fmt="%.0f", fontsize=8)
+    for x, i in enumerate(shown):
+        by_chance = value_of(chances[columns[i][0]], "others")
+        axes.hlines(by_chance, x - width / 2, x + 0.8 - width / 2, colors="black", linestyles="dotted", label=None if x else "chance")
     axes.set_xticks([x + width * (len(rows) - 1) / 2 for x in range(len(shown))], [columns[i][0] for i in shown])
     axes.set_ylabel("score in percent, mean over\nall languages except English", fontsize=9)
     axes.set_ylim(0, 100)
-    axes.legend(title="intermediate task", frameon=False, ncols=len(rows))
+    (chance_line, *bars), (chance_name, *names) = axes.get_legend_handles_labels()
+    axes.legend([*bars, chance_line], [*names, chance_name], frameon=False, ncols=len(rows) + 1)
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=120)
 

@@ -138,7 +138,8 @@ def run_all(todo: list[Cell], jobs: int, show: Callable[[Cell], str] | None = No
 def share_out(pool, todo, jobs, show) -> dict[str, str]:
     """The loop of `run_all`: at most `jobs` cells are with the pool at a time."""
     failed, done, durations, running, started = {}, set(), [], {}, time.time()
-    waiting = sorted(todo, key=lambda cell: cell.script != "run_intermediate")  # the long ones first, and what others wait for
+    # The long ones first, which others wait for too; the short ones last, so that no worker is idle for long at the end.
+    waiting = sorted(todo, key=lambda cell: ("run_intermediate", "run_target", "run_retrieval").index(cell.script))
     while waiting or running:
         for cell in list(waiting):
             if cell.after in failed:
