@@ -60,7 +60,8 @@ def picture(columns, rows, chances, path):
     figure, axes = plt.subplots(figsize=(8, 3.6), layout="constrained")
     width = 0.8 / len(rows)
     for shift, (start, values) in enumerate(rows.items()):
-        bars = axes.bar([x + shift * width for x in range(len(shown))], [values[i] for i in shown], width, label=f"after {start}" if start else "baseline")
+        name = f"after {start}" if start else "baseline"
+        bars = axes.bar([x + shift * width for x in range(len(shown))], [values[i] for i in shown], width, label=name)
         axes.bar_label(bars, fmt="%.0f", fontsize=8)
     for x, i in enumerate(shown):
         by_chance = value_of(chances[columns[i][0]], "others")
