@@ -14,7 +14,7 @@ set -euo pipefail
 usage() { sed -n '2,/^set/s/^# \{0,1\}//p' "$0"; }
 case ${1:-} in
   -h | --help) usage; exit ;;
-  -*) echo "multi_gpu.sh: unknown flag '$1'; flags belong to the script, behind its name. --help says more." >&2; exit 2 ;;
+  -[!0-9]*) echo "multi_gpu.sh: unknown flag '$1'; flags belong to the script, behind its name. --help says more." >&2; exit 2 ;;
 esac
 if (($# < 2)); then
   usage >&2

@@ -94,9 +94,8 @@ def cells(output_dir, starts=STARTS, targets=TARGETS, seeds=SEEDS, data_dir=DATA
 
 
 def call_logged(cell: Cell) -> tuple[float, str | None]:
-    """Runs a cell in this worker process, its output in FOLDER.log. -> (seconds, the error's last line or None)"""
+    """Runs a cell in this worker process, its output in FOLDER.log. -> (seconds, the error in one line or None)"""
     started = time.time()
-    cell.log.parent.mkdir(parents=True, exist_ok=True)
     with cell.log.open("a", encoding="utf-8") as file:
         os.dup2(file.fileno(), 1), os.dup2(file.fileno(), 2)
         print(cell.command, flush=True)
@@ -109,7 +108,7 @@ def call_logged(cell: Cell) -> tuple[float, str | None]:
             {"run_intermediate": run_intermediate, "run_target": run_target, "run_retrieval": run_retrieval}[cell.script].main()
         except (Exception, SystemExit) as error:  # the worker has more cells to run; the whole traceback is in the log
             traceback.print_exc()
-            return time.time() - started, f"{type(error).__name__}: {error}"
+            return time.time() - started, " ".join(f"{type(error).__name__}: {error}".split())
         finally:
             release()  # the process goes on after this run, so it gives up the run's lock
             sys.stdout.flush(), sys.stderr.flush()
@@ -170,7 +169,15 @@ def share_out(pool, todo, jobs, show) -> dict[str, str]:
 
 def submit(pool, cell):
     """Gives a cell to the pool, which may start a worker for it. A worker inherits that SIGINT is blocked: Ctrl-C, which a terminal sends
-    to all processes, is for this one alone. Here it waits until the worker has all that it needs to start."""
+    to all processes, is for this one alone. Here it waits until the worker has all that it needs to start.
+
+    Raises InputError where the cell's log cannot be written.
+    """
+    try:
+        cell.log.parent.mkdir(parents=True, exist_ok=True)
+        cell.log.touch()
+    except OSError as error:
+        raise InputError(f"{cell.log} cannot be written: {error.strerror}.") from error
     pressed = []
     handler = signal.signal(signal.SIGINT, lambda *_: pressed.append(True))  # a thread of a library may get the signal and not block it
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
@@ -222,12 +229,12 @@ def stop_in_one_line(main) -> None:
 
 
 def make_world():
-    """Writes the miniature world's datasets (no raw text), unless they are there and whole, from the generator as it is now."""
+    """Writes the miniature datasets, without raw text, unless the present generator has written them already."""
     from samples.write_data import MARKER, generator, write_all
 
     marker = Path(DATA, MARKER)
     if not marker.is_file() or marker.read_text() != generator():
-        print("writing the miniature world: eight languages, eighteen data sets (about half a minute, once) ...", flush=True)
+        print("writing the miniature data: eight languages, eighteen datasets (about 20 seconds, once) ...", flush=True)
         write_all(DATA, with_text=False)
 
 
@@ -236,16 +243,16 @@ def main():
     parser.add_argument("--output_dir", type=output_folder, default="out/grid")
     parser.add_argument("--jobs", type=int, default=2, help="processes, of one thread each")
     parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
-    parser.add_argument("--starts", nargs="+", default=[start or "none" for start in STARTS], help="none: no intermediate training")
-    parser.add_argument("--targets", nargs="*", default=list(TARGETS), help="none at all: intermediate training alone")
+    parser.add_argument("--starts", nargs="+", default=[start or "none" for start in STARTS], help="none is the baseline")
+    parser.add_argument("--targets", nargs="*", default=list(TARGETS), help="without a name: intermediate training alone")
     parser.add_argument("--data_dir", help=f"in place of {DATA}")
     parser.add_argument("--num_train_epochs", help="in place of 4")
     parser.add_argument("--max_train_samples", help="for a quick look: train on this many examples")
     args = parser.parse_args()
-    for name, given, known in (("start", args.starts, [start or "none" for start in STARTS]), ("target", args.targets, TARGETS)):
-        for value in given:
-            if value not in known:
-                raise InputError(f"Unknown {name} {value!r}. {nearest(value, known)}")
+    for kind, given, names in (("start", args.starts, [start or "none" for start in STARTS]), ("target", args.targets, TARGETS)):
+        for name in given:
+            if name not in names:
+                raise InputError(f"Unknown {kind} {name!r}. {nearest(name, names)}")
     for name in ("seeds", "starts", "targets"):
         given = getattr(args, name)
         if len(set(given)) < len(given):  # two workers would write to one folder

@@ -94,6 +94,15 @@ def test_a_failed_cell_shows_the_end_of_its_log_and_those_after_it_are_named(cel
     ]  # fmt: skip
 
 
+def test_an_output_folder_that_cannot_be_written_is_one_line(cells_of, tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").touch()
+    todo = [Cell("run_target", "xnli", None, f"{tmp_path}/file/xnli", ())]
+    monkeypatch.setattr(sys, "argv", ["demo.py"])
+    with pytest.raises(SystemExit, match="2"):
+        grid.stop_in_one_line(lambda: grid.run_all(todo, 2))
+    assert capsys.readouterr().err == f"demo.py: error: {tmp_path}/file/xnli.log cannot be written: File exists.\n"
+
+
 def test_a_worker_that_is_killed_ends_the_command_in_one_line(cells_of):
     with pytest.raises(SystemExit, match=r"A worker process was killed .*: it goes on where it stopped\."):
         grid.run_all(cells_of("killed", "hang"), 2)
