@@ -27,7 +27,7 @@ if [[ $1 == -* ]]; then
   exit 2
 fi
 nodes=${NODES:-1} rank=${RANK:-0} master=${MASTER:-} port=${PORT:-29500}
-# Asked here: the launchers end in a traceback, and bash takes a word for a variable that is not set.
+# Checked here because the launchers end in a traceback, and bash reads a word as the name of a variable.
 check() {
   if ! [[ $1 =~ ^[1-9][0-9]*$ ]]; then
     echo "'$1' is no number of $2: a whole one, at least 1, would be right." >&2
