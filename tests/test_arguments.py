@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from conftest import ROOT
+from conftest import ROOT, begin
 from safetensors.torch import load_file
 from transformers import TrainingArguments
 
@@ -24,7 +24,7 @@ import settings
 from arguments import InputError, Launch, parse
 from refusals import check_processes, check_together
 from report import grid_table
-from results import lineage_of, start_run
+from results import lineage_of
 from settings import COMPARED, HARMLESS, RARE_SETTINGS, REFUSED, describe_run
 from task_adapters import TASKS
 
@@ -237,8 +237,9 @@ def test_a_run_json_of_earlier_code_is_still_the_same_run(described, tmp_path):
         "adam_beta2": 0.98, "model_name_or_path": "FacebookAI/xlm-roberta-large",
     }  # fmt: skip
     (tmp_path / "run.json").write_text(json.dumps(earlier))
-    (tmp_path / "results.json").write_text("{}")
-    assert start_run(str(tmp_path), described(run_target, "--task", "xnli", "--adam_beta2", "0.98"), False, 0.0) is True, "skipped"
+    (tmp_path / "results.json").write_text('{"seed": 42}')
+    settings = described(run_target, "--task", "xnli", "--adam_beta2", "0.98")
+    assert begin(tmp_path, settings, model="FacebookAI/xlm-roberta-large") == {"seed": 42}, "skipped"
 
 
 # ---- where defaults come from
