@@ -25,7 +25,7 @@ from arguments import Parser
 from console import run_script, say
 from results import read_json, write_json
 from task_adapters import TASKS, InputError, data_line, load_examples, nearest
-from task_adapters.training_data import read_jsonl
+from task_adapters.files import read_jsonl
 
 # FLORES-200's codes, which NLLB speaks; M2M100 has XTREME's own. https://github.com/facebookresearch/flores/tree/main/flores200
 NLLB_CODES = {
@@ -185,7 +185,7 @@ def go_on(partial: Path, settings: dict) -> list[dict]:
     whole = content[: content.rfind(b"\n") + 1]
     if whole != content:
         os.truncate(partial, len(whole))
-    lines = [line for _, line in read_jsonl(partial, None)]
+    lines = [line for _, line in read_jsonl(partial)]
     if lines[:1] != [settings]:
         raise InputError(f"{partial} was begun with other settings: {lines[:1]}. Remove it, or choose another --output_file.")
     if not all("dropped" in line for line in lines[1:]):

@@ -8,6 +8,7 @@ order. Copies that hold the gold pairs alone leave nothing to search among and a
 """
 
 import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from datasets import Dataset, List
 
 from metrics import pair_f1
 from task_adapters.base import EXAMPLE_COLUMNS, Absent, InputError, RetrievalRecipe, Source, Task
+from task_adapters.files import check_file, has_text_rows
 
 GOLD_ONLY_COPIES = ("google/xtreme/bucc18.{language}", "mteb/bucc-bitext-mining")
 GOLD_ONLY = (
@@ -68,6 +70,8 @@ class PairedLists(Source):
     def load(self, split, language, data_dir):
         """-> (a row per sentence, revision). InputError for gold positions outside the lists, and for copies of another layout."""
         rows, revision = super().load(split, language, data_dir)
+        if has_text_rows(rows):
+            rows = Dataset.from_list([json.loads(row) for row in rows["row"]])
         where = f"{self.hub_id} ({self.config_for(language)}, {split})"
         if len(rows) != 1 or not all(isinstance(rows.features.get(name), List) for name in ("sentence1", "sentence2", "gold")):
             raise InputError(
@@ -111,14 +115,15 @@ def read_gold(path, source, target):
 
 def _fields(path, expected):
     """(line number, (id, rest)) of each line. Only line feeds end a line: the sentences hold other separators."""
+    if not path.exists():
+        raise InputError(f"{path} does not exist; a part of BUCC is three files that end in the two languages and in gold.")
+    check_file(path)
     try:
         lines = path.read_bytes().decode("utf-8-sig").removesuffix("\n").split("\n")
-    except FileNotFoundError:
-        raise InputError(f"{path} does not exist; a part of BUCC is three files that end in the two languages and in gold.") from None
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not UTF-8 text: byte {error.start} is {error.object[error.start]:#x}.") from None
     if lines == [""]:
-        raise InputError(f"{path} is empty.")
+        raise InputError(f"{path} is empty.")  # but for an end of line
     for number, line in enumerate(lines, start=1):
         name, tab, rest = line.rstrip("\r").partition("\t")
         if not tab or name.split() != [name]:

@@ -20,6 +20,7 @@ from datasets import Dataset, Features, List
 
 from metrics import token_accuracy
 from task_adapters.base import TEXT, InputError, Recipe, Source, Task, nearest
+from task_adapters.files import check_file
 
 SECTIONS = {"train": "00-18", "dev": "19-21", "test": "22-24"}
 # (<T category head children> opens a phrase, (<L category tag tag word category>) is a word.
@@ -56,6 +57,7 @@ class CCGbank(Source):
                 raise InputError(f"{folder} holds neither AUTO/<section>/*.auto nor {files[0].name}.")
         digest, sentences = hashlib.sha256(), []
         for file in files:
+            check_file(file)
             content = file.read_bytes()
             digest.update(content)
             sentences += read(file, content)

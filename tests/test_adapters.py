@@ -15,8 +15,9 @@ from datasets import ClassLabel, Dataset, Features, List, Value
 import task_adapters
 from task_adapters import MODULES, TASKS, InputError, Recipe, Source, Task, data_line, get_task, labels_of, load_examples
 from task_adapters.__main__ import as_text, expected, main, parts_of, summary, table
-from task_adapters.base import CONVERTED, EXAMPLE_COLUMNS, check_example
+from task_adapters.base import CONVERTED, EXAMPLE_COLUMNS
 from task_adapters.ccg import read_auto
+from task_adapters.examples import check_example
 from task_adapters.reference_scores import REFERENCES, reference_lines, references_for
 from task_adapters.squad import relocated
 
@@ -319,7 +320,7 @@ def test_examples_are_kept_by_language_and_code(tmp_path, monkeypatch):
         assert [example["id"] for example in load("tydiqa", "test", tmp_path, language)[0]] == [f"{name}-1-1"]
     keys = []
     for code in ("as it is", "as it will be"):
-        monkeypatch.setattr("task_adapters.base.code_of", lambda _, code=code: code)
+        monkeypatch.setattr("task_adapters.examples.code_of", lambda _, code=code: code)
         keys.append(load_examples(TASKS["tydiqa"], "test", "en", str(tmp_path))[0]._fingerprint)
     assert keys[0] != keys[1], "what older code made of the rows is not found again"
 
@@ -600,7 +601,7 @@ def test_an_empty_file_is_named(tmp_path):
     with pytest.raises(InputError, match="train-00000-of-00001.parquet is empty"):
         load("squad_v1", "train", tmp_path)
     write(tmp_path, "nyu-mll/glue/mnli/train-00000-of-00001.parquet", GLUE_NLI)
-    with pytest.raises(InputError, match="Cannot read .*mnli/train-00000-of-00001.parquet: .*no data"):
+    with pytest.raises(InputError, match="mnli/train-00000-of-00001.parquet holds no rows"):
         load("mnli", "train", tmp_path)
 
 

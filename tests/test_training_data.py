@@ -16,7 +16,7 @@ import run_target
 import translate
 from task_adapters import TASKS, InputError, find_train_files, find_train_languages, load_examples, load_training_data
 from task_adapters.__main__ import parts_of
-from task_adapters.training_data import BROKEN
+from task_adapters.examples import NOT_A_PAIR as BROKEN
 from task_adapters.training_data import load_file as load_train_file
 from trainer.selection import best_steps, selection_score
 from translate import answer_place, sentences, translated
@@ -227,14 +227,14 @@ PAIR = {"premise": "p", "hypothesis": "h", "label": "neutral"}
 
 
 @pytest.mark.parametrize("name, content, message", [
-    ("a.jsonl", "", "the file is empty"),
+    ("a.jsonl", "", "a.jsonl is empty"),
     ("a.jsonl", "\n\n", "holds no rows"),
     ("a.jsonl", json.dumps(PAIR) + "\n{", "a.jsonl, line 2: not JSON"),
     ("a.jsonl", json.dumps(PAIR) + "\n\n" + json.dumps({**PAIR, "label": "entails"}),
      "a.jsonl, line 3: label 'entails' is not one of contradiction, entailment, neutral"),
     ("a.jsonl", json.dumps({**PAIR, "label": 2}), "line 1: label 2 is a number, and its name is not known: one of contra"),
     ("a.jsonl", json.dumps({"premise": "p", "label": "neutral"}), "line 1: no column 'hypothesis'. It has: premise, label; mnli needs the"),
-    ("a.jsonl", json.dumps({**PAIR, "premise": None}), "line 1: text_a None is not text"),
+    ("a.jsonl", json.dumps({**PAIR, "premise": None}), "line 1: column 'premise' is or holds null"),
     ("a.jsonl", json.dumps([1]), "line 1: not an object"),
     ("a.jsonl", json.dumps({**PAIR, "language": "fr"}), "line 1: language 'fr', where de should stand"),
     ("a.csv", "premise,hypothesis,label\np,h\n", "a.csv, line 2: 2 fields under 3 columns"),
@@ -267,7 +267,7 @@ def test_a_broken_note_beside_a_translated_file_is_named(content, tmp_path):
 def test_a_file_without_a_language_or_that_is_not_there_is_refused(tmp_path):
     file = write_jsonl(tmp_path / "a.jsonl", [PAIR])
     assert f"which language? Write --train_file de={file}" in refusal("mnli", file)
-    assert "there is no file" in refusal("mnli", "de=nowhere.jsonl")
+    assert "there is no file nowhere.jsonl" in refusal("mnli", "de=nowhere.jsonl")
     assert "the same rows are given twice" in refusal("mnli", f"de={file}", f"fr={file}")
 
 
