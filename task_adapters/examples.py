@@ -260,5 +260,7 @@ def check_example(example: dict, task: Task, split: str) -> None:
             raise InputError(f"question {example['id']!r} has an empty context.")
         if not example["answers"]["text"] and not task.may_have_no_answer:
             raise InputError(f"question {example['id']!r} has no answer.")
+        if split != "train" and not all(text.strip() for text in example["answers"]["text"]):
+            raise InputError(f"question {example['id']!r} has an answer without text, a placeholder: there is nothing to score against.")
         if split == "train" and -1 in example["answers"]["answer_start"]:
             raise DropRow("answer not found in its context")

@@ -708,6 +708,13 @@ def test_empty_contexts_and_missing_answers_are_refused(tmp_path):
         load("squad_v1", "train", tmp_path)
 
 
+def test_answers_without_text_are_not_scored_against(tmp_path):
+    for name, place, split in (("xquad", "google/xquad/xquad.de", "validation"), ("squad_v2", "rajpurkar/squad_v2/squad_v2", "validation")):
+        write(tmp_path, f"{place}/{split}-00000-of-00001.parquet", SQUAD, question(), question("q2", text=("",), start=(-1,)))
+        with pytest.raises(InputError, match="row 1: question 'q2' has an answer without text, a placeholder"):
+            load(name, "test" if name == "xquad" else "dev", tmp_path, "de" if name == "xquad" else "en")
+
+
 def test_tags_that_do_not_line_up_and_sentences_without_words(tmp_path):
     tags, place = {"tokens": List(TEXT), "pos_tags": HUB_UPOS}, "google/xtreme/udpos.Afrikaans/test-00000-of-00001.parquet"
     write(tmp_path, place, tags, {"tokens": [], "pos_tags": []}, {"tokens": ["a"], "pos_tags": [0]})
