@@ -13,7 +13,7 @@ import run_intermediate
 import run_retrieval
 import run_target
 from arguments import parse
-from task_adapters import TASKS
+from task_adapters import TASKS, Recipe
 
 # jiant: AdamW with 0.01 of weight decay, a warm-up of a tenth of all steps, clipping at 1.0, epsilon 1e-8 whatever its flag says.
 # It draws its seed at random; 42 is that of TrainingArguments. Targets choose a checkpoint by the first 500 English dev examples, every
@@ -70,6 +70,20 @@ def test_every_number_of_a_recipe_reaches_the_training(name, recipe, monkeypatch
         batch = training_args.per_device_train_batch_size * training_args.gradient_accumulation_steps
         assert batch == numbers["effective_batch_size"]
         assert training_args.load_best_model_at_end == (numbers["selection"] == "best")
+
+
+@pytest.mark.parametrize("script, name", [(run_target, "udpos"), (run_intermediate, "mnli")])
+def test_a_recipe_that_differs_from_every_default_of_the_library_is_followed(script, name, monkeypatch, tmp_path):
+    """Published numbers can be the library's own defaults (epsilon, clipping): only other ones show that they are taken."""
+    numbers = dict(learning_rate=2e-5, num_train_epochs=7, warmup_steps=0.2, weight_decay=0.3, adam_epsilon=1e-6, max_grad_norm=0.5, seed=9,
+                   eval_steps=77)  # fmt: skip
+    odd = Recipe(**numbers, effective_batch_size=24, max_seq_length=99, doc_stride=11, selection="best")
+    monkeypatch.setitem(TASKS, name, replace(TASKS[name], recipes={**TASKS[name].recipes, "jiant": odd}))
+    phase = TASKS[name].phase
+    monkeypatch.setattr(sys, "argv", [f"run_{phase}.py", "--task", name, "--output_dir", str(tmp_path), "--use_cpu"])
+    args, training_args, _, _ = parse(script.ScriptArguments, phase)
+    assert {field: getattr(training_args, field) for field in numbers} == numbers
+    assert (args.effective_batch_size, args.max_seq_length, args.doc_stride) == (24, 99, 11)
 
 
 @pytest.mark.parametrize("name, recipe", [("xnli", "jiant"), ("xquad", "xtreme")])
