@@ -6,13 +6,16 @@ The cache of `datasets` is asked by these keys. Its own key of a local file is t
 
 import hashlib
 import inspect
+import shutil
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
+import datasets
 import pyarrow
 import pyarrow.compute
 from datasets import Dataset
+from datasets.exceptions import DatasetsError
 
 ROWS = 20_000  # read at once: bounds the memory, does not change the key
 
@@ -61,6 +64,25 @@ def file_key(path: Path) -> str:
     """A key of a file's bytes: its SHA-256, whatever its name and time."""
     with path.open("rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def from_cache(key: str, build: Callable[[], Dataset]) -> Dataset:
+    """What `build` makes under a key of the cache of `datasets`, or finds there.
+
+    What lies there and cannot be read, as after a power cut, is removed and made anew: else every later run would end by it.
+    """
+    try:
+        return build()
+    except (pyarrow.ArrowException, DatasetsError, OSError):
+        cached = [path for path in Path(datasets.config.HF_DATASETS_CACHE).rglob(f"*{key}*") if path.suffix != ".lock"]
+        if not cached:
+            raise
+        for path in cached:
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+        return build()
 
 
 def fingerprint(*parts) -> str:

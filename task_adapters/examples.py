@@ -10,7 +10,7 @@ import pyarrow.compute
 from datasets import ClassLabel, Dataset, Features, List
 
 from task_adapters.base import EXAMPLE_COLUMNS, TEXT, DropRow, InputError, Task
-from task_adapters.content import code_of, fingerprint
+from task_adapters.content import code_of, fingerprint, from_cache
 from task_adapters.errors import readable
 from task_adapters.files import SPELLINGS, has_text_rows
 
@@ -35,16 +35,9 @@ def to_examples(rows: Dataset, task: Task, split: str, language: str | None, sou
     code = [code_of(function) for function in (task.to_example, keep, to_examples) if function is not None]
     key = fingerprint(rows._fingerprint, task.name, task.labels, split, language, source, is_train_file, *code)
     features = {**EXAMPLE_COLUMNS[task.task_type], "dropped": TEXT, **({"language": TEXT} if is_train_file else {})}
+    options = {"batched": True, "with_indices": True, "remove_columns": columns, "features": Features(features), "new_fingerprint": key}
     with readable(source):
-        return rows.map(
-            converter.convert,
-            batched=True,
-            with_indices=True,
-            remove_columns=columns,
-            features=Features(features),
-            desc=f"{task.name} {language} {split}",
-            new_fingerprint=key,
-        )
+        return from_cache(key, lambda: rows.map(converter.convert, desc=f"{task.name} {language} {split}", **options))
 
 
 def usable(examples: Dataset) -> tuple[Dataset, Counter]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow.parquet
 from datasets import Dataset, Features, Value, load_dataset
 
-from task_adapters.content import code_of, file_key, fingerprint
+from task_adapters.content import code_of, file_key, fingerprint, from_cache
 from task_adapters.errors import InputError, readable
 
 LISTS = ("answers", "choices", "endings", "ner_tags", "pos_tags", "tags", "tokens", "words")  # columns that hold lists or dicts
@@ -54,8 +54,9 @@ def rows_of_files(files: list[Path], labels: tuple[str, ...] = ()) -> Dataset:
         return _parquet_rows(files)
     key = fingerprint(*files, *map(file_key, files), labels, code_of(rows_of_files))
     names = tuple(str(path) for path in files)  # a list would be cut into shards
+    options = {"features": TEXT_ROWS, "gen_kwargs": {"names": names, "labels": labels}, "fingerprint": key}
     with readable(names[0]):
-        return Dataset.from_generator(_text_rows, features=TEXT_ROWS, gen_kwargs={"names": names, "labels": labels}, fingerprint=key)
+        return from_cache(key, lambda: Dataset.from_generator(_text_rows, **options))
 
 
 def has_text_rows(rows: Dataset) -> bool:
@@ -73,7 +74,7 @@ def _parquet_rows(files):
     # `datasets` adds path and time stamp to the name, which alone would not tell a file from one that took its place.
     name = fingerprint(*map(file_key, files))
     with readable(filled[0] if len(filled) == 1 else f"{filled[0]} or one of the {len(filled) - 1} files beside it"):
-        return load_dataset("parquet", name, data_files={"rows": filled}, split="rows")
+        return from_cache(name, lambda: load_dataset("parquet", name, data_files={"rows": filled}, split="rows"))
 
 
 def _text_rows(names, labels):

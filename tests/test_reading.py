@@ -366,6 +366,25 @@ def test_a_file_that_took_another_ones_place_with_its_time_is_read_anew(end, tmp
     assert labels == ["neutral", "entailment"]
 
 
+@pytest.mark.parametrize("end", ["parquet", "jsonl"])
+@pytest.mark.parametrize("torn", ["rows", "examples", "all"])
+def test_a_cache_that_was_torn_by_a_power_cut_is_made_anew(end, torn, tmp_path):
+    rows = [{"premise": f"p{i}", "hypothesis": "h", "label": i % 3} for i in range(50)]
+    if end == "parquet":
+        put_parquet(tmp_path / "nyu-mll/glue/mnli/train.parquet", rows, NLI_COLUMNS)
+    else:
+        put(tmp_path / "nyu-mll/glue/mnli/train.jsonl", "\n".join(json.dumps({**row, "label": NLI[row["label"]]}) for row in rows))
+    whole = load_examples(TASKS["mnli"], "train", "en", str(tmp_path))[1]
+    files = list((tmp_path / "cache").rglob("*.arrow"))
+    assert len(files) == 2
+    for file in files:
+        if torn == "all" or file.name.startswith("cache-") == (torn == "examples"):
+            old = file.rename(file.with_suffix(".old"))  # this process has mapped it
+            file.write_bytes(old.read_bytes()[: 100 if torn == "all" else old.stat().st_size // 2])
+    assert load_examples(TASKS["mnli"], "train", "en", str(tmp_path))[1] == whole
+    assert load_examples(TASKS["mnli"], "train", "en", str(tmp_path))[1] == whole
+
+
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
 @pytest.mark.parametrize("end", ["parquet", "jsonl"])
 def test_a_full_disk_is_one_line_that_names_the_cache(code, end, tmp_path, monkeypatch):
