@@ -22,7 +22,7 @@ def rows_from_hub(hub_id: str, config: str, split: str, revision: str | None) ->
     try:
         if revision is not None:
             return _rows_of_branch(hub_id, config, split, revision)
-        rows = load_dataset(hub_id, config, split=split)
+        rows = _rows_of_main(hub_id, config, split)
     except (DatasetsError, *NETWORK, ValueError, RuntimeError) as error:
         refuse_full_disk(error, f"{hub_id} ({config}, {split})")
         damaged = [] if isinstance(error, RuntimeError) else remove_damaged_downloads(hub_id)  # RuntimeError: main is a script
@@ -41,6 +41,13 @@ def rows_from_hub(hub_id: str, config: str, split: str, revision: str | None) ->
         ) from error
     # datasets names the cache folder after the commit that it downloaded.
     return rows, Path(rows.cache_files[0]["filename"]).parent.name if rows.cache_files else None
+
+
+def _rows_of_main(hub_id, config, split):
+    try:
+        return load_dataset(hub_id, config, split=split)
+    except pyarrow.ArrowException:  # of what was prepared before: a power cut has torn it, and the downloads are still here
+        return load_dataset(hub_id, config, split=split, download_mode="reuse_cache_if_exists")
 
 
 def _rows_of_branch(hub_id, config, split, revision):

@@ -457,6 +457,18 @@ def test_a_damaged_download_is_named_and_not_kept(hub_cache, tmp_path, monkeypat
         load_examples(TASKS["xnli"], "test", "de")
 
 
+def test_what_was_prepared_of_a_hub_dataset_and_torn_is_prepared_again(monkeypatch):
+    whole = Dataset.from_list([{"premise": "p", "hypothesis": "h", "label": "neutral"}])
+
+    def torn(*_, download_mode=None, **__):
+        if download_mode != "reuse_cache_if_exists":
+            raise pyarrow.ArrowInvalid("Expected to read 992 metadata bytes, but only read 3")
+        return whole
+
+    monkeypatch.setattr("task_adapters.hub.load_dataset", torn)
+    assert load_examples(TASKS["xnli"], "test", "de")[0]["label"][:] == ["neutral"]
+
+
 @pytest.fixture
 def closing_hub(monkeypatch):
     """A hub that accepts each connection and closes it without an answer."""
