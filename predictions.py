@@ -108,15 +108,15 @@ def score_folders(predictions_root, labels_root, missing_answers="error"):
         folder = prediction_path(labels_root, task_name, "*")
         if not folder.parent.is_dir() or not prediction_path(predictions_root, task_name, "*").parent.is_dir():
             continue
-        found = sorted(path.stem.removeprefix("test-") for path in folder.parent.glob(folder.name))
-        known = TASKS[task_name].languages
-        for language in found:
-            if language not in known:
-                raise ValueError(f"{prediction_path(labels_root, task_name, language)}: {task_name} covers {', '.join(known)}.")
-        if not found:
+        labelled = sorted(path.stem.removeprefix("test-") for path in folder.parent.glob(folder.name))
+        all_languages = TASKS[task_name].languages
+        for language in labelled:
+            if language not in all_languages:
+                raise ValueError(f"{prediction_path(labels_root, task_name, language)}: {task_name} covers {', '.join(all_languages)}.")
+        if not labelled:
             raise ValueError(f"{folder.parent} holds no {folder.name} file.")
-        languages = {language: _score(predictions_root, labels_root, task_name, language, missing_answers) for language in found}
-        score = xtreme_task_score(task_name, languages) if set(found) == set(known) else None
+        languages = {language: _score(predictions_root, labels_root, task_name, language, missing_answers) for language in labelled}
+        score = xtreme_task_score(task_name, languages) if set(labelled) == set(all_languages) else None
         results[task_name] = {"languages": languages, "score": score}
     if not results:
         folders = ", ".join(FOLDER.get(name, name) for name in XTREME_METRIC)

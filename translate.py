@@ -87,13 +87,13 @@ def translated(example: dict, translate, language: str) -> dict | str:
         return {**example, "context": texts[0], "question": texts[1], "choices": texts[2:]}
     if "answers" not in example:
         return {**example, "text_a": texts[0], "text_b": texts[1]}
-    found = []
+    spans = []
     for answer, start in zip(texts[2:], example["answers"]["answer_start"]):
-        place = answer_place(texts[0], answer, sentence_span(example["context"], start, parts[0], blank), language)
-        if place is None:
+        span = answer_place(texts[0], answer, sentence_span(example["context"], start, parts[0], blank), language)
+        if span is None:
             return "answer not found in the translated context"
-        found.append(place)
-    answers = {"text": [texts[0][start:end] for start, end in found], "answer_start": [start for start, _ in found]}
+        spans.append(span)
+    answers = {"text": [texts[0][start:end] for start, end in spans], "answer_start": [start for start, _ in spans]}
     return {**example, "context": texts[0], "question": texts[1], "answers": answers}
 
 
@@ -110,17 +110,17 @@ def answer_place(context: str, answer: str, span: tuple[int, int], language: str
     Only whole words count: 19 is not found in 1945. Scripts without spaces have no word ends but those of Latin words and numbers.
     """
 
-    def cuts_word(place):
-        pair = context[place - 1 : place + 1] if place > 0 else ""
+    def cuts_word(position):
+        pair = context[position - 1 : position + 1] if position > 0 else ""
         return len(pair) == 2 and all(char.isalnum() and (char.isascii() or language not in WITHOUT_SPACES) for char in pair)
 
     lower = context.lower() if len(context.lower()) == len(context) else context
     bare = answer.strip(OUTER)
-    for text, where in ((answer.strip(), context), (bare, context), (bare.lower(), lower)):
-        places = [match.start() for match in re.finditer(f"(?={re.escape(text)})", where)] if text else []
-        places = [place for place in places if not cuts_word(place) and not cuts_word(place + len(text))]
-        if places:
-            best = min(places, key=lambda place: (not span[0] <= place < span[1], place))
+    for text, searched in ((answer.strip(), context), (bare, context), (bare.lower(), lower)):
+        starts = [match.start() for match in re.finditer(f"(?={re.escape(text)})", searched)] if text else []
+        starts = [start for start in starts if not cuts_word(start) and not cuts_word(start + len(text))]
+        if starts:
+            best = min(starts, key=lambda start: (not span[0] <= start < span[1], start))
             return best, best + len(text)
     return None
 
@@ -150,9 +150,9 @@ class Translator:
     def language_token(self, language, path):
         """(the model's name of a language, the id of its token)."""
         for name, token in ((language, f"__{language}__"), (NLLB_CODES[language], NLLB_CODES[language])):
-            place = self.tokenizer.convert_tokens_to_ids(token)
-            if place not in (None, self.tokenizer.unk_token_id):
-                return name, place
+            token_id = self.tokenizer.convert_tokens_to_ids(token)
+            if token_id not in (None, self.tokenizer.unk_token_id):
+                return name, token_id
         raise InputError(f"{path} has no token for {language!r}: neither __{language}__ (M2M100) nor {NLLB_CODES[language]} (NLLB).")
 
     def __call__(self, texts: list[str]) -> list[str | None]:
@@ -161,7 +161,7 @@ class Translator:
 
         ids = [self.tokenizer(text)["input_ids"] for text in texts]
         order = sorted((i for i in range(len(ids)) if len(ids[i]) <= self.max_length), key=lambda i: -len(ids[i]))
-        found = [None] * len(texts)
+        translations = [None] * len(texts)
         for start in range(0, len(order), self.batch_size):
             rows = order[start : start + self.batch_size]
             inputs = self.tokenizer.pad({"input_ids": [ids[i] for i in rows]}, return_tensors="pt").to(self.model.device)
@@ -173,8 +173,8 @@ class Translator:
             for i, output in zip(rows, outputs.tolist()):
                 if self.model.config.eos_token_id in output[1:]:  # the first token of all is an end mark too
                     words = [token for token in output if token != self.first_token]
-                    found[i] = self.tokenizer.decode(words, skip_special_tokens=True).strip()
-        return found
+                    translations[i] = self.tokenizer.decode(words, skip_special_tokens=True).strip()
+        return translations
 
 
 def check(args: TranslateArguments) -> Task:

@@ -152,9 +152,9 @@ class Task:
     may_have_no_answer: bool = False
 
     def __post_init__(self):
-        for value, known in ((self.phase, PHASES), (self.task_type, EXAMPLE_COLUMNS)):
-            if value not in known:
-                raise ValueError(f"Task {self.name!r}: {value!r} is unknown. {nearest(value, known)}")
+        for value, allowed in ((self.phase, PHASES), (self.task_type, EXAMPLE_COLUMNS)):
+            if value not in allowed:
+                raise ValueError(f"Task {self.name!r}: {value!r} is unknown. {nearest(value, allowed)}")
         for what, values in (("languages", self.languages), ("labels", self.labels)):
             if len(set(values)) != len(values):
                 raise ValueError(f"Task {self.name!r} repeats one of its {what}: {values}")

@@ -24,10 +24,10 @@ class DropRow(Exception):
     """Raised by a `to_example` whose row the protocol leaves out; the reason is counted and stands in the result."""
 
 
-def nearest(name: str, known) -> str:
+def nearest(name: str, candidates) -> str:
     """` Did you mean 'xnli'?` for 'xnl', or the whole list where nothing is near."""
-    match = difflib.get_close_matches(str(name), list(known), n=1, cutoff=0.5)
-    return f"Did you mean {match[0]!r}?" if match else f"Known: {', '.join(known)}."
+    match = difflib.get_close_matches(str(name), list(candidates), n=1, cutoff=0.5)
+    return f"Did you mean {match[0]!r}?" if match else f"Known: {', '.join(candidates)}."
 
 
 def one_line(error: BaseException) -> str:

@@ -63,13 +63,13 @@ class _Converter:
         self.keep, self.is_train_file = keep, is_train_file
 
     def convert(self, batch: dict, indices: list[int]) -> dict:
-        examples = [self.example(row, place) for row, place in self.rows(batch, indices)]
+        examples = [self.example(row, location) for row, location in self.rows(batch, indices)]
         return {column: [example[column] for example in examples] for column in examples[0]}
 
     def rows(self, batch, indices):
         """(row, where it stands) of each row of a batch; a row is None where a file without a header has something else."""
         if self.features is None:
-            yield from ((json.loads(row), place) for row, place in zip(batch["row"], batch["place"]))
+            yield from ((json.loads(row), location) for row, location in zip(batch["row"], batch["location"]))
             return
         names = list(batch)
         with readable(self.source):
@@ -77,19 +77,19 @@ class _Converter:
         for index, values in zip(indices, zip(*decoded)):
             yield dict(zip(names, values)), f"{self.source}, row {index}"
 
-    def example(self, row: dict | None, place: str) -> dict:
+    def example(self, row: dict | None, location: str) -> dict:
         """One row as an example with `dropped` and, for a file of one's own, `language`."""
         try:
             example, reason = self.checked(row), ""
         except DropRow as left_out:
             example, reason = empty_example(self.task.task_type), str(left_out)
         except KeyError as error:
-            raise InputError(self.missing_column(error, row, place)) from error
+            raise InputError(self.missing_column(error, row, location)) from error
         except InputError as error:
-            raise InputError(f"{place}: {error}") from error
+            raise InputError(f"{location}: {error}") from error
         except (TypeError, ValueError, AttributeError, IndexError) as error:
-            raise InputError(f"{place}: not a row of {self.task.name} ({error}).") from error
-        language = {"language": self.language_of(row, place)} if self.is_train_file else {}
+            raise InputError(f"{location}: not a row of {self.task.name} ({error}).") from error
+        language = {"language": self.language_of(row, location)} if self.is_train_file else {}
         return {**example, "dropped": reason, **language}
 
     def checked(self, row):
@@ -103,18 +103,18 @@ class _Converter:
         check_example(example, self.task, self.split)
         return example
 
-    def missing_column(self, error, row, place):
+    def missing_column(self, error, row, location):
         if self.features is not None and not self.is_train_file:
             return f"{self.source} has no column {error}. It has: {', '.join(row)}."
         needed = f"the columns of {self.task.sources[0].hub_id} or {', '.join(EXAMPLE_COLUMNS[self.task.task_type])}"
-        return f"{place}: no column {error}. It has: {', '.join(map(str, row))}; {self.task.name} needs {needed}."
+        return f"{location}: no column {error}. It has: {', '.join(map(str, row))}; {self.task.name} needs {needed}."
 
-    def language_of(self, row, place):
+    def language_of(self, row, location):
         language = (row or {}).get("language") or self.language
         if language is None:
-            raise InputError(f"{place}: which language? Write --train_file de={self.source}, or give each row a `language`.")
+            raise InputError(f"{location}: which language? Write --train_file de={self.source}, or give each row a `language`.")
         if not re.fullmatch(LANGUAGE, str(language)) or self.language not in (None, language):
-            raise InputError(f"{place}: language {language!r}, where {self.language or 'a code such as de'} should stand.")
+            raise InputError(f"{location}: language {language!r}, where {self.language or 'a code such as de'} should stand.")
         return language
 
 

@@ -19,7 +19,7 @@ LISTS = ("answers", "choices", "endings", "ner_tags", "pos_tags", "tags", "token
 # XTREME's translated pairs have no header: English pair, translated pair, label; before September 2020 the translated pair and the label.
 FIELDS_WITHOUT_HEADER = (3, 5)
 SPELLINGS = {"contradictory": "contradiction"}  # in XNLI's and XTREME's translations
-TEXT_ROWS = Features({"place": Value("string"), "row": Value("string")})
+TEXT_ROWS = Features({"location": Value("string"), "row": Value("string")})
 
 
 def check_file(path: Path, what: str = "") -> None:
@@ -46,7 +46,7 @@ def rows_of_files(files: list[Path], labels: tuple[str, ...] = ()) -> Dataset:
 
     labels  of a classification task: by them a tsv file without a header is known.
     Parquet gives its own columns. All other kinds give TEXT_ROWS, where `row` is the row as JSON text, which keeps each value as it stands
-    in the file, and `place` says where that is. Raises InputError for a file that cannot be read, and where there are no rows.
+    in the file, and `location` says where that is. Raises InputError for a file that cannot be read, and where there are no rows.
     """
     for path in files:
         check_file(path)
@@ -80,9 +80,9 @@ def _parquet_rows(files):
 def _text_rows(names, labels):
     for name in names:
         path, is_empty = Path(name), True
-        for place, row in READERS[path.suffix](path, labels):
+        for location, row in READERS[path.suffix](path, labels):
             is_empty = False
-            yield {"place": f"{path}, {place}", "row": json.dumps(row)}
+            yield {"location": f"{path}, {location}", "row": json.dumps(row)}
         if is_empty:
             raise InputError(f"{path} holds no rows.")
 
@@ -125,13 +125,13 @@ def read_json(path, labels=()):
                 yield f"question {number}", _squad_row(paragraph, question, f"{path}, question {number}")
 
 
-def _squad_row(paragraph, question, place):
-    answers = _objects(question.get("answers", []), f"{place}: answers")
+def _squad_row(paragraph, question, location):
+    answers = _objects(question.get("answers", []), f"{location}: answers")
     for answer in answers:
         if {"text", "answer_start"} - {*answer}:
-            raise InputError(f"{place}: an answer needs text and answer_start.")
+            raise InputError(f"{location}: an answer needs text and answer_start.")
         if not isinstance(answer["text"], str) or not re.fullmatch("-?[0-9]+", str(answer["answer_start"])):
-            raise InputError(f"{place}: {answer!r:.90}: text must be text, answer_start a whole number.")
+            raise InputError(f"{location}: {answer!r:.90}: text must be text, answer_start a whole number.")
     asked = {name: question[name] for name in ("id", "question", "language") if name in question}
     context = {name: paragraph[name] for name in ("context",) if name in paragraph}
     texts, starts = [answer["text"] for answer in answers], [int(answer["answer_start"]) for answer in answers]
@@ -176,9 +176,9 @@ READERS = {".jsonl": read_jsonl, ".json": read_json, ".csv": read_csv, ".tsv": r
 KINDS = (".parquet", *READERS)  # of files that are read, the first one is looked for first
 
 
-def _objects(value, place) -> list[dict]:
+def _objects(value, location) -> list[dict]:
     if not isinstance(value, list) or not all(isinstance(part, dict) for part in value):
-        raise InputError(f"{place} {value!r:.60} is not a list of objects {{...}}.")
+        raise InputError(f"{location} {value!r:.60} is not a list of objects {{...}}.")
     return value
 
 

@@ -77,10 +77,10 @@ def drawn(count: int, max_samples: int, seed: int, language: str) -> np.ndarray:
 
 def _together(parts: list[dict]) -> dict:
     """One summary of the parts of a split."""
-    expected = [part["rows_expected"] for part in parts]
+    expected, revisions = [part["rows_expected"] for part in parts], [part["revision"] for part in parts]
     return {
         **{name: " + ".join(str(part[name]) for part in parts) for name in ("hub_id", "config")},
-        "revision": None if None in (found := [part["revision"] for part in parts]) else " + ".join(found),
+        "revision": None if None in revisions else " + ".join(revisions),
         "rows": sum(part["rows"] for part in parts),
         "rows_expected": None if None in expected else sum(expected),
         "dropped": dict(sum((Counter(part["dropped"]) for part in parts), Counter())),

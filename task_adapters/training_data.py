@@ -61,17 +61,19 @@ def find_train_files(given: list[str]) -> list[TrainFile]:
 
 def find_train_languages(task: Task, given: list[str] | None, files: list) -> list[str]:
     """The hub's languages to train on, in the task's order: English, or none beside files, where nothing is given; `all` that have data."""
-    known = [language for language in task.languages if language in trainable(task)]
+    available = [language for language in task.languages if language in trainable(task)]
     if given is None:
         return [] if files else ["en"]
     if given == ["all"]:
-        return known
+        return available
     for language in given:
-        if language not in known:
-            raise InputError(f"{task.name} has no training data in {language!r}. {nearest(language, known)} It has: {', '.join(known)}.")
+        if language not in available:
+            raise InputError(
+                f"{task.name} has no training data in {language!r}. {nearest(language, available)} It has: {', '.join(available)}."
+            )
         if given.count(language) > 1:
             raise InputError(f"--train_languages names {language!r} {given.count(language)} times.")
-    return [language for language in known if language in given]
+    return [language for language in available if language in given]
 
 
 def trainable(task: Task) -> set[str]:
