@@ -53,10 +53,22 @@ def refuse_full_disk(error: BaseException, what: str) -> None:
 
 
 @contextmanager
+def errors_said_once():
+    """`datasets` logs some errors before it raises them; the user is told by the exception alone."""
+    verbosity = datasets.logging.get_verbosity()
+    datasets.logging.set_verbosity(datasets.logging.CRITICAL)
+    try:
+        yield
+    finally:
+        datasets.logging.set_verbosity(verbosity)
+
+
+@contextmanager
 def readable(what: str):
     """Errors of reading `what` through `datasets` as an InputError of one line; an InputError from within stays as it is."""
     try:
-        yield
+        with errors_said_once():
+            yield
     except (DatasetsError, pyarrow.ArrowException, OSError, ValueError) as error:
         mistake = next((cause for cause in causes(error) if isinstance(cause, InputError)), None)
         if mistake is not None:

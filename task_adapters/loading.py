@@ -10,7 +10,7 @@ from task_adapters.base import Absent, InputError, Task, nearest
 from task_adapters.content import content_key
 from task_adapters.examples import NOT_THIS_LANGUAGE, to_examples, usable
 
-FEW = 20  # so few equal labels can be real
+FEW = 20  # In a test set of up to this size all labels can really be equal. In a larger one they are a placeholder.
 
 
 def load_examples(
@@ -27,20 +27,8 @@ def load_examples(
         raise InputError(
             f"{task.name} has no {language!r} data. {nearest(language, task.languages)} It covers: {', '.join(task.languages)}."
         )
-    sources = [source for source in task.sources if split in source.splits]
-    if not sources:
-        raise InputError(f"{task.name} has no {split!r} split. It has: {', '.join(task.sources[0].splits)}.")
-    passed_over = []
-    for source in sources:
-        try:
-            loaded = [(part, *part.load(split, language, data_dir)) for part in source.parts(split)]
-            break
-        except Absent as error:
-            passed_over.append(str(error))
-    else:
-        raise InputError(" | ".join(dict.fromkeys(passed_over)))
-
-    converted = [_examples_of(rows, revision, part, task, split, language) for part, rows, revision in loaded]
+    loaded, passed_over = _first_source_that_is_here(task, split, language, data_dir)
+    converted = [_examples_of(rows, revision, source, task, split, language) for source, rows, revision in loaded]
     parts = [provenance for _, provenance in converted]
     examples = concatenate_datasets([part for part, _ in converted]) if len(converted) > 1 else converted[0][0]
     name = " + ".join(part["hub_id"] for part in parts) + f" ({split}, {language})"
@@ -66,17 +54,32 @@ def load_examples(
     return examples, provenance
 
 
-def drawn(count: int, max_samples: int, seed: int, language: str) -> np.ndarray:
-    """The rows of a few-shot draw: the first `max_samples` of a permutation of `count` rows, so that smaller draws are within larger ones.
+def _first_source_that_is_here(task, split, language, data_dir):
+    """-> ([(source, its rows, their revision)] of all parts of the first of the task's sources that is here, why others are not)"""
+    sources = [source for source in task.sources if split in source.splits]
+    if not sources:
+        raise InputError(f"{task.name} has no {split!r} split. It has: {', '.join(task.sources[0].splits)}.")
+    passed_over = []
+    for source in sources:
+        try:
+            return [(part, *part.load(split, language, data_dir)) for part in source.parts(split)], passed_over
+        except Absent as error:
+            passed_over.append(str(error))
+    raise InputError(" | ".join(dict.fromkeys(passed_over)))
 
-    Each language has its own permutation: translations of the same rows are not drawn side by side. English has the plain seed's.
+
+def drawn(count: int, max_samples: int, seed: int, language: str) -> np.ndarray:
+    """The row numbers of a few-shot draw, (max_samples,): the first ones of a permutation of `count` rows.
+
+    With the same seed, a smaller draw is a subset of a larger one. Each language has its own permutation, so that translations of one row
+    are not drawn together. The permutation of English depends on the seed alone.
     """
     key = seed if language == "en" else (seed, zlib.crc32(language.encode()))
     return np.random.default_rng(key).permutation(count)[:max_samples]
 
 
 def _together(parts: list[dict]) -> dict:
-    """One summary of the parts of a split."""
+    """One summary of the parts of a split, for results and messages."""
     expected, revisions = [part["rows_expected"] for part in parts], [part["revision"] for part in parts]
     return {
         **{name: " + ".join(str(part[name]) for part in parts) for name in ("hub_id", "config")},
@@ -133,7 +136,7 @@ def _refuse_duplicate_ids(examples, name):
 
 
 def _refuse_placeholders(examples, name):
-    """XTREME ships test files with one constant label: a score against them would mean nothing."""
+    """Refuses test examples that all have the same label, as XTREME's download leaves them: a score would mean nothing."""
     column = next((name for name in ("label", "tags", "answers") if name in examples.column_names), None)
     if column is None or len(examples) <= FEW:
         return

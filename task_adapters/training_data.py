@@ -26,12 +26,12 @@ from task_adapters.files import KINDS, check_file, rows_of_files
 from task_adapters.loading import drawn, load_examples
 
 NAMED_BY_XTREME = re.compile(r"(?:^|\.)en-([a-z]{2,3})(?:-translated)?\.(?:tsv|json)$")
-MOST_BROKEN = 0.01  # of the rows of a file without a header
+MOST_BROKEN = 0.01  # In a file without a header, this share of the rows may be broken. They are dropped and counted.
 
 
 @dataclass(frozen=True)
 class TrainFile:
-    """A file of `--train_file`, found and measured. language: None where each row says its own."""
+    """A file of `--train_file` that is there. language: None where each row states its own. sha256: of its bytes."""
 
     path: str
     language: str | None
@@ -60,7 +60,12 @@ def find_train_files(given: list[str]) -> list[TrainFile]:
 
 
 def find_train_languages(task: Task, given: list[str] | None, files: list) -> list[str]:
-    """The hub's languages to train on, in the task's order: English, or none beside files, where nothing is given; `all` that have data."""
+    """The languages of the hub to train on, in the task's order.
+
+    given  what --train_languages says. None means English, or no language of the hub where --train_file is given. ["all"] means all
+           languages that have training data.
+    Raises InputError for a language without training data, and for one that is named twice.
+    """
     available = [language for language in task.languages if language in trainable(task)]
     if given is None:
         return [] if files else ["en"]
@@ -77,6 +82,7 @@ def find_train_languages(task: Task, given: list[str] | None, files: list) -> li
 
 
 def trainable(task: Task) -> set[str]:
+    """Languages with training data on the hub. English is always among them: `train_on` gives it where the task itself does not."""
     return {*task.languages_with("train"), "en"}
 
 
@@ -84,9 +90,9 @@ def load_training_data(task, english_task, languages, files, data_dir=None, max_
     """The training examples of all languages and files, one language after the other.
 
     english_task  the task that gives the English data: another one for XNLI, XQuAD and MLQA (`train_on`).
-    max_samples   of each language, drawn with `seed` over everything that is given in it (`drawn`).
-    Returns (examples, a provenance for each source and file). Its "content" is a key of those of its examples that are trained on, in the
-    order in which they were drawn.
+    max_samples   how many examples to draw of each language, from all that is given in it, with `seed` (see `drawn`).
+    Returns (examples, a list with one provenance for each source and file). A provenance counts the examples that are trained on, and its
+    "content" is the key of just those, in the order of the draw.
     """
     parts = {}  # language -> [(examples, provenance)]
     for language in languages:
@@ -112,7 +118,10 @@ def load_training_data(task, english_task, languages, files, data_dir=None, max_
 
 
 def load_file(task: Task, file: TrainFile) -> list[tuple[Dataset, dict]]:
-    """A file's rows as examples, parted by language, each with its provenance; through the cache of `datasets`."""
+    """The examples of a file: one (examples, provenance) for each language in it. Both come through the cache of `datasets`.
+
+    Raises InputError for a row that is no example of the task, and for a language without a usable row.
+    """
     rows = rows_of_files([Path(file.path)], task.labels if task.task_type == "classification" else ())
     examples = to_examples(rows, task, "train", file.language, file.path, is_train_file=True)
     languages, reasons = np.array(examples["language"][:]), examples["dropped"][:]

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import logging
 import os
 import socket
 import threading
@@ -16,6 +17,7 @@ from datasets import ClassLabel, Dataset, Features, List, Value
 
 from task_adapters import TASKS, InputError, find_train_files, load_examples, load_training_data
 from task_adapters.bucc import RAW_FILES
+from task_adapters.errors import readable
 from task_adapters.hub import remove_damaged_downloads
 
 TEXT = Value("string")
@@ -347,6 +349,22 @@ def test_a_parquet_file_with_a_hole_in_the_middle_is_named(tmp_path):
     file.write_bytes(content)
     for message in refusals("mnli", file, tmp_path):
         assert f"Cannot read {file}" in message
+
+
+def test_what_the_library_logs_before_it_raises_is_not_said_twice():
+    records, logger = [], logging.getLogger("datasets.packaged_modules.parquet.parquet")
+    handler = logging.Handler()
+    handler.emit = records.append
+    logger.addHandler(handler)
+    try:
+        with pytest.raises(InputError, match="Cannot read a.parquet: no parquet"), readable("a.parquet"):
+            logger.error("Failed to read file 'a.parquet'")
+            raise pyarrow.ArrowInvalid("no parquet")
+        assert not records
+        logger.error("afterwards it is heard again")
+        assert len(records) == 1
+    finally:
+        logger.removeHandler(handler)
 
 
 # ---- the cache
