@@ -12,7 +12,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from datasets import Dataset, List
+from datasets import Dataset
 
 from metrics import pair_f1
 from task_adapters.base import EXAMPLE_COLUMNS, Absent, InputError, RetrievalRecipe, Source, Task
@@ -70,22 +70,25 @@ class PairedLists(Source):
     def load(self, split, language, data_dir):
         """-> (a row per sentence, revision). InputError for gold positions outside the lists, and for copies of another layout."""
         rows, revision = super().load(split, language, data_dir)
-        if has_text_rows(rows):
-            rows = Dataset.from_list([json.loads(row) for row in rows["row"]])
         name = f"{self.hub_id} ({self.config_for(language)}, {split})"
-        if len(rows) != 1 or not all(isinstance(rows.features.get(name), List) for name in ("sentence1", "sentence2", "gold")):
+        row = {} if len(rows) != 1 else json.loads(rows[0]["row"]) if has_text_rows(rows) else rows[0]
+        if not all(isinstance(row.get(column), list) for column in ("sentence1", "sentence2", "gold")):
             raise InputError(
                 f"{name} {GOLD_ONLY}. (Expected one row of three lists, sentence1, sentence2 and gold; found {len(rows)} row(s) of"
-                f" {', '.join(rows.column_names)}.)"
+                f" {', '.join(row or rows.column_names)}.)"
             )
-        row = rows[0]
+        for column in ("sentence1", "sentence2"):
+            wrong = [number for number, text in enumerate(row[column], start=1) if not isinstance(text, str)]
+            if wrong:
+                raise InputError(f"{name}: number {wrong[0]} of {column} is {row[column][wrong[0] - 1]!r:.60}, which is not text.")
         names = [f"{language}-{{:09d}}".format, "en-{:09d}".format]
         sides = [
             {name(number): text.strip() for number, text in enumerate(row[column], start=1)}
             for name, column in zip(names, ("sentence1", "sentence2"), strict=True)
         ]
         for number, pair in enumerate(row["gold"], start=1):
-            if len(pair) != 2 or not all(1 <= position <= len(side) for position, side in zip(pair, sides)):
+            is_pair = isinstance(pair, list) and len(pair) == 2 and all(isinstance(position, int) for position in pair)
+            if not is_pair or not all(1 <= position <= len(side) for position, side in zip(pair, sides)):
                 raise InputError(
                     f"{name}: gold pair {number} is {pair}; it should be two positions, 1 to {len(sides[0])} and 1 to {len(sides[1])}."
                 )

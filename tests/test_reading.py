@@ -209,6 +209,28 @@ def test_answers_of_another_shape_are_refused_by_row(answers, message, tmp_path)
         assert text.startswith(f"{file}, line 1: ") and message in text
 
 
+PAIRED = {"sentence1": ["Ja.", "Und?"], "sentence2": ["Yes.", "What?"], "gold": [[1, 1]]}
+
+
+@pytest.mark.parametrize("changes, message", [
+    ({}, None),
+    ({"sentence1": ["Ja.", None]}, "number 2 of sentence1 is None, which is not text"),
+    ({"sentence2": [7, "What?"]}, "number 1 of sentence2 is 7, which is not text"),
+    ({"gold": [["1", "1"]]}, "gold pair 1 is ['1', '1']; it should be two positions"),
+    ({"gold": [None]}, "gold pair 1 is None; it should be two positions"),
+    ({"gold": [1]}, "gold pair 1 is 1; it should be two positions"),
+    ({"gold": 1}, "found 1 row(s) of sentence1, sentence2, gold"),
+])  # fmt: skip
+def test_the_hubs_copy_of_bucc_is_read_from_lines_of_json_too(changes, message, tmp_path):
+    put(tmp_path / "mteb/BUCC/de-en/test.jsonl", json.dumps({**PAIRED, **changes}))
+    if message is None:
+        assert load_examples(TASKS["bucc"], "test", "de", str(tmp_path))[0]["text"][:] == ["Ja.", "Und?", "Yes.", "What?"]
+        return
+    with pytest.raises(InputError) as refused:
+        load_examples(TASKS["bucc"], "test", "de", str(tmp_path))
+    assert message in str(refused.value)
+
+
 # ---- columns of parquet
 
 
