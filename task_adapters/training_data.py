@@ -2,7 +2,8 @@
 
 A file is parquet, jsonl, json, csv or tsv. Its rows have the columns of the task's dataset on the hub, or those of `EXAMPLE_COLUMNS`, and a
 `language` column where the language is not in the flag (`de=rows.jsonl`) or in a name as XTREME gives it (en-de-translated.tsv,
-squad.translate.train.en-de.json). Labels are names. In csv and tsv a list is written as JSON; tsv has no quoting.
+squad.translate.train.en-de.json). Labels are names, or numbers where the task's labels are numbers (PAWS-X). files.py says how each kind
+of file is read; files below --data_dir are read in the same way.
 
 XTREME's translate-train files are read as they are (https://console.cloud.google.com/storage/browser/xtreme_translations):
   XNLI, PAWS-X   tsv without a header, English pair, translated pair, label, as TensorFlow Datasets' xtreme_xnli and xtreme_pawsx read them;
