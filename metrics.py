@@ -255,8 +255,8 @@ def _token_share(gold, predicted):
 
 
 def _chunk_f1(gold, predicted):
-    chunks = [{(n, *chunk) for n, tags in enumerate(sentences) for chunk in _chunks(tags)} for sentences in (gold, predicted)]
-    return _f1(len(chunks[0] & chunks[1]), len(chunks[0]), len(chunks[1]))
+    found = [{(n, *chunk) for n, tags in enumerate(sentences) for chunk in _chunks(tags)} for sentences in (gold, predicted)]
+    return _f1(len(found[0] & found[1]), len(found[0]), len(found[1]))
 
 
 def _chunks(tags):
