@@ -323,8 +323,8 @@ def _best_threshold(margins, kept, blank):
     order = sorted(range(len(margins)), key=margins.__getitem__)
     total = best = sum(blank)
     threshold = margins[order[0]] - 1.0
-    for here, after in zip_longest(order, order[1:]):
-        total += kept[here] - blank[here]
-        if total > best and (after is None or margins[after] > margins[here]):
-            best, threshold = total, margins[here]
+    for question, after in zip_longest(order, order[1:]):
+        total += kept[question] - blank[question]
+        if total > best and (after is None or margins[after] > margins[question]):
+            best, threshold = total, margins[question]
     return _percent(best, len(margins)), threshold

@@ -95,7 +95,7 @@ def flush(paths) -> None:
 _held = None  # the open run.lock of this process: it has one run at a time
 
 
-def hold(folder: Path) -> str | None:
+def hold(folder: Path, name: str = "run.lock") -> str | None:
     """Makes this process the one that works in `folder`, until it ends or holds another. -> None; where another one does, that one's name.
 
     The lock belongs to the process (POSIX; unlike flock's, its children do not inherit it) and goes with it, however it ends. Over NFS it
@@ -107,7 +107,7 @@ def hold(folder: Path) -> str | None:
     if fcntl is None:
         return None
     release()
-    _held = open(folder / "run.lock", "a+", encoding="utf-8")
+    _held = open(folder / name, "a+", encoding="utf-8")
     try:
         fcntl.lockf(_held, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError):  # POSIX allows either for a lock that another has

@@ -20,7 +20,8 @@ from task_adapters import (
     xnli,
     xquad,
 )
-from task_adapters.base import InputError, Recipe, RetrievalRecipe, Source, Task, data_line, labels_of, load_examples, nearest
+from task_adapters.base import InputError, Recipe, RetrievalRecipe, Source, Task, nearest
+from task_adapters.loading import data_line, labels_of, load_examples
 from task_adapters.training_data import find_train_files, find_train_languages, load_training_data
 
 MODULES = (

@@ -1,11 +1,21 @@
-"""Keys of content: the same examples, or the same bytes of a file, have the same key wherever they lie and whenever they were written."""
+"""Keys of content: the same examples, or the same bytes of a file, have the same key wherever they lie and whenever they were written.
+
+The cache of `datasets` is asked by these keys. Its own key of a local file is the path and the time stamp: a file that was replaced by
+`rsync -t` or `tar x`, which keep the time, would be served as it was before.
+"""
 
 import hashlib
+import inspect
+import shutil
+from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 
+import datasets
 import pyarrow
 import pyarrow.compute
 from datasets import Dataset
+from datasets.exceptions import DatasetsError
 
 ROWS = 20_000  # read at once: bounds the memory, does not change the key
 
@@ -54,3 +64,37 @@ def file_key(path: Path) -> str:
     """A key of a file's bytes: its SHA-256, whatever its name and time."""
     with path.open("rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def from_cache(key: str, build: Callable[[], Dataset]) -> Dataset:
+    """What `build` makes under a key of the cache of `datasets`, or finds there.
+
+    What lies there and cannot be read, as after a power cut, is removed and made anew: else every later run would end by it.
+    """
+    try:
+        return build()
+    except (pyarrow.ArrowException, DatasetsError, OSError):
+        cached = [path for path in Path(datasets.config.HF_DATASETS_CACHE).rglob(f"*{key}*") if path.suffix != ".lock"]
+        if not cached:
+            raise
+        for path in cached:
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+        return build()
+
+
+def fingerprint(*parts) -> str:
+    """A short stable key of its parts' text, for the cache of `datasets` (its own hash does not see changes in imported code)."""
+    return hashlib.sha256("\x1f".join(map(str, parts)).encode()).hexdigest()[:32]
+
+
+def code_of(function: Callable) -> str:
+    """The source text of the module that defines `function` and of those beside it: they use each other."""
+    return _code_in(Path(inspect.getfile(function)).parent)
+
+
+@lru_cache
+def _code_in(folder: Path) -> str:
+    return "".join(path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.py")))
