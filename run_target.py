@@ -112,6 +112,7 @@ def main() -> dict:
         nonlocal task, labels
         model, labels = load_model(model_class, args.model_name_or_path, labels, training_args.seed, args.keep_head, args.freeze_embeddings)
         task = replace(task, labels=labels)
+        speed.check(model.base_model, args, training_args, optimizer_of(training_args))
         selection, trainer_class = {}, RealTokensTrainer
         if training_args.eval_strategy != "no":
             for language, examples in {"en": dev_examples, **target_dev}.items():

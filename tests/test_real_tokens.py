@@ -144,23 +144,23 @@ def test_a_count_that_the_host_knows_is_taken_once_and_changes_nothing(monkeypat
     with torch.no_grad():
         expected = encoder(**batch).last_hidden_state
         for more, seen in (({}, [4]), ({"output_hidden_states": True}, [4])):  # the latter goes the padded way
-            encoder.real_tokens = 4
+            encoder.forward.expect(4)
             hidden = encoder(**batch, **more).last_hidden_state
             assert torch.equal(hidden, expected) or more and torch.allclose(hidden[0], expected[0], atol=1e-6)
-            assert counts == seen and encoder.real_tokens is None
+            assert counts == seen
         assert torch.equal(encoder(**batch).last_hidden_state, expected) and counts == [4]
 
 
 @pytest.mark.parametrize("task, more", [("hellaswag", ()), ("mnli squad_v1", ()), ("mnli", ("--torch_compile", "true"))])
 def test_training_tells_the_encoder_how_many_tokens_are_real(task, more, call, tiny_model, data_dir, tmp_path, monkeypatch):
     """Else a GPU would count, and the host wait for it with each micro-batch."""
-    seen, packed_forward = [], padding_free.packed_forward
+    seen, packed_forward = [], padding_free.PackedForward.__call__
 
-    def spy(encoder, padded_forward, input_ids=None, attention_mask=None, **kwargs):
-        seen.append((encoder.training, encoder.real_tokens, int(attention_mask.sum())))
-        return packed_forward(encoder, padded_forward, input_ids, attention_mask, **kwargs)
+    def spy(forward, input_ids=None, attention_mask=None, **kwargs):
+        seen.append((forward.encoder.training, forward.real_tokens, int(attention_mask.sum())))
+        return packed_forward(forward, input_ids, attention_mask, **kwargs)
 
-    monkeypatch.setattr(padding_free, "packed_forward", spy)
+    monkeypatch.setattr(padding_free.PackedForward, "__call__", spy)
     monkeypatch.setattr(torch, "compile", lambda model, **_: model)
     results = call(run_intermediate, "--task", *task.split(), "--model_name_or_path", tiny_model, "--data_dir", data_dir, "--use_cpu",
                    "--output_dir", tmp_path, "--max_steps", 4, "--effective_batch_size", 8, "--per_device_train_batch_size", 4,
@@ -287,33 +287,32 @@ class OtherMask(torch.autograd.Function):
 def test_a_kernel_is_compared_before_it_is_used(wrong, reason):
     config, cpu = BertConfig(**SMALL), torch.device("cpu")
     for dtype in (torch.bfloat16, torch.float16):
-        assert padding_free.against_kernel(stand_in, config, cpu, dtype) is None
-    assert reason in padding_free.against_kernel(wrong, config, cpu, torch.bfloat16)
+        assert padding_free.why_not_kernel(stand_in, config, cpu, dtype) is None
+    assert reason in padding_free.why_not_kernel(wrong, config, cpu, torch.bfloat16)
 
 
 def test_a_device_without_the_kernel_is_said():
-    assert "no kernel for it" in padding_free.against_kernel(padding_free.flash, BertConfig(**SMALL), torch.device("cpu"), torch.bfloat16)
+    assert "no kernel for it" in padding_free.why_not_kernel(padding_free.flash, BertConfig(**SMALL), torch.device("cpu"), torch.bfloat16)
 
 
 def fails(*_):
     raise ValueError("no compiler\nat all")
 
 
-@pytest.mark.parametrize("kernel, width, offered, said", [
-    ("stand_in", 16, {(torch.bfloat16, 16)}, ""), ("stand_in", 24, set(), ""), (None, 16, set(), ""),
-    ("fails", 16, set(), "by torch's flash kernel, not by Triton's: ValueError: no compiler\n"),
-    ("twice", 16, set(), "gives other numbers on this device"),
+@pytest.mark.parametrize("kernel, width, exact, line", [
+    ("stand_in", 16, True, ""), ("stand_in", 24, False, ""), (None, 16, False, ""),
+    ("fails", 16, False, "by torch's flash kernel, not by Triton's: ValueError: no compiler\n"),
+    ("twice", 16, False, "gives other numbers on this device"),
 ])  # fmt: skip
-def test_kernels_for_short_sequences_are_an_offer(kernel, width, offered, said, monkeypatch, capsys):
+def test_kernels_for_short_sequences_are_an_offer(kernel, width, exact, line, monkeypatch, capsys):
     """Without Triton, or where it cannot, the flash kernel goes on, and a line says so where there was something to try."""
     kernels = {"stand_in": stand_in, "fails": fails, "twice": lambda *inputs: 2 * stand_in(*inputs)}
-    monkeypatch.setattr(padding_free, "tiles", kernels.get(kernel))
-    monkeypatch.setattr(padding_free, "TILED", set())
+    monkeypatch.setattr(padding_free, "by_triton", kernels.get(kernel))
     monkeypatch.setattr("importlib.util.find_spec", lambda name: kernel and name)
     config = BertConfig(hidden_size=2 * width, num_attention_heads=2)
-    padding_free.offer_tiles(config, torch.device("cpu"), torch.bfloat16)
+    assert padding_free.triton_is_exact(config, torch.device("cpu"), torch.bfloat16) is exact
     written = capsys.readouterr().out
-    assert padding_free.TILED == offered and said in written and bool(said) == bool(written)
+    assert line in written and bool(line) == bool(written)
 
 
 def test_the_kernel_takes_what_it_is_given():
@@ -350,20 +349,19 @@ def test_attention_alone_can_be_padded(dropout):
 
 
 @pytest.mark.parametrize("capability, dtype, tokens, expected", [
-    ((8, 0), torch.bfloat16, 256, "tiles"), ((8, 0), torch.bfloat16, 257, "flash"), ((9, 0), torch.float16, 20, "flash"),
+    ((8, 0), torch.bfloat16, 256, "by_triton"), ((8, 0), torch.bfloat16, 257, "flash"), ((9, 0), torch.float16, 20, "flash"),
     ((8, 0), torch.float32, 20, "padded"), ((7, 5), torch.float16, 20, "padded"), (None, torch.float32, 20, "one_by_one"),
 ])  # fmt: skip
 def test_each_device_has_its_attention(capability, dtype, tokens, expected, monkeypatch):
     """A GPU is made of a name here: a tensor's device is what is asked. Two sequences, whose mean is 128 or above; Triton's is for bf16."""
-    monkeypatch.setattr(padding_free, "TILED", {(torch.bfloat16, 16)})
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
     given = {}
-    for name in ("tiles", "flash", "padded", "one_by_one"):
+    for name in ("by_triton", "flash", "padded", "one_by_one"):
         monkeypatch.setattr(padding_free, name, lambda *inputs, name=name: given.update({name: inputs[3:]}))
     query = SimpleNamespace(device=torch.device("cuda" if capability else "cpu"), dtype=dtype, shape=(1, 4, tokens, 16))
-    layout = torch.ones(2, 5, dtype=torch.bool), torch.arange(5)
+    layout = padding_free.Layout(torch.ones(2, 5, dtype=torch.bool), torch.arange(5), (torch.bfloat16,))
     padding_free.attention(None, query, query, query, None, 0.1, 0.5, cu_seq_lens_q="starts", layout=layout)
-    inputs = {"tiles": ("starts", 5), "flash": ("starts", 5), "padded": layout, "one_by_one": ("starts",)}[expected]
+    inputs = {"by_triton": ("starts", 5), "flash": ("starts", 5), "padded": layout[:2], "one_by_one": ("starts",)}[expected]
     assert given == {expected: (*inputs, 0.1, 0.5)}
 
 
@@ -377,7 +375,7 @@ def test_a_model_whose_attention_alone_is_padded_gives_the_same_hidden_states(mo
 
         def in_its_place(module, query, key, value, attention_mask, dropout=0.0, scaling=None, layout=None, **_):
             calls.append(query.shape[2])
-            return padded(query, key, value, *layout, dropout, scaling), None
+            return padded(query, key, value, *layout[:2], dropout, scaling), None
 
         monkeypatch.setitem(padding_free.AttentionInterface._global_mapping, padding_free.NAME, in_its_place)
         padding_free.set_up(encoder, "on", *ON_CPU)
@@ -390,13 +388,13 @@ def test_a_model_whose_attention_alone_is_padded_gives_the_same_hidden_states(mo
 def test_on_a_gpu_the_kernel_is_compared_in_the_precisions_of_training_and_scoring(monkeypatch):
     compared = []
     monkeypatch.setattr(padding_free, "has_flash", lambda device, dtype: dtype != torch.float32)
-    monkeypatch.setattr(padding_free, "against_kernel", lambda kernel, config, device, dtype: compared.append((kernel, dtype)))
-    monkeypatch.setattr(padding_free, "offer_tiles", lambda config, device, dtype: compared.append(("offered", dtype)))
+    monkeypatch.setattr(padding_free, "why_not_kernel", lambda kernel, config, device, dtype: compared.append((kernel, dtype)))
+    monkeypatch.setattr(padding_free, "triton_is_exact", lambda config, device, dtype: compared.append(("triton", dtype)))
     args = SimpleNamespace(device=torch.device("cuda"), bf16=True, fp16=False, bf16_full_eval=False, fp16_full_eval=True)
     on_gpu = device_and_precisions(args)
     padding_free.set_up(BertModel(BertConfig(vocab_size=100, **SMALL)), "auto", *on_gpu)
-    assert {*compared} == {(kernel, dtype) for kernel in (padding_free.flash, "offered") for dtype in (torch.bfloat16, torch.float16)}
-    monkeypatch.setattr(padding_free, "against_kernel", lambda *_: "no kernel")
+    assert {*compared} == {(kernel, dtype) for kernel in (padding_free.flash, "triton") for dtype in (torch.bfloat16, torch.float16)}
+    monkeypatch.setattr(padding_free, "why_not_kernel", lambda *_: "no kernel")
     with pytest.raises(InputError, match="no kernel"):
         padding_free.set_up(BertModel(BertConfig(vocab_size=100, **SMALL)), "on", *on_gpu)
     padding_free.set_up(BertModel(BertConfig(vocab_size=100, **SMALL)), "on", torch.device("cuda"), {"no"})
