@@ -12,12 +12,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from accelerate.data_loader import BatchSamplerShard
 from conftest import launch
 from datasets import Dataset
 from families import write_family
 from safetensors.torch import load_file
 from torch._dynamo.testing import CompileCounter
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.data import BatchSampler
 from transformers import (
     BertConfig,
     BertForMultipleChoice,
@@ -36,7 +38,7 @@ import run_target
 import task_types
 from benchmarks.memory_formula import CHECKPOINTING
 from speed import device_and_precisions, padding_free, real_tokens
-from speed.real_tokens import GroupedByLength, RealTokensTrainer, choices_are_uneven, lengths_of, predict, scoring_batches
+from speed.real_tokens import GroupedByLength, RealTokensTrainer, SharedOut, choices_are_uneven, lengths_of, predict, scoring_batches
 from task_adapters import TASKS, InputError, labels_of, load_examples
 from task_types import TASK_TYPES, make_features
 from task_types.collator import Collator, what_is_read
@@ -418,6 +420,62 @@ def test_a_padding_free_run_takes_the_same_steps_and_says_so(call, tiny_model, d
         call(run_target, *flags, "--output_dir", tmp_path / "packed")
 
 
+# ---- the same examples in any number of processes
+
+
+@pytest.mark.parametrize("examples", [0, 1, 5, 8, 9, 16, 23, 24, 25])
+@pytest.mark.parametrize("processes", [2, 3])
+def test_every_example_is_dealt_out_once_and_all_processes_read_as_many_micro_batches(examples, processes):
+    batches = BatchSampler(range(examples), 4, drop_last=False)
+    shares = []
+    for process in range(processes):
+        shard = BatchSamplerShard(SharedOut(batches, processes), processes, process)
+        shares.append(list(shard))
+        assert len(shard) == len(shares[-1])
+    assert len({*map(len, shares)}) == 1
+    turns = [[share[turn] for share in shares] for turn in range(len(shares[0]))]
+    assert [row for turn in turns for part in turn for row in part] == list(range(examples)), "in the order of one process"
+    for turn in turns[: examples // (4 * processes)]:
+        assert {*map(len, turn)} == {4}
+    if examples % (4 * processes):
+        sizes = [*map(len, turns[-1])]
+        assert max(sizes) - min(sizes) <= 1 and sum(sizes) == examples % (4 * processes)
+
+
+def test_a_micro_batch_without_examples_is_the_first_example_without_its_label(tiny_model, data_dir):
+    for name in HEADS:
+        task, tokenizer, _, features = features_of(name, "train", tiny_model, data_dir, 3)
+        collate = real_tokens.CountingCollator(Collator(tokenizer.pad_token_id))
+        collate.dataset = what_is_read(features)
+        empty, first = collate([]), collate([dict(collate.dataset[0])])
+        assert (empty.pop("is_empty"), first.pop("is_empty")) == (True, False)
+        assert (empty.pop("labels") == -100).all() and (first.pop("labels") != -100).any()
+        assert all(torch.equal(values, first[key]) if torch.is_tensor(values) else values == first[key] for key, values in empty.items())
+
+
+@pytest.mark.parametrize("flag, message", [
+    ({"dataloader_drop_last": True}, "--dataloader_drop_last drops another number of examples"),
+    ({"accelerator_config": {"dispatch_batches": True}}, "dispatch_batches and split_batches make other batches"),
+    ({"accelerator_config": {"split_batches": True}}, "dispatch_batches and split_batches make other batches"),
+])  # fmt: skip
+def test_what_makes_other_batches_on_several_processes_is_refused(flag, message, tiny_model, data_dir, tmp_path, monkeypatch):
+    task, tokenizer, _, features = features_of("mnli", "train", tiny_model, data_dir, 10)
+    model, _ = load_model(TASK_TYPES[task.task_type].Model, tiny_model, task.labels, seed=1)
+    args = TrainingArguments(output_dir=str(tmp_path), use_cpu=True, report_to="none", **flag)
+    monkeypatch.setattr(TrainingArguments, "world_size", 2)
+    with pytest.raises(InputError, match=message):
+        RealTokensTrainer(model=model, args=args, train_dataset=features, data_collator=Collator(1)).get_train_dataloader()
+
+
+def test_noise_on_the_embeddings_is_for_padded_batches(capsys):
+    """transformers scales it by the length of a row, which without padding is that of all sequences together."""
+    bert = BertModel(BertConfig(vocab_size=100, **SMALL))
+    padding_free.set_up(bert, "auto", *ON_CPU, is_uneven=lambda: True, has_noise=True)
+    assert "forward" not in vars(bert) and "with padding: --neftune_noise_alpha would have smaller noise" in capsys.readouterr().out
+    with pytest.raises(InputError, match="--padding_free on: --neftune_noise_alpha"):
+        padding_free.set_up(bert, "on", *ON_CPU, has_noise=True)
+
+
 # ---- training batches of like lengths
 
 
@@ -472,22 +530,22 @@ def test_the_trainer_says_which_epoch_begins(tiny_model, data_dir, tmp_path):
 
 
 def test_two_processes_go_on_in_the_second_epoch_where_they_were_cut_off(tiny_model, data_dir, tmp_path):
-    """accelerate does not tell a sampler the epoch there: it stands below two wrappers."""
-    flags = ("--task", "mnli", "--model_name_or_path", tiny_model, "--data_dir", data_dir, "--use_cpu", "--max_train_samples", "40",
+    """accelerate does not tell a sampler the epoch there: it stands below two wrappers. Each epoch's third step has one example."""
+    flags = ("--task", "mnli", "--model_name_or_path", tiny_model, "--data_dir", data_dir, "--use_cpu", "--max_train_samples", "17",
              "--effective_batch_size", "8", "--per_device_train_batch_size", "2", "--max_steps", "9", "--save_steps", "1",
              "--save_total_limit", "9", "--keep_checkpoints", "--max_eval_samples", "8", "--disable_tqdm", "true",
              "--eval_strategy", "no", "--load_best_model_at_end", "false")  # fmt: skip
     out, cut = tmp_path / "out", tmp_path / "cut"
     launch("run_intermediate.py", *flags, "--output_dir", out, processes=2)
     shutil.copytree(out, cut)
-    for step in (8, 9):
+    for step in range(5, 10):
         shutil.rmtree(cut / f"checkpoint-{step}")
     (cut / "results.json").unlink()
     launch("run_intermediate.py", *flags, "--output_dir", cut, processes=2)
-    assert json.loads((cut / "results.json").read_text())["training"]["resumed_from_step"] == 7
+    assert json.loads((cut / "results.json").read_text())["training"]["resumed_from_step"] == 4
     whole, resumed = load_file(out / "model.safetensors"), load_file(cut / "model.safetensors")
     assert all(torch.equal(weight, resumed[name]) for name, weight in whole.items())
-    assert any(not torch.equal(weight, load_file(out / "checkpoint-7/model.safetensors")[name]) for name, weight in whole.items())
+    assert any(not torch.equal(weight, load_file(out / "checkpoint-4/model.safetensors")[name]) for name, weight in whole.items())
 
 
 # ---- scoring

@@ -109,6 +109,9 @@ class MultitaskModel(torch.nn.Module):
             outputs = self.models[task](**{name: value for name, value in inputs.items() if value is not None})
         return {"loss": self.losses[task](outputs, labels, num_items_in_batch), **outputs}  # the loss as a single task's run has it
 
+    def get_input_embeddings(self):
+        return self.encoder.get_input_embeddings()  # where the Trainer adds the noise of --neftune_noise_alpha
+
     def activation_checkpointing_enable(self, **options):
         self.encoder.activation_checkpointing_enable(**options)
 
