@@ -17,7 +17,10 @@ RUNS = {
     "multiple_choice": (run_intermediate, "--task hellaswag --max_train_samples 37"),
     "few_shot": (run_intermediate, "--task mnli --max_train_samples 10"),
     "random": (run_intermediate, "--task mnli --max_train_samples 37 --train_sampling_strategy random"),
-    "sequential": (run_intermediate, "--task mnli --max_train_samples 29 --train_sampling_strategy sequential"),
+    "sequential": (
+        run_intermediate,
+        "--task mnli --max_train_samples 29 --train_sampling_strategy sequential --dataloader_num_workers 1",
+    ),
     "padding_free": (run_intermediate, "--task squad_v1 --max_train_samples 25 --padding_free on"),
     "together": (run_intermediate, "--task mnli squad_v1 hellaswag --max_train_samples 29"),
 }
