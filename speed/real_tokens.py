@@ -146,6 +146,10 @@ class RealTokensTrainer(Trainer):
             raise InputError(
                 "--dataloader_drop_last drops another number of examples for each number of processes and accumulation steps: leave it out."
             )
+        if args.train_sampling_strategy == "batch_rebalance":  # transformers' sampler of that name has its own fixed seed
+            raise InputError(
+                "--train_sampling_strategy batch_rebalance ignores --seed: group_by_length, random or sequential would be right."
+            )
         # The next batch is copied to the GPU while the GPU computes.
         args.dataloader_pin_memory = args.accelerator_config.non_blocking = args.device.type == "cuda"
         backend = args.torch_compile_backend
