@@ -162,6 +162,8 @@ def main() -> dict:
             model, labels = load_model(model_class, path, task.labels, seed, keep_head, args.freeze_embeddings)
             tasks[name] = task = replace(task, labels=labels)
 
+        encoder, optimizer = model.encoder if together else model.base_model, optimizer_of(training_args)
+        speed.check(encoder, args, training_args, optimizer, masked is not None)
         selection = None
         if training_args.eval_strategy != "no":
             selection = {}
@@ -171,7 +173,6 @@ def main() -> dict:
                 selection[name] = examples, features_of(task, examples)
         features = {name: features_of(task, train_examples[name]) for name, task in tasks.items()}
         dev_features = [of_task for _, of_task in (selection or {}).values()]
-        encoder, optimizer = model.encoder if together else model.base_model, optimizer_of(training_args)
         speed.set_up(encoder, args, training_args, optimizer, [*features.values()], dev_features, tokenizer, masked is not None)
         with training_args.main_process_first(local=False, desc="begin"):
             folder.begin(seed)

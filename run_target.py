@@ -109,6 +109,7 @@ def main() -> dict:
         path, keep_head = weights or args.model_name_or_path, args.keep_head or weights is not None
         model, labels = load_model(model_class, path, labels, seed, keep_head, args.freeze_embeddings)
         task = replace(task, labels=labels)
+        speed.check(model.base_model, args, training_args, optimizer_of(training_args))
         selection, trainer_class = {}, RunTrainer
         if training_args.eval_strategy != "no":
             for language, examples in {"en": dev_examples, **target_dev}.items():

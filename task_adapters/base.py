@@ -132,6 +132,7 @@ class Task:
     dev_metric    the name among the metric's values by which checkpoints are compared.
     may_be_null   columns of rows in which null is no mistake: `to_example` knows what it means.
     choices       multiple choice: how many answers each question offers.
+    sentences     classification: 2 for pairs, one of which may be empty; 1 for single sentences (`text_b` is "" then).
     may_have_no_answer  span QA where a question can be unanswerable: predictions carry a margin, and gold may be empty.
     """
 
@@ -149,6 +150,7 @@ class Task:
     licence: str = ""
     may_be_null: tuple[str, ...] = ()
     choices: int = 1
+    sentences: int = 2
     may_have_no_answer: bool = False
 
     def __post_init__(self):

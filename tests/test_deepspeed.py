@@ -248,12 +248,13 @@ def test_training_does_not_begin_from_a_checkpoint_of_another_layout(tmp_path):
 
 # ---- whole runs
 
-# Plain gradient descent, so that the size of a gradient shows. The greatest loss is the "best": the first checkpoint is chosen
-# (in this order of the examples the loss falls).
+# Plain gradient descent, so that the size of a gradient shows. The sixth step is the last one of an epoch and has one example. The greatest
+# loss is the "best": the first checkpoint is chosen (in this order of the examples the loss falls).
 FLAGS = (
-    "--task mnli --use_cpu --disable_tqdm true --max_seq_length 96 --effective_batch_size 8 --max_steps 6 --optim sgd --warmup_steps 0"
-    " --learning_rate 0.1 --max_eval_samples 16 --eval_strategy steps --eval_steps 2 --save_steps 2 --save_total_limit 9 --keep_checkpoints"
-    " --load_best_model_at_end true --metric_for_best_model loss --greater_is_better true --train_sampling_strategy random"
+    "--task mnli --max_train_samples 41 --data_seed 7 --use_cpu --disable_tqdm true --max_seq_length 96 --effective_batch_size 8"
+    " --max_steps 6 --optim sgd --warmup_steps 0 --learning_rate 0.1 --max_eval_samples 16 --eval_strategy steps --eval_steps 2"
+    " --save_steps 2 --save_total_limit 9 --keep_checkpoints --load_best_model_at_end true --metric_for_best_model loss"
+    " --greater_is_better true --train_sampling_strategy random"
 ).split()
 
 

@@ -14,6 +14,7 @@ from transformers import (
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
 )
+from whole_epochs import RUNS, train_all
 
 from arguments import InputError
 from results import lineage_of
@@ -68,6 +69,49 @@ def test_a_batch_cut_into_pieces_gives_the_same_update(task, layout, updated, ti
     assert len(losses) == 2 and losses[0] == pytest.approx(losses[1], rel=1e-4) and losses[0] > 0.1, (
         "scored by all processes, each feature once"
     )
+
+
+EPOCH_LAYOUTS = {
+    "1 process x 12": (1, ("--per_device_train_batch_size", "12")),
+    "1 process x 4 x 3 steps": (1, ("--per_device_train_batch_size", "4")),
+    "2 processes x 2 x 3 steps": (2, ("--per_device_train_batch_size", "2")),
+    "3 processes x 4": (3, ("--per_device_train_batch_size", "4")),
+}
+
+
+@pytest.fixture(scope="module")
+def whole_epochs(tiny_model, data_dir, tmp_path_factory):
+    """{layout: {name of the run: (losses of its steps, weights by file, results)}}"""
+    folders = {layout: tmp_path_factory.mktemp("epochs") for layout in EPOCH_LAYOUTS}
+    for layout, (processes, flags) in EPOCH_LAYOUTS.items():
+        if processes == 1:
+            train_all(tiny_model, data_dir, folders[layout], *flags)
+        else:
+            launch("tests/whole_epochs.py", tiny_model, data_dir, folders[layout], *flags, processes=processes)
+
+    def outcome(folder):
+        results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+        losses = [entry["loss"] for entry in results["training"]["log"] if "loss" in entry]
+        return losses, {file.relative_to(folder): load_file(file) for file in folder.rglob("*.safetensors")}, results
+
+    return {layout: {name: outcome(out / name) for name in RUNS} for layout, out in folders.items()}
+
+
+@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize("layout", list(EPOCH_LAYOUTS)[1:])
+def test_whole_epochs_with_a_smaller_last_step_are_the_same_in_every_layout(layout, name, whole_epochs):
+    """No example is read twice in an epoch, no gradient counts twice, and a process without examples takes part in the step."""
+    losses, weights, whole = whole_epochs["1 process x 12"][name]
+    cut_losses, cut_weights, cut = whole_epochs[layout][name]
+    assert cut["world_size"] == EPOCH_LAYOUTS[layout][0] and cut["effective_batch_size"] == 12
+    assert len(losses) == cut["training"]["steps"] == {"few_shot": 2, "sequential": 6, "padding_free": 6, "together": 18}.get(name, 8)
+    assert cut_losses == pytest.approx(losses, abs=2e-5), "of each step"
+    assert max(losses) - min(losses) > 1e-3, "the steps must differ"
+    assert cut["training"]["tokens"]["real_tokens"] == whole["training"]["tokens"]["real_tokens"]
+    assert weights.keys() == cut_weights.keys()
+    for file, state in weights.items():
+        for key, weight in state.items():
+            assert (weight - cut_weights[file][key]).norm() <= 1e-4 * weight.norm() + 1e-5, f"{file} {key}"
 
 
 def test_a_head_is_drawn_alike_whatever_holds_it(tiny_model, monkeypatch):
