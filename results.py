@@ -39,7 +39,7 @@ SETTINGS = ("learning_rate", "num_train_epochs", "max_steps", "warmup_steps", "l
             "train_sampling_strategy")  # fmt: skip
 # As much, and hardly ever set: named only where they are not the library's defaults.
 RARE_SETTINGS = ("adam_beta1", "adam_beta2", "lr_scheduler_kwargs", "optim_args", "neftune_noise_alpha", "dataloader_drop_last",
-                 "bf16_full_eval", "fp16_full_eval", "tf32", "torch_compile")  # fmt: skip
+                 "bf16_full_eval", "fp16_full_eval", "tf32", "torch_compile", "eval_on_start")  # fmt: skip
 OUR_SETTINGS = ("max_seq_length", "doc_stride", "no_answer_threshold", "max_train_samples", "max_eval_samples", "max_predict_samples",
                 "languages", "freeze_embeddings", "padding_free")  # fmt: skip
 # Other data than the hub's English, chosen by English dev. Named only where they differ: the plain run stays the cell that it was.
@@ -51,7 +51,7 @@ MASKED_LM = ("mlm_languages", "mlm_data", "mlm_share", "mlm_alpha", "mlm_eval_sa
 # All of these that a score depends on: `languages` says which there are, `oracle` what else. {name: default} where only others are named.
 NAMED = tuple(name for name in ("head", "recipe", "effective_batch_size", "data_seed", *SETTINGS, *OUR_SETTINGS, *TOGETHER, *MASKED_LM)
               if name != "languages")  # fmt: skip
-NAMED_IF_SET = {**dict.fromkeys((*RARE_SETTINGS, "save_steps", "metric_for_best_model", "greater_is_better")),
+NAMED_IF_SET = {**dict.fromkeys((*RARE_SETTINGS, "eval_steps_given", "save_steps", "metric_for_best_model", "greater_is_better")),
                 **{name: default for name, default in DATA_SETTINGS.items() if name != "oracle"}}  # fmt: skip
 
 

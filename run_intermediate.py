@@ -84,12 +84,16 @@ def main() -> dict:
     from results import dev_mean, dev_table, device_name, finish_run, lineage_of, read_json, remove_checkpoints, score_table, start_run
     from task_adapters import data_line, labels_of, load_examples, load_training_data
     from task_types import NEEDS_OFFSETS, TASK_TYPES, make_features
+    from task_types.heads import check_label_names
     from trainer.checkpoints import check_length, check_precision, describe_model, load_config, load_model, load_tokenizer
     from trainer.collapse import check_learned, refuse_failed, train_with_retries
+    from trainer.comparison import check_comparison
     from trainer.deepspeed import optimizer_of
     from trainer.loop import describe_run, score, train
     from trainer.masked_lm import MaskedText, open_texts
     from trainer.multitask import load_models, train_together, with_task
+
+    check_comparison(training_args)
 
     # ---- the output folder: new, cut off, or finished
     run = describe_run("intermediate", args, training_args, tasks)
@@ -107,6 +111,8 @@ def main() -> dict:
     config = load_config(args.model_name_or_path)
     check_length(args.max_seq_length, config, tokenizer, args.model_name_or_path)
     check_precision(config, training_args, args.model_name_or_path)
+    if args.keep_head and tasks[0].labels:  # before anything else is read
+        check_label_names(config, tasks[0].labels, args.model_name_or_path)
     data = []
 
     def examples_of(source, split, language, max_samples):
@@ -155,7 +161,7 @@ def main() -> dict:
             tasks[name] = task = replace(task, labels=labels)
 
         selection = None
-        if training_args.eval_strategy != "no":
+        if training_args.eval_strategy != "no" or args.keep_head:
             selection = {}
             for name, task in tasks.items():
                 count = min(recipe.max_selection_samples or len(dev_examples[name]), len(dev_examples[name]))
@@ -169,7 +175,9 @@ def main() -> dict:
             sampling, mlm = (args.sampling, args.sampling_cap, args.temperature), (masked, args.mlm_share if masked is not None else 0.0)
             trainer, training = train_together(model, tokenizer, tasks, training_args, features, sampling, selection, *mlm)
         else:
-            trainer, training = train(model, tokenizer, task, training_args, features[name], selection and selection[name])
+            trainer, training = train(
+                model, tokenizer, task, training_args, features[name], selection and selection[name], keep_head=args.keep_head
+            )
         dev = {name: score(trainer, t, dev_examples[name], features_of(t, dev_examples[name]), "en")[1] for name, t in tasks.items()}
         training["warning"] = check_learned(trainer, tasks, dev_examples, dev)
         return training, dev

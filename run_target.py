@@ -57,12 +57,15 @@ def main() -> dict:
     from task_adapters import TASKS, data_line, labels_of, load_examples, load_training_data
     from task_adapters.reference_scores import reference_lines
     from task_types import NEEDS_OFFSETS, TASK_TYPES, make_features
+    from task_types.heads import check_label_names
     from trainer.checkpoints import check_length, check_precision, describe_model, load_config, load_model, load_tokenizer
     from trainer.collapse import check_learned, refuse_failed, train_with_retries
+    from trainer.comparison import check_comparison
     from trainer.deepspeed import optimizer_of
     from trainer.loop import describe_run, score, train
     from trainer.selection import LanguagesTrainer, check_selection, dev_languages, oracle_lines, score_oracle
 
+    check_comparison(training_args)
     check_selection(task, args, training_args)
 
     # ---- the output folder: new, cut off, or finished
@@ -79,6 +82,8 @@ def main() -> dict:
     config = load_config(args.model_name_or_path)
     check_length(args.max_seq_length, config, tokenizer, args.model_name_or_path)
     check_precision(config, training_args, args.model_name_or_path)
+    if args.keep_head and task.labels:  # before anything else is read
+        check_label_names(config, task.labels, args.model_name_or_path)
     data = []
 
     def examples_of(source, split, language, max_samples):
@@ -113,7 +118,7 @@ def main() -> dict:
         model, labels = load_model(model_class, args.model_name_or_path, labels, training_args.seed, args.keep_head, args.freeze_embeddings)
         task = replace(task, labels=labels)
         selection, trainer_class = {}, RealTokensTrainer
-        if training_args.eval_strategy != "no":
+        if training_args.eval_strategy != "no" or args.keep_head:
             for language, examples in {"en": dev_examples, **target_dev}.items():
                 first = examples.select(range(min(recipe.max_selection_samples or len(examples), len(examples))))
                 selection[language] = first, features_of(first)
@@ -122,7 +127,7 @@ def main() -> dict:
         features = features_of(train_examples)
         dev_features = [of_language for _, of_language in selection.values()]
         speed.set_up(model.base_model, args, training_args, optimizer_of(training_args), [features], dev_features, tokenizer)
-        trainer, training = train(model, tokenizer, task, training_args, features, selection.get("en"), trainer_class)
+        trainer, training = train(model, tokenizer, task, training_args, features, selection.get("en"), trainer_class, args.keep_head)
         _, dev = score(trainer, task, dev_examples, features_of(dev_examples), "en")
         training["warning"] = check_learned(trainer, {task.name: task}, {task.name: dev_examples}, {task.name: dev})
         return trainer, training, dev

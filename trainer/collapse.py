@@ -46,22 +46,65 @@ SEED_STEP = 1000
 RECORD = "failed_tries.json"
 
 
-def chance_loss(task_type: str, features) -> float | None:
+def chance_and_floor(task, features, smoothing: float = 0.0) -> tuple[float, float] | None:
+    """Two training losses in nats: that of knowing the label frequencies alone, and the least that any model can have.
+
+    smoothing  --label_smoothing_factor: it spreads targets over all labels, so that even a perfect model has the entropy of its target.
+    None where all examples have the same label.
+    """
+    chance = chance_loss(task.task_type, features, smoothing, len(task.labels))
+    return chance and (chance, floor_loss(task.task_type, features, smoothing, len(task.labels)))
+
+
+def chance_loss(task_type: str, features, smoothing: float = 0.0, classes: int = 0) -> float | None:
     """The loss, in nats, of a model that has learned how often each label comes and nothing else; None where there is one label only.
 
     Multiple choice scores the choices one by one and cannot know their places: ln K. Span QA: the entropy of the places, or a uniform
     guess within the window if that is less; a model that sees where the question ends does a little better, hence its lower AT_CHANCE.
+    smoothing: with it, the entropy of the smoothed frequencies; classes: how many labels there are.
     """
     if task_type == "multiple_choice":
         return math.log(len(features[0]["input_ids"]))
+    labels = all_labels(features)
+    if task_type == "span_qa":
+        starts, ends, lengths = labels.reshape(-1, 3).T
+        # A position is in a smoothed target of every window that reaches as far as it.
+        uniform = (np.bincount(lengths, 1 / lengths)[::-1].cumsum()[::-1] / len(lengths))[1:]
+        entropies = [entropy(starts), entropy(ends)]
+        if smoothing and max(entropies):
+            entropies = [smoothed_entropy(np.bincount(places, minlength=len(uniform)), uniform, smoothing) for places in (starts, ends)]
+        return min(sum(entropies) / 2, float(np.log(lengths).mean())) or None
+    labels = labels[labels != IGNORED]
+    if smoothing and len(np.unique(labels)) > 1:
+        return smoothed_entropy(np.bincount(labels, minlength=classes), np.full(classes, 1 / classes), smoothing)
+    return entropy(labels) or None
+
+
+def floor_loss(task_type: str, features, smoothing: float, classes: int) -> float:
+    """The entropy of a smoothed target, in nats: no model's training loss is lower on average. 0 without smoothing."""
+    if not smoothing:
+        return 0.0
+    if task_type == "span_qa":
+        sizes = all_labels(features).reshape(-1, 3)[:, 2]
+    else:
+        sizes = np.array([len(features[0]["input_ids"]) if task_type == "multiple_choice" else classes])
+    other, label = smoothing / sizes, 1 - smoothing + smoothing / sizes
+    return float(-(label * np.log(label) + (sizes - 1) * other * np.log(other)).mean())
+
+
+def all_labels(features) -> np.ndarray:
+    """The labels of all features, one after the other."""
     column = features.select_columns("labels").with_format("arrow")[:]["labels"].combine_chunks()
     while hasattr(column, "flatten") and not column.type.equals(column.flatten().type):  # lists of labels
         column = column.flatten()
-    labels = column.to_numpy(zero_copy_only=False)
-    if task_type == "span_qa":
-        starts, ends, lengths = labels.reshape(-1, 3).T
-        return min((entropy(starts) + entropy(ends)) / 2, float(np.log(lengths).mean())) or None
-    return entropy(labels[labels != IGNORED]) or None
+    return column.to_numpy(zero_copy_only=False)
+
+
+def smoothed_entropy(counts, uniform, smoothing: float) -> float:
+    """The entropy of label frequencies of which a share is spread evenly. counts, uniform: one number for each label."""
+    shares = (1 - smoothing) * counts / counts.sum() + smoothing * uniform
+    shares = shares[shares > 0]
+    return float(-(shares * np.log(shares)).sum())
 
 
 def entropy(labels) -> float:
@@ -75,9 +118,11 @@ class CollapseWatch(TrainerCallback):
     Losses are taken where they are made: the Trainer's log is later, and leaves NaN out of it (`logging_nan_inf_filter`).
     """
 
-    def __init__(self, trainer, tasks: dict, chance: dict):
-        self.trainer, self.chance = trainer, chance
-        self.bars = {name: chance[name] * AT_CHANCE[tasks[name].task_type] for name in tasks if chance.get(name)}
+    def __init__(self, trainer, tasks: dict, losses: dict):
+        """losses: {task name: `chance_and_floor`}"""
+        losses = {name: pair for name, pair in losses.items() if pair}
+        self.trainer, self.chance = trainer, {name: chance for name, (chance, _) in losses.items()}
+        self.bars = {name: floor + (chance - floor) * AT_CHANCE[tasks[name].task_type] for name, (chance, floor) in losses.items()}
         self.only = next(iter(tasks))  # a batch of a single task does not say which
         self.pending, self.raw, self.step_loss = [], deque(maxlen=READ_EVERY), 0
         self.window = deque(maxlen=WINDOW_STEPS)  # (task, share of its bar, share of its chance loss)

@@ -14,7 +14,8 @@ from task_adapters import InputError
 from task_types import TASK_TYPES
 from task_types.collator import Collator, what_is_read
 from trainer.checkpoints import last_complete_checkpoint
-from trainer.collapse import CollapseWatch, chance_loss
+from trainer.collapse import CollapseWatch, chance_and_floor
+from trainer.comparison import Start, compared_checkpoints, count_updates, plan_evaluations, steps_are_given, warm_up_warning
 from trainer.deepspeed import layout_of_checkpoint, layout_of_run, read_config, save_full_precision
 
 NOTE_EVERY = 60  # seconds of training between two notes of the time
@@ -31,6 +32,8 @@ def describe_run(phase, args, training_args, tasks) -> dict:
         settings["save_steps"] = training_args.save_steps  # only what is saved can be chosen
     if training_args.load_best_model_at_end and compared_by != ("mean" if len(tasks) > 1 else tasks[0].dev_metric, True):
         settings |= dict(zip(("metric_for_best_model", "greater_is_better"), compared_by))
+    if steps_are_given() and training_args.eval_steps == tasks[0].recipes[args.recipe].eval_steps:
+        settings["eval_steps_given"] = True  # without the flag the number is fitted to the run (`comparison.evaluation_steps`)
     return {
         "phase": phase,
         "task": tasks[0].name if len(tasks) == 1 else [task.name for task in tasks],
@@ -52,12 +55,13 @@ def describe_run(phase, args, training_args, tasks) -> dict:
 
 
 def train(
-    model, tokenizer, task, training_args, train_features, selection=None, trainer_class=RealTokensTrainer
+    model, tokenizer, task, training_args, train_features, selection=None, trainer_class=RealTokensTrainer, keep_head=False
 ) -> tuple[RealTokensTrainer, dict]:
     """Trains, or goes on from the last complete checkpoint in the output folder; leaves the chosen weights and the tokenizer there.
 
     selection      (examples, features) of the English dev data by which checkpoints are compared; None: the last weights are kept.
     trainer_class  one that compares them otherwise (`selection.LanguagesTrainer`).
+    keep_head      whether the model's head is trained already: then its start is one of the compared checkpoints (`comparison.Start`).
     Returns (trainer, how it went: steps, loss, where it was resumed, the chosen checkpoint; seconds of all starts and tries, `note_time`).
     """
     task_type = TASK_TYPES[task.task_type]
@@ -71,7 +75,7 @@ def train(
         eval_dataset=selection and selection[1],
         data_collator=Collator(model.config.pad_token_id),
         processing_class=tokenizer,
-        compute_loss_func=task_type.loss,
+        compute_loss_func=partial(task_type.loss, label_smoothing=training_args.label_smoothing_factor),
     )
     trainer.score_selection = selection and partial(score_with_loss, trainer, task, *selection, "en")
     say(
@@ -79,8 +83,9 @@ def train(
         f" x {training_args.train_batch_size} per process x {training_args.gradient_accumulation_steps} accumulation steps"
         f" = effective batch {training_args.world_size * training_args.train_batch_size * training_args.gradient_accumulation_steps}"
     )
-    CollapseWatch(trainer, {task.name: task}, {task.name: chance_loss(task.task_type, train_features)})
-    training = run_trainer(trainer)
+    losses = chance_and_floor(task, train_features, training_args.label_smoothing_factor)
+    CollapseWatch(trainer, {task.name: task}, {task.name: losses})
+    training = run_trainer(trainer, (task, selection[0]) if keep_head and selection else None)
     trainer.save_model(training_args.output_dir)
     save_full_precision(trainer, training_args.output_dir, trimmed(model))
     complete(model)
@@ -118,8 +123,11 @@ class Clock(TrainerCallback):
         self.note()
 
 
-def run_trainer(trainer) -> dict:
-    """Trains, or goes on from the last complete checkpoint in the output folder. -> how it went"""
+def run_trainer(trainer, kept_head=None) -> dict:
+    """Trains, or goes on from the last complete checkpoint in the output folder. -> how it went
+
+    kept_head  as `comparison.Start` has it.
+    """
     checkpoint = last_complete_checkpoint(trainer.args.output_dir)
     if checkpoint:
         say(f"going on from {checkpoint}")
@@ -129,10 +137,20 @@ def run_trainer(trainer) -> dict:
     agree(trainer, checkpoint)
     clock = Clock(trainer.args.output_dir)
     trainer.add_callback(clock)
+    start, eval_on_start = Start(trainer, kept_head), trainer.args.eval_on_start
+    trainer.add_callback(start)
+    plan_evaluations(trainer.args, len(trainer.train_dataset), start.is_candidate, getattr(trainer, "asked_by", None))
+    low_rate = warm_up_warning(trainer.args, count_updates(trainer.args, len(trainer.train_dataset)))
+    if low_rate:
+        say(f"warning: {low_rate}")
+    trainer.args.eval_on_start = False  # the Trainer's own is repeated at every resumption, and no candidate: `Start` has taken it over
+    trainer.label_smoother = None  # the Trainer's own: our losses have smoothed already
     try:
         outcome = trainer.train(resume_from_checkpoint=checkpoint)
     finally:  # a try that failed took its time too
         time_so_far = clock.note()
+        trainer.args.eval_on_start = eval_on_start  # for the next try
+    start.take_back()
     state, config, tokens, embeddings = trainer.state, trainer.model.config, trainer.share_of_real_tokens(), trimmed(trainer.model)
     if tokens:
         say(f"{tokens['share']:.1%} of {tokens['computed_tokens']:,} computed tokens were real{', padding-free' * trainer.packed}")
@@ -143,6 +161,8 @@ def run_trainer(trainer) -> dict:
         "resumed_from_step": int(checkpoint.rsplit("-", 1)[1]) if checkpoint else None,
         "best_step": state.best_global_step if trainer.args.load_best_model_at_end else None,
         "best_selection_score": state.best_metric,
+        "compared": compared_checkpoints(trainer),
+        "learning_rate_warning": low_rate,
         "tokens": tokens,
         "padding_free": trainer.packed,
         "trained_pieces": embeddings and len(embeddings.pieces) - 1,  # without the one that does not occur; None: all

@@ -28,6 +28,7 @@ from huggingface_hub.errors import HfHubHTTPError
 from safetensors.torch import load_file
 from transformers import AutoModelForMaskedLM, DataCollatorForLanguageModeling
 
+from speed.real_tokens import broken_logits
 from task_adapters import InputError, nearest
 from task_types.collator import Collator
 from task_types.loss import IGNORED, cross_entropy
@@ -344,6 +345,8 @@ def held_out_losses(trainer, masked: MaskedText) -> dict[str, float]:
         if not pieces:
             raise InputError(f"{masked.texts[language].where}: no piece of the held-out texts is masked. Raise --mlm_eval_samples.")
         losses[language] = total / pieces
+        if not math.isfinite(losses[language]):
+            raise broken_logits(trainer, language, f"the masked-LM loss of its {len(examples)} held-out texts is {losses[language]}")
     return losses
 
 

@@ -8,6 +8,7 @@ that goes on after a kill all agree without telling each other. A single task co
 import contextlib
 import math
 import zlib
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ from task_types import TASK_TYPES
 from task_types.collator import Collator, what_is_read
 from trainer import masked_lm
 from trainer.checkpoints import load_config, load_encoder, load_model
-from trainer.collapse import CollapseWatch, chance_loss
+from trainer.collapse import CollapseWatch, chance_and_floor
 from trainer.loop import pad_as, run_trainer, score
 
 
@@ -207,13 +208,16 @@ def train_together(
         processing_class=tokenizer,
     )
     trainer.tasks, trainer.selection = tasks, selection
+    smoothing = training_args.label_smoothing_factor
+    # Masked LM has no smoothing: its held-out loss is compared with what the checkpoint was pretrained to.
+    model.losses |= {name: partial(TASK_TYPES[task.task_type].loss, label_smoothing=smoothing) for name, task in tasks.items()}
     for name in tasks:
         say(f"{name}: {sizes[name]} features, drawn with probability {probabilities[name]:.4f}: {drawn[name]} of {len(schedule)} steps")
     before = None if masked is None else masked_lm.held_out_losses(trainer, masked)  # with --mlm_share 0 it is empty, and measured
     if masked is not None:
         say(f"{masked_lm.NAME}: drawn with probability {mlm_share:.4f}: {drawn[masked_lm.NAME]} of {len(schedule)} steps; languages: "
             + ", ".join(f"{language} {share:.4f}" for language, share in masked.probabilities.items()))  # fmt: skip
-    CollapseWatch(trainer, tasks, {name: chance_loss(task.task_type, features[name]) for name, task in tasks.items()})
+    CollapseWatch(trainer, tasks, {name: chance_and_floor(task, features[name], smoothing) for name, task in tasks.items()})
     training = run_trainer(trainer) | {"features": sizes, "probabilities": probabilities, "drawn": drawn}
     save_together(trainer, training_args.output_dir)
     complete(model)
