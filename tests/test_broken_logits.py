@@ -66,7 +66,8 @@ def test_dev_data_that_overflow_during_training_are_a_failed_try_with_exit_code_
     weights = load_file(tmp_path / "model" / "model.safetensors")
     weights[WORDS][weights[WORDS].isnan().any(1)] = 3e38
     save_file(weights, tmp_path / "model" / "model.safetensors", metadata={"format": "pt"})
-    flags = ("--task", "xnli", "--languages", "en", "de", "--model_name_or_path", tmp_path / "model", "--data_dir", tmp_path / "data", *FAST,
+    flags = ("--task", "xnli", "--languages", "en", "de", *FAST, "--model_name_or_path", tmp_path / "model", "--data_dir",
+             tmp_path / "data",
              "--select_on", "mean", "--max_eval_samples", "30", "--output_dir", tmp_path / "out")  # fmt: skip
     monkeypatch.setattr(sys, "argv", ["run_target.py", *map(str, flags)])
     with pytest.raises(SystemExit, match="3"):

@@ -15,6 +15,7 @@ from datasets import ClassLabel, Features, Value
 from safetensors.torch import load_file, save_file
 from transformers import TrainingArguments
 
+import arguments as arguments_module
 import run_intermediate
 import run_target
 from task_adapters import TASKS, InputError
@@ -439,3 +440,72 @@ def test_the_names_of_a_kept_head_are_compared_before_any_data_are_read(names, l
     flags = ("--task", "xnli", "--keep_head", "--model_name_or_path", tmp_path / "model", "--data_dir", tmp_path / "no data", *FAST)
     with pytest.raises(InputError, match=message or "no data"):
         call(run_target, *flags, "--output_dir", tmp_path / "out")
+
+
+# ---- label smoothing, in whole runs
+
+
+@pytest.fixture
+def smoothing(monkeypatch):
+    """Lets --label_smoothing_factor through where the command line still refuses it."""
+    check = arguments_module.check_processes
+
+    def without_refusal(training_args):
+        factor, training_args.label_smoothing_factor = training_args.label_smoothing_factor, 0.0
+        check(training_args)
+        training_args.label_smoothing_factor = factor
+
+    monkeypatch.setattr(arguments_module, "check_processes", without_refusal)
+
+
+ONE_UPDATE = ("--use_cpu", "--disable_tqdm", "true", "--max_seq_length", "64", "--effective_batch_size", "8", "--max_train_samples", "8",
+              "--max_eval_samples", "8", "--max_steps", "1", "--warmup_steps", "0", "--optim", "sgd", "--learning_rate", "1.0",
+              "--logging_steps", "1")  # fmt: skip
+
+
+@pytest.mark.parametrize("script, task", [
+    (run_intermediate, "mnli"), (run_target, "udpos"), (run_intermediate, "squad_v1"), (run_intermediate, "hellaswag"),
+    (run_intermediate, "mnli hellaswag"),
+])  # fmt: skip
+def test_a_smoothed_update_is_the_same_however_the_batch_is_cut_and_another_than_without(
+    script, task, call, tiny_model, data_dir, tmp_path, smoothing
+):
+    languages = ("--languages", "en", "--max_predict_samples", "8") if script is run_target else ()
+    flags = ("--task", *task.split(), "--model_name_or_path", tiny_model, "--data_dir", data_dir, *ONE_UPDATE, *languages)
+    runs = {"whole": ("0.3", "8"), "in parts": ("0.3", "2"), "unsmoothed": ("0.0", "8")}
+    found = {}
+    for name, (factor, batch) in runs.items():
+        more = ("--label_smoothing_factor", factor, "--per_device_train_batch_size", batch, "--output_dir", tmp_path / name)
+        found[name] = call(script, *flags, *more)["training"]["train_loss"], weights_of(tmp_path / name)
+    (loss, whole), (loss_in_parts, in_parts), (plain_loss, unsmoothed) = found.values()
+    assert loss == pytest.approx(loss_in_parts, rel=1e-5) and loss != plain_loss
+    for name, weight in whole.items():
+        assert (weight - in_parts[name]).norm() <= 1e-5 * weight.norm() + 1e-6, name
+    assert not are_equal(whole, unsmoothed)
+
+
+def test_a_joint_run_smooths_as_a_single_one_and_the_trainers_own_smoother_does_not_come_on_top(
+    call, tiny_model, data_dir, tmp_path, smoothing
+):
+    """Beside masked LM that is measured only, a task is trained by the code for joint training."""
+    (tmp_path / "de.txt").write_text("das kleine Hund sieht ein Katze .\n" * 40, encoding="utf-8")
+    flags = ("--task", "mnli", "--model_name_or_path", tiny_model, "--data_dir", data_dir, *ONE_UPDATE, "--label_smoothing_factor", "0.3")
+    single = call(run_intermediate, *flags, "--output_dir", tmp_path / "single")
+    masked = ("--mlm_languages", "de", "--mlm_data", tmp_path, "--mlm_share", "0")
+    joint = call(run_intermediate, *flags, *masked, "--output_dir", tmp_path / "joint")
+    assert joint["training"]["train_loss"] == pytest.approx(single["training"]["train_loss"], rel=1e-5)
+    encoder = {name.removeprefix("roberta."): weight for name, weight in weights_of(tmp_path / "single").items() if "roberta." in name}
+    for name, weight in weights_of(tmp_path / "joint").items():
+        name = name.removeprefix("roberta.")
+        if name in encoder:
+            assert (weight - encoder[name]).norm() <= 1e-5 * weight.norm() + 1e-6, name
+
+
+def test_the_dev_loss_is_not_smoothed(call, tiny_model, data_dir, tmp_path, smoothing):
+    flags = ("--task", "mnli", "--model_name_or_path", tiny_model, "--data_dir", data_dir, *ONE_UPDATE, "--learning_rate", "0",
+             "--eval_strategy", "steps")  # fmt: skip
+    losses = []
+    for factor in ("0.0", "0.3"):
+        results = call(run_intermediate, *flags, "--label_smoothing_factor", factor, "--output_dir", tmp_path / factor)
+        losses += [entry["eval_loss"] for entry in results["training"]["log"] if "eval_loss" in entry]
+    assert len(losses) == 2 and losses[0] == losses[1]
