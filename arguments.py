@@ -91,6 +91,9 @@ class TrainArguments(CommonArguments):
         default="auto",
         metadata={"help": "Leave embeddings of pieces that do not occur on the host while training: the same update; auto: where it is."},
     )
+    collapse: Literal["stop", "warn", "off"] = field(
+        default="stop", metadata={"help": "What becomes of a run whose loss stays at chance: it is ended, a line says so, or nothing."}
+    )
     retries: int = field(default=0, metadata={"help": "Begin a run that fails to learn again with another seed, this many times."})
     keep_checkpoints: bool = field(default=False, metadata={"help": "Keep checkpoint-* (for resuming) after the run is finished."})
 

@@ -81,7 +81,7 @@ def main() -> dict:
     args, training_args, tasks, recipe = parse(ScriptArguments, "intermediate")
 
     import speed
-    from results import dev_mean, dev_table, device_name, finish_run, lineage_of, read_json, remove_checkpoints, score_table, start_run
+    from results import RunFolder, content_of, dev_mean, dev_table, device_name, lineage_of, score_table
     from task_adapters import data_line, labels_of, load_examples, load_training_data
     from task_types import NEEDS_OFFSETS, TASK_TYPES, make_features
     from task_types.heads import check_label_names
@@ -89,20 +89,17 @@ def main() -> dict:
     from trainer.collapse import check_learned, refuse_failed, train_with_retries
     from trainer.comparison import check_comparison
     from trainer.deepspeed import optimizer_of
-    from trainer.loop import describe_run, score, train
+    from trainer.loop import describe_run, score, train, trained_weights
     from trainer.masked_lm import MaskedText, open_texts
     from trainer.multitask import load_models, train_together, with_task
 
     check_comparison(training_args)
 
     # ---- the output folder: new, cut off, or finished
-    run = describe_run("intermediate", args, training_args, tasks)
+    settings, output_dir = describe_run("intermediate", args, training_args, tasks), training_args.output_dir
     with training_args.main_process_first(local=False, desc="output folder"):  # all machines see the same one
-        finished = start_run(training_args.output_dir, run, args.overwrite and is_main_process(), started)
-    if finished:
-        say(f"{training_args.output_dir} is finished: skipped (--overwrite redoes it)")
-        return read_json(f"{training_args.output_dir}/results.json")
-    refuse_failed(training_args.output_dir, args.retries)
+        folder = RunFolder(output_dir, settings, args.model_name_or_path, args.overwrite, started)
+    refuse_failed(folder, args.retries)
 
     # ---- examples: text
     together = len(tasks) > 1 or args.mlm_languages is not None  # masked LM is one more task
@@ -144,6 +141,15 @@ def main() -> dict:
         data += provenance
         masked = MaskedText(texts, args.mlm_alpha, tokenizer, args.max_seq_length, seed)
 
+    inputs = {
+        "model": describe_model(args.model_name_or_path, config),
+        "lineage": lineage_of(args.model_name_or_path),
+        "content": content_of(data),
+    }
+    if results := folder.agree(inputs):
+        say(f"{output_dir} is finished: skipped (--overwrite redoes it)")
+        return results
+
     # ---- model and training: the encoder of the checkpoint, a fresh head for each task; again with another seed where they fail to learn
     def features_of(task, examples):
         with training_args.main_process_first(desc="features"):
@@ -151,13 +157,14 @@ def main() -> dict:
         return with_task(features, task.name) if together else features
 
     def attempt():
+        seed, weights = training_args.seed, trained_weights(folder, training_args)  # those of an earlier start, where it was trained
+        path, is_trained = weights or args.model_name_or_path, weights is not None
         if together:
-            with_lm = masked is not None
-            model = load_models(args.model_name_or_path, tasks, training_args.seed, args.freeze_embeddings, with_lm=with_lm)
+            model = load_models(path, tasks, seed, args.freeze_embeddings, masked is not None, is_trained)
         else:
             ((name, task),) = tasks.items()
-            model_class, path = TASK_TYPES[task.task_type].Model, args.model_name_or_path
-            model, labels = load_model(model_class, path, task.labels, training_args.seed, args.keep_head, args.freeze_embeddings)
+            model_class, keep_head = TASK_TYPES[task.task_type].Model, args.keep_head or is_trained
+            model, labels = load_model(model_class, path, task.labels, seed, keep_head, args.freeze_embeddings)
             tasks[name] = task = replace(task, labels=labels)
 
         selection = None
@@ -171,26 +178,25 @@ def main() -> dict:
         dev_features = [of_task for _, of_task in (selection or {}).values()]
         encoder, optimizer = model.encoder if together else model.base_model, optimizer_of(training_args)
         speed.set_up(encoder, args, training_args, optimizer, [*features.values()], dev_features, tokenizer, masked is not None)
+        with training_args.main_process_first(local=False, desc="begin"):
+            folder.begin(seed)
+        how = folder, args.collapse
         if together:
             sampling, mlm = (args.sampling, args.sampling_cap, args.temperature), (masked, args.mlm_share if masked is not None else 0.0)
-            trainer, training = train_together(model, tokenizer, tasks, training_args, features, sampling, selection, *mlm)
+            trainer, training = train_together(model, tokenizer, tasks, training_args, features, sampling, selection, *how, *mlm)
         else:
-            trainer, training = train(
-                model, tokenizer, task, training_args, features[name], selection and selection[name], keep_head=args.keep_head
-            )
+            dev_data = selection and selection[name]
+            trainer, training = train(model, tokenizer, task, training_args, features[name], dev_data, *how, keep_head=args.keep_head)
         dev = {name: score(trainer, t, dev_examples[name], features_of(t, dev_examples[name]), "en")[1] for name, t in tasks.items()}
-        training["warning"] = check_learned(trainer, tasks, dev_examples, dev)
+        training["warning"] = check_learned(trainer.watch, trainer.state, seed, tasks, dev_examples, dev)
         return training, dev
 
-    (training, dev), tries = train_with_retries(attempt, training_args, args.retries)
+    (training, dev), tries = train_with_retries(attempt, folder, training_args, args.retries)
 
     # ---- results
     if is_main_process():
-        results = finish_run(training_args.output_dir, {
-            **run,
+        results = folder.finish({
             **tries,
-            "model": describe_model(args.model_name_or_path, config),
-            "lineage": lineage_of(args.model_name_or_path),
             **({"dev": dev, "dev_mean": dev_mean(tasks, dev)} if len(tasks) > 1 else {"dev": dev[name]}),
             "data": data,
             "training": training,
@@ -198,9 +204,7 @@ def main() -> dict:
             "world_size": training_args.world_size,
             "per_device_train_batch_size": training_args.per_device_train_batch_size,
             "gradient_accumulation_steps": training_args.gradient_accumulation_steps,
-        })  # fmt: skip
-        if not args.keep_checkpoints:
-            remove_checkpoints(training_args.output_dir)
+        }, args.keep_checkpoints)  # fmt: skip
         say(dev_table(tasks, dev) if len(tasks) > 1 else score_table(task, {"en": dev[name]}))
         return results
 

@@ -10,11 +10,10 @@ cut off goes on with the first language that it had not scored.
 import os
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal
 
 from arguments import CommonArguments, parse
-from console import is_main_process, run_script, say
+from console import run_script, say
 
 
 @dataclass
@@ -47,19 +46,7 @@ def main() -> dict:
     from accelerate import Accelerator
 
     from predictions import write_labels, write_predictions
-    from results import (
-        device_name,
-        finish_run,
-        lineage_of,
-        mean_over_languages,
-        model_identity,
-        note_time,
-        read_json,
-        score_table,
-        start_run,
-        write_json,
-        xtreme_score,
-    )
+    from results import RunFolder, content_of, device_name, lineage_of, mean_over_languages, score_table, xtreme_score
     from speed import padding_free
     from task_adapters import InputError, data_line, load_examples, nearest
     from task_adapters.reference_scores import reference_lines
@@ -82,21 +69,15 @@ def main() -> dict:
     if int(os.environ.get("WORLD_SIZE", 1)) != accelerator.num_processes:
         raise InputError("Several processes were launched, but each of them runs alone. On a machine without GPU add --use_cpu.")
     names = ("recipe", "layer", "pooling", "max_seq_length", "max_predict_samples", "languages")
-    run = {
+    settings = {
         "phase": "retrieval",
         "task": task.name,
-        **model_identity(args.model_name_or_path),
+        "model_name_or_path": args.model_name_or_path.rstrip("/"),
         **{name: getattr(args, name) for name in names},
         **({"precision": precision} if precision in ("bf16", "fp16") else {}),  # the others find the same
     }
     with accelerator.main_process_first():
-        finished = start_run(args.output_dir, run, args.overwrite and is_main_process(), started)
-        # Among the predictions, because --overwrite removes that folder.
-        progress_file = Path(args.output_dir) / "predictions" / "scored.json"
-        scored = read_json(progress_file) or {}
-    if finished:
-        say(f"{args.output_dir} is finished: skipped (--overwrite redoes it)")
-        return read_json(f"{args.output_dir}/results.json")
+        folder = RunFolder(args.output_dir, settings, args.model_name_or_path, args.overwrite, started)
 
     # ---- examples: the text of every language before hours of embedding
     tokenizer = load_tokenizer(args.model_name_or_path, needs_offsets=False)
@@ -106,9 +87,6 @@ def main() -> dict:
         raise InputError(f"--layer {args.layer}: {args.model_name_or_path!r} has hidden states 0 to {config.num_hidden_layers}.")
 
     languages = args.languages or task.languages
-    scored = {language: scored[language] for language in languages if language in scored}
-    for language in scored:
-        say(f"{task.name} {language}: scored before this run was cut off")
 
     def examples_of(split, language):
         with accelerator.main_process_first():
@@ -119,13 +97,26 @@ def main() -> dict:
 
     data, dev, test = {}, {}, {}
     for language in languages:
-        if language not in scored:
-            test[language] = examples_of("test", language)
-            if task.task_type == "mining" and any(source.holds("dev", language, args.data_dir) for source in task.sources):
-                dev[language] = examples_of("dev", language)
+        test[language] = examples_of("test", language)
+        if task.task_type == "mining" and any(source.holds("dev", language, args.data_dir) for source in task.sources):
+            dev[language] = examples_of("dev", language)
+    provenances = [provenance for language in languages for provenance in data[language]]
+    inputs = {
+        "model": describe_model(args.model_name_or_path, config),
+        "lineage": lineage_of(args.model_name_or_path),
+        "content": content_of(provenances),
+    }
+    if results := folder.agree(inputs):
+        say(f"{args.output_dir} is finished: skipped (--overwrite redoes it)")
+        return results
 
     # ---- model: the encoder, as far as the layer that is read
     model = load_encoder(args.model_name_or_path, args.layer).eval()
+    with accelerator.main_process_first():
+        folder.begin(seed=None)
+    for language in folder.scored:
+        say(f"{task.name} {language}: scored before this run was cut off")
+    test = {language: examples for language, examples in test.items() if language not in folder.scored}
     padding_free.set_up(model, args.padding_free, accelerator.device, {precision if precision in padding_free.DTYPES else "no"})
     model.to(accelerator.device)
     how = f"{accelerator.device.type}, layer {args.layer}, {args.pooling} pooling{', padding-free' * padding_free.is_packed(model)}"
@@ -165,33 +156,28 @@ def main() -> dict:
         english_places = {text: place for place, text in enumerate(english)}
     for language in test:
         gold, predicted, scores, details = (mine if task.task_type == "mining" else match)(language)
-        scored[language] = {"scores": scores, "details": details, "data": data[language]}
         if accelerator.is_main_process:
             write_predictions(f"{args.output_dir}/predictions", task.name, language, predicted)
             write_labels(f"{args.output_dir}/labels", task.name, language, gold)
-            write_json(progress_file, scored)
-            note_time(args.output_dir)
+        folder.note_scored(language, {"scores": scores, "details": details})
 
     # ---- results
-    scores = {language: scored[language]["scores"] for language in languages}
-    by_gold = any(scored[language]["details"].get("threshold_from", "dev") != "dev" for language in languages)
+    scores = {language: folder.scored[language]["scores"] for language in languages}
+    details = {language: folder.scored[language]["details"] for language in languages}
+    by_gold = any(part.get("threshold_from", "dev") != "dev" for part in details.values())
     comparable = not args.max_predict_samples and not by_gold
     if accelerator.is_main_process:
-        results = finish_run(args.output_dir, {
-            **run,
-            "model": describe_model(args.model_name_or_path, config),
-            "lineage": lineage_of(args.model_name_or_path),
+        results = folder.finish({
             "scores": scores,
             "mean": mean_over_languages(task, scores),
             "xtreme_score": xtreme_score(task, scores) if comparable else None,
-            "mining": {language: scored[language]["details"] for language in languages if scored[language]["details"]},
-            "data": [provenance for language in languages for provenance in scored[language]["data"]],
+            "mining": {language: part for language, part in details.items() if part},
+            "data": provenances,
             "device": device_name(accelerator.device),
             "precision": precision,
             "padding_free": padding_free.is_packed(model),
             "world_size": accelerator.num_processes,
         })  # fmt: skip
-        progress_file.unlink(missing_ok=True)
         say("\n".join([score_table(task, scores), *reference_lines(task.name, scores, config.num_hidden_layers)]))
         return results
 

@@ -41,19 +41,7 @@ def main() -> dict:
 
     import speed
     from predictions import write_labels, write_predictions
-    from results import (
-        device_name,
-        finish_run,
-        lineage_of,
-        mean_over_languages,
-        note_time,
-        read_json,
-        remove_checkpoints,
-        score_table,
-        start_run,
-        xtreme_score,
-    )
-    from speed.real_tokens import RealTokensTrainer
+    from results import RunFolder, content_of, device_name, lineage_of, mean_over_languages, score_table, xtreme_score
     from task_adapters import TASKS, data_line, labels_of, load_examples, load_training_data
     from task_adapters.reference_scores import reference_lines
     from task_types import NEEDS_OFFSETS, TASK_TYPES, make_features
@@ -62,20 +50,17 @@ def main() -> dict:
     from trainer.collapse import check_learned, refuse_failed, train_with_retries
     from trainer.comparison import check_comparison
     from trainer.deepspeed import optimizer_of
-    from trainer.loop import describe_run, score, train
+    from trainer.loop import RunTrainer, describe_run, score, train, trained_weights
     from trainer.selection import LanguagesTrainer, check_selection, dev_languages, oracle_lines, score_oracle
 
     check_comparison(training_args)
     check_selection(task, args, training_args)
 
     # ---- the output folder: new, cut off, or finished
-    run = describe_run("target", args, training_args, [task])
+    settings, output_dir = describe_run("target", args, training_args, [task]), training_args.output_dir
     with training_args.main_process_first(local=False, desc="output folder"):  # all machines see the same one
-        finished = start_run(training_args.output_dir, run, args.overwrite and is_main_process(), started)
-    if finished:
-        say(f"{training_args.output_dir} is finished: skipped (--overwrite redoes it)")
-        return read_json(f"{training_args.output_dir}/results.json")
-    refuse_failed(training_args.output_dir, args.retries)
+        folder = RunFolder(output_dir, settings, args.model_name_or_path, args.overwrite, started)
+    refuse_failed(folder, args.retries)
 
     # ---- examples: text, the test data of every language before hours of training
     tokenizer = load_tokenizer(args.model_name_or_path, needs_offsets=task.task_type in NEEDS_OFFSETS)
@@ -106,6 +91,15 @@ def main() -> dict:
         language: examples_of(task, "test", language, args.max_predict_samples) for language in args.languages or task.languages
     }
 
+    inputs = {
+        "model": describe_model(args.model_name_or_path, config),
+        "lineage": lineage_of(args.model_name_or_path),
+        "content": content_of(data),
+    }
+    if results := folder.agree(inputs):
+        say(f"{output_dir} is finished: skipped (--overwrite redoes it)")
+        return results
+
     # ---- model and training: the encoder of the checkpoint, a fresh head; again with another seed where they fail to learn
     model_class, labels = TASK_TYPES[task.task_type].Model, labels_of(task, train_examples)
 
@@ -115,9 +109,11 @@ def main() -> dict:
 
     def attempt():
         nonlocal task, labels
-        model, labels = load_model(model_class, args.model_name_or_path, labels, training_args.seed, args.keep_head, args.freeze_embeddings)
+        seed, weights = training_args.seed, trained_weights(folder, training_args)  # those of an earlier start, where it was trained
+        path, keep_head = weights or args.model_name_or_path, args.keep_head or weights is not None
+        model, labels = load_model(model_class, path, labels, seed, keep_head, args.freeze_embeddings)
         task = replace(task, labels=labels)
-        selection, trainer_class = {}, RealTokensTrainer
+        selection, trainer_class = {}, RunTrainer
         if training_args.eval_strategy != "no" or args.keep_head:
             for language, examples in {"en": dev_examples, **target_dev}.items():
                 first = examples.select(range(min(recipe.max_selection_samples or len(examples), len(examples))))
@@ -127,35 +123,37 @@ def main() -> dict:
         features = features_of(train_examples)
         dev_features = [of_language for _, of_language in selection.values()]
         speed.set_up(model.base_model, args, training_args, optimizer_of(training_args), [features], dev_features, tokenizer)
-        trainer, training = train(model, tokenizer, task, training_args, features, selection.get("en"), trainer_class, args.keep_head)
+        with training_args.main_process_first(local=False, desc="begin"):
+            folder.begin(seed)
+        how = folder, args.collapse, trainer_class, args.keep_head
+        trainer, training = train(model, tokenizer, task, training_args, features, selection.get("en"), *how)
         _, dev = score(trainer, task, dev_examples, features_of(dev_examples), "en")
-        training["warning"] = check_learned(trainer, {task.name: task}, {task.name: dev_examples}, {task.name: dev})
+        judged = {task.name: task}, {task.name: dev_examples}, {task.name: dev}
+        training["warning"] = check_learned(trainer.watch, trainer.state, seed, *judged)
         return trainer, training, dev
 
-    (trainer, training, dev), tries = train_with_retries(attempt, training_args, args.retries)
+    (trainer, training, dev), tries = train_with_retries(attempt, folder, training_args, args.retries)
 
     # ---- test, language by language
-    scores = {}
     for language, examples in test_examples.items():
-        predicted, scores[language] = score(trainer, task, examples, features_of(examples), language)
+        if language in folder.scored:
+            say(f"{task.name} {language}: scored before this run was cut off")
+            continue
+        predicted, scores = score(trainer, task, examples, features_of(examples), language)
         if is_main_process():
             ids = examples["id"] if "id" in examples.column_names else None
-            write_predictions(f"{training_args.output_dir}/predictions", task.name, language, predicted, ids)
-            write_labels(
-                f"{training_args.output_dir}/labels", task.name, language, TASK_TYPES[task.task_type].gold(examples, task), examples
-            )
-            note_time(training_args.output_dir)
+            write_predictions(f"{output_dir}/predictions", task.name, language, predicted, ids)
+            write_labels(f"{output_dir}/labels", task.name, language, TASK_TYPES[task.task_type].gold(examples, task), examples)
+        folder.note_scored(language, scores)
+    scores = {language: folder.scored[language] for language in test_examples}
 
     deciding = {"en": ["en"], "target": [*target_dev], "mean": ["en", *target_dev]}[args.select_on]
     oracle = score_oracle(trainer, test_examples, features_of) if args.oracle else None
 
     # ---- results
     if is_main_process():
-        results = finish_run(training_args.output_dir, {
-            **run,
+        results = folder.finish({
             **tries,
-            "model": describe_model(args.model_name_or_path, config),
-            "lineage": lineage_of(args.model_name_or_path),
             "scores": scores,
             "mean": mean_over_languages(task, scores),
             "xtreme_score": None if args.max_predict_samples else xtreme_score(task, scores),
@@ -169,9 +167,7 @@ def main() -> dict:
             "world_size": training_args.world_size,
             "per_device_train_batch_size": training_args.per_device_train_batch_size,
             "gradient_accumulation_steps": training_args.gradient_accumulation_steps,
-        })  # fmt: skip
-        if not args.keep_checkpoints:
-            remove_checkpoints(training_args.output_dir)
+        }, args.keep_checkpoints)  # fmt: skip
         beside = [*oracle_lines(task, scores, oracle), *reference_lines(task.name, scores, config.num_hidden_layers)]
         say("\n".join([score_table(task, scores), *beside]))
         return results

@@ -24,6 +24,8 @@ from datasets.exceptions import DatasetsError
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError
 
+from task_adapters.content import content_key
+
 TEXT = Value("string")
 EXAMPLE_COLUMNS = {
     "classification": Features({"text_a": TEXT, "text_b": TEXT, "label": TEXT}),
@@ -256,7 +258,8 @@ def load_examples(
     """Loads one split of one language as examples.
 
     max_samples  keep this many: drawn with `seed` (see `drawn`), or the first ones where `seed` is None.
-    Returns (examples with the columns of `EXAMPLE_COLUMNS[task.task_type]`, provenance: which rows of which source, what was dropped).
+    Returns (examples with the columns of `EXAMPLE_COLUMNS[task.task_type]`, provenance: which rows of which source, what was dropped, and
+    under "content" a key of the examples that are returned: the same wherever they came from, see `content_key`).
     Raises InputError for a language, split, file, column or label that is not there.
     """
     if language not in task.languages:
@@ -293,6 +296,7 @@ def load_examples(
         "data_dir": data_dir,
         **_together(parts),
         "examples": len(examples),
+        "content": content_key(examples),
     }
     if len(parts) > 1:
         provenance["parts"] = parts

@@ -39,6 +39,7 @@ from task_adapters.base import (
     nearest,
     usable,
 )
+from task_adapters.content import content_key
 
 LANGUAGE = r"[a-z]{2,3}(?:[-_][A-Za-z]+)?"
 NAMED_BY_XTREME = re.compile(r"(?:^|\.)en-([a-z]{2,3})(?:-translated)?\.(?:tsv|json)$")
@@ -106,7 +107,8 @@ def load_training_data(task, english_task, languages, files, data_dir=None, max_
 
     english_task  the task that gives the English data: another one for XNLI, XQuAD and MLQA (`train_on`).
     max_samples   of each language, drawn with `seed` over everything that is given in it (`drawn`).
-    Returns (examples, a provenance for each source and file).
+    Returns (examples, a provenance for each source and file). Its "content" is a key of those of its examples that are trained on, in the
+    order in which they were drawn.
     """
     parts = {}  # language -> [(examples, provenance)]
     for language in languages:
@@ -122,7 +124,8 @@ def load_training_data(task, english_task, languages, files, data_dir=None, max_
             rows = drawn(len(examples), max_samples, seed, language)
             start = 0
             for piece, provenance in pieces:
-                provenance["examples"] = int(((rows >= start) & (rows < start + len(piece))).sum())
+                of_piece = rows[(rows >= start) & (rows < start + len(piece))] - start
+                provenance |= {"examples": len(of_piece), "content": content_key(piece.select(of_piece))}
                 start += len(piece)
             examples = examples.select(rows)
         kept.append(examples)
@@ -153,7 +156,7 @@ def load_file(task: Task, file: TrainFile) -> list[tuple[Dataset, dict]]:
         provenance = {
             "task": task.name, "split": "train", "language": language, "data_dir": None, "hub_id": file.path,
             "config": Path(file.path).suffix[1:], "revision": f"sha256 {file.sha256}", "rows": len(of_language), "rows_expected": None,
-            "dropped": dict(dropped), "examples": len(examples), "bytes": Path(file.path).stat().st_size,
+            "dropped": dict(dropped), "examples": len(examples), "content": content_key(examples), "bytes": Path(file.path).stat().st_size,
         }  # fmt: skip
         about = Path(file.path + ".about.json")  # left by translate.py
         if about.is_file():

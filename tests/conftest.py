@@ -180,3 +180,14 @@ def launch(script, *arguments, processes=1, expect=0, **environment):
         f"{command} {script}: exit code {process.returncode}\n{process.stdout[-3000:]}\n{process.stderr[-3000:]}"
     )
     return process
+
+
+def begin(folder, settings, overwrite=False, started=0.0, model="no/folder", inputs=None):
+    """The first three steps of a run in `folder`. -> its results where it is finished, None where it is begun or goes on"""
+    from results import RunFolder
+
+    run_folder = RunFolder(str(folder), settings, model, overwrite, started)
+    results = run_folder.agree(inputs or {"model": None, "lineage": [], "content": {}})
+    if results is None:
+        run_folder.begin(seed=1)
+    return results

@@ -202,7 +202,7 @@ def test_a_run_cut_off_between_languages_goes_on_with_the_next(retrieve, tatoeba
         retrieve("tatoeba", tatoeba_dir, tmp_path / "cut", *flags)
     assert not (tmp_path / "cut" / "results.json").exists()
     (start,) = json.loads((tmp_path / "cut" / "starts.json").read_text())
-    assert start["started"] + start["seconds"] >= (tmp_path / "cut/predictions/scored.json").stat().st_mtime, "noted after French"
+    assert start["started"] + start["seconds"] >= (tmp_path / "cut/progress.json").stat().st_mtime, "noted after French"
     (tmp_path / "cut" / "starts.json").write_text(json.dumps([start | {"seconds": start["seconds"] + 1e6}]))
     monkeypatch.setattr(predictions, "write_predictions", write)
     embed = retrieval.embed
@@ -218,7 +218,7 @@ def test_a_run_cut_off_between_languages_goes_on_with_the_next(retrieve, tatoeba
         assert read_predictions(tmp_path / "cut/predictions", "tatoeba", language) == read_predictions(
             tmp_path / "whole/predictions", "tatoeba", language
         )
-    assert not list((tmp_path / "cut").rglob("scored.json"))
+    assert not (tmp_path / "cut/progress.json").exists()
 
 
 def test_english_sentences_of_several_languages_are_embedded_once(retrieve, tatoeba_dir, tmp_path, monkeypatch):

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from conftest import launch
+from conftest import begin, launch
 from one_update import update
 from safetensors.torch import load_file, save_file
 from transformers import (
@@ -187,6 +187,7 @@ def test_a_run_goes_on_from_the_newest_checkpoint_that_is_whole(tmp_path):
     for name, state in (("9", "{}"), ("10", "{}"), ("11", '{"half'), ("12", None), ("13-old", "{}")):
         folder = tmp_path / f"checkpoint-{name}"
         folder.mkdir()
+        save_file({"a": torch.ones(2)}, folder / "model.safetensors")
         if state is not None:
             (folder / "trainer_state.json").write_text(state)
     assert last_complete_checkpoint(str(tmp_path)) == str(tmp_path / "checkpoint-10")
@@ -348,26 +349,21 @@ def test_a_models_revision_is_its_weights_checksum_in_a_folder_and_never_that_of
 
 def test_the_second_process_does_not_write_run_json_again(tmp_path):
     """Seven processes that move the same file into place at once lose it to each other."""
-    from results import start_run
-
     run = {"phase": "target", "languages": ("de", "en"), "seed": 1}
-    assert not start_run(str(tmp_path), run, False, 0.0)
+    assert not begin(tmp_path, run)
     written = (tmp_path / "run.json").stat().st_ino
-    assert not start_run(str(tmp_path), run, False, 0.0) and (tmp_path / "run.json").stat().st_ino == written
-    assert not start_run(str(tmp_path), {**run, "seed": 2}, False, 0.0) and (tmp_path / "run.json").stat().st_ino != written
+    assert not begin(tmp_path, run) and (tmp_path / "run.json").stat().st_ino == written
 
 
 def test_a_folder_holds_its_run_until_it_is_overwritten(tmp_path):
-    from results import start_run
-
     run, other = {"seed": 1}, {"seed": 2}
     for name in ("results.json", "checkpoint-3", "predictions", "failed_tries.json"):
         folder = tmp_path / name
-        assert not start_run(str(folder), run, overwrite=False, started=0.0)
-        (folder / name).write_text("{}") if name.endswith(".json") else (folder / name).mkdir()
+        assert not begin(folder, run)
+        (folder / name).write_text('{"seed": 1}') if name.endswith(".json") else (folder / name).mkdir()
         with pytest.raises(InputError, match="holds a run with seed 1; this command says 2"):
-            start_run(str(folder), other, overwrite=False, started=0.0)
-        assert start_run(str(folder), run, overwrite=False, started=0.0) == (name == "results.json"), "finished, or to be gone on with"
+            begin(folder, other)
+        assert bool(begin(folder, run)) == (name == "results.json"), "finished, or to be gone on with"
     for name in (
         "results.json",
         "config.json",
@@ -382,19 +378,19 @@ def test_a_folder_holds_its_run_until_it_is_overwritten(tmp_path):
     ):  # what is left would be gone on with, or scored
         (folder / name).touch()
     (folder / "notes.txt").touch()
-    assert not start_run(str(folder), other, overwrite=True, started=0.0)
-    assert sorted(path.name for path in folder.iterdir()) == ["notes.txt", "run.json", "run.lock", "starts.json"]
+    assert not begin(folder, other, overwrite=True)
+    assert sorted(path.name for path in folder.iterdir()) == ["notes.txt", "progress.json", "run.json", "run.lock", "starts.json"]
     foreign = tmp_path / "foreign"
     foreign.mkdir()
     (foreign / "config.json").touch()
     for overwrite in (False, True):
         with pytest.raises(InputError, match="holds a model or results that no run of this collection left"):
-            start_run(str(foreign), run, overwrite, 0.0)
+            begin(foreign, run, overwrite)
     assert [path.name for path in foreign.iterdir()] == ["config.json"]
 
 
 def test_what_a_result_says_of_its_languages_and_of_the_runs_before(tmp_path):
-    from results import lineage_of, mean_over_languages, model_identity, xtreme_score
+    from results import lineage_of, mean_over_languages, xtreme_score
     from task_adapters import TASKS
 
     task = TASKS["mlqa"]
@@ -408,9 +404,6 @@ def test_what_a_result_says_of_its_languages_and_of_the_runs_before(tmp_path):
     (tmp_path / "results.json").write_text(json.dumps(second))
     before = lineage_of(str(tmp_path))
     assert [run["task"] for run in before] == ["mnli", "qqp"] and before[1]["seed"] == 3 and before[1]["dev"] == {"accuracy": 90.0}
-    assert (
-        model_identity(f"{tmp_path}/") == model_identity(str(tmp_path)) == {"model_name_or_path": str(tmp_path), "model_finished": "2031"}
-    )
 
 
 @pytest.fixture

@@ -9,16 +9,19 @@ import json
 import os
 import pickle
 import re
+import zipfile
 from functools import partial
 from pathlib import Path
 
 import torch
 import transformers
 from huggingface_hub import try_to_load_from_cache
+from safetensors import SafetensorError, safe_open
 from transformers import AutoConfig, AutoModel, AutoTokenizer, set_seed
 from transformers.integrations import is_deepspeed_zero3_enabled
 from transformers.utils import cached_file
 
+from console import say
 from task_adapters.base import InputError
 from task_types.heads import check_label_names, model_for
 from task_types.late_tokenizer import FILES, LateTokenizer
@@ -39,6 +42,7 @@ def load_tokenizer(path: str, needs_offsets: bool):
 
     Raises InputError, then or now, where it cannot be read, and where offsets are needed and it cannot give them.
     """
+    check_model(path)
     config = load_config(path)  # of a hub model the cache now knows the newest commit
     has_types = (getattr(config, "type_vocab_size", None) or 0) > 1
     folder = Path(path) if Path(path).is_dir() else hub_snapshot(path)
@@ -82,7 +86,6 @@ def _read_tokenizer(path, config, needs_offsets, has_types, folder):
 
 def load_config(path: str, **changes):
     """The configuration of a checkpoint, as an InputError of one line where there is none."""
-    _refuse_unfinished(path)
     try:
         return AutoConfig.from_pretrained(path, trust_remote_code=False, **changes)
     except (OSError, ValueError) as error:
@@ -195,23 +198,74 @@ def load_encoder(path: str, layer: int | None):
 
 
 def last_complete_checkpoint(output_dir: str) -> str | None:
-    """The newest checkpoint-N that was written to its end. The Trainer writes trainer_state.json last; a kill may come before."""
-    complete = []
-    for folder in Path(output_dir).glob("checkpoint-*"):
-        match = re.fullmatch(r"checkpoint-(\d+)", folder.name)
-        try:
-            json.loads((folder / "trainer_state.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            continue
-        if match:
-            complete.append((int(match[1]), str(folder)))
-    return max(complete, default=(0, None))[1]
+    """The newest checkpoint-N from which a run can go on: all its files are whole, and those of the best one that it names.
+
+    A newer one that a kill or a power cut has left broken is passed over, and a line names what is wrong with it.
+    """
+    for _, folder in checkpoints_of(output_dir):
+        fault = fault_of_checkpoint(folder)
+        if fault is None:
+            return str(folder)
+        say(f"{folder} is passed over: {fault}")
+    return None
+
+
+def checkpoints_of(output_dir: str | Path) -> list[tuple[int, Path]]:
+    """(step, folder) of every checkpoint, the newest first."""
+    matches = ((re.fullmatch(r"checkpoint-(\d+)", folder.name), folder) for folder in Path(output_dir).glob("checkpoint-*"))
+    return sorted(((int(match[1]), folder) for match, folder in matches if match), reverse=True)
+
+
+def fault_of_checkpoint(folder: Path) -> str | None:
+    """Why a run cannot go on from a checkpoint; None where it can."""
+    if not (folder / "trainer_state.json").is_file():  # the Trainer writes it last
+        return "it was not written to its end"
+    if not any(folder.glob("*.safetensors")):
+        return "it holds no weights"
+    fault = fault_of_files(folder)
+    if fault is None and (best := best_checkpoint(folder)) is not None and best != folder:
+        fault = f"{best.name}, the best one so far, is not there" if not best.is_dir() else fault_of_files(best)
+    return fault
+
+
+def best_checkpoint(folder: Path) -> Path | None:
+    """The best checkpoint that a checkpoint names, where it lies now: the whole output folder may have been moved."""
+    best = json.loads((folder / "trainer_state.json").read_text(encoding="utf-8")).get("best_model_checkpoint")
+    return best and folder.parent / Path(best).name
+
+
+def fault_of_files(folder: Path) -> str | None:
+    """The first file of a folder that was cut off or cannot be read, as text; None where there is none."""
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        if fault := fault_of_file(path):
+            return f"{path.relative_to(folder)} {fault}"
+    return None
+
+
+def fault_of_file(path: Path) -> str | None:
+    """What is wrong with a file by its form alone, without reading the weights in it; None where nothing is, or the form is unknown."""
+    try:
+        if path.suffix == ".json":
+            json.loads(path.read_text(encoding="utf-8"))
+        elif path.suffix == ".safetensors":
+            with safe_open(path, "pt"):  # compares the length of the file with what its head says
+                pass
+        elif path.suffix in (".pt", ".pth", ".bin"):
+            with path.open("rb") as file:
+                head = file.read(2)
+            if head == b"PK":  # what torch.save writes is a zip archive, whose list of contents stands at the end
+                zipfile.ZipFile(path).close()
+            elif not head:
+                return "is empty"
+    except (ValueError, OSError, SafetensorError, zipfile.BadZipFile) as error:
+        return f"is broken ({first_line(error)})"
+    return None
 
 
 def describe_model(path: str, config) -> dict:
     """What a result says of the model it started from."""
     return {
-        "name_or_path": path,
+        "name_or_path": os.path.normpath(path) if Path(path).is_dir() else path,
         "revision": hub_commit(path) or checksum(path),
         "model_type": config.model_type,
         "layers": config.num_hidden_layers,
@@ -242,7 +296,8 @@ def checksum(path: str) -> str | None:
     return f"sha256:{digest.hexdigest()}"
 
 
-def _refuse_unfinished(path):
+def check_model(path: str) -> None:
+    """Refuses what is no model, and the folder of a run that is not finished or that failed to learn."""
     folder = Path(path)
     if folder.is_file():
         raise InputError(f"{path} is a file. A model is given by its folder.")

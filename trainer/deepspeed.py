@@ -14,6 +14,7 @@ from pathlib import Path
 
 import torch
 from transformers.integrations import is_deepspeed_zero3_enabled
+from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
 from results import read_json, write_json
 from task_adapters.base import InputError
@@ -167,6 +168,17 @@ def optimizer_of(training_args) -> str:
     """What makes the update: a name of --optim, or the type in DeepSpeed's file."""
     config = training_args.hf_deepspeed_config.config if training_args.deepspeed else {}
     return f"{config['optimizer']['type']} of {training_args.deepspeed}" if "optimizer" in config else training_args.optim.value
+
+
+def load_plainly() -> None:
+    """Has the next models loaded whole, as without DeepSpeed: of a run that is trained only the scores are left to make."""
+    unset_hf_deepspeed_config()
+
+
+def place_plainly(trainer) -> None:
+    """Puts a whole model where DeepSpeed's engine would have it, and into the precision in which the engine computes."""
+    args = trainer.args
+    trainer.model.to(args.device, torch.bfloat16 if args.bf16 else torch.float16 if args.fp16 else torch.float32)
 
 
 def layout_of_run(training_args) -> str:

@@ -30,6 +30,8 @@ from transformers import AutoModelForMaskedLM, DataCollatorForLanguageModeling
 
 from speed.real_tokens import broken_logits
 from task_adapters import InputError, nearest
+from task_adapters.base import fingerprint
+from task_adapters.content import file_key
 from task_types.collator import Collator
 from task_types.loss import IGNORED, cross_entropy
 from trainer.checkpoints import first_line, load_config, read_weights
@@ -104,8 +106,10 @@ def open_texts(languages, data: list[str], data_dir: str | None, held_out: int, 
         with ThreadPoolExecutor(8) as pool:  # the footers of a large Wikipedia's 40 files
             groups = [group for part in pool.map(partial(_groups, system), paths) for group in part]
         texts[language] = Texts(language, groups, held_out, seed, where)
+        # Wikipedia's commit names its content; its files are streamed and never read as a whole.
+        content = revision or fingerprint(*(file_key(Path(path)) for path in paths))
         provenance.append({"task": NAME, "language": language, "files": where, "revision": revision, "rows": len(texts[language]),
-                           "held_out": texts[language].held_out})  # fmt: skip
+                           "held_out": texts[language].held_out, "content": content})  # fmt: skip
     return texts, provenance
 
 

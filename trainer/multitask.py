@@ -19,15 +19,14 @@ from transformers import set_seed
 
 from console import say
 from results import dev_mean
-from speed.real_tokens import RealTokensTrainer, lengths_of
+from speed.real_tokens import lengths_of
 from speed.trimmed_embeddings import complete
 from task_adapters import InputError, nearest
 from task_types import TASK_TYPES
 from task_types.collator import Collator, what_is_read
 from trainer import masked_lm
-from trainer.checkpoints import load_config, load_encoder, load_model
-from trainer.collapse import CollapseWatch, chance_and_floor
-from trainer.loop import pad_as, run_trainer, score
+from trainer.checkpoints import check_model, load_config, load_encoder, load_model
+from trainer.loop import RunTrainer, note_trained, pad_as, restore, run_trainer, score, watch_losses
 
 
 def sampling_probabilities(sizes: dict[str, int], sampling: str, cap: int, temperature: float | None = None) -> dict[str, float]:
@@ -126,17 +125,21 @@ def share_encoder(model, encoder) -> None:
     model.__dict__[model.base_model_prefix] = encoder
 
 
-def load_models(path: str, tasks: dict, seed: int, freeze_embeddings: bool = False, with_lm: bool = False) -> MultitaskModel:
+def load_models(
+    path: str, tasks: dict, seed: int, freeze_embeddings: bool = False, with_lm: bool = False, is_trained: bool = False
+) -> MultitaskModel:
     """The encoder of `path`, once, and for each task a fresh head: the one that its single-task run with this seed starts from.
 
     with_lm: and the checkpoint's own head for masked LM, tied to that encoder.
+    is_trained: `save_together` left encoder and heads at `path`, and these heads are taken.
     """
     set_seed(seed)  # the pooler, where the checkpoint has none
     encoder, models, losses = load_encoder(path, None), {}, {name: TASK_TYPES[task.task_type].loss for name, task in tasks.items()}
     if freeze_embeddings:
         encoder.get_input_embeddings().requires_grad_(False)
     for name, task in tasks.items():
-        models[name], _ = load_model(TASK_TYPES[task.task_type].Model, path, task.labels, seed)
+        model_class = TASK_TYPES[task.task_type].Model
+        models[name] = task_model(path, name) if is_trained else load_model(model_class, path, task.labels, seed)[0]
         share_encoder(models[name], encoder)  # at once: no more than two encoders are in memory
         assert not list(models[name].parameters(recurse=False)), f"{type(models[name]).__name__} has weights beside encoder and head"
     if with_lm:
@@ -146,7 +149,7 @@ def load_models(path: str, tasks: dict, seed: int, freeze_embeddings: bool = Fal
     return MultitaskModel(encoder, models, losses)
 
 
-class MultitaskTrainer(RealTokensTrainer):
+class MultitaskTrainer(RunTrainer):
     """Our Trainer, whose evaluation is one of ours: each task's dev score, on examples, and their unweighted mean."""
 
     tasks, selection = {}, {}
@@ -163,13 +166,14 @@ class MultitaskTrainer(RealTokensTrainer):
 
 
 def train_together(
-    model, tokenizer, tasks, training_args, features, sampling, selection=None, masked=None, mlm_share=0.0
-) -> tuple[RealTokensTrainer, dict]:
+    model, tokenizer, tasks, training_args, features, sampling, selection, folder, collapse_action, masked=None, mlm_share=0.0
+) -> tuple[RunTrainer, dict]:
     """Trains, or goes on from the last complete checkpoint in the output folder; leaves encoder, heads and tokenizer there.
 
     tasks, features  the same names; features as from `with_task`.
     sampling         how tasks are drawn: (one of proportional, uniform, temperature; cap; temperature)
     selection        {name: (examples, features)} of the dev data by whose mean checkpoints are compared; None: the last weights are kept.
+    folder, collapse_action: as for `training.train`.
     masked           a `masked_lm.MaskedText` to train on beside, in steps of its own; mlm_share: the probability that a step is such.
     Returns (trainer, how it went: as from `training.train`, and of each task its size, its probability and the steps it had).
 
@@ -213,16 +217,22 @@ def train_together(
     model.losses |= {name: partial(TASK_TYPES[task.task_type].loss, label_smoothing=smoothing) for name, task in tasks.items()}
     for name in tasks:
         say(f"{name}: {sizes[name]} features, drawn with probability {probabilities[name]:.4f}: {drawn[name]} of {len(schedule)} steps")
-    before = None if masked is None else masked_lm.held_out_losses(trainer, masked)  # with --mlm_share 0 it is empty, and measured
-    if masked is not None:
+    trained = folder.trained(training_args.seed)
+    mlm_before = trained and trained["mlm_before"]
+    if masked is not None and trained is None:
+        mlm_before = masked_lm.held_out_losses(trainer, masked)  # with --mlm_share 0 nothing of it is trained, and all is measured
         say(f"{masked_lm.NAME}: drawn with probability {mlm_share:.4f}: {drawn[masked_lm.NAME]} of {len(schedule)} steps; languages: "
             + ", ".join(f"{language} {share:.4f}" for language, share in masked.probabilities.items()))  # fmt: skip
-    CollapseWatch(trainer, tasks, {name: chance_and_floor(task, features[name], smoothing) for name, task in tasks.items()})
-    training = run_trainer(trainer) | {"features": sizes, "probabilities": probabilities, "drawn": drawn}
-    save_together(trainer, training_args.output_dir)
+    watch_losses(trainer, tasks, features, collapse_action)
+    if trained:
+        training = restore(trainer, trained)
+    else:
+        training = run_trainer(trainer) | {"features": sizes, "probabilities": probabilities, "drawn": drawn}
+        save_together(trainer, training_args.output_dir)
+        note_trained(trainer, folder, training, mlm_before=mlm_before)
     complete(model)
     if masked is not None:
-        training["mlm"] = masked_lm.report(masked, before, masked_lm.held_out_losses(trainer, masked))
+        training["mlm"] = masked_lm.report(masked, mlm_before, masked_lm.held_out_losses(trainer, masked))
     return trainer, training
 
 
@@ -253,8 +263,14 @@ def part_of(state, prefix):
 def load_task_model(output_dir: str, name: str):
     """The ordinary model of one task of a multi-task run: its encoder with heads/<name>; `save_pretrained` makes it a checkpoint.
 
-    Raises InputError where the run has no such head.
+    Raises InputError where the run is not finished or has no such head.
     """
+    check_model(output_dir)
+    return task_model(output_dir, name)
+
+
+def task_model(output_dir: str, name: str):
+    """The same, also of a run that is trained but not finished."""
     folder = Path(output_dir) / "heads" / name
     if not folder.is_dir():
         raise InputError(f"{output_dir} has no head {name!r}. {nearest(name, sorted(path.name for path in folder.parent.glob('*')))}")

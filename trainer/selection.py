@@ -16,9 +16,8 @@ from pathlib import Path
 from safetensors.torch import load_model, save_model
 
 from console import say
-from speed.real_tokens import RealTokensTrainer
 from task_adapters import InputError
-from trainer.loop import score
+from trainer.loop import RunTrainer, score
 
 
 def check_selection(task, args, training_args) -> None:
@@ -84,7 +83,7 @@ def best_steps(history: list[dict], languages, metric: str) -> dict[str, int]:
     return best
 
 
-class LanguagesTrainer(RealTokensTrainer):
+class LanguagesTrainer(RunTrainer):
     """Our Trainer, whose evaluation scores the dev data of several languages and compares checkpoints by `selection_score`.
 
     selection  {language: (examples, features)}, English among them; select_on, oracle: as the flags of these names.
