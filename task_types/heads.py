@@ -121,24 +121,26 @@ def permutation_warning(labels: tuple[str, ...], gold, predicted) -> str | None:
 
     if predicted and not isinstance(predicted[0], str):
         gold, predicted = ([name for names in column for name in names] for column in (gold, predicted))
-    place = {name: index for index, name in enumerate(labels)}
-    counts = np.zeros((len(labels), len(labels)), dtype=np.int64)  # predicted, gold
-    for said, right in zip(predicted, gold):
-        if right in place:  # a tag that training never saw has no output
-            counts[place[said], place[right]] += 1
-    if not counts.sum():
+    output_of = {name: output for output, name in enumerate(labels)}
+    counts = np.zeros((len(labels), len(labels)), dtype=np.int64)  # predicted output, gold output
+    for gold_name, predicted_name in zip(gold, predicted):
+        if gold_name in output_of:  # a tag that training never saw has no output
+            counts[output_of[predicted_name], output_of[gold_name]] += 1
+    total, outputs = counts.sum(), np.arange(len(labels))
+    if not total:
         return None
     _, renamed = linear_sum_assignment(counts, maximize=True)
-    moved = [index for index in range(len(labels)) if renamed[index] != index and counts[index].any()]
-    won, lost = (int(sum(counts[index, target] for index, target in pairs)) for pairs in (
-        [(index, renamed[index]) for index in moved], [(index, index) for index in moved]))  # fmt: skip
-    as_named, best = (100 * np.trace(matrix) / counts.sum() for matrix in (counts, counts[:, renamed]))
-    if best < max(as_named, 100 * counts.sum(0).max() / counts.sum()) + MARGIN:
+    right_as_named, right_if_renamed = counts[outputs, outputs], counts[outputs, renamed]  # of the predictions of each output
+    as_named, best, most_frequent = (100 * right / total for right in (right_as_named.sum(), right_if_renamed.sum(), counts.sum(0).max()))
+    if best < max(as_named, most_frequent) + MARGIN:
         return None
-    if math.log(binomtest(won, won + lost, alternative="greater").pvalue or 5e-324) + math.lgamma(len(labels) + 1) > math.log(CERTAIN):
+    moved = [output for output in outputs if renamed[output] != output and counts[output].any()]
+    won, lost = int(right_if_renamed[moved].sum()), int(right_as_named[moved].sum())
+    p_value = max(binomtest(won, won + lost, alternative="greater").pvalue, 5e-324)
+    if math.log(p_value) + math.lgamma(len(labels) + 1) > math.log(CERTAIN):  # the number of permutations is a factorial
         return None
-    names = ", ".join(f"{labels[index]} -> {labels[renamed[index]]}" for index in moved)
+    names = ", ".join(f"{labels[output]} -> {labels[renamed[output]]}" for output in moved)
     return (
-        f"are the labels permuted? Of {counts.sum():,} English dev labels the kept head gets {as_named:.2f}% right as its outputs are"
+        f"are the labels permuted? Of {total:,} English dev labels the kept head gets {as_named:.2f}% right as its outputs are"
         f" named, and {best:.2f}% if they are renamed: {names}. --keep_head takes the names from id2label in config.json."
     )

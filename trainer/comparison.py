@@ -30,7 +30,7 @@ def evaluation_steps(recipe_steps: int, updates: int) -> int:
     """
     if math.ceil(updates / recipe_steps) < LEAST:
         return max(1, updates // LEAST)
-    return recipe_steps * math.ceil(math.ceil(updates / MOST) / recipe_steps) if updates > MOST * recipe_steps else recipe_steps
+    return recipe_steps * max(1, math.ceil(updates / (MOST * recipe_steps)))
 
 
 def count_updates(args, examples: int) -> int:
@@ -41,11 +41,12 @@ def count_updates(args, examples: int) -> int:
 
 
 def updates_per_epoch(args, examples: int) -> int:
+    """The updates of one epoch, the last one perhaps of fewer examples."""
     return math.ceil(examples / (args.train_batch_size * args.gradient_accumulation_steps * args.world_size))
 
 
 def steps_are_given() -> bool:
-    """Whether the user says himself when the dev data are scored, or when checkpoints are written."""
+    """Whether the command line says when the dev data are scored, or when checkpoints are written."""
     flags = {word.partition("=")[0].replace("-", "_") for word in sys.argv if word.startswith("--")}
     return not flags.isdisjoint({"__eval_steps", "__save_steps"})
 
