@@ -29,6 +29,7 @@ from trainer.comparison import (
     steps_are_given,
     warm_up_warning,
 )
+from trainer.loop import describe_run
 
 NLI = TASKS["xnli"].labels
 FAST = ("--use_cpu", "--disable_tqdm", "true", "--max_seq_length", "64", "--effective_batch_size", "16", "--per_device_train_batch_size",
@@ -134,6 +135,18 @@ def test_a_comparison_of_one_checkpoint_is_refused_where_it_is_asked_for_and_sai
     else:
         plan_evaluations(args, 100, with_start, asked_by)
         assert ("there is no other to compare it with" in capsys.readouterr().out) == (outcome == "said")
+
+
+def test_a_recipes_number_that_the_user_gives_is_another_run_than_the_number_that_is_fitted_to_it(typed, tmp_path):
+    def described(*more):
+        typed("--task", "xnli", "--use_cpu", "--output_dir", str(tmp_path), *more)
+        args, training_args, tasks, _ = arguments_module.parse(run_target.ScriptArguments, "target")
+        return describe_run("target", args, training_args, tasks)
+
+    fitted, given = described(), described("--eval_steps", "1000")
+    assert fitted["eval_steps"] == given["eval_steps"] == 1000 and given == {**fitted, "eval_steps_given": True}
+    assert described("--eval_steps", "200") == {**fitted, "eval_steps": 200}, "as before"
+    assert described("--eval_on_start") == {**fitted, "eval_on_start": True}
 
 
 def test_what_could_not_be_chosen_is_refused(tmp_path):

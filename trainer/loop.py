@@ -49,7 +49,7 @@ def describe_run(phase, args, training_args, tasks) -> dict:
         settings["save_steps"] = training_args.save_steps  # only what is saved can be chosen
     if training_args.load_best_model_at_end and compared_by != ("mean" if len(tasks) > 1 else tasks[0].dev_metric, True):
         settings |= dict(zip(("metric_for_best_model", "greater_is_better"), compared_by))
-    if steps_are_given() and training_args.eval_steps == tasks[0].recipes[args.recipe].eval_steps:
+    if steps_are_given() and training_args.eval_steps == tasks[0].recipes[args.recipe].eval_steps and "save_steps" not in settings:
         settings["eval_steps_given"] = True  # without the flag the number is fitted to the run (`comparison.evaluation_steps`)
     return {
         "phase": phase,
