@@ -391,7 +391,13 @@ def test_a_run_killed_in_its_second_try_goes_on_there(retried, call, tmp_path, c
     command = ["tests/dead_encoder.py", "42", "run_target", *map(str, flags), "--output_dir", str(tmp_path)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen([sys.executable, *command], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while process.poll() is None and not ((tmp_path / "failed_tries.json").exists() and last_complete_checkpoint(str(tmp_path))):
+    failed = tmp_path / "failed_tries.json"  # it is written before the checkpoints of the failed attempt are removed
+
+    def second_attempt_has_a_checkpoint():
+        checkpoint = last_complete_checkpoint(str(tmp_path))
+        return failed.exists() and checkpoint and os.stat(f"{checkpoint}/trainer_state.json").st_mtime > failed.stat().st_mtime
+
+    while process.poll() is None and not second_attempt_has_a_checkpoint():
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.wait()
