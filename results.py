@@ -23,6 +23,7 @@ from pathlib import Path
 
 from console import is_main_process, say
 from metrics import XTREME_METRIC, xtreme_task_score
+from settings import NAMED, NAMED_IF_SET
 from task_adapters.base import InputError, Task
 
 try:
@@ -39,29 +40,6 @@ OWN_FILES = ("results.json", "progress.json", "config.json", "model*.safetensors
 MADE = ("results.json", "checkpoint-*", "predictions", "failed_tries.json")  # what a command that ends early has not made
 # What stands in run.json and may differ between two starts of the same run: where a model lies is not what it is.
 NOT_COMPARED = ("model_name_or_path", "model_finished")
-
-# ---- what a run is (`training.describe_run`), here because `grid_table.py`, which compares runs by it, needs no torch
-
-# What changes a score, beside task, model, seed and languages; world size and batch per device do not.
-SETTINGS = ("learning_rate", "num_train_epochs", "max_steps", "warmup_steps", "lr_scheduler_type", "weight_decay", "adam_epsilon",
-            "max_grad_norm", "eval_strategy", "eval_steps", "load_best_model_at_end", "bf16", "fp16", "optim",
-            "train_sampling_strategy")  # fmt: skip
-# As much, and hardly ever set: named only where they are not the library's defaults.
-RARE_SETTINGS = ("adam_beta1", "adam_beta2", "lr_scheduler_kwargs", "optim_args", "neftune_noise_alpha", "dataloader_drop_last",
-                 "bf16_full_eval", "fp16_full_eval", "tf32", "torch_compile", "eval_on_start")  # fmt: skip
-OUR_SETTINGS = ("max_seq_length", "doc_stride", "no_answer_threshold", "max_train_samples", "max_eval_samples", "max_predict_samples",
-                "languages", "freeze_embeddings", "padding_free")  # fmt: skip
-# Other data than the hub's English, chosen by English dev. Named only where they differ: the plain run stays the cell that it was.
-DATA_SETTINGS = {"train_languages": ["en"], "train_file": [], "select_on": "en", "oracle": False}
-# What a score does not depend on, but the checkpoints that a run goes on from. Named only where it differs.
-LAYOUT = {"trim_embeddings": "auto"}
-TOGETHER = ("sampling", "sampling_cap", "temperature")  # of several tasks
-MASKED_LM = ("mlm_languages", "mlm_data", "mlm_share", "mlm_alpha", "mlm_eval_samples")  # of masked LM beside
-# All of these that a score depends on: `languages` says which there are, `oracle` what else. {name: default} where only others are named.
-NAMED = tuple(name for name in ("head", "recipe", "effective_batch_size", "data_seed", *SETTINGS, *OUR_SETTINGS, *TOGETHER, *MASKED_LM)
-              if name != "languages")  # fmt: skip
-NAMED_IF_SET = {**dict.fromkeys((*RARE_SETTINGS, "eval_steps_given", "save_steps", "metric_for_best_model", "greater_is_better")),
-                **{name: default for name, default in DATA_SETTINGS.items() if name != "oracle"}}  # fmt: skip
 
 
 def write_json(path, value) -> None:
@@ -190,7 +168,7 @@ class RunFolder:
         work in it, and where the run would destroy the model that it starts from. Nothing is changed then.
         """
         self.path, self.overwrite, self.started = Path(output_dir), overwrite, started
-        self.run = json.loads(json.dumps(settings))
+        self.run = json.loads(json.dumps({**settings, "model_name_or_path": model_name_or_path.rstrip("/")}))
         if self.path.exists() and not self.path.is_dir():
             raise InputError(f"--output_dir {output_dir} is a file.")
         refuse_clash(self.path, Path(model_name_or_path))

@@ -20,6 +20,7 @@ from typing import Literal
 
 from arguments import TrainArguments, parse
 from console import is_main_process, run_script, say
+from settings import describe_run
 from task_adapters import TASKS, InputError
 
 
@@ -89,7 +90,7 @@ def main() -> dict:
     from trainer.collapse import check_learned, refuse_failed, train_with_retries
     from trainer.comparison import check_comparison
     from trainer.deepspeed import optimizer_of
-    from trainer.loop import describe_run, score, train, trained_weights
+    from trainer.loop import score, train, trained_weights
     from trainer.masked_lm import MaskedText, open_texts
     from trainer.multitask import load_models, train_together, with_task
 

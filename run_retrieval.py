@@ -72,7 +72,6 @@ def main() -> dict:
     settings = {
         "phase": "retrieval",
         "task": task.name,
-        "model_name_or_path": args.model_name_or_path.rstrip("/"),
         **{name: getattr(args, name) for name in names},
         **({"precision": precision} if precision in ("bf16", "fp16") else {}),  # the others find the same
     }

@@ -15,6 +15,7 @@ from typing import Literal
 
 from arguments import TrainArguments, parse
 from console import is_main_process, run_script, say
+from settings import describe_run
 
 
 @dataclass
@@ -50,7 +51,7 @@ def main() -> dict:
     from trainer.collapse import check_learned, refuse_failed, train_with_retries
     from trainer.comparison import check_comparison
     from trainer.deepspeed import optimizer_of
-    from trainer.loop import RunTrainer, describe_run, score, train, trained_weights
+    from trainer.loop import RunTrainer, score, train, trained_weights
     from trainer.selection import LanguagesTrainer, check_selection, dev_languages, oracle_lines, score_oracle
 
     check_comparison(training_args)

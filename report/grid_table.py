@@ -15,7 +15,8 @@ from pathlib import Path
 from types import NoneType
 
 from predictions import read_labels
-from results import NAMED, NAMED_IF_SET, read_json
+from results import read_json
+from settings import NAMED, NAMED_IF_SET
 from task_adapters import TASKS, InputError, nearest
 
 NOTHING = "nothing"  # the start without intermediate training

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from conftest import ROOT, launch, needs_deepspeed
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification, TrainingArguments
 
 import run_intermediate
@@ -239,8 +239,9 @@ def test_a_checkpoint_is_not_gone_on_from_under_another_layout(tmp_path):
 def test_training_does_not_begin_from_a_checkpoint_of_another_layout(tmp_path):
     written = tmp_path / "checkpoint-2" / "global_step2"
     written.mkdir(parents=True)
-    (written / "bf16_zero_pp_rank_0_mp_rank_00_optim_states.pt").touch()
+    torch.save({}, written / "bf16_zero_pp_rank_0_mp_rank_00_optim_states.pt")
     (written.parent / "trainer_state.json").write_text("{}")
+    save_file({"a": torch.ones(1)}, written.parent / "model.safetensors")
     with pytest.raises(InputError, match="written with DeepSpeed ZeRO stage 1 or 2 in 1 process.*this command has no DeepSpeed"):
         run_trainer(SimpleNamespace(args=SimpleNamespace(output_dir=str(tmp_path), deepspeed=None)))
 
@@ -326,6 +327,22 @@ def test_bf16_leaves_the_weights_that_were_trained_not_their_rounded_copy(name, 
     decayed = before * (1 - results["learning_rate"] * results["weight_decay"])
     as_decayed = (weights[words] - decayed).norm(dim=1) <= 1e-6 * decayed.norm(dim=1)
     assert 150 < as_decayed.sum() < len(decayed) - 20, "rows that do not occur, whether they were on the host or not"
+
+
+@needs_deepspeed
+@pytest.mark.parametrize("name, precision", [("zero2", ()), ("zero3", ("--bf16",))])
+def test_a_run_killed_while_it_is_scored_is_scored_without_an_engine(name, precision, tiny_model, data_dir, tmp_path):
+    flags = ("--task", "udpos", "--model_name_or_path", tiny_model, "--data_dir", data_dir, "--use_cpu", "--deepspeed",
+             f"ds_configs/{name}.json", "--learning_rate", 2e-3, "--max_steps", 12, "--max_seq_length", 96, "--languages", "en", "de",
+             "--eval_steps", 6, "--save_steps", 6, "--max_train_samples", 96, *precision)  # fmt: skip
+    launch("run_target.py", *flags, "--output_dir", tmp_path / "whole")
+    launch("tests/cut_while_scoring.py", "run_target", *flags, "--output_dir", tmp_path / "cut", expect=-9)
+    assert json.loads((tmp_path / "cut/progress.json").read_text())["state"] == "trained"
+    again = launch("run_target.py", *flags, "--output_dir", tmp_path / "cut")
+    assert "is trained: going on with the scores" in again.stdout
+    whole, cut = (json.loads((tmp_path / folder / "results.json").read_text()) for folder in ("whole", "cut"))
+    assert cut["scores"] == whole["scores"] and cut["training"]["steps"] == 12
+    same(tmp_path / "cut", tmp_path / "whole", 0)
 
 
 @needs_deepspeed

@@ -10,13 +10,13 @@ ROOT = Path(__file__).parent.parent
 FLOORS = [
     ["metrics"],
     ["task_adapters"],
-    ["console"],
+    ["console", "settings"],
     ["predictions", "results"],
     ["task_types"],
     ["speed"],
     ["trainer"],
     ["report"],
-    ["arguments"],
+    ["arguments", "refusals"],
     ["run_intermediate", "run_target", "run_retrieval", "translate", "grid_table"],
     ["samples", "benchmarks"],
 ]

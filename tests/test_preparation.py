@@ -253,7 +253,7 @@ def test_a_hub_model_loads_from_a_cache_without_internet(tiny_model, tmp_path):
     shutil.copytree(tiny_model, snapshot)
     (tmp_path / "models--me--tiny" / "refs").mkdir()
     (tmp_path / "models--me--tiny" / "refs" / "main").write_text(commit)
-    code = "from checkpoints import load_tokenizer; print(load_tokenizer('me/tiny', True)('the dog')['input_ids'])"
+    code = "from trainer.checkpoints import load_tokenizer; print(load_tokenizer('me/tiny', True)('the dog')['input_ids'])"
     environment = {**os.environ, "HF_HUB_CACHE": str(tmp_path), "HF_HUB_OFFLINE": "1"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, env=environment)
     assert done.stdout.strip() == str(load_tokenizer(tiny_model, True)("the dog")["input_ids"]), done.stderr

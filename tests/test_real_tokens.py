@@ -626,6 +626,10 @@ def test_choices_of_unlike_length_run_on_real_tokens_by_default_and_train_the_sa
 # ---- defaults on a GPU
 
 
+def given_flags(flags) -> dict:
+    return arguments.Parser((TrainingArguments,)).given_flags(flags)[0]
+
+
 @pytest.mark.parametrize("cuda, half, flags, deepspeed, expected", [
     (True, True, (), None, {"bf16": True}),
     (True, False, (), None, {"bf16": False}),
@@ -635,18 +639,18 @@ def test_choices_of_unlike_length_run_on_real_tokens_by_default_and_train_the_sa
     (False, True, (), None, {}),
     (True, True, (), {"bf16": {"enabled": "auto"}}, {"bf16": True}),
     (True, True, (), {"bf16": {"enabled": False}}, {"bf16": False}),
-    (False, False, (), {"bf16": {"enabled": True}}, {"bf16": True}),
-    (True, True, (), {"fp16": {"enabled": True}}, {}),
+    (False, False, (), {"bf16": {"enabled": True}}, {"bf16": True, "fp16": False}),
+    (True, True, (), {"fp16": {"enabled": True}}, {"bf16": False}),
 ])  # fmt: skip
 def test_bf16_is_the_default_where_the_gpu_has_it_and_nothing_else_was_asked(cuda, half, flags, deepspeed, expected, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: half or including_emulation)
-    monkeypatch.setattr(sys, "argv", ["run.py", *flags])
-    assert arguments.precision_defaults(deepspeed) == expected
+    launch = arguments.Launch(given_flags(flags), (), None, deepspeed_file=deepspeed and "x.json", deepspeed=deepspeed or {})
+    assert arguments.precision_defaults(launch) == expected
 
 
 @pytest.mark.parametrize("flags, launcher, expected, left", [
-    ((), "fp16", {"fp16": True}, "fp16"),
+    ((), "fp16", {"bf16": False, "fp16": True}, "fp16"),
     ((), "no", {"bf16": True}, "no"),
     (("--bf16", "false"), "fp16", {}, None),  # the flag decides, and nothing hides behind it
 ])  # fmt: skip
@@ -654,8 +658,9 @@ def test_what_accelerate_config_says_stands_in_the_flags(flags, launcher, expect
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: True)
     monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", launcher)
-    monkeypatch.setattr(sys, "argv", ["run.py", *flags])
-    assert arguments.precision_defaults() == expected and os.environ.get("ACCELERATE_MIXED_PRECISION") == left
+    launch = arguments.Launch(given_flags(flags), (), None)
+    arguments.prepare_process(launch)
+    assert arguments.precision_defaults(launch) == expected and os.environ.get("ACCELERATE_MIXED_PRECISION") == left
 
 
 def test_a_command_line_without_precision_and_optimiser_gets_both(monkeypatch, tmp_path):

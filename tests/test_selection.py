@@ -18,6 +18,7 @@ from transformers import TrainingArguments
 import arguments as arguments_module
 import run_intermediate
 import run_target
+from settings import describe_run
 from task_adapters import TASKS, InputError
 from task_types.heads import permutation_warning
 from trainer.comparison import (
@@ -29,7 +30,6 @@ from trainer.comparison import (
     steps_are_given,
     warm_up_warning,
 )
-from trainer.loop import describe_run
 
 NLI = TASKS["xnli"].labels
 FAST = ("--use_cpu", "--disable_tqdm", "true", "--max_seq_length", "64", "--effective_batch_size", "16", "--per_device_train_batch_size",
@@ -459,19 +459,6 @@ def test_the_names_of_a_kept_head_are_compared_before_any_data_are_read(names, l
 # ---- label smoothing, in whole runs
 
 
-@pytest.fixture
-def smoothing(monkeypatch):
-    """Lets --label_smoothing_factor through where the command line still refuses it."""
-    check = arguments_module.check_processes
-
-    def without_refusal(training_args):
-        factor, training_args.label_smoothing_factor = training_args.label_smoothing_factor, 0.0
-        check(training_args)
-        training_args.label_smoothing_factor = factor
-
-    monkeypatch.setattr(arguments_module, "check_processes", without_refusal)
-
-
 ONE_UPDATE = ("--use_cpu", "--disable_tqdm", "true", "--max_seq_length", "64", "--effective_batch_size", "8", "--max_train_samples", "8",
               "--max_eval_samples", "8", "--max_steps", "1", "--warmup_steps", "0", "--optim", "sgd", "--learning_rate", "1.0",
               "--logging_steps", "1")  # fmt: skip
@@ -482,7 +469,7 @@ ONE_UPDATE = ("--use_cpu", "--disable_tqdm", "true", "--max_seq_length", "64", "
     (run_intermediate, "mnli hellaswag"),
 ])  # fmt: skip
 def test_a_smoothed_update_is_the_same_however_the_batch_is_cut_and_another_than_without(
-    script, task, call, tiny_model, data_dir, tmp_path, smoothing
+    script, task, call, tiny_model, data_dir, tmp_path
 ):
     languages = ("--languages", "en", "--max_predict_samples", "8") if script is run_target else ()
     flags = ("--task", *task.split(), "--model_name_or_path", tiny_model, "--data_dir", data_dir, *ONE_UPDATE, *languages)
@@ -498,9 +485,7 @@ def test_a_smoothed_update_is_the_same_however_the_batch_is_cut_and_another_than
     assert not are_equal(whole, unsmoothed)
 
 
-def test_a_joint_run_smooths_as_a_single_one_and_the_trainers_own_smoother_does_not_come_on_top(
-    call, tiny_model, data_dir, tmp_path, smoothing
-):
+def test_a_joint_run_smooths_as_a_single_one_and_the_trainers_own_smoother_does_not_come_on_top(call, tiny_model, data_dir, tmp_path):
     """Beside masked LM that is measured only, a task is trained by the code for joint training."""
     (tmp_path / "de.txt").write_text("das kleine Hund sieht ein Katze .\n" * 40, encoding="utf-8")
     flags = ("--task", "mnli", "--model_name_or_path", tiny_model, "--data_dir", data_dir, *ONE_UPDATE, "--label_smoothing_factor", "0.3")
@@ -515,7 +500,7 @@ def test_a_joint_run_smooths_as_a_single_one_and_the_trainers_own_smoother_does_
             assert (weight - encoder[name]).norm() <= 1e-5 * weight.norm() + 1e-6, name
 
 
-def test_the_dev_loss_is_not_smoothed(call, tiny_model, data_dir, tmp_path, smoothing):
+def test_the_dev_loss_is_not_smoothed(call, tiny_model, data_dir, tmp_path):
     flags = ("--task", "mnli", "--model_name_or_path", tiny_model, "--data_dir", data_dir, *ONE_UPDATE, "--learning_rate", "0",
              "--eval_strategy", "steps")  # fmt: skip
     losses = []

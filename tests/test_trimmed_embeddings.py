@@ -263,6 +263,10 @@ def test_a_cut_off_run_on_other_data_is_one_line_and_one_of_earlier_code_goes_on
     cut_off(tmp_path / "out")
     rows = Dataset.from_parquet(str(train))
     rows.map(lambda row: {"premise": "ein Hund " + row["premise"]}, features=rows.features).to_parquet(train)
+    with pytest.raises(InputError, match="began with other data: what was read as mnli train en has changed"):
+        call(run_intermediate, *flags)
+    run = json.loads((tmp_path / "out/run.json").read_text())
+    (tmp_path / "out/run.json").write_text(json.dumps({name: value for name, value in run.items() if name != "content"}))  # earlier code
     with pytest.raises(InputError, match="checkpoint-6 is of data in which other pieces occur: they have changed. --overwrite begins anew"):
         call(run_intermediate, *flags)
     rows.to_parquet(train)

@@ -58,7 +58,7 @@ def read_config(path: str) -> dict:
     try:
         config = json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
-        ours = ", ".join(sorted(file.name for file in (Path(__file__).parent / "ds_configs").glob("*.json")))
+        ours = ", ".join(sorted(file.name for file in (Path(__file__).parents[1] / "ds_configs").glob("*.json")))
         raise InputError(f"--deepspeed {path} cannot be read ({error.strerror}). In ds_configs/: {ours}.") from error
     except ValueError as error:
         raise InputError(f"--deepspeed {path} is not valid JSON ({error}).") from error

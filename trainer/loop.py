@@ -1,29 +1,15 @@
-"""What phases 1 and 2 share around the Trainer: what a run is, training that can be cut off and go on, scoring on examples."""
+"""What phases 1 and 2 share around the Trainer: training that can be cut off and go on, scoring on examples."""
 
 import contextlib
 import time
-from enum import Enum
 from functools import partial
 from pathlib import Path
 
 import torch
-from transformers import TrainerCallback, TrainingArguments
+from transformers import TrainerCallback
 
 from console import is_main_process, say
-from results import (
-    DATA_SETTINGS,
-    LAYOUT,
-    MASKED_LM,
-    OUR_SETTINGS,
-    RARE_SETTINGS,
-    SETTINGS,
-    TOGETHER,
-    flush,
-    note_time,
-    read_json,
-    remove,
-    write_json,
-)
+from results import flush, note_time, read_json, remove, write_json
 from speed.real_tokens import RealTokensTrainer, predict
 from speed.trimmed_embeddings import agree, complete, trimmed
 from task_adapters import InputError
@@ -31,7 +17,7 @@ from task_types import TASK_TYPES
 from task_types.collator import Collator, what_is_read
 from trainer.checkpoints import best_checkpoint, checkpoints_of, fault_of_file, last_complete_checkpoint
 from trainer.collapse import CollapseWatch, chance_loss, floor_loss
-from trainer.comparison import Start, compared_checkpoints, count_updates, plan_evaluations, steps_are_given, warm_up_warning
+from trainer.comparison import Start, compared_checkpoints, count_updates, plan_evaluations, warm_up_warning
 from trainer.deepspeed import layout_of_checkpoint, layout_of_run, load_plainly, place_plainly, read_config, save_full_precision
 
 FIGURES = "figures.json"  # in a checkpoint: what has been counted over all starts of the run
@@ -39,40 +25,8 @@ NOTE_EVERY = 60  # seconds of training between two notes of the time
 ATTENTION_DROPOUT = ("attention_probs_dropout_prob", "attention_dropout")  # the latter: ModernBERT, EuroBERT, decoders
 
 
-def describe_run(phase, args, training_args, tasks) -> dict:
-    """What a run is: two commands with the same description are the same cell of the grid."""
-    settings = {name: getattr(training_args, name) for name in SETTINGS}
-    settings |= {name: getattr(args, name) for name in OUR_SETTINGS if hasattr(args, name)}
-    settings |= {name: value for name in RARE_SETTINGS if (value := getattr(training_args, name)) != getattr(TrainingArguments, name)}
-    compared_by = training_args.metric_for_best_model, training_args.greater_is_better
-    if training_args.load_best_model_at_end and training_args.save_steps != training_args.eval_steps:
-        settings["save_steps"] = training_args.save_steps  # only what is saved can be chosen
-    if training_args.load_best_model_at_end and compared_by != ("mean" if len(tasks) > 1 else tasks[0].dev_metric, True):
-        settings |= dict(zip(("metric_for_best_model", "greater_is_better"), compared_by))
-    if steps_are_given() and training_args.eval_steps == tasks[0].recipes[args.recipe].eval_steps and "save_steps" not in settings:
-        settings["eval_steps_given"] = True  # without the flag the number is fitted to the run (`comparison.evaluation_steps`)
-    return {
-        "phase": phase,
-        "task": tasks[0].name if len(tasks) == 1 else [task.name for task in tasks],
-        "model_name_or_path": args.model_name_or_path.rstrip("/"),
-        "head": "kept" if args.keep_head else "fresh",
-        "recipe": args.recipe,
-        "seed": training_args.seed,
-        "data_seed": training_args.data_seed,
-        "effective_batch_size": args.effective_batch_size,
-        **{name: value.value if isinstance(value, Enum) else value for name, value in settings.items()},
-        **{
-            name: [*map(str, value)] if isinstance(value, list) else value
-            for name, default in {**DATA_SETTINGS, **LAYOUT}.items()
-            if (value := getattr(args, name, default)) != default
-        },
-        **({name: getattr(args, name) for name in TOGETHER} if len(tasks) > 1 else {}),
-        **({name: getattr(args, name) for name in MASKED_LM} if getattr(args, "mlm_languages", None) else {}),
-    }
-
-
 class RunTrainer(RealTokensTrainer):
-    """Our Trainer for runs that may be cut off anywhere: checkpoints are whole, figures cover all starts, and losses are watched."""
+    """Our Trainer for runs that may be cut off anywhere: checkpoints are whole, figures cover all starts, losses are watched."""
 
     watch: CollapseWatch
     is_over = False  # the checkpoint that a run goes on from is that of the last step
