@@ -85,12 +85,16 @@ def main() -> dict:
     from results import RunFolder, content_of, dev_mean, dev_table, device_name, lineage_of, score_table
     from task_adapters import data_line, labels_of, load_examples, load_training_data
     from task_types import NEEDS_OFFSETS, TASK_TYPES, make_features
+    from task_types.heads import check_label_names
     from trainer.checkpoints import check_length, check_precision, describe_model, load_config, load_model, load_tokenizer
     from trainer.collapse import check_learned, refuse_failed, train_with_retries
+    from trainer.comparison import check_comparison
     from trainer.deepspeed import optimizer_of
     from trainer.loop import score, train, trained_weights
     from trainer.masked_lm import MaskedText, open_texts
     from trainer.multitask import load_models, train_together, with_task
+
+    check_comparison(training_args)
 
     # ---- the output folder: new, cut off, or finished
     settings, output_dir = describe_run("intermediate", args, training_args, tasks), training_args.output_dir
@@ -105,6 +109,8 @@ def main() -> dict:
     config = load_config(args.model_name_or_path)
     check_length(args.max_seq_length, config, tokenizer, args.model_name_or_path)
     check_precision(config, training_args, args.model_name_or_path)
+    if args.keep_head and tasks[0].labels:  # before anything else is read
+        check_label_names(config, tasks[0].labels, args.model_name_or_path)
     data = []
 
     def examples_of(source, split, language, max_samples):
@@ -165,7 +171,7 @@ def main() -> dict:
         encoder, optimizer = model.encoder if together else model.base_model, optimizer_of(training_args)
         speed.check(encoder, args, training_args, optimizer, masked is not None)
         selection = None
-        if training_args.eval_strategy != "no":
+        if training_args.eval_strategy != "no" or args.keep_head:
             selection = {}
             for name, task in tasks.items():
                 count = min(recipe.max_selection_samples or len(dev_examples[name]), len(dev_examples[name]))
@@ -181,7 +187,8 @@ def main() -> dict:
             sampling, mlm = (args.sampling, args.sampling_cap, args.temperature), (masked, args.mlm_share if masked is not None else 0.0)
             trainer, training = train_together(model, tokenizer, tasks, training_args, features, sampling, selection, *how, *mlm)
         else:
-            trainer, training = train(model, tokenizer, task, training_args, features[name], selection and selection[name], *how)
+            dev_data = selection and selection[name]
+            trainer, training = train(model, tokenizer, task, training_args, features[name], dev_data, *how, keep_head=args.keep_head)
         dev = {name: score(trainer, t, dev_examples[name], features_of(t, dev_examples[name]), "en")[1] for name, t in tasks.items()}
         training["warning"] = check_learned(trainer.watch, trainer.state, seed, tasks, dev_examples, dev)
         return training, dev

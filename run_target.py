@@ -46,12 +46,15 @@ def main() -> dict:
     from task_adapters import TASKS, data_line, labels_of, load_examples, load_training_data
     from task_adapters.reference_scores import reference_lines
     from task_types import NEEDS_OFFSETS, TASK_TYPES, make_features
+    from task_types.heads import check_label_names
     from trainer.checkpoints import check_length, check_precision, describe_model, load_config, load_model, load_tokenizer
     from trainer.collapse import check_learned, refuse_failed, train_with_retries
+    from trainer.comparison import check_comparison
     from trainer.deepspeed import optimizer_of
     from trainer.loop import RunTrainer, score, train, trained_weights
     from trainer.selection import LanguagesTrainer, check_selection, dev_languages, oracle_lines, score_oracle
 
+    check_comparison(training_args)
     check_selection(task, args, training_args)
 
     # ---- the output folder: new, cut off, or finished
@@ -65,6 +68,8 @@ def main() -> dict:
     config = load_config(args.model_name_or_path)
     check_length(args.max_seq_length, config, tokenizer, args.model_name_or_path)
     check_precision(config, training_args, args.model_name_or_path)
+    if args.keep_head and task.labels:  # before anything else is read
+        check_label_names(config, task.labels, args.model_name_or_path)
     data = []
 
     def examples_of(source, split, language, max_samples):
@@ -111,7 +116,7 @@ def main() -> dict:
         task = replace(task, labels=labels)
         speed.check(model.base_model, args, training_args, optimizer_of(training_args))
         selection, trainer_class = {}, RunTrainer
-        if training_args.eval_strategy != "no":
+        if training_args.eval_strategy != "no" or args.keep_head:
             for language, examples in {"en": dev_examples, **target_dev}.items():
                 first = examples.select(range(min(recipe.max_selection_samples or len(examples), len(examples))))
                 selection[language] = first, features_of(first)
@@ -122,7 +127,7 @@ def main() -> dict:
         speed.set_up(model.base_model, args, training_args, optimizer_of(training_args), [features], dev_features, tokenizer)
         with training_args.main_process_first(local=False, desc="begin"):
             folder.begin(seed)
-        how = folder, args.collapse, trainer_class
+        how = folder, args.collapse, trainer_class, args.keep_head
         trainer, training = train(model, tokenizer, task, training_args, features, selection.get("en"), *how)
         _, dev = score(trainer, task, dev_examples, features_of(dev_examples), "en")
         judged = {task.name: task}, {task.name: dev_examples}, {task.name: dev}

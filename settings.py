@@ -48,7 +48,7 @@ COMPARED = (*IDENTITY, *SETTINGS, *RARE_SETTINGS, *SELECTION_SETTINGS, "deepspee
 # and the oracle itself.
 NAMED = ("head", "recipe", "effective_batch_size", "data_seed", *SETTINGS, *(name for name in OUR_SETTINGS if name != "languages"),
          *TOGETHER, *MASKED_LM)  # fmt: skip
-NAMED_IF_SET = {**dict.fromkeys((*RARE_SETTINGS, *SELECTION_SETTINGS, "deepspeed")),
+NAMED_IF_SET = {**dict.fromkeys((*RARE_SETTINGS, *SELECTION_SETTINGS, "eval_steps_given", "deepspeed")),
                 **{name: default for name, default in DATA_SETTINGS.items() if name != "oracle"}}  # fmt: skip
 
 # ---- harmless: {reason: names}
@@ -141,6 +141,7 @@ def describe_run(phase: str, args, training_args, tasks) -> dict:
         **{name: value.value if isinstance(value, Enum) else value for name, value in always.items()},
         **rare_settings(training_args),
         **selection_settings(training_args, tasks),
+        **({"eval_steps_given": True} if has_fixed_steps(args, training_args, tasks) else {}),
         **deepspeed_settings(training_args.deepspeed),
         **data_settings(args),
         **({name: getattr(args, name) for name in TOGETHER} if len(tasks) > 1 else {}),
@@ -165,6 +166,12 @@ def selection_settings(training_args, tasks) -> dict:
     if metric_and_direction != ("mean" if len(tasks) > 1 else tasks[0].dev_metric, True):
         settings |= dict(zip(("metric_for_best_model", "greater_is_better"), metric_and_direction))
     return settings
+
+
+def has_fixed_steps(args, training_args, tasks) -> bool:
+    """Whether the user gives the recipe's own number of eval_steps, which is otherwise fitted to the run (`trainer/comparison.py`)."""
+    given, settings = not args.given_flags.isdisjoint({"eval_steps", "save_steps"}), selection_settings(training_args, tasks)
+    return given and training_args.eval_steps == tasks[0].recipes[args.recipe].eval_steps and "save_steps" not in settings
 
 
 def deepspeed_settings(path: str | None) -> dict:

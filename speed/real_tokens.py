@@ -14,6 +14,7 @@ from tqdm.auto import tqdm
 from transformers import Trainer
 from transformers.modeling_layers import GradientCheckpointingLayer
 
+from console import Collapsed
 from speed import padding_free
 from task_adapters.base import InputError
 from task_types.collator import what_is_read
@@ -231,6 +232,28 @@ def scoring_batches(lengths, batch: int) -> list[list[int]]:
     return batches_by_length(lengths, batch * int(lengths.max()), least_share=0.96)
 
 
+def broken_rows(logits, mask) -> torch.Tensor:
+    """How many rows of a batch have a logit that is no finite number, as a number on the device.
+
+    logits  [(batch, classes or choices)], [(batch, tokens, classes)], or of span QA [(batch, tokens), (batch, tokens)]
+    mask    the attention mask: what stands on padding is not looked at.
+    """
+    wrong = [~values.isfinite() for values in logits]
+    if len(logits) > 1 or logits[0].dim() == 3:  # a logit for each token
+        wrong = [(values.flatten(2).any(2) if values.dim() == 3 else values) & mask.bool() for values in wrong]
+    return torch.cat([values.flatten(1) for values in wrong], dim=1).any(1).sum()
+
+
+def broken_logits(trainer, language: str, reason: str) -> Collapsed:
+    """The error that ends a run whose model does not give finite numbers: it is a failed one, and leaves no score."""
+    args, state = trainer.args, trainer.state
+    reason = f"{language}: {reason}; the model's weights are broken, or its numbers overflow"
+    return Collapsed(
+        f"{args.output_dir}: {reason}. No score is written.",
+        {"seed": args.seed, "step": state.global_step, "steps": state.max_steps, "reason": reason, "last_losses": []},
+    )
+
+
 def predict(trainer, features, task_type, description=""):
     """The model's answer to each feature. Batches are of like length, and none has more padded tokens than the longest unsorted one.
 
@@ -253,7 +276,7 @@ def predict(trainer, features, task_type, description=""):
     if not trainer.is_in_train and (args.bf16_full_eval or args.fp16_full_eval):
         model.to(torch.bfloat16 if args.bf16_full_eval else torch.float16)
     model.eval()
-    answers, total, count = [], torch.zeros((), device=args.device), torch.zeros((), device=args.device)
+    answers, (total, count, broken) = [], torch.zeros(3, device=args.device).unbind()
     progress = tqdm(loader, desc=description, disable=args.disable_tqdm or args.process_index > 0, leave=False)
     with torch.no_grad(), trainer.accelerator.autocast():  # around all batches: autocast copies the weights once
         for inputs in progress:
@@ -263,13 +286,17 @@ def predict(trainer, features, task_type, description=""):
             if len(answers) == len(own_batches):
                 continue
             logits = [values for name, values in outputs.items() if name.endswith("logits")]
+            broken += broken_rows(logits, inputs["attention_mask"])
             reduced = task_type.reduce_logits(tuple(logits) if len(logits) > 1 else logits[0], labels)
             reduced = reduced if isinstance(reduced, tuple) else (reduced,)
             answers.append([(values.float() if values.is_floating_point() else values).cpu().numpy() for values in reduced])
             if trainer.compute_loss_func:
                 labelled = labels.ne(IGNORED).sum()
-                total += trainer.compute_loss_func(outputs, labels, labelled.clamp(min=1)) * labelled
+                total += task_type.loss(outputs, labels, labelled.clamp(min=1)) * labelled  # without label smoothing
                 count += labelled
+    broken = int(trainer.accelerator.reduce(broken, reduction="sum").item())
+    if broken:
+        raise broken_logits(trainer, description, f"the logits of {broken} of {len(lengths)} inputs are not finite numbers")
     answers = gather_object(list(zip(own_batches, answers)))
     columns = [[None] * len(lengths) for _ in answers[0][1]]
     for batch, parts in answers:

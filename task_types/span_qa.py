@@ -174,17 +174,20 @@ def answer_pieces(answers, offsets):
     return (touching[0], touching[-1]) if touching else None
 
 
-def loss(outputs, labels, num_items_in_batch=None):
+def loss(outputs, labels, num_items_in_batch=None, label_smoothing=0.0):
     """Mean of the start's and the end's cross-entropy over the real tokens. labels: (batch, 3): start, end, tokens in the window.
 
     The head gives padding a logit too. Inside the softmax it would make a window's loss depend on the other windows of the batch. Of a
     window that is wholly `IGNORED` (`speed.real_tokens.CountingCollator`) all logits are masked; its loss and its gradients are 0.
+    `label_smoothing` spreads over the real tokens of each window, those of the question among them.
     """
     start_logits, end_logits = outputs["start_logits"].float(), outputs["end_logits"].float()
     padding = torch.arange(start_logits.shape[1], device=labels.device) >= labels[:, 2:]
     windows = len(labels) if num_items_in_batch is None else num_items_in_batch / 3  # the Trainer counts all three columns
-    start = cross_entropy(start_logits.masked_fill(padding, -torch.inf), labels[:, 0], windows)
-    end = cross_entropy(end_logits.masked_fill(padding, -torch.inf), labels[:, 1], windows)
+    start, end = (
+        cross_entropy(logits.masked_fill(padding, -torch.inf), labels[:, column], windows, label_smoothing)
+        for column, logits in enumerate((start_logits, end_logits))
+    )
     return (start + end) / 2
 
 

@@ -10,6 +10,7 @@ import time
 from dataclasses import replace
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from conftest import ROOT, launch
@@ -25,6 +26,7 @@ from task_adapters import TASKS, InputError
 from trainer import collapse
 from trainer.checkpoints import check_model, last_complete_checkpoint
 from trainer.collapse import chance_loss
+from trainer.loop import watch_losses
 
 SCRIPT = {"mnli": run_intermediate, "udpos": run_target, "squad_v1": run_intermediate, "hellaswag": run_intermediate}
 LAST = ("--eval_strategy", "no", "--load_best_model_at_end", "false")
@@ -75,6 +77,54 @@ def test_chance_is_the_entropy_of_what_can_be_known_without_looking():
     expected = (0.5 * math.log(2) + 0.5 * math.log(4) + math.log(2)) / 2
     assert chance_loss("span_qa", windows) == pytest.approx(expected), "half of the windows hold no answer"
     assert chance_loss("classification", Dataset.from_dict({"labels": [1, 1]})) is None
+
+
+@pytest.mark.parametrize("task, features", [
+    ("mnli", {"labels": [0, 0, 0, 1, 2, 2]}),
+    ("udpos", {"labels": [[-100, 3, 3, -100], [3, 5, -100]]}),
+    ("squad_v1", {"labels": [[0, 0, 5], [1, 2, 8], [7, 7, 9], [1, 1, 3]]}),
+    ("hellaswag", {"labels": [0, 3], "input_ids": [[[1], [2], [3], [4]]] * 2}),
+])  # fmt: skip
+@pytest.mark.parametrize("a", [0.0, 0.1, 0.9])
+def test_chance_under_label_smoothing_is_the_loss_of_the_best_constant_answer_and_the_floor_that_of_a_perfect_one(task, features, a):
+    """Both from smoothed targets written out one by one."""
+    task, features = TASKS[task], Dataset.from_dict(features)
+    chance, floor = (loss(task.task_type, features, a, len(task.labels)) for loss in (collapse.chance_loss, collapse.floor_loss))
+    if task.task_type == "span_qa":
+        rows = [(place, size) for *places, size in features["labels"] for place in places]
+        width = 9
+    elif task.task_type == "multiple_choice":
+        rows, width = [(label, 4) for label in range(4)], 4  # a model cannot know the places of the choices
+    else:
+        flat = np.array(features["labels"][:] if task.task_type == "classification" else sum(features["labels"][:], []))
+        width = len(task.labels)
+        rows = [(label, width) for label in flat[flat != -100]]
+    targets = np.zeros((len(rows), width))
+    for target, (label, size) in zip(targets, rows):
+        target[:size] = a / size
+        target[label] += 1 - a
+    logs = np.log(np.where(targets > 0, targets, 1))
+    assert floor == pytest.approx(-(targets * logs).sum(1).mean())
+    sides = [targets[::2], targets[1::2]] if task.task_type == "span_qa" else [targets]
+    constant = np.mean([-(part * np.log(np.where(part.mean(0) > 0, part.mean(0), 1))).sum(1).mean() for part in sides])
+    uniform = np.mean([math.log(size) for _, size in rows])
+    assert chance == pytest.approx(min(constant, uniform) if task.task_type == "span_qa" else constant)
+    assert floor < chance and (a or floor == 0)
+
+
+def test_a_model_that_has_learned_smoothed_targets_is_not_at_chance():
+    """At 0.9 even a perfect model has 0.991 times the chance loss, which would be a collapse without smoothing."""
+    features = Dataset.from_dict({"labels": [0, 1, 2] * 4})
+    for a, unlearned in ((0.0, 0.992), (0.9, 0.99999)):
+        chance, floor = (loss("classification", features, a, 3) for loss in (chance_loss, collapse.floor_loss))
+        trainer = SimpleNamespace(args=SimpleNamespace(label_smoothing_factor=a), add_callback=lambda _: None)
+        trainer.accelerator = SimpleNamespace(reduce=lambda value, reduction: value)
+        watch_losses(trainer, {"mnli": TASKS["mnli"]}, {"mnli": features}, "stop")
+        assert floor / chance == pytest.approx(0.991, abs=1e-3) if a else floor == 0
+        for loss, at_chance in ((floor, False), (unlearned * chance, True), (chance, True)):
+            trainer.watch.window = collapse.deque([("mnli", loss)] * 9, maxlen=9)
+            assert trainer.watch.is_at_chance() == at_chance, (a, loss)
+    assert chance_loss("classification", Dataset.from_dict({"labels": [1, 1]}), 0.1, 3) is None
 
 
 # ---- collapsed
@@ -341,7 +391,13 @@ def test_a_run_killed_in_its_second_try_goes_on_there(retried, call, tmp_path, c
     command = ["tests/dead_encoder.py", "42", "run_target", *map(str, flags), "--output_dir", str(tmp_path)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen([sys.executable, *command], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while process.poll() is None and not ((tmp_path / "failed_tries.json").exists() and last_complete_checkpoint(str(tmp_path))):
+    failed = tmp_path / "failed_tries.json"  # it is written before the checkpoints of the failed attempt are removed
+
+    def second_attempt_has_a_checkpoint():
+        checkpoint = last_complete_checkpoint(str(tmp_path))
+        return failed.exists() and checkpoint and os.stat(f"{checkpoint}/trainer_state.json").st_mtime > failed.stat().st_mtime
+
+    while process.poll() is None and not second_attempt_has_a_checkpoint():
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.wait()

@@ -26,6 +26,7 @@ from console import run_script
 from predictions import score_folders
 from refusals import PACKAGES, check_packages
 from settings import NAMED
+from speed.real_tokens import RealTokensTrainer
 from task_adapters import TASKS, InputError
 from trainer.checkpoints import check_model, load_model
 
@@ -89,8 +90,6 @@ def test_the_three_phases_hand_over_and_say_where_a_model_comes_from(call, mnli_
     assert before["optim"] == "adamw_torch_fused" and {*NAMED} & {*before} == {*NAMED} & {*results["lineage"][0]}
     assert all(results["lineage"][0][name] == before[name] for name in NAMED if name in before)
     assert results["effective_batch_size"] == 16 and results["world_size"] == 1
-    compared = {entry["step"]: entry["eval_accuracy"] for entry in results["training"]["log"] if "eval_accuracy" in entry}
-    assert compared[results["training"]["best_step"]] == max(compared.values()) == results["dev"]["accuracy"]
     assert {d["hub_id"] for d in results["data"]} == {"nyu-mll/glue", "facebook/xnli"}
 
     retrieved = call(
@@ -102,6 +101,28 @@ def test_the_three_phases_hand_over_and_say_where_a_model_comes_from(call, mnli_
     for folder, task, language in ((tmp_path / "xnli", "xnli", "de"), (tmp_path / "t", "tatoeba", "de")):
         again = score_folders(folder / "predictions", folder / "labels")[task]["languages"][language]
         assert again["accuracy"] == results_of(folder)["scores"][language]["accuracy"], "re-scoring the files gives the same number"
+
+
+def test_the_weights_of_the_best_evaluation_are_kept_be_it_neither_the_first_nor_the_last(
+    call, tiny_model, data_dir, tmp_path, monkeypatch
+):
+    weights_at, evaluate = {}, RealTokensTrainer.evaluate
+
+    def recorded(self, *args, **kwargs):
+        weights_at[self.state.global_step] = {name: weight.clone() for name, weight in self.model.state_dict().items()}
+        return evaluate(self, *args, **kwargs)
+
+    monkeypatch.setattr(RealTokensTrainer, "evaluate", recorded)
+    flags = ("--task", "xnli", "--model_name_or_path", tiny_model, "--data_dir", data_dir, *FAST, "--languages", "en")
+    results = call(run_target, *flags, "--output_dir", tmp_path)
+    scores = {entry["step"]: entry["eval_accuracy"] for entry in results["training"]["log"] if "eval_accuracy" in entry}
+    best, steps = results["training"]["best_step"], list(scores)
+    assert steps[0] < best < steps[-1] and scores[steps[0]] < scores[best], "an evaluation that could be missed"
+    assert best == max(steps, key=scores.get) and scores[best] == results["dev"]["accuracy"] == results["training"]["best_selection_score"]
+    assert results["training"]["compared"] == {"checkpoints": len(steps), "steps": steps} and len(steps) == 5
+    saved = load_file(tmp_path / "model.safetensors")
+    for step, weights in weights_at.items():
+        assert all(torch.equal(saved[name], weights[name]) for name in saved) == (step == best), step
 
 
 @pytest.mark.parametrize("task, metric, least", [("udpos", "f1", 95), ("xquad", "f1", 60)])

@@ -18,7 +18,7 @@ from metrics import squad_v2_scores, token_accuracy
 from task_adapters import TASKS, InputError
 from task_types import NEEDS_OFFSETS, TASK_TYPES, check_lengths, classification, make_features, multiple_choice, span_qa, tagging
 from task_types.collator import Collator
-from task_types.loss import IGNORED, cross_entropy
+from task_types.loss import IGNORED, cross_entropy, loss_of_logits
 
 HELLASWAG, UDPOS, SQUAD, SQUAD_V2 = (TASKS[name] for name in ("hellaswag", "udpos", "squad_v1", "squad_v2"))
 NAMES = ("Model", "to_features", "loss", "reduce_logits", "gold", "decode")
@@ -138,8 +138,9 @@ def test_the_loss_is_summed_in_full_precision_and_is_nothing_where_nothing_is_la
     assert cross_entropy(logits, torch.full_like(labels, IGNORED)).item() == 0
 
 
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("name", TASK_TYPES)
-def test_a_row_without_labels_adds_nothing_to_loss_gradients_and_count(name):
+def test_a_row_without_labels_adds_nothing_to_loss_gradients_and_count(name, smoothing):
     """A process without examples in a micro-batch computes such a row (`speed.real_tokens.CountingCollator`)."""
     generator = torch.Generator().manual_seed(0)
     shape = {"classification": (2, 3), "multiple_choice": (2, 4), "tagging": (2, 5, 3), "span_qa": (2, 5)}[name]
@@ -151,13 +152,74 @@ def test_a_row_without_labels_adds_nothing_to_loss_gradients_and_count(name):
         generator.manual_seed(0)
         parts = [torch.randn(shape, generator=generator)[:rows].requires_grad_() for _ in range(2 if name == "span_qa" else 1)]
         outputs = dict(zip(("start_logits", "end_logits") if name == "span_qa" else ("logits",), parts))
-        loss = TASK_TYPES[name].loss(outputs, labels[:rows], labels[:rows].ne(IGNORED).sum())
+        loss = TASK_TYPES[name].loss(outputs, labels[:rows], labels[:rows].ne(IGNORED).sum(), smoothing)
         return loss.item(), torch.autograd.grad(loss, parts)
 
     (alone, gradients), (both, gradients_of_both) = loss_and_gradients(1), loss_and_gradients(2)
     assert both == alone > 0
     for gradient, expected in zip(gradients_of_both, gradients):
         assert torch.equal(gradient[:1], expected) and not gradient[1].any()
+
+
+def plain_smoothed(logits, label, a):
+    """Cross-entropy with label smoothing as it is defined (Szegedy et al., 2016), in float64. logits: those of the admissible classes."""
+    shifted = np.asarray(logits, dtype=np.float64) - np.max(logits)
+    log_shares = shifted - np.log(np.exp(shifted).sum())
+    target = np.full(len(shifted), a / len(shifted))
+    target[label] += 1 - a
+    return -(target * log_shares).sum()
+
+
+@pytest.mark.parametrize("a", [0.0, 0.1, 0.9])
+def test_smoothed_targets_are_spread_over_labels_or_choices_and_ignored_tags_stay_ignored(a):
+    rng = np.random.default_rng(0)
+    for shape in ((4, 3), (4, 5, 3), (4, 4)):  # classes, tags, choices
+        logits, labels = rng.normal(size=shape).astype(np.float32) * 3, rng.integers(0, shape[-1], shape[:-1])
+        if len(shape) == 3:
+            labels[:, ::2] = IGNORED
+        rows = [plain_smoothed(logits[at], labels[at], a) for at in np.ndindex(labels.shape) if labels[at] != IGNORED]
+        given = {"logits": torch.from_numpy(logits)}, torch.from_numpy(labels)
+        assert loss_of_logits(*given, label_smoothing=a).item() == pytest.approx(np.mean(rows), rel=1e-5)
+        assert loss_of_logits(*given, torch.tensor(32), a).item() == pytest.approx(sum(rows) / 32, rel=1e-5), "of the whole step"
+        expected = torch.nn.functional.cross_entropy(given[0]["logits"].flatten(0, -2), given[1].flatten(), label_smoothing=a)
+        assert loss_of_logits(*given, label_smoothing=a).item() == pytest.approx(expected.item(), rel=1e-5), "as torch has it"
+        if not a:
+            plain = torch.nn.functional.cross_entropy(given[0]["logits"].flatten(0, -2), given[1].flatten(), reduction="sum")
+            assert torch.equal(loss_of_logits(*given, label_smoothing=a), plain / (given[1] != IGNORED).sum()), "bit-equal to the plain one"
+
+
+@pytest.mark.parametrize("a", [0.0, 0.1, 0.9])
+def test_span_qa_spreads_over_the_real_tokens_of_each_window_and_its_gradient_is_finite(a):
+    rng = np.random.default_rng(1)
+    lengths, positions = [5, 9, 2], 9
+    labels = torch.tensor([[1, 3, 5], [8, 8, 9], [0, 0, 2]])
+    logits = {name: torch.from_numpy(rng.normal(size=(3, positions)).astype(np.float32)).requires_grad_() for name in ("start", "end")}
+    outputs = {f"{name}_logits": values for name, values in logits.items()}
+    rows = [
+        plain_smoothed(logits[name].detach().numpy()[row, :length], int(labels[row, column]), a)
+        for row, length in enumerate(lengths)
+        for column, name in enumerate(("start", "end"))
+    ]
+    value = span_qa.loss(outputs, labels, label_smoothing=a)
+    assert value.item() == pytest.approx(np.mean(rows), rel=1e-5)
+    assert span_qa.loss(outputs, labels, torch.tensor(30), a).item() == pytest.approx(sum(rows) / 2 / 10, rel=1e-5), (
+        "ten windows in the step"
+    )
+    value.backward()
+    for values in logits.values():
+        assert values.grad.isfinite().all() and values.grad.any()
+        assert all(not values.grad[row, length:].any() for row, length in enumerate(lengths)), "padding has no part in it"
+        assert values.grad.sum(1).abs().max() < 1e-6
+
+
+def test_a_window_without_labels_adds_nothing_to_a_smoothed_loss():
+    """An empty share of a step's last examples has its labels blanked out, all three columns."""
+    logits = {
+        name: torch.randn(1, 4, generator=torch.Generator().manual_seed(2)).requires_grad_() for name in ("start_logits", "end_logits")
+    }
+    value = span_qa.loss(logits, torch.full((1, 3), IGNORED), torch.tensor(3), 0.1)
+    value.backward()
+    assert value.item() == 0 and not any(values.grad.any() for values in logits.values())
 
 
 # ---- multiple choice

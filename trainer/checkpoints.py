@@ -23,7 +23,7 @@ from transformers.utils import cached_file
 
 from console import say
 from task_adapters.base import InputError
-from task_types.heads import model_for
+from task_types.heads import check_label_names, model_for
 from task_types.late_tokenizer import FILES, LateTokenizer
 from trainer.deepspeed import gathered
 
@@ -129,10 +129,7 @@ def load_model(model_class, path: str, labels: tuple[str, ...], seed: int, keep_
     fresh = {"id2label": dict(enumerate(names)), "label2id": {name: i for i, name in enumerate(names)}}
     config = load_config(path, **({} if keep_head and labels else fresh))
     if keep_head and labels:
-        kept = tuple(config.id2label[i] for i in range(config.num_labels))
-        if set(kept) != set(labels):
-            raise InputError(f"--keep_head: the head of {path!r} names {', '.join(kept)}; this task needs {', '.join(labels)}.")
-        labels = kept
+        labels = check_label_names(config, labels, path)
     if keep_head:
         _refuse_other_head(path, model_class, config)
     model_class = model_for(model_class, type(config))

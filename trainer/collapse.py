@@ -47,22 +47,55 @@ SEED_STEP = 1000
 RECORD = "failed_tries.json"
 
 
-def chance_loss(task_type: str, features) -> float | None:
+def chance_loss(task_type: str, features, smoothing: float = 0.0, classes: int = 0) -> float | None:
     """The loss, in nats, of a model that has learned how often each label comes and nothing else; None where there is one label only.
 
     Multiple choice scores the choices one by one and cannot know their places: ln K. Span QA: the entropy of the places, or a uniform
     guess within the window if that is less; a model that sees where the question ends does a little better, hence its lower AT_CHANCE.
+    smoothing: with it, the entropy of the smoothed frequencies; classes: how many labels there are.
     """
     if task_type == "multiple_choice":
         return math.log(len(features[0]["input_ids"]))
+    labels = all_labels(features)
+    if task_type == "span_qa":
+        starts, ends, lengths = labels.reshape(-1, 3).T
+        # A position is in a smoothed target of every window that reaches as far as it.
+        uniform = (np.bincount(lengths, 1 / lengths)[::-1].cumsum()[::-1] / len(lengths))[1:]
+        entropies = [entropy(starts), entropy(ends)]
+        if smoothing and max(entropies):
+            entropies = [smoothed_entropy(np.bincount(places, minlength=len(uniform)), uniform, smoothing) for places in (starts, ends)]
+        return min(sum(entropies) / 2, float(np.log(lengths).mean())) or None
+    labels = labels[labels != IGNORED]
+    if smoothing and len(np.unique(labels)) > 1:
+        return smoothed_entropy(np.bincount(labels, minlength=classes), np.full(classes, 1 / classes), smoothing)
+    return entropy(labels) or None
+
+
+def floor_loss(task_type: str, features, smoothing: float, classes: int) -> float:
+    """The entropy of a smoothed target, in nats: no model's training loss is lower on average. 0 without smoothing."""
+    if not smoothing:
+        return 0.0
+    if task_type == "span_qa":
+        sizes = all_labels(features).reshape(-1, 3)[:, 2]
+    else:
+        sizes = np.array([len(features[0]["input_ids"]) if task_type == "multiple_choice" else classes])
+    other, label = smoothing / sizes, 1 - smoothing + smoothing / sizes
+    return float(-(label * np.log(label) + (sizes - 1) * other * np.log(other)).mean())
+
+
+def all_labels(features) -> np.ndarray:
+    """The labels of all features, one after the other."""
     column = features.select_columns("labels").with_format("arrow")[:]["labels"].combine_chunks()
     while hasattr(column, "flatten") and not column.type.equals(column.flatten().type):  # lists of labels
         column = column.flatten()
-    labels = column.to_numpy(zero_copy_only=False)
-    if task_type == "span_qa":
-        starts, ends, lengths = labels.reshape(-1, 3).T
-        return min((entropy(starts) + entropy(ends)) / 2, float(np.log(lengths).mean())) or None
-    return entropy(labels[labels != IGNORED]) or None
+    return column.to_numpy(zero_copy_only=False)
+
+
+def smoothed_entropy(counts, uniform, smoothing: float) -> float:
+    """The entropy of label frequencies of which a share is spread evenly. counts, uniform: one number for each label."""
+    shares = (1 - smoothing) * counts / counts.sum() + smoothing * uniform
+    shares = shares[shares > 0]
+    return float(-(shares * np.log(shares)).sum())
 
 
 def entropy(labels) -> float:
@@ -79,11 +112,15 @@ class CollapseWatch(TrainerCallback):
     tasks   {name: task} that are trained; chance_losses: {name: loss in nats, or None}, see `chance_loss`.
     reduce  the mean over all processes of a tensor.
     action  "stop", "warn" or "off": what becomes of a run whose loss is at chance.
+    floors  {name: the least loss that any model can have, see `floor_loss`}; 0 where nothing is given.
     """
 
-    def __init__(self, tasks: dict, chance_losses: dict, reduce, action: str = "stop"):
+    def __init__(self, tasks: dict, chance_losses: dict, reduce, action: str = "stop", floors: dict | None = None):
         self.chance_losses = {name: chance_losses[name] for name in tasks if chance_losses.get(name)}
-        self.bars = {name: loss * AT_CHANCE[tasks[name].task_type] for name, loss in self.chance_losses.items()}
+        floors = {name: (floors or {}).get(name, 0.0) for name in self.chance_losses}
+        self.bars = {
+            name: floors[name] + (loss - floors[name]) * AT_CHANCE[tasks[name].task_type] for name, loss in self.chance_losses.items()
+        }
         self.tasks, self.reduce, self.action = tasks, reduce, action
         self.warmup = 0
         self.step_task, self.step_loss = None, 0  # of the step that is being computed

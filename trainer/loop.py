@@ -16,7 +16,8 @@ from task_adapters import InputError
 from task_types import TASK_TYPES
 from task_types.collator import Collator, what_is_read
 from trainer.checkpoints import best_checkpoint, checkpoints_of, fault_of_file, last_complete_checkpoint
-from trainer.collapse import CollapseWatch, chance_loss
+from trainer.collapse import CollapseWatch, chance_loss, floor_loss
+from trainer.comparison import Start, compared_checkpoints, count_updates, plan_evaluations, warm_up_warning
 from trainer.deepspeed import layout_of_checkpoint, layout_of_run, load_plainly, place_plainly, read_config, save_full_precision
 
 FIGURES = "figures.json"  # in a checkpoint: what has been counted over all starts of the run
@@ -82,7 +83,7 @@ class RunTrainer(RealTokensTrainer):
 
 
 def train(
-    model, tokenizer, task, training_args, train_features, selection, folder, collapse_action, trainer_class=RunTrainer
+    model, tokenizer, task, training_args, train_features, selection, folder, collapse_action, trainer_class=RunTrainer, keep_head=False
 ) -> tuple[RunTrainer, dict]:
     """Trains, or goes on from the last complete checkpoint in the output folder; leaves the chosen weights and the tokenizer there.
 
@@ -90,6 +91,7 @@ def train(
     folder           the run's `RunFolder`. Where it is trained already, `model` has its weights, and nothing is trained.
     collapse_action  "stop", "warn" or "off" (`CollapseWatch`).
     trainer_class    one that compares checkpoints otherwise (`selection.LanguagesTrainer`).
+    keep_head        whether the run starts with a trained head: then its start is one of the compared checkpoints (`comparison.Start`).
     Returns (trainer, how it went: steps, loss, where it was resumed, the chosen checkpoint; seconds of all starts and attempts).
     """
     task_type = TASK_TYPES[task.task_type]
@@ -103,10 +105,10 @@ def train(
         eval_dataset=selection and selection[1],
         data_collator=Collator(model.config.pad_token_id),
         processing_class=tokenizer,
-        compute_loss_func=task_type.loss,
+        compute_loss_func=partial(task_type.loss, label_smoothing=training_args.label_smoothing_factor),
     )
     trainer.score_selection = selection and partial(score_with_loss, trainer, task, *selection, "en")
-    watch_losses(trainer, {task.name: task}, {task.name: chance_loss(task.task_type, train_features)}, collapse_action)
+    watch_losses(trainer, {task.name: task}, {task.name: train_features}, collapse_action)
     if trained := folder.trained(training_args.seed):
         complete(model)
         return trainer, restore(trainer, trained)
@@ -115,7 +117,7 @@ def train(
         f" x {training_args.train_batch_size} per process x {training_args.gradient_accumulation_steps} accumulation steps"
         f" = effective batch {training_args.world_size * training_args.train_batch_size * training_args.gradient_accumulation_steps}"
     )
-    training = run_trainer(trainer)
+    training = run_trainer(trainer, (task, selection[0]) if keep_head and selection else None)
     trainer.save_model(training_args.output_dir)
     save_full_precision(trainer, training_args.output_dir, trimmed(model))
     note_trained(trainer, folder, training)
@@ -123,9 +125,12 @@ def train(
     return trainer, training
 
 
-def watch_losses(trainer, tasks: dict, chance_losses: dict, action: str) -> None:
-    """Gives a trainer its `CollapseWatch`."""
-    trainer.watch = CollapseWatch(tasks, chance_losses, partial(trainer.accelerator.reduce, reduction="mean"), action)
+def watch_losses(trainer, tasks: dict, features: dict, action: str) -> None:
+    """Gives a trainer its `CollapseWatch`. tasks, features: by task name"""
+    smoothing = trainer.args.label_smoothing_factor
+    targets = {name: (task.task_type, features[name], smoothing, len(task.labels)) for name, task in tasks.items()}
+    chance_losses, floors = ({name: loss(*of_task) for name, of_task in targets.items()} for loss in (chance_loss, floor_loss))
+    trainer.watch = CollapseWatch(tasks, chance_losses, partial(trainer.accelerator.reduce, reduction="mean"), action, floors)
     trainer.add_callback(trainer.watch)
 
 
@@ -232,16 +237,29 @@ def resume(trainer, checkpoint: str | None) -> None:
     agree(trainer, checkpoint)
 
 
-def run_trainer(trainer) -> dict:
-    """Trains, or goes on from the last complete checkpoint in the output folder. -> how it went"""
+def run_trainer(trainer, kept_head=None) -> dict:
+    """Trains, or goes on from the last complete checkpoint in the output folder. -> how it went
+
+    kept_head  as `comparison.Start` has it.
+    """
     checkpoint = last_complete_checkpoint(trainer.args.output_dir)
     resume(trainer, checkpoint)
     clock = Clock(trainer.args.output_dir)
     trainer.add_callback(clock)
+    start, eval_on_start = Start(trainer, kept_head), trainer.args.eval_on_start
+    trainer.add_callback(start)
+    plan_evaluations(trainer.args, len(trainer.train_dataset), start.is_candidate, getattr(trainer, "asked_by", None))
+    low_rate = warm_up_warning(trainer.args, count_updates(trainer.args, len(trainer.train_dataset)))
+    if low_rate:
+        say(f"warning: {low_rate}")
+    trainer.args.eval_on_start = False  # the Trainer's own is repeated at every resumption, and no candidate: `Start` has taken it over
+    trainer.label_smoother = None  # the Trainer's own: our losses have smoothed already
     try:
         trainer.train(resume_from_checkpoint=checkpoint)
     finally:  # an attempt that failed took its time too
         time_so_far = clock.note()
+        trainer.args.eval_on_start = eval_on_start  # for the next attempt
+    start.take_back()
     state, config, embeddings = trainer.state, trainer.model.config, trimmed(trainer.model)
     real, computed = trainer.tokens_of_all_starts()
     tokens = {"real_tokens": real, "computed_tokens": computed, "share": round(real / computed, 4)} if computed else {}
@@ -254,6 +272,8 @@ def run_trainer(trainer) -> dict:
         "resumed_from_step": int(checkpoint.rsplit("-", 1)[1]) if checkpoint else None,
         "best_step": state.best_global_step if trainer.args.load_best_model_at_end else None,
         "best_selection_score": state.best_metric,
+        "compared": compared_checkpoints(trainer),
+        "learning_rate_warning": low_rate,
         "tokens": tokens,
         "padding_free": trainer.packed,
         "trained_pieces": embeddings and len(embeddings.pieces) - 1,  # without the one that does not occur; None: all

@@ -28,6 +28,7 @@ from huggingface_hub.errors import HfHubHTTPError
 from safetensors.torch import load_file
 from transformers import AutoModelForMaskedLM, DataCollatorForLanguageModeling
 
+from speed.real_tokens import broken_logits
 from task_adapters import InputError, nearest
 from task_adapters.base import fingerprint
 from task_adapters.content import file_key
@@ -351,6 +352,8 @@ def held_out_losses(trainer, masked: MaskedText) -> dict[str, float]:
         if not tokens:
             raise InputError(f"{masked.texts[language].source}: no piece of the held-out texts is masked. Raise --mlm_eval_samples.")
         losses[language] = total / tokens
+        if not math.isfinite(losses[language]):
+            raise broken_logits(trainer, language, f"the masked-LM loss of its {len(examples)} held-out texts is {losses[language]}")
     return losses
 
 

@@ -9,6 +9,7 @@ a resumed run have the same steps without any communication. A single task comes
 import contextlib
 import math
 import zlib
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,6 @@ from task_types import TASK_TYPES
 from task_types.collator import Collator, what_is_read
 from trainer import masked_lm
 from trainer.checkpoints import check_model, load_config, load_encoder, load_model
-from trainer.collapse import chance_loss
 from trainer.loop import RunTrainer, note_trained, pad_as, restore, run_trainer, score, watch_losses
 
 
@@ -225,6 +225,9 @@ def train_together(
         processing_class=tokenizer,
     )
     trainer.tasks, trainer.selection = tasks, selection
+    smoothing = training_args.label_smoothing_factor
+    # Masked LM has no smoothing: its held-out loss is compared with what the checkpoint was pretrained to.
+    model.losses |= {name: partial(TASK_TYPES[task.task_type].loss, label_smoothing=smoothing) for name, task in tasks.items()}
     for name in tasks:
         say(f"{name}: {sizes[name]} features, drawn with probability {probabilities[name]:.4f}: {drawn[name]} of {len(schedule)} steps")
     trained = folder.trained(training_args.seed)
@@ -233,7 +236,7 @@ def train_together(
         mlm_before = masked_lm.held_out_losses(trainer, masked)  # also with --mlm_share 0, where it is not trained
         say(f"{masked_lm.NAME}: drawn with probability {mlm_share:.4f}: {drawn[masked_lm.NAME]} of {len(schedule)} steps; languages: "
             + ", ".join(f"{language} {share:.4f}" for language, share in masked.probabilities.items()))  # fmt: skip
-    watch_losses(trainer, tasks, {name: chance_loss(task.task_type, features[name]) for name, task in tasks.items()}, collapse_action)
+    watch_losses(trainer, tasks, features, collapse_action)
     if trained:
         training = restore(trainer, trained)
     else:
