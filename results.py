@@ -42,8 +42,16 @@ RARE_SETTINGS = ("adam_beta1", "adam_beta2", "lr_scheduler_kwargs", "optim_args"
                  "bf16_full_eval", "fp16_full_eval", "tf32", "torch_compile")  # fmt: skip
 OUR_SETTINGS = ("max_seq_length", "doc_stride", "no_answer_threshold", "max_train_samples", "max_eval_samples", "max_predict_samples",
                 "languages", "freeze_embeddings", "padding_free")  # fmt: skip
-# Other data than the hub's English, chosen by English dev. Named only where they differ: the plain run stays the cell that it was.
-DATA_SETTINGS = {"train_languages": ["en"], "train_file": [], "select_on": "en", "oracle": False}
+# Other data than the hub's English, chosen by English dev, read otherwise. Named only where they differ.
+DATA_SETTINGS = {
+    "train_languages": ["en"],
+    "train_file": [],
+    "select_on": "en",
+    "oracle": False,
+    "label_piece": "first",
+    "normalize": "as_is",
+    "tokenizer_as_loaded": False,
+}
 # What a score does not depend on, but the checkpoints that a run goes on from. Named only where it differs.
 LAYOUT = {"trim_embeddings": "auto"}
 TOGETHER = ("sampling", "sampling_cap", "temperature")  # of several tasks

@@ -61,12 +61,13 @@ def main() -> dict:
         xtreme_score,
     )
     from speed import padding_free
-    from task_adapters import InputError, data_line, load_examples, nearest
+    from task_adapters import InputError, data_line, in_normal_form, load_examples, nearest
     from task_adapters.reference_scores import reference_lines
     from task_types import mining
     from task_types.precision import computing_in, default_precision
     from task_types.retrieval import POOLINGS, different, embed, nearest_neighbours, other_directions, sorted_english
-    from trainer.checkpoints import check_length, describe_model, load_config, load_encoder, load_tokenizer
+    from trainer.checkpoints import check_length, describe_model, load_config, load_encoder
+    from trainer.tokenizers import check_fingerprint, load_tokenizer
 
     # ---- the output folder: new, cut off, or finished
     if not args.output_dir:
@@ -87,6 +88,7 @@ def main() -> dict:
         "task": task.name,
         **model_identity(args.model_name_or_path),
         **{name: getattr(args, name) for name in names},
+        **{name: value for name in ("normalize", "tokenizer_as_loaded") if (value := getattr(args, name)) not in ("as_is", False)},
         **({"precision": precision} if precision in ("bf16", "fp16") else {}),  # the others find the same
     }
     with accelerator.main_process_first():
@@ -99,7 +101,8 @@ def main() -> dict:
         return read_json(f"{args.output_dir}/results.json")
 
     # ---- examples: the text of every language before hours of embedding
-    tokenizer = load_tokenizer(args.model_name_or_path, needs_offsets=False)
+    tokenizer = load_tokenizer(args.model_name_or_path, False, args.tokenizer_as_loaded)
+    fingerprint = check_fingerprint(args.output_dir, tokenizer)
     config = load_config(args.model_name_or_path)
     check_length(args.max_seq_length, config, tokenizer, args.model_name_or_path)
     if not 0 <= args.layer <= config.num_hidden_layers:
@@ -113,6 +116,7 @@ def main() -> dict:
     def examples_of(split, language):
         with accelerator.main_process_first():
             examples, provenance = load_examples(task, split, language, args.data_dir, args.max_predict_samples)
+            examples, provenance["not_nfc"] = in_normal_form(examples, args.normalize)
         data.setdefault(language, []).append(provenance)
         say(data_line(provenance))
         return examples
@@ -181,6 +185,7 @@ def main() -> dict:
             **run,
             "model": describe_model(args.model_name_or_path, config),
             "lineage": lineage_of(args.model_name_or_path),
+            "tokenizer": fingerprint,
             "scores": scores,
             "mean": mean_over_languages(task, scores),
             "xtreme_score": xtreme_score(task, scores) if comparable else None,

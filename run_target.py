@@ -54,14 +54,16 @@ def main() -> dict:
         xtreme_score,
     )
     from speed.real_tokens import RealTokensTrainer
-    from task_adapters import TASKS, data_line, labels_of, load_examples, load_training_data
+    from task_adapters import TASKS, data_line, in_normal_form, labels_of, load_examples, load_training_data
     from task_adapters.reference_scores import reference_lines
     from task_types import NEEDS_OFFSETS, TASK_TYPES, make_features
-    from trainer.checkpoints import check_length, check_precision, describe_model, load_config, load_model, load_tokenizer
+    from task_types.tagging import bare_spaces_line, share_of_bare_spaces
+    from trainer.checkpoints import check_length, check_precision, describe_model, load_config, load_model
     from trainer.collapse import check_learned, refuse_failed, train_with_retries
     from trainer.deepspeed import optimizer_of
     from trainer.loop import describe_run, score, train
     from trainer.selection import LanguagesTrainer, check_selection, dev_languages, oracle_lines, score_oracle
+    from trainer.tokenizers import check_fingerprint, load_tokenizer
 
     check_selection(task, args, training_args)
 
@@ -75,7 +77,8 @@ def main() -> dict:
     refuse_failed(training_args.output_dir, args.retries)
 
     # ---- examples: text, the test data of every language before hours of training
-    tokenizer = load_tokenizer(args.model_name_or_path, needs_offsets=task.task_type in NEEDS_OFFSETS)
+    tokenizer = load_tokenizer(args.model_name_or_path, task.task_type in NEEDS_OFFSETS, args.tokenizer_as_loaded)
+    fingerprint = check_fingerprint(training_args.output_dir, tokenizer)
     config = load_config(args.model_name_or_path)
     check_length(args.max_seq_length, config, tokenizer, args.model_name_or_path)
     check_precision(config, training_args, args.model_name_or_path)
@@ -84,6 +87,7 @@ def main() -> dict:
     def examples_of(source, split, language, max_samples):
         with training_args.main_process_first(desc=f"{source.name} {split} {language}"):
             examples, provenance = load_examples(source, split, language, args.data_dir, max_samples)
+            examples, provenance["not_nfc"] = in_normal_form(examples, args.normalize)
         data.append(provenance)
         say(data_line(provenance))
         return examples
@@ -91,7 +95,14 @@ def main() -> dict:
     train_task = TASKS[task.train_on] if task.train_on else task
     with training_args.main_process_first(desc=f"{task.name} training data"):
         train_examples, provenances = load_training_data(
-            task, train_task, args.train_languages, args.train_file, args.data_dir, args.max_train_samples, training_args.seed
+            task,
+            train_task,
+            args.train_languages,
+            args.train_file,
+            args.data_dir,
+            args.max_train_samples,
+            training_args.seed,
+            args.normalize,
         )
     data += provenances
     say("\n".join(map(data_line, provenances)))
@@ -111,7 +122,7 @@ def main() -> dict:
     def attempt():
         nonlocal task, labels
         model, labels = load_model(model_class, args.model_name_or_path, labels, training_args.seed, args.keep_head, args.freeze_embeddings)
-        task = replace(task, labels=labels)
+        task = replace(task, labels=labels, label_piece=args.label_piece)
         selection, trainer_class = {}, RealTokensTrainer
         if training_args.eval_strategy != "no":
             for language, examples in {"en": dev_examples, **target_dev}.items():
@@ -130,9 +141,11 @@ def main() -> dict:
     (trainer, training, dev), tries = train_with_retries(attempt, training_args, args.retries)
 
     # ---- test, language by language
-    scores = {}
+    scores, bare_spaces = {}, {}
     for language, examples in test_examples.items():
         predicted, scores[language] = score(trainer, task, examples, features_of(examples), language)
+        if task.task_type == "tagging":
+            bare_spaces[language] = share_of_bare_spaces(features_of(examples))
         if is_main_process():
             ids = examples["id"] if "id" in examples.column_names else None
             write_predictions(f"{training_args.output_dir}/predictions", task.name, language, predicted, ids)
@@ -151,6 +164,8 @@ def main() -> dict:
             **tries,
             "model": describe_model(args.model_name_or_path, config),
             "lineage": lineage_of(args.model_name_or_path),
+            "tokenizer": fingerprint,
+            **({"bare_spaces": bare_spaces} if bare_spaces else {}),
             "scores": scores,
             "mean": mean_over_languages(task, scores),
             "xtreme_score": None if args.max_predict_samples else xtreme_score(task, scores),
@@ -167,7 +182,11 @@ def main() -> dict:
         })  # fmt: skip
         if not args.keep_checkpoints:
             remove_checkpoints(training_args.output_dir)
-        beside = [*oracle_lines(task, scores, oracle), *reference_lines(task.name, scores, config.num_hidden_layers)]
+        beside = [
+            *bare_spaces_line(bare_spaces),
+            *oracle_lines(task, scores, oracle),
+            *reference_lines(task.name, scores, config.num_hidden_layers),
+        ]
         say("\n".join([score_table(task, scores), *beside]))
         return results
 

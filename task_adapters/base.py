@@ -213,6 +213,7 @@ class Task:
     may_be_null   columns of rows in which null is no mistake: `to_example` knows what it means.
     choices       multiple choice: how many answers each question offers.
     may_have_no_answer  span QA where a question can be unanswerable: predictions carry a margin, and gold may be empty.
+    label_piece   tagging: which pieces' output is a word's (`task_types/tagging.py`).
     """
 
     name: str
@@ -230,6 +231,7 @@ class Task:
     may_be_null: tuple[str, ...] = ()
     choices: int = 1
     may_have_no_answer: bool = False
+    label_piece: str = "first"
 
     def __post_init__(self):
         for value, known in ((self.phase, PHASES), (self.task_type, EXAMPLE_COLUMNS)):
@@ -336,6 +338,7 @@ def data_line(provenance: dict) -> str:
     if p["rows_expected"] not in (None, p["rows"]):
         line += f"; it holds {p['rows']:,} rows, not the published {p['rows_expected']:,}"
     line += "".join(f"; {count:,} dropped: {reason}" for reason, count in p["dropped"].items())
+    line += f"; {p['not_nfc']:,} texts are not NFC as published (--normalize nfc composes such)" if p.get("not_nfc") else ""
     return line + "".join(f"; passed over: {reason}" for reason in p.get("passed_over", ()))
 
 

@@ -39,6 +39,7 @@ from task_adapters.base import (
     nearest,
     usable,
 )
+from task_adapters.normal_form import in_normal_form
 
 LANGUAGE = r"[a-z]{2,3}(?:[-_][A-Za-z]+)?"
 NAMED_BY_XTREME = re.compile(r"(?:^|\.)en-([a-z]{2,3})(?:-translated)?\.(?:tsv|json)$")
@@ -101,12 +102,13 @@ def trainable(task: Task) -> set[str]:
     return {*task.languages_with("train"), "en"}
 
 
-def load_training_data(task, english_task, languages, files, data_dir=None, max_samples=None, seed=0) -> tuple[Dataset, list[dict]]:
+def load_training_data(task, english_task, languages, files, data_dir=None, max_samples=None, seed=0, normalize=None):
     """The training examples of all languages and files, one language after the other.
 
     english_task  the task that gives the English data: another one for XNLI, XQuAD and MLQA (`train_on`).
     max_samples   of each language, drawn with `seed` over everything that is given in it (`drawn`).
-    Returns (examples, a provenance for each source and file).
+    normalize     "nfc": compose letters and accents (`normal_form.py`).
+    Returns (examples, a provenance for each source and file; of a language the first says how many of its texts are not NFC).
     """
     parts = {}  # language -> [(examples, provenance)]
     for language in languages:
@@ -125,6 +127,7 @@ def load_training_data(task, english_task, languages, files, data_dir=None, max_
                 provenance["examples"] = int(((rows >= start) & (rows < start + len(piece))).sum())
                 start += len(piece)
             examples = examples.select(rows)
+        examples, pieces[0][1]["not_nfc"] = in_normal_form(examples, normalize)
         kept.append(examples)
         provenances += [provenance for _, provenance in pieces]
     return (concatenate_datasets(kept) if len(kept) > 1 else kept[0]), provenances

@@ -27,6 +27,7 @@ def make_features(examples, tokenizer, task, max_length, doc_stride):
         examples._fingerprint,
         tokenizer_key(tokenizer),
         task.labels,
+        task.label_piece,
         max_length,
         doc_stride,
         code_of(task_type.to_features),

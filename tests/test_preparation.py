@@ -30,7 +30,7 @@ from task_types import late_tokenizer, make_features
 from task_types.collator import Collator, what_is_read
 from task_types.late_tokenizer import LateTokenizer
 from trainer import checkpoints
-from trainer.checkpoints import load_tokenizer
+from trainer.tokenizers import load_tokenizer
 
 
 @pytest.fixture

@@ -55,6 +55,8 @@ def chance_loss(task_type: str, features) -> float | None:
     if task_type == "multiple_choice":
         return math.log(len(features[0]["input_ids"]))
     column = features.select_columns("labels").with_format("arrow")[:]["labels"].combine_chunks()
+    if task_type == "tagging" and hasattr(column.type.value_type, "value_type"):  # two rows, tags and numbers of pieces
+        column = column.flatten().take(np.arange(0, 2 * len(column), 2))
     while hasattr(column, "flatten") and not column.type.equals(column.flatten().type):  # lists of labels
         column = column.flatten()
     labels = column.to_numpy(zero_copy_only=False)
