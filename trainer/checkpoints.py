@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 import transformers
 from huggingface_hub import try_to_load_from_cache
+from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModel, set_seed
 from transformers.integrations import is_deepspeed_zero3_enabled
 
@@ -23,7 +24,7 @@ from trainer.deepspeed import gathered
 
 # Where a hub model has .bin weights only, transformers would ask the hub, in a thread, to convert them for everybody.
 os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
-UNREADABLE = (OSError, ValueError, RuntimeError, pickle.UnpicklingError)  # the last: .bin weights that hold more than tensors
+UNREADABLE = (OSError, ValueError, RuntimeError, SafetensorError, pickle.UnpicklingError)  # the last: .bin weights that hold more than tensors
 
 # A block's output is what the next one reads. Others normalise what the last block leaves, and that alone.
 NORMALISED_BLOCKS = ("bert", "roberta", "xlm-roberta", "rembert", "deberta-v2")
