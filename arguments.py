@@ -42,6 +42,12 @@ class CommonArguments:
         default=None, metadata={"help": "Folder laid out by hub id, used in place of the hub: DIR/nyu-mll/glue/mnli/train-*.parquet."}
     )
     max_seq_length: int | None = field(default=None, metadata={"help": "Longest input in pieces, special tokens included."})
+    normalize: Literal["as_is", "nfc"] = field(
+        default="as_is", metadata={"help": "nfc: compose letters and accents, as encoders were trained on; how many texts need it is said."}
+    )
+    tokenizer_as_loaded: bool = field(
+        default=False, metadata={"help": "Read text as transformers' class does where the tokenizer's own files say otherwise."}
+    )
     overwrite: bool = field(default=False, metadata={"help": "Redo a run that --output_dir holds already."})
     # Names of the flags that the user wrote, of transformers' too: a value chosen later never replaces one of these.
     given_flags: frozenset = field(default=frozenset(), init=False)
@@ -69,6 +75,10 @@ class TrainArguments(CommonArguments):
         default=None, metadata={"help": "Train on this many examples of each language, drawn with --seed."}
     )
     max_eval_samples: int | None = field(default=None, metadata={"help": "Score the first this many dev examples of each language."})
+    label_piece: Literal["first", "first_content", "mean"] = field(
+        default="first",
+        metadata={"help": "Tagging: a word's tag is read at its first piece, at its first beyond a bare space, or as the mean over all."},
+    )
     keep_head: bool = field(default=False, metadata={"help": "Start from the checkpoint's head in place of a fresh one."})
     freeze_embeddings: bool = field(
         default=False,

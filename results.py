@@ -329,6 +329,8 @@ def comparable(name: str, value):
     """A value of run.json without what may differ between two starts: where the earlier runs lie, and when they ended."""
     if name == "lineage" and value:
         return [{key: part for key, part in stage.items() if key not in ("folder", "finished")} for stage in value]
+    if name == "tokenizer" and value:
+        return value["hash"]
     return value.get("revision") or value["name_or_path"] if name == "model" and value else value
 
 
@@ -340,6 +342,13 @@ def difference(name: str, before, now, folder) -> str:
         return (
             f"{folder} holds a run that began with other weights ({before.get('name_or_path')}, {before.get('revision')})"
             f" than {now.get('name_or_path')} has now ({now.get('revision')}). {remedy}"
+        )
+    if name == "tokenizer":
+        before, now = ((value or {}).get("probes", {}) for value in (before, now))
+        probe = next((probe for probe in {**before, **now} if before.get(probe) != now.get(probe)), "a pair of texts")
+        return (
+            f"{folder} holds a run that began with a tokenizer that reads {probe!r} as {before.get(probe)!r}; now it is {now.get(probe)!r}."
+            f" Take the same files and libraries. {remedy}"
         )
     if name == "lineage":
         return f"{folder} holds a run whose model had been trained on other things before than results.json beside it says now. {remedy}"

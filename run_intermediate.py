@@ -83,16 +83,17 @@ def main() -> dict:
 
     import speed
     from results import RunFolder, content_of, dev_mean, dev_table, device_name, lineage_of, score_table
-    from task_adapters import data_line, labels_of, load_examples, load_training_data
+    from task_adapters import data_line, in_normal_form, labels_of, load_examples, load_training_data
     from task_types import NEEDS_OFFSETS, TASK_TYPES, make_features
     from task_types.heads import check_label_names
-    from trainer.checkpoints import check_length, check_precision, describe_model, load_config, load_model, load_tokenizer
+    from trainer.checkpoints import check_length, check_precision, describe_model, load_config, load_model
     from trainer.collapse import check_learned, refuse_failed, train_with_retries
     from trainer.comparison import check_comparison
     from trainer.deepspeed import optimizer_of
     from trainer.loop import score, train, trained_weights
     from trainer.masked_lm import MaskedText, open_texts
     from trainer.multitask import load_models, train_together, with_task
+    from trainer.tokenizers import fingerprint_of, load_tokenizer
 
     check_comparison(training_args)
 
@@ -105,7 +106,7 @@ def main() -> dict:
     # ---- examples: text
     together = len(tasks) > 1 or args.mlm_languages is not None  # masked LM is one more task
     needs_offsets = args.mlm_languages is not None or any(task.task_type in NEEDS_OFFSETS for task in tasks)
-    tokenizer = load_tokenizer(args.model_name_or_path, needs_offsets)
+    tokenizer = load_tokenizer(args.model_name_or_path, needs_offsets, args.tokenizer_as_loaded)
     config = load_config(args.model_name_or_path)
     check_length(args.max_seq_length, config, tokenizer, args.model_name_or_path)
     check_precision(config, training_args, args.model_name_or_path)
@@ -116,6 +117,7 @@ def main() -> dict:
     def examples_of(source, split, language, max_samples):
         with training_args.main_process_first(desc=f"{source.name} {split} {language}"):
             examples, provenance = load_examples(source, split, language, args.data_dir, max_samples)
+            examples, provenance["not_nfc"] = in_normal_form(examples, args.normalize)
         data.append(provenance)
         say(data_line(provenance))
         return examples
@@ -123,7 +125,7 @@ def main() -> dict:
     def training_data_of(task):
         with training_args.main_process_first(desc=f"{task.name} training data"):
             examples, provenances = load_training_data(
-                task, task, args.train_languages, args.train_file, args.data_dir, args.max_train_samples, training_args.seed
+                task, task, args.train_languages, args.train_file, args.data_dir, args.max_train_samples, training_args.seed, args.normalize
             )
         data.extend(provenances)
         say("\n".join(map(data_line, provenances)))
@@ -131,7 +133,7 @@ def main() -> dict:
 
     train_examples = {task.name: training_data_of(task) for task in tasks}
     dev_examples = {task.name: examples_of(task, "dev", "en", args.max_eval_samples) for task in tasks}
-    tasks = {task.name: replace(task, labels=labels_of(task, train_examples[task.name])) for task in tasks}
+    tasks = {task.name: replace(task, labels=labels_of(task, train_examples[task.name]), label_piece=args.label_piece) for task in tasks}
     for name, task in tasks.items():
         if task.may_have_no_answer:
             tasks[name] = replace(task, metric=partial(task.metric, threshold=args.no_answer_threshold))
@@ -146,6 +148,7 @@ def main() -> dict:
         "model": describe_model(args.model_name_or_path, config),
         "lineage": lineage_of(args.model_name_or_path),
         "content": content_of(data),
+        "tokenizer": fingerprint_of(tokenizer),
     }
     if results := folder.agree(inputs):
         say(f"{output_dir} is finished: skipped (--overwrite redoes it)")

@@ -48,12 +48,13 @@ def main() -> dict:
     from predictions import write_labels, write_predictions
     from results import RunFolder, content_of, device_name, lineage_of, mean_over_languages, score_table, xtreme_score
     from speed import padding_free
-    from task_adapters import InputError, data_line, load_examples, nearest
+    from task_adapters import InputError, data_line, in_normal_form, load_examples, nearest
     from task_adapters.reference_scores import reference_lines
     from task_types import mining
     from task_types.precision import computing_in, default_precision
     from task_types.retrieval import POOLINGS, different, embed, nearest_neighbours, other_directions, sorted_english
-    from trainer.checkpoints import check_length, describe_model, load_config, load_encoder, load_tokenizer
+    from trainer.checkpoints import check_length, describe_model, load_config, load_encoder
+    from trainer.tokenizers import fingerprint_of, load_tokenizer
 
     # ---- the output folder: new, cut off, or finished
     if not args.output_dir:
@@ -73,13 +74,14 @@ def main() -> dict:
         "phase": "retrieval",
         "task": task.name,
         **{name: getattr(args, name) for name in names},
+        **{name: value for name in ("normalize", "tokenizer_as_loaded") if (value := getattr(args, name)) not in ("as_is", False)},
         **({"precision": precision} if precision in ("bf16", "fp16") else {}),  # the others find the same
     }
     with accelerator.main_process_first():
         folder = RunFolder(args.output_dir, settings, args.model_name_or_path, args.overwrite, started)
 
     # ---- examples: the text of every language before hours of embedding
-    tokenizer = load_tokenizer(args.model_name_or_path, needs_offsets=False)
+    tokenizer = load_tokenizer(args.model_name_or_path, False, args.tokenizer_as_loaded)
     config = load_config(args.model_name_or_path)
     check_length(args.max_seq_length, config, tokenizer, args.model_name_or_path)
     if not 0 <= args.layer <= config.num_hidden_layers:
@@ -90,6 +92,7 @@ def main() -> dict:
     def examples_of(split, language):
         with accelerator.main_process_first():
             examples, provenance = load_examples(task, split, language, args.data_dir, args.max_predict_samples)
+            examples, provenance["not_nfc"] = in_normal_form(examples, args.normalize)
         data.setdefault(language, []).append(provenance)
         say(data_line(provenance))
         return examples
@@ -104,6 +107,7 @@ def main() -> dict:
         "model": describe_model(args.model_name_or_path, config),
         "lineage": lineage_of(args.model_name_or_path),
         "content": content_of(provenances),
+        "tokenizer": fingerprint_of(tokenizer),
     }
     if results := folder.agree(inputs):
         say(f"{args.output_dir} is finished: skipped (--overwrite redoes it)")

@@ -43,16 +43,18 @@ def main() -> dict:
     import speed
     from predictions import write_labels, write_predictions
     from results import RunFolder, content_of, device_name, lineage_of, mean_over_languages, score_table, xtreme_score
-    from task_adapters import TASKS, data_line, labels_of, load_examples, load_training_data
+    from task_adapters import TASKS, data_line, in_normal_form, labels_of, load_examples, load_training_data
     from task_adapters.reference_scores import reference_lines
     from task_types import NEEDS_OFFSETS, TASK_TYPES, make_features
     from task_types.heads import check_label_names
-    from trainer.checkpoints import check_length, check_precision, describe_model, load_config, load_model, load_tokenizer
+    from task_types.tagging import bare_spaces_line, share_of_bare_spaces
+    from trainer.checkpoints import check_length, check_precision, describe_model, load_config, load_model
     from trainer.collapse import check_learned, refuse_failed, train_with_retries
     from trainer.comparison import check_comparison
     from trainer.deepspeed import optimizer_of
     from trainer.loop import RunTrainer, score, train, trained_weights
     from trainer.selection import LanguagesTrainer, check_selection, dev_languages, oracle_lines, score_oracle
+    from trainer.tokenizers import fingerprint_of, load_tokenizer
 
     check_comparison(training_args)
     check_selection(task, args, training_args)
@@ -64,7 +66,7 @@ def main() -> dict:
     refuse_failed(folder, args.retries)
 
     # ---- examples: text, the test data of every language before hours of training
-    tokenizer = load_tokenizer(args.model_name_or_path, needs_offsets=task.task_type in NEEDS_OFFSETS)
+    tokenizer = load_tokenizer(args.model_name_or_path, task.task_type in NEEDS_OFFSETS, args.tokenizer_as_loaded)
     config = load_config(args.model_name_or_path)
     check_length(args.max_seq_length, config, tokenizer, args.model_name_or_path)
     check_precision(config, training_args, args.model_name_or_path)
@@ -75,6 +77,7 @@ def main() -> dict:
     def examples_of(source, split, language, max_samples):
         with training_args.main_process_first(desc=f"{source.name} {split} {language}"):
             examples, provenance = load_examples(source, split, language, args.data_dir, max_samples)
+            examples, provenance["not_nfc"] = in_normal_form(examples, args.normalize)
         data.append(provenance)
         say(data_line(provenance))
         return examples
@@ -82,7 +85,14 @@ def main() -> dict:
     train_task = TASKS[task.train_on] if task.train_on else task
     with training_args.main_process_first(desc=f"{task.name} training data"):
         train_examples, provenances = load_training_data(
-            task, train_task, args.train_languages, args.train_file, args.data_dir, args.max_train_samples, training_args.seed
+            task,
+            train_task,
+            args.train_languages,
+            args.train_file,
+            args.data_dir,
+            args.max_train_samples,
+            training_args.seed,
+            args.normalize,
         )
     data += provenances
     say("\n".join(map(data_line, provenances)))
@@ -96,6 +106,7 @@ def main() -> dict:
         "model": describe_model(args.model_name_or_path, config),
         "lineage": lineage_of(args.model_name_or_path),
         "content": content_of(data),
+        "tokenizer": fingerprint_of(tokenizer),
     }
     if results := folder.agree(inputs):
         say(f"{output_dir} is finished: skipped (--overwrite redoes it)")
@@ -113,7 +124,7 @@ def main() -> dict:
         seed, weights = training_args.seed, trained_weights(folder, training_args)  # those of an earlier start, where it was trained
         path, keep_head = weights or args.model_name_or_path, args.keep_head or weights is not None
         model, labels = load_model(model_class, path, labels, seed, keep_head, args.freeze_embeddings)
-        task = replace(task, labels=labels)
+        task = replace(task, labels=labels, label_piece=args.label_piece)
         speed.check(model.base_model, args, training_args, optimizer_of(training_args))
         selection, trainer_class = {}, RunTrainer
         if training_args.eval_strategy != "no" or args.keep_head:
@@ -148,6 +159,8 @@ def main() -> dict:
             write_labels(f"{output_dir}/labels", task.name, language, TASK_TYPES[task.task_type].gold(examples, task), examples)
         folder.note_scored(language, scores)
     scores = {language: folder.scored[language] for language in test_examples}
+    is_tagging = task.task_type == "tagging"
+    bare_spaces = {language: share_of_bare_spaces(features_of(examples)) for language, examples in test_examples.items() if is_tagging}
 
     deciding = {"en": ["en"], "target": [*target_dev], "mean": ["en", *target_dev]}[args.select_on]
     oracle = score_oracle(trainer, test_examples, features_of) if args.oracle else None
@@ -156,6 +169,7 @@ def main() -> dict:
     if is_main_process():
         results = folder.finish({
             **tries,
+            **({"bare_spaces": bare_spaces} if is_tagging else {}),
             "scores": scores,
             "mean": mean_over_languages(task, scores),
             "xtreme_score": None if args.max_predict_samples else xtreme_score(task, scores),
@@ -170,8 +184,8 @@ def main() -> dict:
             "per_device_train_batch_size": training_args.per_device_train_batch_size,
             "gradient_accumulation_steps": training_args.gradient_accumulation_steps,
         }, args.keep_checkpoints)  # fmt: skip
-        beside = [*oracle_lines(task, scores, oracle), *reference_lines(task.name, scores, config.num_hidden_layers)]
-        say("\n".join([score_table(task, scores), *beside]))
+        remarks = [*bare_spaces_line(bare_spaces), *oracle_lines(task, scores, oracle)]
+        say("\n".join([score_table(task, scores), *remarks, *reference_lines(task.name, scores, config.num_hidden_layers)]))
         return results
 
 

@@ -36,7 +36,7 @@ from task_adapters import TASKS, InputError, labels_of, load_examples
 from task_types import TASK_TYPES, make_features
 from task_types.collator import Collator, what_is_read
 from task_types.retrieval import different, embedding_batches
-from trainer.checkpoints import load_tokenizer
+from trainer.tokenizers import load_tokenizer
 
 EXAMPLE = "transformers example"  # examples/pytorch/text-classification/run_glue.py: pad_to_max_length, 128, a random order
 

@@ -22,6 +22,7 @@ from task_adapters import (
 )
 from task_adapters.base import InputError, Recipe, RetrievalRecipe, Source, Task, nearest
 from task_adapters.loading import data_line, labels_of, load_examples
+from task_adapters.normal_form import in_normal_form
 from task_adapters.training_data import find_train_files, find_train_languages, load_training_data
 
 MODULES = (
@@ -31,7 +32,7 @@ MODULES = (
 TASKS = {module.TASK.name: module.TASK for module in MODULES}
 
 __all__ = ["TASKS", "InputError", "Recipe", "RetrievalRecipe", "Source", "Task", "data_line", "find_train_files",
-           "find_train_languages", "get_task", "labels_of", "load_examples", "load_training_data", "nearest"]  # fmt: skip
+           "find_train_languages", "get_task", "in_normal_form", "labels_of", "load_examples", "load_training_data", "nearest"]  # fmt: skip
 
 
 def get_task(name: str, phase: str) -> Task:

@@ -134,6 +134,7 @@ class Task:
     choices       multiple choice: how many answers each question offers.
     sentences     classification: 2 for pairs, one of which may be empty; 1 for single sentences (`text_b` is "" then).
     may_have_no_answer  span QA where a question can be unanswerable: predictions carry a margin, and gold may be empty.
+    label_piece   tagging: which pieces' output is a word's (`task_types/tagging.py`).
     """
 
     name: str
@@ -152,6 +153,7 @@ class Task:
     choices: int = 1
     sentences: int = 2
     may_have_no_answer: bool = False
+    label_piece: str = "first"
 
     def __post_init__(self):
         for value, allowed in ((self.phase, PHASES), (self.task_type, EXAMPLE_COLUMNS)):

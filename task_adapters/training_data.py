@@ -25,6 +25,7 @@ from task_adapters.content import content_key, file_key
 from task_adapters.examples import LANGUAGE, NOT_A_PAIR, to_examples, usable
 from task_adapters.files import KINDS, check_file, rows_of_files
 from task_adapters.loading import drawn, load_examples
+from task_adapters.normal_form import in_normal_form
 
 NAMED_BY_XTREME = re.compile(r"(?:^|\.)en-([a-z]{2,3})(?:-translated)?\.(?:tsv|json)$")
 MOST_BROKEN = 0.01  # In a file without a header, this share of the rows may be broken. They are dropped and counted.
@@ -87,7 +88,7 @@ def trainable(task: Task) -> set[str]:
     return {*task.languages_with("train"), "en"}
 
 
-def load_training_data(task, english_task, languages, files, data_dir=None, max_samples=None, seed=0) -> tuple[Dataset, list[dict]]:
+def load_training_data(task, english_task, languages, files, data_dir=None, max_samples=None, seed=0, normalize=None):
     """The training examples of all languages and files, one language after the other.
 
     english_task  the task that gives the English data: another one for XNLI, XQuAD and MLQA (`train_on`).
@@ -113,6 +114,7 @@ def load_training_data(task, english_task, languages, files, data_dir=None, max_
                 provenance |= {"examples": len(of_piece), "content": content_key(piece.select(of_piece))}
                 start += len(piece)
             examples = examples.select(rows)
+        examples, pieces[0][1]["not_nfc"] = in_normal_form(examples, normalize)
         kept.append(examples)
         provenances += [provenance for _, provenance in pieces]
     return (concatenate_datasets(kept) if len(kept) > 1 else kept[0]), provenances

@@ -28,6 +28,7 @@ def make_features(examples, tokenizer, task, max_length, doc_stride):
         tokenizer_key(tokenizer),
         task.labels,
         task.sentences,
+        task.label_piece,
         max_length,
         doc_stride,
         code_of(task_type.to_features),

@@ -169,7 +169,8 @@ def table(root) -> str:
     """The table of docs/encoders.md: what is read off the code and the tiny models, beside what is said of the published ones."""
     from task_types import TASK_TYPES
     from task_types.tagging import needs_space
-    from trainer.checkpoints import load_model, load_tokenizer
+    from trainer.checkpoints import load_model
+    from trainer.tokenizers import load_tokenizer
 
     rows = ["| family | models | usable length, blocks | token types | space before words | heads of ours | precision |", "|---" * 7 + "|"]
     for name, family in FAMILIES.items():

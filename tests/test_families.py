@@ -23,10 +23,11 @@ from task_adapters import TASKS, InputError
 from task_types import TASK_TYPES, make_features, retrieval
 from task_types.collator import Collator, what_is_read
 from task_types.tagging import needs_space
-from trainer.checkpoints import check_length, check_precision, load_config, load_encoder, load_model, load_tokenizer
+from trainer.checkpoints import check_length, check_precision, load_config, load_encoder, load_model
 from trainer.loop import score, train
 from trainer.masked_lm import MaskedText, Texts, load_lm
 from trainer.multitask import load_models, load_task_model, train_together, with_task
+from trainer.tokenizers import load_tokenizer
 
 TAGS = ("ADJ", "DET", "NOUN", "PUNCT", "VERB")
 TASK_OF = {

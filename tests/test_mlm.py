@@ -28,9 +28,10 @@ from task_types import TASK_TYPES
 from task_types.collator import Collator
 from task_types.loss import IGNORED
 from trainer import masked_lm
-from trainer.checkpoints import last_complete_checkpoint, load_encoder, load_model, load_tokenizer
+from trainer.checkpoints import last_complete_checkpoint, load_encoder, load_model
 from trainer.masked_lm import MaskedText, Texts, load_lm, open_texts
 from trainer.multitask import count_steps, load_models, load_task_model
+from trainer.tokenizers import load_tokenizer
 
 COMMON = ("--use_cpu", "--disable_tqdm", "true", "--max_seq_length", "64")
 HEAD = {"lm_head.bias", "lm_head.dense.bias", "lm_head.dense.weight", "lm_head.layer_norm.bias", "lm_head.layer_norm.weight"}

@@ -22,9 +22,10 @@ import run_target
 from task_adapters import TASKS, InputError, load_examples
 from task_types import TASK_TYPES, make_features
 from task_types.collator import Collator
-from trainer.checkpoints import last_complete_checkpoint, load_encoder, load_model, load_tokenizer
+from trainer.checkpoints import last_complete_checkpoint, load_encoder, load_model
 from trainer.loop import score
 from trainer.multitask import MixedFeatures, count_steps, draw_schedule, load_models, load_task_model, sampling_probabilities
+from trainer.tokenizers import load_tokenizer
 
 THREE = ("mnli", "squad_v1", "hellaswag")
 SIZES = {"small": 1_000, "middle": 60_000, "large": 900_000}

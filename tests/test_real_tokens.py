@@ -42,7 +42,8 @@ from speed.real_tokens import GroupedByLength, RealTokensTrainer, SharedOut, cho
 from task_adapters import TASKS, InputError, labels_of, load_examples
 from task_types import TASK_TYPES, make_features
 from task_types.collator import Collator, what_is_read
-from trainer.checkpoints import load_model, load_tokenizer
+from trainer.checkpoints import load_model
+from trainer.tokenizers import load_tokenizer
 
 HEADS = ("mnli", "udpos", "squad_v1", "hellaswag")  # classification, tagging, span QA, multiple choice
 ON_CPU = torch.device("cpu"), {"no"}

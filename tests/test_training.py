@@ -20,7 +20,8 @@ from arguments import InputError
 from results import lineage_of
 from task_adapters import TASKS
 from task_adapters.mnli import NLI_LABELS
-from trainer.checkpoints import draw_head, last_complete_checkpoint, load_encoder, load_model, load_tokenizer
+from trainer.checkpoints import draw_head, last_complete_checkpoint, load_encoder, load_model
+from trainer.tokenizers import load_tokenizer
 
 HEADS = ("mnli", "udpos", "squad_v1", "hellaswag")  # classification, tagging, span QA, multiple choice
 LAYOUTS = {

@@ -1,4 +1,4 @@
-"""Models and tokenizers, from the hub or from an earlier phase: the encoder is taken over, the head is fresh.
+"""Models from the hub or from an earlier phase: the encoder is taken over, the head is fresh.
 
 An MNLI head would fit XNLI (same class, same shape) and a tagging head would fit multiple choice (same key): loaded without a
 thought, they would slip into the next phase unseen.
@@ -10,84 +10,29 @@ import os
 import pickle
 import re
 import zipfile
-from functools import partial
 from pathlib import Path
 
 import torch
 import transformers
 from huggingface_hub import try_to_load_from_cache
 from safetensors import SafetensorError, safe_open
-from transformers import AutoConfig, AutoModel, AutoTokenizer, set_seed
+from transformers import AutoConfig, AutoModel, set_seed
 from transformers.integrations import is_deepspeed_zero3_enabled
-from transformers.utils import cached_file
 
 from console import say
 from task_adapters.base import InputError
 from task_types.heads import check_label_names, model_for
-from task_types.late_tokenizer import FILES, LateTokenizer
 from trainer.deepspeed import gathered
 
 # Where a hub model has .bin weights only, transformers would ask the hub, in a thread, to convert them for everybody.
 os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
-UNREADABLE = (
-    OSError,
-    ValueError,
-    RuntimeError,
-    SafetensorError,
-    pickle.UnpicklingError,
-)  # the last: .bin weights that hold more than tensors
+# The last: .bin weights that hold more than tensors.
+UNREADABLE = (OSError, ValueError, RuntimeError, SafetensorError, pickle.UnpicklingError)
 
 # A block's output is what the next one reads. Others normalise what the last block leaves, and that alone.
 NORMALISED_BLOCKS = ("bert", "roberta", "xlm-roberta", "rembert", "deberta-v2")
 # Positions count from behind the padding token's id, so that many rows of the table are never used.
 OFFSET_POSITIONS = ("camembert", "xmod", "mpnet", "ibert", "data2vec-text", "longformer", "luke", "mluke")
-
-
-def load_tokenizer(path: str, needs_offsets: bool):
-    """The tokenizer of a checkpoint, with the input names of its model; one with a tokenizer.json is read when it is to tokenise.
-
-    Raises InputError, then or now, where it cannot be read, and where offsets are needed and it cannot give them.
-    """
-    check_model(path)
-    config = load_config(path)  # of a hub model the cache now knows the newest commit
-    has_types = (getattr(config, "type_vocab_size", None) or 0) > 1
-    folder = Path(path) if Path(path).is_dir() else hub_snapshot(path)
-    if folder and not Path(path).is_dir():
-        try:
-            for name in FILES:  # those of that commit, now: what is read in an hour must be what the features' key names
-                cached_file(path, name, revision=folder.name, _raise_exceptions_for_missing_entries=False)
-        except OSError as error:
-            raise InputError(f"Cannot load a tokenizer from {path!r}: {first_line(error)}") from error
-    read = partial(_read_tokenizer, path, config, needs_offsets, has_types)
-    if folder and (folder / "tokenizer.json").is_file():
-        # Where the tokenizer's own files name no class, the configuration does.
-        late = LateTokenizer(folder, read, f"{config.model_type} {getattr(config, 'tokenizer_class', None)} {has_types}")
-        if late.is_complete(config):
-            return late
-    return read(path)
-
-
-def _read_tokenizer(path, config, needs_offsets, has_types, folder):
-    """path: the model's, for what is said; folder: where its tokenizer's files are read."""
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, config=config, trust_remote_code=False)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:  # the last three: files of another kind
-        raise InputError(f"Cannot load a tokenizer from {path!r}: {first_line(error)}") from error
-    tokenizer.name_or_path = path
-    if needs_offsets and not tokenizer.is_fast:
-        raise InputError(
-            f"{path!r} has a slow tokenizer ({type(tokenizer).__name__}) without offsets; this task needs a fast one (tokenizer.json)."
-        )
-    if tokenizer.pad_token is None:
-        raise InputError(f"{path!r} has a tokenizer without a padding token. Set pad_token in its tokenizer_config.json.")
-    rows = getattr(config, "vocab_size", None) or 0
-    if len(tokenizer) < rows // 2:  # transformers makes an empty one where there are no files
-        raise InputError(f"{path!r} has a tokenizer of {len(tokenizer)} pieces for a model of {rows}: are its files missing?")
-    # A name that the model does not know would be an error or nothing; RemBERT's tokenizer leaves out one that its model was trained with.
-    names = [name for name in tokenizer.model_input_names if name != "token_type_ids"]
-    tokenizer.model_input_names = names + ["token_type_ids"] * has_types
-    tokenizer.padding_side = "right"  # tokenizers made for decoders pad left; windows, words and losses here count from the start
-    return tokenizer
 
 
 def load_config(path: str, **changes):

@@ -56,7 +56,7 @@ def chance_loss(task_type: str, features, smoothing: float = 0.0, classes: int =
     """
     if task_type == "multiple_choice":
         return math.log(len(features[0]["input_ids"]))
-    labels = all_labels(features)
+    labels = all_labels(task_type, features)
     if task_type == "span_qa":
         starts, ends, lengths = labels.reshape(-1, 3).T
         # A position is in a smoothed target of every window that reaches as far as it.
@@ -76,16 +76,18 @@ def floor_loss(task_type: str, features, smoothing: float, classes: int) -> floa
     if not smoothing:
         return 0.0
     if task_type == "span_qa":
-        sizes = all_labels(features).reshape(-1, 3)[:, 2]
+        sizes = all_labels(task_type, features).reshape(-1, 3)[:, 2]
     else:
         sizes = np.array([len(features[0]["input_ids"]) if task_type == "multiple_choice" else classes])
     other, label = smoothing / sizes, 1 - smoothing + smoothing / sizes
     return float(-(label * np.log(label) + (sizes - 1) * other * np.log(other)).mean())
 
 
-def all_labels(features) -> np.ndarray:
+def all_labels(task_type: str, features) -> np.ndarray:
     """The labels of all features, one after the other."""
     column = features.select_columns("labels").with_format("arrow")[:]["labels"].combine_chunks()
+    if task_type == "tagging" and hasattr(column.type.value_type, "value_type"):  # two rows, tags and numbers of pieces
+        column = column.flatten().take(np.arange(0, 2 * len(column), 2))
     while hasattr(column, "flatten") and not column.type.equals(column.flatten().type):  # lists of labels
         column = column.flatten()
     return column.to_numpy(zero_copy_only=False)
