@@ -148,7 +148,7 @@ def check_settings(path: str, training_args) -> None:
     from pydantic import ValidationError
 
     config = copy.deepcopy(training_args.hf_deepspeed_config.config)
-    # `check_agreement` compared the batches with the flags. DeepSpeed would multiply them by a number of processes that it may not know yet.
+    # `check_agreement` compared the batches with the flags. DeepSpeed would multiply them by a number of processes it may not know yet.
     for name in ("train_batch_size", "gradient_accumulation_steps"):
         config.pop(name, None)
     try:
