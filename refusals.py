@@ -67,6 +67,8 @@ def check_given(given: dict, trains: bool) -> None:
         check_number(name, value, given)
         if refusal(name) and value != library_defaults[name]:
             raise InputError(f"--{name} {refusal(name)}")
+    if given.get("train_sampling_strategy") == "batch_rebalance":  # transformers' sampler of that name has its own fixed seed
+        raise InputError("--train_sampling_strategy batch_rebalance ignores --seed: group_by_length, random or sequential would be right.")
     if given.get("do_train") is False:
         raise InputError("--do_train false: scoring without training is not there yet. Leave the flag out.")
     for name in ("lr_scheduler_kwargs", "activation_checkpointing_kwargs", "gradient_checkpointing_kwargs", "accelerator_config"):
@@ -228,3 +230,33 @@ def check_together(tasks, args, training_args) -> None:
         )
     if training_args.ddp_find_unused_parameters is False:
         raise InputError("--ddp_find_unused_parameters false is for one task alone: with several, each step leaves the other heads unused.")
+
+
+# ---- flags of run_intermediate.py
+
+
+def check_sampling(args) -> None:
+    """How the task of each step is drawn where several are trained together."""
+    if args.sampling_cap < 1:
+        raise InputError(f"--sampling_cap {args.sampling_cap} leaves nothing to draw: at least 1.")
+    if (args.sampling == "temperature") != (args.temperature is not None):
+        raise InputError("--sampling temperature and --temperature T go together.")
+    if args.temperature is not None and not 0 < args.temperature < math.inf:
+        raise InputError(f"--temperature {args.temperature} is not a number above 0.")
+
+
+def check_masked_lm(args) -> None:
+    """Masked LM beside the task."""
+    if args.mlm_languages is None:
+        if args.mlm_data is not None:
+            raise InputError("--mlm_data is given without --mlm_languages. For example: --mlm_languages all")
+        return
+    for language in args.mlm_languages:
+        if args.mlm_languages.count(language) > 1:
+            raise InputError(f"--mlm_languages names {language!r} {args.mlm_languages.count(language)} times.")
+    if not 0 <= args.mlm_share < 1:
+        raise InputError(f"--mlm_share {args.mlm_share} is not from 0 (masked LM is measured, not trained) to below 1.")
+    if not 0 <= args.mlm_alpha <= 1:
+        raise InputError(f"--mlm_alpha {args.mlm_alpha} is not between 0 (all languages alike) and 1 (as many as there are texts).")
+    if args.mlm_eval_samples < 1:
+        raise InputError(f"--mlm_eval_samples {args.mlm_eval_samples} leaves nothing to measure: at least 1.")

@@ -12,7 +12,6 @@ where it stood. A run that fails to learn ends with exit code 3 and a line in fa
 is begun again with other seeds (trainer/collapse.py).
 """
 
-import math
 import time
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -20,8 +19,9 @@ from typing import Literal
 
 from arguments import TrainArguments, parse
 from console import is_main_process, run_script, say
+from refusals import check_masked_lm, check_sampling
 from settings import describe_run
-from task_adapters import TASKS, InputError
+from task_adapters import TASKS
 
 
 @dataclass
@@ -52,28 +52,12 @@ class ScriptArguments(TrainArguments):
     mlm_eval_samples: int = field(default=100, metadata={"help": "Texts per language that are held out to measure the masked LM."})
 
     def __post_init__(self):
-        if self.sampling_cap < 1:
-            raise InputError(f"--sampling_cap {self.sampling_cap} leaves nothing to draw: at least 1.")
-        if (self.sampling == "temperature") != (self.temperature is not None):
-            raise InputError("--sampling temperature and --temperature T go together.")
-        if self.temperature is not None and not 0 < self.temperature < math.inf:
-            raise InputError(f"--temperature {self.temperature} is not a number above 0.")
-        if self.mlm_languages is None:
-            if self.mlm_data is not None:
-                raise InputError("--mlm_data is given without --mlm_languages. For example: --mlm_languages all")
-            return
+        check_sampling(self)
         if self.mlm_languages == ["all"]:
             self.mlm_languages = list(TASKS["panx"].languages)  # all 40
-        self.mlm_languages, self.mlm_data = sorted(self.mlm_languages), self.mlm_data or ["wikipedia"]
-        for language in self.mlm_languages:
-            if self.mlm_languages.count(language) > 1:
-                raise InputError(f"--mlm_languages names {language!r} {self.mlm_languages.count(language)} times.")
-        if not 0 <= self.mlm_share < 1:
-            raise InputError(f"--mlm_share {self.mlm_share} is not from 0 (masked LM is measured, not trained) to below 1.")
-        if not 0 <= self.mlm_alpha <= 1:
-            raise InputError(f"--mlm_alpha {self.mlm_alpha} is not between 0 (all languages alike) and 1 (as many as there are texts).")
-        if self.mlm_eval_samples < 1:
-            raise InputError(f"--mlm_eval_samples {self.mlm_eval_samples} leaves nothing to measure: at least 1.")
+        if self.mlm_languages is not None:
+            self.mlm_languages, self.mlm_data = sorted(self.mlm_languages), self.mlm_data or ["wikipedia"]
+        check_masked_lm(self)
 
 
 def main() -> dict:
@@ -82,18 +66,19 @@ def main() -> dict:
     args, training_args, tasks, recipe = parse(ScriptArguments, "intermediate")
 
     import speed
-    from results import RunFolder, content_of, dev_mean, dev_table, device_name, lineage_of, score_table
+    from results import RunFolder, dev_mean, dev_table, device_name, score_table
     from task_adapters import data_line, in_normal_form, labels_of, load_examples, load_training_data
-    from task_types import NEEDS_OFFSETS, TASK_TYPES, make_features
+    from task_types import NEEDS_OFFSETS, TASK_TYPES, check_lengths, make_features
     from task_types.heads import check_label_names
-    from trainer.checkpoints import check_length, check_precision, describe_model, load_config, load_model
+    from trainer.checkpoints import check_length, check_precision, load_config, load_model
     from trainer.collapse import check_learned, refuse_failed, train_with_retries
     from trainer.comparison import check_comparison
     from trainer.deepspeed import optimizer_of
+    from trainer.inputs import inputs_of
     from trainer.loop import score, train, trained_weights
     from trainer.masked_lm import MaskedText, open_texts
     from trainer.multitask import load_models, train_together, with_task
-    from trainer.tokenizers import fingerprint_of, load_tokenizer
+    from trainer.tokenizers import load_tokenizer
 
     check_comparison(training_args)
 
@@ -133,6 +118,9 @@ def main() -> dict:
 
     train_examples = {task.name: training_data_of(task) for task in tasks}
     dev_examples = {task.name: examples_of(task, "dev", "en", args.max_eval_samples) for task in tasks}
+    for name, task in ((task.name, task) for task in tasks):
+        for examples in (train_examples[name], dev_examples[name]):
+            check_lengths(examples, tokenizer, task, args.max_seq_length, "en")
     tasks = {task.name: replace(task, labels=labels_of(task, train_examples[task.name]), label_piece=args.label_piece) for task in tasks}
     for name, task in tasks.items():
         if task.may_have_no_answer:
@@ -144,13 +132,7 @@ def main() -> dict:
         data += provenance
         masked = MaskedText(texts, args.mlm_alpha, tokenizer, args.max_seq_length, seed)
 
-    inputs = {
-        "model": describe_model(args.model_name_or_path, config),
-        "lineage": lineage_of(args.model_name_or_path),
-        "content": content_of(data),
-        "tokenizer": fingerprint_of(tokenizer),
-    }
-    if results := folder.agree(inputs):
+    if results := folder.agree(inputs_of(args.model_name_or_path, config, tokenizer, data)):
         say(f"{output_dir} is finished: skipped (--overwrite redoes it)")
         return results
 

@@ -46,15 +46,16 @@ def main() -> dict:
     from accelerate import Accelerator
 
     from predictions import write_labels, write_predictions
-    from results import RunFolder, content_of, device_name, lineage_of, mean_over_languages, score_table, xtreme_score
+    from results import RunFolder, device_name, mean_over_languages, score_table, xtreme_score
     from speed import padding_free
     from task_adapters import InputError, data_line, in_normal_form, load_examples, nearest
     from task_adapters.reference_scores import reference_lines
     from task_types import mining
     from task_types.precision import computing_in, default_precision
     from task_types.retrieval import POOLINGS, different, embed, nearest_neighbours, other_directions, sorted_english
-    from trainer.checkpoints import check_length, describe_model, load_config, load_encoder
-    from trainer.tokenizers import fingerprint_of, load_tokenizer
+    from trainer.checkpoints import check_length, load_config, load_encoder
+    from trainer.inputs import inputs_of
+    from trainer.tokenizers import load_tokenizer
 
     # ---- the output folder: new, cut off, or finished
     if not args.output_dir:
@@ -103,13 +104,7 @@ def main() -> dict:
         if task.task_type == "mining" and any(source.holds("dev", language, args.data_dir) for source in task.sources):
             dev[language] = examples_of("dev", language)
     provenances = [provenance for language in languages for provenance in data[language]]
-    inputs = {
-        "model": describe_model(args.model_name_or_path, config),
-        "lineage": lineage_of(args.model_name_or_path),
-        "content": content_of(provenances),
-        "tokenizer": fingerprint_of(tokenizer),
-    }
-    if results := folder.agree(inputs):
+    if results := folder.agree(inputs_of(args.model_name_or_path, config, tokenizer, provenances)):
         say(f"{args.output_dir} is finished: skipped (--overwrite redoes it)")
         return results
 

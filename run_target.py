@@ -42,19 +42,21 @@ def main() -> dict:
 
     import speed
     from predictions import write_labels, write_predictions
-    from results import RunFolder, content_of, device_name, lineage_of, mean_over_languages, score_table, xtreme_score
+    from results import RunFolder, device_name, mean_over_languages, score_table, xtreme_score
     from task_adapters import TASKS, data_line, in_normal_form, labels_of, load_examples, load_training_data
     from task_adapters.reference_scores import reference_lines
-    from task_types import NEEDS_OFFSETS, TASK_TYPES, make_features
+    from task_types import NEEDS_OFFSETS, TASK_TYPES, check_lengths, make_features
     from task_types.heads import check_label_names
+    from task_types.span_qa import answer_ceiling, ceiling_line
     from task_types.tagging import bare_spaces_line, share_of_bare_spaces
-    from trainer.checkpoints import check_length, check_precision, describe_model, load_config, load_model
+    from trainer.checkpoints import check_length, check_precision, load_config, load_model
     from trainer.collapse import check_learned, refuse_failed, train_with_retries
     from trainer.comparison import check_comparison
     from trainer.deepspeed import optimizer_of
+    from trainer.inputs import inputs_of
     from trainer.loop import RunTrainer, score, train, trained_weights
     from trainer.selection import LanguagesTrainer, check_selection, dev_languages, oracle_lines, score_oracle
-    from trainer.tokenizers import fingerprint_of, load_tokenizer
+    from trainer.tokenizers import load_tokenizer
 
     check_comparison(training_args)
     check_selection(task, args, training_args)
@@ -102,23 +104,26 @@ def main() -> dict:
         language: examples_of(task, "test", language, args.max_predict_samples) for language in args.languages or task.languages
     }
 
-    inputs = {
-        "model": describe_model(args.model_name_or_path, config),
-        "lineage": lineage_of(args.model_name_or_path),
-        "content": content_of(data),
-        "tokenizer": fingerprint_of(tokenizer),
-    }
-    if results := folder.agree(inputs):
+    if results := folder.agree(inputs_of(args.model_name_or_path, config, tokenizer, data)):
         say(f"{output_dir} is finished: skipped (--overwrite redoes it)")
         return results
 
-    # ---- model and training: the encoder of the checkpoint, a fresh head; again with another seed where they fail to learn
+    # ---- features: token ids, where no example is too long for them
     model_class, labels = TASK_TYPES[task.task_type].Model, labels_of(task, train_examples)
 
     def features_of(examples):
         with training_args.main_process_first(desc="features"):
             return make_features(examples, tokenizer, task, args.max_seq_length, args.doc_stride)
 
+    for language, examples in (("en", train_examples), ("en", dev_examples), *target_dev.items(), *test_examples.items()):
+        check_lengths(examples, tokenizer, task, args.max_seq_length, language)
+    ceilings = {}
+    if task.task_type == "span_qa":
+        ceilings = {language: answer_ceiling(part, features_of(part), args.doc_stride) for language, part in test_examples.items()}
+        if line := ceiling_line(task, ceilings, args.max_seq_length, args.doc_stride):
+            say(line)
+
+    # ---- model and training: the encoder of the checkpoint, a fresh head; again with another seed where they fail to learn
     def attempt():
         nonlocal task, labels
         seed, weights = training_args.seed, trained_weights(folder, training_args)  # those of an earlier start, where it was trained
@@ -170,6 +175,7 @@ def main() -> dict:
         results = folder.finish({
             **tries,
             **({"bare_spaces": bare_spaces} if is_tagging else {}),
+            **({"answer_ceilings": ceilings} if ceilings else {}),
             "scores": scores,
             "mean": mean_over_languages(task, scores),
             "xtreme_score": None if args.max_predict_samples else xtreme_score(task, scores),

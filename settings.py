@@ -26,7 +26,7 @@ SETTINGS = ("learning_rate", "num_train_epochs", "max_steps", "warmup_steps", "l
 # Fields that run.json names only where they differ from the library's default, so that a plain run keeps its description when a field
 # is added here. eval_delay and eval_on_start decide which checkpoints are candidates.
 RARE_SETTINGS = ("adam_beta1", "adam_beta2", "lr_scheduler_kwargs", "optim_args", "optim_target_modules", "neftune_noise_alpha",
-                 "label_smoothing_factor", "dataloader_drop_last", "bf16_full_eval", "fp16_full_eval", "tf32", "torch_compile",
+                 "label_smoothing_factor", "bf16_full_eval", "fp16_full_eval", "tf32", "torch_compile",
                  "eval_delay", "eval_on_start")  # fmt: skip
 # Fields that matter only where checkpoints are compared (`selection_settings`).
 SELECTION_SETTINGS = ("save_steps", "metric_for_best_model", "greater_is_better")
@@ -96,6 +96,8 @@ REFUSED = {
     " by itself: choose --save_steps.": ("enable_jit_checkpoint",),
     "has all machines write the same files: --output_dir is one folder that all of them see. Leave the flag out.": ("save_on_each_node",),
     "false makes another update with several processes than with one. Leave the flag out.": ("average_tokens_across_devices",),
+    "drops another number of examples for each number of processes and accumulation steps. Leave the flag out.": (
+        "dataloader_drop_last",),
     "makes another update where memory is short: --per_device_train_batch_size N makes the same one with less memory, and"
     " `python benchmarks/memory.py --gb N` says what fits.": ("auto_find_batch_size",),
     "has no effect: scores are computed on examples, from all predictions, and not by the Trainer. Leave the flag out.": (

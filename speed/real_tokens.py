@@ -143,14 +143,6 @@ class RealTokensTrainer(Trainer):
     score_selection = None  # () -> (predictions, scores, loss) of the dev data by which checkpoints are compared
 
     def __init__(self, model, args, **options):
-        if args.dataloader_drop_last:
-            raise InputError(
-                "--dataloader_drop_last drops another number of examples for each number of processes and accumulation steps: leave it out."
-            )
-        if args.train_sampling_strategy == "batch_rebalance":  # transformers' sampler of that name has its own fixed seed
-            raise InputError(
-                "--train_sampling_strategy batch_rebalance ignores --seed: group_by_length, random or sequential would be right."
-            )
         # The next batch is copied to the GPU while the GPU computes.
         args.dataloader_pin_memory = args.accelerator_config.non_blocking = args.device.type == "cuda"
         backend = args.torch_compile_backend
@@ -218,13 +210,6 @@ class RealTokensTrainer(Trainer):
             names = [name.removeprefix("eval_") for name in metrics if name.startswith("eval_")]
             raise InputError(f"--metric_for_best_model {metric}: there are {', '.join(names)}.")
         return super()._determine_best_metric(metrics, trial)
-
-    def share_of_real_tokens(self) -> dict:
-        """{"real_tokens", "computed_tokens", "share"} of this start's training steps over all processes; {} where there was no step."""
-        real, computed = self.accelerator.reduce(torch.tensor(self.tokens, device=self.args.device), reduction="sum").tolist()
-        if not computed:  # a run that was cut off after its last step
-            return {}
-        return {"real_tokens": real, "computed_tokens": computed, "share": round(real / computed, 4)}
 
 
 def scoring_batches(lengths, batch: int) -> list[list[int]]:

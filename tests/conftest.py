@@ -8,6 +8,7 @@ import random
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -180,6 +181,10 @@ def launch(script, *arguments, processes=1, expect=0, **environment):
         f"{command} {script}: exit code {process.returncode}\n{process.stdout[-3000:]}\n{process.stderr[-3000:]}"
     )
     return process
+
+
+# In place of a run's `RunFolder`, for trainings outside of a script: nothing is known of an earlier start, and nothing is noted.
+NO_FOLDER = SimpleNamespace(trained=lambda seed: None, note_trained=lambda record: None)
 
 
 def begin(folder, settings, overwrite=False, started=0.0, model="no/folder", inputs=None):

@@ -18,6 +18,7 @@ from transformers import AutoModelForSequenceClassification, AutoModelForTokenCl
 
 import run_intermediate
 from arguments import InputError
+from settings import deepspeed_settings
 from trainer import deepspeed as deepspeed_support
 from trainer.checkpoints import load_model
 from trainer.loop import run_trainer
@@ -359,3 +360,27 @@ def test_under_zero3_too_the_head_is_a_fresh_one_where_an_old_one_would_fit(plai
         assert torch.equal(saved[name], weight), name
         if name.startswith("classifier.") and name.endswith("weight"):
             assert not torch.equal(saved[name], before[name]), name
+
+
+# ---- what of a file makes another run
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_where_deepspeed_keeps_numbers_makes_no_other_run(name):
+    assert deepspeed_settings(f"{ROOT}/ds_configs/{name}.json") == {}
+
+
+@pytest.mark.parametrize("section, expected", [
+    ({"optimizer": {"type": "AdamW", "params": {"adam_w_mode": False}}},
+     {"optimizer": {"type": "AdamW", "params": {"adam_w_mode": False}}}),
+    ({"scheduler": {"type": "WarmupDecayLR", "params": {}}}, {"scheduler": {"type": "WarmupDecayLR", "params": {}}}),
+    ({"data_types": {"grad_accum_dtype": "bf16"}}, {"data_types": {"grad_accum_dtype": "bf16"}}),
+    ({"a_section_of_a_later_version": 1}, {"a_section_of_a_later_version": 1}),
+    ({"zero_optimization": {"stage": 3, "zero_quantized_gradients": True}}, {"zero_optimization": {"zero_quantized_gradients": True}}),
+])  # fmt: skip
+def test_what_a_file_changes_in_an_update_makes_another_run(section, expected, tmp_path):
+    """By the content: the same file under another name is the same run, another one under the same name is not."""
+    config = {**json.loads((ROOT / "ds_configs/zero2.json").read_text()), **section}
+    for name in ("one.json", "other.json"):
+        (tmp_path / name).write_text(json.dumps(config))
+        assert deepspeed_settings(str(tmp_path / name)) == {"deepspeed": expected}

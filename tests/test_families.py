@@ -13,7 +13,7 @@ import pytest
 import torch
 import transformers
 from accelerate import Accelerator
-from conftest import NLI, ROOT, choice_rows, nli_rows, qa_rows, sentence
+from conftest import NLI, NO_FOLDER, ROOT, choice_rows, nli_rows, qa_rows, sentence
 from datasets import Dataset
 from families import FAMILIES, POSITIONS, table, write_family
 from transformers import AutoModel, TrainingArguments
@@ -118,7 +118,7 @@ def test_results_say_the_models_own_attention_dropout_by_whichever_name(family, 
     task, tokenizer = TASK_OF["classification"], load_tokenizer(str(folder), needs_offsets=False)
     model, _ = load_model(TASK_TYPES[task.task_type].Model, str(folder), task.labels, seed=1)
     features = make_features(examples["classification"], tokenizer, task, POSITIONS, 32)
-    _, training = train(model, tokenizer, task, arguments(tmp_path / "out", max_steps=1), features)
+    _, training = train(model, tokenizer, task, arguments(tmp_path / "out", max_steps=1), features, None, NO_FOLDER, "stop")
     assert training["attention_dropout"] == 0.1
 
 
@@ -130,7 +130,7 @@ def test_a_task_is_learned_and_the_next_phase_takes_the_encoder_over(kind, famil
     features = make_features(examples[kind], tokenizer, task, POSITIONS, 32)
     assert ("token_type_ids" in features.column_names) == (getattr(model.config, "type_vocab_size", 0) > 1)
     before, words = body(model), model.get_input_embeddings().weight.clone()
-    trainer, training = train(model, tokenizer, task, arguments(tmp_path), features)
+    trainer, training = train(model, tokenizer, task, arguments(tmp_path), features, None, NO_FOLDER, "stop")
     losses = [entry["loss"] for entry in training["log"] if "loss" in entry]
     assert all(map(math.isfinite, losses)) and losses[-1] < 0.9 * losses[0], losses
     after = body(model)
@@ -175,7 +175,9 @@ def test_trimmed_embeddings_give_the_same_model(encoder, examples, tmp_path):
         model, _ = load_model(TASK_TYPES[task.task_type].Model, encoder, task.labels, seed=1)
         trimmed_embeddings.set_up(model.base_model, wanted, "adamw_torch", [features], tokenizer)
         rows = len(model.get_input_embeddings().weight)
-        _, training = train(model, tokenizer, task, arguments(tmp_path / wanted, max_steps=3, weight_decay=0.1), features)
+        _, training = train(
+            model, tokenizer, task, arguments(tmp_path / wanted, max_steps=3, weight_decay=0.1), features, None, NO_FOLDER, "stop"
+        )
         trained[wanted] = rows, training["trained_pieces"], model.state_dict()
     (some, pieces, found), (every, none, expected) = trained["on"], trained["off"]
     assert pieces == some - 1 < every // 2 and none is None and found.keys() == expected.keys()
@@ -233,7 +235,7 @@ def test_four_tasks_and_masked_lm_share_one_encoder_and_their_heads_are_found_ag
         task.name: with_task(make_features(examples[kind], tokenizer, task, POSITIONS, 32), task.name) for kind, task in TASK_OF.items()
     }
     before = {name: weight.clone() for name, weight in model.encoder.state_dict().items()}
-    settings = arguments(tmp_path, max_steps=9), features, ("uniform", 8, None), None, masked, 0.3 if has_lm else 0.0
+    settings = arguments(tmp_path, max_steps=9), features, ("uniform", 8, None), None, NO_FOLDER, "stop", masked, 0.3 if has_lm else 0.0
     trainer, training = train_together(model, tokenizer, tasks, *settings)
     assert min(training["drawn"].values()) > 0, "choose a seed that draws every task"
     assert all(math.isfinite(entry["loss"]) for entry in training["log"] if "loss" in entry)

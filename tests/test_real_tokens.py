@@ -455,8 +455,6 @@ def test_a_micro_batch_without_examples_is_the_first_example_without_its_label(t
 
 
 @pytest.mark.parametrize("flag, message", [
-    ({"dataloader_drop_last": True}, "--dataloader_drop_last drops another number of examples"),
-    ({"train_sampling_strategy": "batch_rebalance"}, "batch_rebalance ignores --seed"),
     ({"accelerator_config": {"dispatch_batches": True}}, "dispatch_batches and split_batches make other batches"),
     ({"accelerator_config": {"split_batches": True}}, "dispatch_batches and split_batches make other batches"),
 ])  # fmt: skip

@@ -187,7 +187,7 @@ def test_examples_and_texts_are_drawn_with_the_users_seed(script, task, call, ti
     with monkeypatch.context() as patch, pytest.raises(Drawn) as caught:
         patch.setattr("task_adapters.load_training_data", drawn)
         call(script, *flags, "--max_train_samples", "9")
-    assert caught.value.args[0][-2:] == (9, 7)
+    assert caught.value.args[0][-3:] == (9, 7, "as_is")
     if script is run_intermediate:
         monkeypatch.setattr("trainer.masked_lm.open_texts", drawn)
         with pytest.raises(Drawn) as caught:
