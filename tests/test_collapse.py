@@ -430,7 +430,7 @@ def test_failed_tries_belong_to_their_settings(common, call, tmp_path):
         call(run_intermediate, *flags, "--learning_rate", "1e38")
     with pytest.raises(InputError, match="holds a run with learning_rate 1e\\+38; this command says 0.002"):
         call(run_intermediate, *flags, "--retries", "1")
-    with pytest.raises(InputError, match="--retries -1 is not a number of tries"):
+    with pytest.raises(InputError, match="--retries -1: at least 0"):
         call(run_intermediate, *flags, "--learning_rate", "1e38", "--retries", "-1")
     results = call(run_intermediate, *flags, "--overwrite")
     assert results["failed_tries"] == [] and not (tmp_path / "failed_tries.json").exists()
