@@ -129,7 +129,7 @@ def main() -> dict:
                 dev[language] = examples_of("dev", language)
 
     # ---- model: the encoder, as far as the layer that is read
-    model = load_encoder(args.model_name_or_path, args.layer).eval()
+    model = load_encoder(args.model_name_or_path, args.layer, args.pooling).eval()
     padding_free.set_up(model, args.padding_free, accelerator.device, {precision if precision in padding_free.DTYPES else "no"})
     model.to(accelerator.device)
     how = f"{accelerator.device.type}, layer {args.layer}, {args.pooling} pooling{', padding-free' * padding_free.is_packed(model)}"

@@ -3,7 +3,8 @@
     python benchmarks/label_pieces.py --model_name_or_path out/udpos --data_dir DIR --languages en de ko
 
 The model is a run of `run_target.py --task udpos` (or panx). It is run once over each test set on one CPU thread, and its logits are
-read at the first piece of each word, at the first that is more than a space, and as their mean over the word's pieces. Cells: F1 (accuracy).
+read at the first piece of each word, at the first that is more than a space, and as their mean over the word's pieces.
+Cells: F1 (accuracy).
 """
 
 import argparse

@@ -18,13 +18,14 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModel, set_seed
 from transformers.integrations import is_deepspeed_zero3_enabled
 
+from console import say
 from task_adapters.base import InputError
 from task_types.heads import model_for
 from trainer.deepspeed import gathered
 
 # Where a hub model has .bin weights only, transformers would ask the hub, in a thread, to convert them for everybody.
 os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
-UNREADABLE = (OSError, ValueError, RuntimeError, SafetensorError, pickle.UnpicklingError)  # the last: .bin weights that hold more than tensors
+UNREADABLE = (OSError, ValueError, RuntimeError, SafetensorError, pickle.UnpicklingError)  # last: .bin files that hold more than tensors
 
 # A block's output is what the next one reads. Others normalise what the last block leaves, and that alone.
 NORMALISED_BLOCKS = ("bert", "roberta", "xlm-roberta", "rembert", "deberta-v2")
@@ -136,7 +137,7 @@ def draw_head(model, seed: int) -> None:
             parameter.data = data.copy_(parameter.data)
 
 
-def load_encoder(path: str, layer: int | None):
+def load_encoder(path: str, layer: int | None, pooling: str = "mean"):
     """The bare encoder in fp32, for embedding: as far as hidden state `layer` takes it (0: the embedding output; None: whole)."""
     config = load_config(path)
     if layer is not None:
@@ -146,6 +147,9 @@ def load_encoder(path: str, layer: int | None):
     missing = sorted(key for key in loading["missing_keys"] if "pooler." not in key)
     if missing:
         raise InputError(f"{path!r} holds no complete {config.model_type} encoder: {len(missing)} weights are missing, {missing[0]} first.")
+    has_pooler = getattr(model, "pooler", None) is not None and not any("pooler." in key for key in loading["missing_keys"])
+    if pooling == "cls" and not has_pooler:
+        say(f"{path} holds no pooler: its first token was not trained to stand for a sentence (--pooling mean reads all tokens)")
     return model
 
 
