@@ -82,7 +82,7 @@ def check_fingerprint(output_dir: str, tokenizer) -> dict:
         earlier = read_json(note)
         if earlier is not None and earlier["hash"] != fingerprint["hash"]:
             probes = {**earlier["probes"], **fingerprint["probes"]}
-            probe = next((p for p in probes if earlier["probes"].get(p) != fingerprint["probes"].get(p)), PAIR[0])
+            probe = next((p for p in probes if earlier["probes"].get(p) != fingerprint["probes"].get(p)), PROBES[1])
             raise InputError(
                 f"{output_dir} began with a tokenizer that reads {probe!r} as {earlier['probes'].get(probe)!r}; now it is"
                 f" {fingerprint['probes'].get(probe)!r}. Take the same files and libraries, or redo the run with --overwrite."
