@@ -1,6 +1,32 @@
-"""`python grid_table.py OUT`: the command of report/grid_table.py."""
+"""`python grid_table.py OUT --markdown FILE`: the first tables of run_report.py as Markdown, for the recipes that still ask for them."""
 
-from report.grid_table import run
+import argparse
+import sys
+from pathlib import Path
+
+from report.analysis import Analysis
+from report.collect import collect
+from report.formats import to_markdown, visible
+from report.tables import all_tables
+from task_adapters import InputError
+
+
+def main(argv=None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder")
+    parser.add_argument("--markdown")
+    args = parser.parse_args(argv)
+    try:
+        tables = all_tables(Analysis(collect([args.folder])))
+        text = "\n\n".join(to_markdown(table) for table in tables if not table.name.startswith("languages_"))
+        print(text)
+        if args.markdown:
+            Path(args.markdown).write_text(text + "\n", encoding="utf-8")
+    except (InputError, OSError) as error:
+        print(f"grid_table.py: error: {visible(error)}", file=sys.stderr)
+        return 2
+    return 0
+
 
 if __name__ == "__main__":
-    run()
+    sys.exit(main())

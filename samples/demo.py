@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from report.grid_table import chance
+from report.examples import chance
 from samples import grid
 from samples.write_data import output_folder
 from task_adapters import TASKS
@@ -36,7 +36,7 @@ def table(results, chances):
     for start in STARTS:
         rows[start] = [value(start, *column) for column in columns]
         cells = (f"{x:.1f}" if start is None else f"{x:.1f} ({x - base:+.1f})" for x, base in zip(rows[start], rows[None]))
-        lines.append(f"{start or 'nothing':<12}" + "".join(f"{cell:>15}" for cell in cells))
+        lines.append(f"{start or 'baseline':<12}" + "".join(f"{cell:>15}" for cell in cells))
     lines.append(f"{'chance':<12}" + "".join(f"{sum(chances[target].values()) / len(chances[target]):>15.1f}" for target, _ in columns))
     return "\n".join(lines), columns, rows
 
@@ -52,7 +52,7 @@ def picture(columns, rows, path):
     figure, axes = plt.subplots(figsize=(8, 3.6), layout="constrained")
     width = 0.8 / len(rows)
     for shift, (start, values) in enumerate(rows.items()):
-        bars = axes.bar([x + shift * width for x in range(len(places))], [values[i] for i in places], width, label=start or "nothing")
+        bars = axes.bar([x + shift * width for x in range(len(places))], [values[i] for i in places], width, label=start or "baseline")
         axes.bar_label(bars, fmt="%.0f", fontsize=8)
     axes.set_xticks([x + width * (len(rows) - 1) / 2 for x in range(len(places))], [columns[i][0] for i in places])
     axes.set_ylabel("score, mean over unseen languages")

@@ -3,7 +3,7 @@
     python -m samples.grid --output_dir out/grid        (or: recipes/miniature_grid.sh)
 
 The cells are shared among --jobs processes of one thread each; a process imports once and calls the scripts' own main(). What a cell prints
-stands in FOLDER.log. Run again, finished cells are skipped and cut-off ones go on. Ends with the tables of grid_table.py. `samples/demo.py`
+stands in FOLDER.log. Run again, finished cells are skipped and cut-off ones go on. Ends with run_report.py. `samples/demo.py`
 runs some of the same cells.
 """
 
@@ -182,17 +182,10 @@ def main():
     except BrokenProcessPool:
         sys.exit("samples.grid: a worker was killed (too little memory?). Run the same command again: it goes on where it stood.")
 
-    from report.grid_table import NOTHING, collect, failures, learned, picture, report
+    from run_report import write_report
 
     if len(failed) < len(todo):
-        runs, hours = collect(args.output_dir)
-        parts = [part for part in ("others", "en") if any(language == "en" or part == "others" for run in runs for language in run.scores)]
-        text = report(runs, hours, parts, learned(args.output_dir), failures(args.output_dir))
-        Path(args.output_dir, "table.md").write_text(text + "\n", encoding="utf-8")
-        print(f"\n{text}\n\nsame tables: {args.output_dir}/table.md")
-        if len({run.start for run in runs} - {NOTHING}) and None in starts:
-            picture(runs, "others", Path(args.output_dir, "table.png"))
-            print(f"picture: {args.output_dir}/table.png")
+        print(f"\n{write_report([args.output_dir], Path(args.output_dir, 'report'))}")
     if failed:
         print(f"\n{len(failed)} of {len(todo)} cells failed; run the same command again for these alone:", file=sys.stderr)
         for folder, error in failed.items():

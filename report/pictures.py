@@ -1,0 +1,139 @@
+"""The pictures of the report, each as PNG and SVG, in colours that the colour-blind tell apart."""
+
+from pathlib import Path
+
+import numpy as np
+
+from report.analysis import Analysis, Column
+from report.formats import visible
+from report.tables import ALPHA
+
+COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")  # Okabe and Ito (2008)
+MARKERS = "osD^vPX"
+STARTS_AT_ONCE = 4  # more dots on one line cannot be told apart
+
+
+def all_pictures(analysis: Analysis, folder: Path) -> list[tuple[str, Path]]:
+    """Draws every picture that these results allow into `folder`. -> (caption, SVG file) of each."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    style = {"text.parse_math": False, "svg.fonttype": "path", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
+    drawn = []
+    with matplotlib.rc_context(style):
+        for number, model in enumerate(analysis.models, start=1):
+            suffix = f"_{number}" if len(analysis.models) > 1 else ""
+            figure, caption = transfer_matrix(analysis, model)
+            if figure is not None:
+                drawn.append((caption, save(figure, folder, f"transfer{suffix}")))
+            for column in analysis.columns:
+                figure, caption = language_dots(analysis, column, model)
+                if figure is not None:
+                    drawn.append((caption, save(figure, folder, f"languages_{column.target}{suffix}")))
+    return drawn
+
+
+def save(figure, folder: Path, name: str) -> Path:
+    """Writes a figure as PNG and SVG and closes it. -> the SVG file"""
+    import matplotlib.pyplot as plt
+
+    figure.savefig(folder / f"{name}.png", dpi=144)
+    figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
+    plt.close(figure)
+    return folder / f"{name}.svg"
+
+
+def transfer_matrix(analysis: Analysis, model: str):
+    """A heat map of the differences to the baseline: colour by difference in units of its standard error, each column on its own scale."""
+    import matplotlib.pyplot as plt
+
+    rows = [row for row in analysis.rows if row[0] == model and not analysis.is_baseline(row)]
+    found = {(row, column.target): analysis.difference(row, column.target) for row in rows for column in analysis.columns}
+    rows = [row for row in rows if any(found[row, column.target] for column in analysis.columns)]
+    columns = [column for column in analysis.columns if any(found[row, column.target] for row in rows)]
+    if not rows:
+        return None, ""
+    values = np.array([[np.nan if (e := found[row, c.target]) is None else e.value for c in columns] for row in rows])
+    errors = np.array([[np.nan if (e := found[row, c.target]) is None else e.error for c in columns] for row in rows])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        units = np.where(errors > 0, values / errors, np.sign(values) * np.isfinite(values) * 10.0)
+    units = np.where(np.isnan(errors), values, units)  # without uncertainty: plain points
+    scale = np.fmax(np.nanmax(np.abs(units), axis=0), 2.0)  # a column of ties stays pale
+    shares = units / scale
+    size = max(4.5, 2.2 + 0.95 * len(columns)), 1.5 + 0.38 * len(rows)
+    figure, axes = plt.subplots(figsize=size, layout="constrained")
+    ties = np.array([[(e := found[row, c.target]) is not None and is_tied(e) for c in columns] for row in rows])
+    # The darkest tenth of the colours is left out: black numbers must be read on them.
+    image = axes.imshow(np.where(np.isnan(values) | ties, np.nan, shares), cmap="PuOr_r", vmin=-1.25, vmax=1.25, aspect="auto")
+    axes.set_facecolor("#eeeeee")
+    for place, row in enumerate(rows):
+        for other, column in enumerate(columns):
+            estimate = found[row, column.target]
+            if estimate is None:
+                axes.text(other, place, "—", ha="center", va="center", color="#666666")
+                continue
+            is_tie = ties[place, other]
+            ink = "#666666" if is_tie else "white" if abs(shares[place, other]) > 0.75 else "black"
+            axes.text(other, place, f"{'≈ ' if is_tie else ''}{estimate.value:+.1f}", ha="center", va="center", color=ink)
+    axes.set_xticks(range(len(columns)), [column.target for column in columns], rotation=30, ha="right")
+    axes.set_yticks(range(len(rows)), [short_name(row[1]) for row in rows])
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    bar = figure.colorbar(image, ax=axes, fraction=0.04, ticks=[-1, 0, 1], boundaries=np.linspace(-1, 1, 101))
+    bar.ax.set_yticklabels(["worse", "equal", "better"])
+    bar.outline.set_visible(False)
+    caption = (
+        f"{model}: differences to the baseline in points. Colour: difference in units of its standard error, each column on its own scale;"
+        " grey: a tie after Holm's correction."
+    )
+    return figure, caption
+
+
+def is_tied(difference) -> bool:
+    """Whether a difference of the summary is a tie; its p-value is Holm's."""
+    return not np.isnan(difference.low) and (difference.is_tie or difference.p >= ALPHA)
+
+
+def language_dots(analysis: Analysis, column: Column, model: str):
+    """Scores of one target, a line for each language, a dot with its 95% interval for the baseline and the starts that differ most."""
+    import matplotlib.pyplot as plt
+
+    rows = [row for row in analysis.rows if row[0] == model and row in column.mean.scores]
+    if not rows:
+        return None, ""
+    shown = most_different(analysis, column, rows)
+    baseline = shown[0]
+    order = sorted(column.languages, key=lambda language: column.by_language[language][baseline][0].value)
+    figure, axes = plt.subplots(figsize=(6.4, 1.3 + len(order) * (0.17 + 0.075 * len(shown))), layout="constrained")
+    for place, row in enumerate(shown):
+        estimates = [column.by_language[language][row][0] for language in order]
+        heights = np.arange(len(order)) + 0.6 * ((place + 0.5) / len(shown) - 0.5)
+        values = np.array([estimate.value for estimate in estimates])
+        reach = np.nan_to_num(np.array([[max(0.0, e.value - max(0.0, e.low)), max(0.0, min(100.0, e.high) - e.value)] for e in estimates]))
+        axes.errorbar(values, heights, xerr=reach.T, fmt=MARKERS[place], color=COLOURS[place], ms=4, lw=1.2, label=short_name(row[1]))
+    guesses = [column.chance.get(language) for language in order]
+    if None not in guesses and any(guesses):
+        axes.plot(guesses, range(len(order)), "|", color="#888888", ms=9, label="chance")
+    axes.set_yticks(range(len(order)), order)
+    axes.set_ylim(-0.7, len(order) - 0.3)
+    axes.grid(axis="x", color="#dddddd", lw=0.6)
+    axes.set_axisbelow(True)
+    axes.set_xlabel(f"{column.target}: score in percent")
+    axes.legend(frameon=False, fontsize=8, ncols=3, loc="lower left", bbox_to_anchor=(0, 1))
+    left_out = len(rows) - len(shown)
+    more = f"; {left_out} more rows are in the table" if left_out else ""
+    return figure, f"{model}, {column.target}: languages from easiest to hardest for the first row, with 95% intervals{more}."
+
+
+def most_different(analysis: Analysis, column: Column, rows) -> list:
+    """The baseline, then the starts with the largest differences to it on this target, in the order of the tables."""
+    baselines = [row for row in rows if analysis.is_baseline(row)]
+    others = [row for row in rows if row not in baselines]
+    size = {row: abs(e.value) if (e := analysis.difference(row, column.target)) else 0.0 for row in others}
+    kept = sorted(others, key=lambda row: -size[row])[: STARTS_AT_ONCE - len(baselines)]
+    return [*baselines, *(row for row in others if row in kept)]
+
+
+def short_name(name: str, longest: int = 28) -> str:
+    name = visible(name)
+    return name if len(name) <= longest else f"{name[: longest - 1]}…"
