@@ -21,18 +21,19 @@ from task_adapters import InputError
 PAGE = "html"
 
 
-def write_report(folders, output_dir, formats=(*FORMATS, PAGE), baseline=BASELINE, resamples=RESAMPLES) -> str:
+def write_report(folders, output_dir, formats=(*FORMATS, PAGE), baseline=BASELINE, resamples=RESAMPLES, temperature_examples=0) -> str:
     """Writes the report of everything below `folders` into `output_dir`. -> its first tables as plain text, and where the rest is.
 
     Raises InputError where no result is usable, and for an output folder that cannot be written.
     """
     collection = collect(folders)
-    analysis = Analysis(collection, baseline, resamples)
+    analysis = Analysis(collection, baseline, resamples, temperature_examples)
     tables, output_dir = all_tables(analysis), Path(output_dir)
     try:
         output_dir.mkdir(parents=True, exist_ok=True)
         write(output_dir / "results.csv", collection.table.to_csv(index=False))
         write(output_dir / "differences.csv", analysis.differences.to_csv())
+        write(output_dir / "calibration.csv", analysis.calibration.to_csv(index=False))
         for name in (name for name in FORMATS if name in formats):
             for table in tables if name != "md" else ():
                 write(output_dir / f"{table.name}.{name}", FORMATS[name](table))
@@ -78,6 +79,7 @@ def arguments(argv=None) -> argparse.Namespace:
     parser.add_argument("--format", default=",".join((*FORMATS, PAGE)), help="which to write, separated by commas: md, tex, csv, html")
     parser.add_argument("--baseline", default=BASELINE, help="the start, or the model, that all others are compared with")
     parser.add_argument("--resamples", type=int, default=RESAMPLES, help="of the bootstrap; 0: no intervals, and no predictions are read")
+    parser.add_argument("--temperature_examples", type=int, default=0, help="fit a temperature on this many examples of each language too")
     args = parser.parse_args(argv)
     args.format = args.format.split(",")
     for name in args.format:
@@ -85,6 +87,8 @@ def arguments(argv=None) -> argparse.Namespace:
             raise InputError(f"--format {name}: one or several of {', '.join((*FORMATS, PAGE))}, separated by commas, would be right.")
     if args.resamples != 0 and args.resamples < 100:
         raise InputError(f"--resamples {args.resamples}: 0, or at least 100.")
+    if args.temperature_examples < 0:
+        raise InputError(f"--temperature_examples {args.temperature_examples}: 0 or more.")
     return args
 
 
@@ -92,7 +96,7 @@ def main(argv=None) -> int:
     """The command. -> its exit code; a mistake of the user is one line on stderr and 2."""
     try:
         args = arguments(argv)
-        print(write_report(args.folders, args.output_dir, args.format, args.baseline, args.resamples))
+        print(write_report(args.folders, args.output_dir, args.format, args.baseline, args.resamples, args.temperature_examples))
     except InputError as error:
         print(f"run_report.py: error: {visible(error)}", file=sys.stderr)
         return 2

@@ -32,6 +32,7 @@ class ScriptArguments(TrainArguments):
     )
     languages: list[str] | None = field(default=None, metadata={"help": "Score these languages only; all of the task by default."})
     max_predict_samples: int | None = field(default=None, metadata={"help": "Score the first this many test examples of each language."})
+    save_probabilities: bool = field(default=True, metadata={"help": "Keep the probabilities of each language beside its predictions."})
 
 
 def main() -> dict:
@@ -57,6 +58,7 @@ def main() -> dict:
     from task_adapters import TASKS, data_line, labels_of, load_examples, load_training_data
     from task_adapters.reference_scores import reference_lines
     from task_types import NEEDS_OFFSETS, TASK_TYPES, make_features
+    from task_types.probabilities import probabilities_path
     from trainer.checkpoints import check_length, check_precision, describe_model, load_config, load_model, load_tokenizer
     from trainer.collapse import check_learned, refuse_failed, train_with_retries
     from trainer.deepspeed import optimizer_of
@@ -108,6 +110,9 @@ def main() -> dict:
         with training_args.main_process_first(desc="features"):
             return make_features(examples, tokenizer, task, args.max_seq_length, args.doc_stride)
 
+    def probabilities_file(language, split="test"):
+        return probabilities_path(training_args.output_dir, task.name, language, split) if args.save_probabilities else None
+
     def attempt():
         nonlocal task, labels
         model, labels = load_model(model_class, args.model_name_or_path, labels, training_args.seed, args.keep_head, args.freeze_embeddings)
@@ -123,7 +128,7 @@ def main() -> dict:
         dev_features = [of_language for _, of_language in selection.values()]
         speed.set_up(model.base_model, args, training_args, optimizer_of(training_args), [features], dev_features, tokenizer)
         trainer, training = train(model, tokenizer, task, training_args, features, selection.get("en"), trainer_class)
-        _, dev = score(trainer, task, dev_examples, features_of(dev_examples), "en")
+        _, dev = score(trainer, task, dev_examples, features_of(dev_examples), "en", probabilities_file("en", "dev"))
         training["warning"] = check_learned(trainer, {task.name: task}, {task.name: dev_examples}, {task.name: dev})
         return trainer, training, dev
 
@@ -132,7 +137,7 @@ def main() -> dict:
     # ---- test, language by language
     scores = {}
     for language, examples in test_examples.items():
-        predicted, scores[language] = score(trainer, task, examples, features_of(examples), language)
+        predicted, scores[language] = score(trainer, task, examples, features_of(examples), language, probabilities_file(language))
         if is_main_process():
             ids = examples["id"] if "id" in examples.column_names else None
             write_predictions(f"{training_args.output_dir}/predictions", task.name, language, predicted, ids)

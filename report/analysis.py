@@ -10,6 +10,7 @@ import numpy as np
 import pandas
 
 from metrics import XTREME_METRIC
+from report.calibration import calibrate
 from report.collect import BASELINE, INTERMEDIATE, TARGETS, Collection, Problem, Run
 from report.examples import chance, score_in, score_of, statistics_of_runs
 from report.statistics import RESAMPLES, Estimate, Rows, holm, resampled_scores
@@ -45,7 +46,7 @@ class Column:
 class Analysis:
     """All columns of a collection. baseline: the start, or the model, that others are compared with."""
 
-    def __init__(self, collection: Collection, baseline: str = BASELINE, resamples: int = RESAMPLES):
+    def __init__(self, collection: Collection, baseline: str = BASELINE, resamples: int = RESAMPLES, temperature_examples: int = 0):
         self.collection, self.resamples = collection, resamples
         self.problems = list(collection.problems)
         self.rows = in_order({(run.model, run.start) for run in collection.scored})
@@ -53,6 +54,8 @@ class Analysis:
         self.baseline, self.baseline_of = baseline, self._baselines(baseline)
         self.columns = [self._column(target) for target in TARGETS if any(run.task == target for run in collection.scored)]
         self.differences = self._differences()
+        self.calibration, wrong = calibrate(collection.scored, resamples, temperature_examples)
+        self.problems += [Problem(folder, "without calibration", what) for folder, what in wrong.items()]
 
     def _baselines(self, name: str) -> Callable:
         starts = list(dict.fromkeys(start for _, start in self.rows))

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from report.analysis import Analysis, Column
+from report.calibration import fit_temperature, read_probabilities, reliability
 from report.formats import visible
 from report.tables import ALPHA
 
@@ -27,10 +28,40 @@ def all_pictures(analysis: Analysis, folder: Path) -> list[tuple[str, Path]]:
             if figure is not None:
                 drawn.append((caption, save(figure, folder, f"transfer{suffix}")))
             for column in analysis.columns:
-                figure, caption = language_dots(analysis, column, model)
-                if figure is not None:
-                    drawn.append((caption, save(figure, folder, f"languages_{column.target}{suffix}")))
+                for name, draw in (("languages", language_dots), ("reliability", reliability_diagram)):
+                    figure, caption = draw(analysis, column, model)
+                    if figure is not None:
+                        drawn.append((caption, save(figure, folder, f"{name}_{column.target}{suffix}")))
     return drawn
+
+
+def reliability_diagram(analysis: Analysis, column: Column, model: str):
+    """Accuracy against confidence of a target's first row, a line for each language: as it is, and scaled on English dev."""
+    import matplotlib.pyplot as plt
+
+    row = next((row for row in analysis.rows if row[0] == model and row in column.mean.scores), None)
+    run = next((run for run in column.runs if (run.model, run.start) == row), None)
+    judged = {language: read_probabilities(run.folder, column.target, language) for language in column.languages} if run else {}
+    dev = read_probabilities(run.folder, column.target, "en", "dev") if run else None
+    if dev is None or None in judged.values():
+        return None, ""
+    temperature = fit_temperature(dev)
+    worst = min(column.languages, key=lambda language: column.by_language[language][row][0].value)
+    figure, panels = plt.subplots(1, 2, figsize=(7.2, 3.6), sharex=True, sharey=True, layout="constrained")
+    for axes, scale, title in ((panels[0], 1.0, "as trained"), (panels[1], temperature, f"scaled on English dev: T = {temperature:.2f}")):
+        axes.plot([0, 1], [0, 1], color="#999999", lw=0.8, ls="--")
+        for language in sorted(column.languages, key=lambda language: language in ("en", worst)):
+            confidence, right, _ = zip(*reliability(judged[language].scaled(scale)))
+            colour = {"en": COLOURS[1], worst: COLOURS[2]}.get(language, "#bbbbbb")
+            name = language if language in ("en", worst) else None
+            axes.plot(confidence, right, marker=".", color=colour, lw=1.2, label=name)
+        axes.set_title(title, fontsize=9)
+        axes.set_xlabel("confidence")
+        axes.set_xlim(0, 1), axes.set_ylim(0, 1)
+    panels[0].set_ylabel("share that is right")
+    panels[0].legend(frameon=False, fontsize=8, loc="upper left")
+    caption = f"{model}, {column.target}, {row[1]}: reliability in 10 bins; a line for each language, English and the hardest in colour."
+    return figure, caption
 
 
 def save(figure, folder: Path, name: str) -> Path:

@@ -37,20 +37,25 @@ def resampled_scores(numerators, denominators, resamples=RESAMPLES, seed=0):
 
     numerators, denominators  (n, k), see `examples.statistics_of_runs`; the scores of a run with NaN are NaN.
     """
-    n, k = numerators.shape
+    sums = resampled_sums(np.concatenate([numerators, denominators], axis=1), resamples, seed)
+    above, below = np.split(sums, 2, axis=1)
+    ratio = np.zeros_like(above)
+    np.divide(above, below, out=ratio, where=below != 0)  # NaN != 0: an absent run stays NaN
+    return 100 * ratio
+
+
+def resampled_sums(values, resamples=RESAMPLES, seed=0):
+    """Sums of the rows of `values` (n, m) over `resamples` draws of n rows with replacement: (resamples, m)."""
+    n = len(values)
     rng = np.random.default_rng(seed)
-    both = np.concatenate([numerators, denominators], axis=1)
-    scores = np.empty((resamples, k))
+    sums = np.empty((resamples, values.shape[1]))
     step = max(1, WEIGHTS_AT_ONCE // max(n, 1))
     for start in range(0, resamples, step):
         count = min(step, resamples - start)
         drawn = rng.integers(0, n, (count, n), dtype=np.int64) + n * np.arange(count)[:, None]
         weights = np.bincount(drawn.ravel(), minlength=count * n).reshape(count, n).astype(float)
-        above, below = np.split(weights @ both, 2, axis=1)
-        ratio = np.zeros_like(above)
-        np.divide(above, below, out=ratio, where=below != 0)  # NaN != 0: an absent run stays NaN
-        scores[start : start + count] = 100 * ratio
-    return scores
+        sums[start : start + count] = weights @ values
+    return sums
 
 
 class Rows:

@@ -1,8 +1,10 @@
 """The tables of the report, from an `Analysis`. Scores are in percent; columns are targets or languages, rows are model and start."""
 
 import numpy as np
+import pandas
 
 from report.analysis import AVERAGE, Analysis, Column
+from report.calibration import NO_SCALING, ON_DEV, ON_TARGET
 from report.collect import BASELINE, INTERMEDIATE
 from report.formats import Cell, Table
 from report.statistics import Estimate
@@ -11,6 +13,16 @@ from task_adapters.reference_scores import XLMR_LARGE_LAYERS, references_for
 
 MISSING = Cell("—", "missing")
 ALPHA = 0.05
+SCALING_NAMES = {NO_SCALING: "—", ON_DEV: "English dev", ON_TARGET: "the language"}
+# metric: its column, its digits
+METRIC_NAMES = {"accuracy": ("accuracy", 1), "ece_10": ("ECE, 10 bins", 1), "ece_15": ("ECE, 15 bins", 1),
+                "ece_mass": ("ECE, equal mass", 1), "brier": ("Brier", 3), "nll": ("NLL", 3),
+                "accuracy_80": ("accuracy at 80% coverage", 1)}  # fmt: skip
+CALIBRATION_NOTE = (
+    "ECE: expected calibration error in percent of the most probable class, over 10 or 15 bins of equal width, or 15 of equal size. Brier:"
+    " squared distance, summed over classes. NLL in nats. Coverage: the examples of which the model is surest. Of answers: confidence and"
+    " exact match of the chosen answer."
+)
 
 
 def all_tables(analysis: Analysis) -> list[Table]:
@@ -18,6 +30,8 @@ def all_tables(analysis: Analysis) -> list[Table]:
     if not analysis.columns:
         return [table for table in (intermediate_table(analysis), problems_table(analysis)) if table]
     tables = [summary(analysis), differences(analysis), *(by_language(analysis, column) for column in analysis.columns)]
+    for column in analysis.columns:
+        tables += [calibration_table(analysis, column.target), calibration_by_language(analysis, column)]
     return [table for table in (*tables, intermediate_table(analysis), problems_table(analysis)) if table and table.rows]
 
 
@@ -65,6 +79,10 @@ def summary(analysis: Analysis) -> Table:
                for column in analysis.columns if not column.is_whole]  # fmt: skip
     if partial:
         notes.append(f"Not all languages: {', '.join(partial)}.")
+    without = [column.target for column in analysis.columns if TASKS[column.target].task_type not in ("retrieval", "mining")
+               and column.target not in set(analysis.calibration.task)]  # fmt: skip
+    if without:
+        notes.append(f"Calibration: no probabilities were kept of {', '.join(without)}.")
     reasons = {}
     for row, why in lacking.items():
         reasons.setdefault(why, []).append(" ".join(row) if len(analysis.models) > 1 else row[1])
@@ -196,6 +214,54 @@ def intermediate_table(analysis: Analysis) -> Table | None:
     head = [*["model"] * (len(analysis.models) > 1), "intermediate task", *starts]
     notes = ["Score on English dev ± standard deviation over seeds; in brackets the difference to the task trained alone."]
     return Table("intermediate", "Intermediate tasks on English dev", head, rows, notes, len(head) - len(starts))
+
+
+def calibration_of(analysis: Analysis, target: str) -> pandas.DataFrame:
+    table = analysis.calibration
+    return table[table.task == target]
+
+
+def calibration_table(analysis: Analysis, target: str) -> Table | None:
+    """Calibration metrics of one target before and after temperature scaling, means over languages and seeds."""
+    values = calibration_of(analysis, target)
+    if values.empty:
+        return None
+    means = values.groupby(["model", "start", "scaling", "metric"], observed=True).value.mean()
+    temperatures = values.groupby(["model", "start", "scaling"], observed=True).temperature.mean()
+    rows = []
+    for row in analysis.rows:
+        for scaling in (name for name in SCALING_NAMES if (*row, name) in temperatures.index):
+            cells = [Cell(f"{(v := means[(*row, scaling, metric)]):.{digits}f}", "", v) for metric, (_, digits) in METRIC_NAMES.items()]
+            temperature = temperatures[(*row, scaling)]
+            rows.append([*labels_of(analysis, row), Cell(SCALING_NAMES[scaling]), Cell(f"{temperature:.2f}", "", temperature), *cells])
+    notes = [CALIBRATION_NOTE, "Means over languages and seeds. Temperature: fitted on the English dev set, or on examples of each language"
+             " (then the metrics are those of its other examples)."]  # fmt: skip
+    head = [*label_head(analysis), "scaled on", "temperature", *(name for name, _ in METRIC_NAMES.values())]
+    return Table(f"calibration_{target}", f"{target}: calibration", head, rows, notes, len(label_head(analysis)) + 1)
+
+
+def calibration_by_language(analysis: Analysis, column: Column) -> Table | None:
+    """ECE with 15 bins in each language of one target, before and after temperature scaling, with its 95% interval over examples."""
+    values = calibration_of(analysis, column.target)
+    values = values[values.metric == "ece_15"]
+    if values.empty:
+        return None
+    means = values.groupby(["model", "start", "scaling", "language"], observed=True)[["value", "low", "high"]].mean()
+    rows = []
+    for row in analysis.rows:
+        for scaling, name in SCALING_NAMES.items():
+            keys = [(*row, scaling, language) for language in column.languages]
+            if any(key in means.index for key in keys):
+                cells = [ece_cell(means.loc[key]) if key in means.index else MISSING for key in keys]
+                rows.append([*labels_of(analysis, row), Cell(name), *cells])
+    head = [*label_head(analysis), "scaled on", *column.languages]
+    notes = ["ECE in percent, 15 bins of equal width (95% interval over examples, mean over seeds)."]
+    return Table(f"ece_{column.target}", f"{column.target}: ECE by language", head, rows, notes, len(label_head(analysis)) + 1)
+
+
+def ece_cell(values) -> Cell:
+    between = "" if np.isnan(values.low) else f" ({values.low:.1f} to {values.high:.1f})"
+    return Cell(f"{values.value:.1f}{between}", "", float(values.value))
 
 
 def problems_table(analysis: Analysis) -> Table | None:

@@ -39,10 +39,11 @@ def gold(examples):
     return [(name, match) for side, name, matches in rows if side == "source" for match in matches]
 
 
-def mine(test, dev, vectors_of, duplicates="all"):
+def mine(test, dev, vectors_of, duplicates="all", keep=None):
     """Mines a corpus, with a threshold chosen on `dev`; without one, on the gold that is scored.
 
     test, dev   examples, dev None where there is none; vectors_of(texts, part): unit vectors on the device that searches.
+    keep        called with (candidates, gold, threshold), where the margins are wanted too.
     Returns (gold, the mined pairs, {"threshold", "threshold_from", "candidates", "pairs", "gold_pairs"}).
     """
 
@@ -56,6 +57,8 @@ def mine(test, dev, vectors_of, duplicates="all"):
     else:
         threshold, chosen_on = best_threshold(found, pairs), "test gold: not comparable with XTREME"
     mined = at_least(threshold, found)
+    if keep:
+        keep(found, pairs, threshold)
     counts = {"candidates": len(found), "pairs": len(mined), "gold_pairs": len(pairs)}
     return pairs, mined, {"threshold": threshold, "threshold_from": chosen_on, **counts}
 
