@@ -14,6 +14,7 @@ from pathlib import Path
 from report.analysis import Analysis
 from report.collect import BASELINE, Collection, collect
 from report.formats import FORMATS, to_plain, visible
+from report.languages import read_groups
 from report.statistics import RESAMPLES
 from report.tables import all_tables
 from task_adapters import InputError
@@ -21,13 +22,15 @@ from task_adapters import InputError
 PAGE = "html"
 
 
-def write_report(folders, output_dir, formats=(*FORMATS, PAGE), baseline=BASELINE, resamples=RESAMPLES, temperature_examples=0) -> str:
+def write_report(
+    folders, output_dir, formats=(*FORMATS, PAGE), baseline=BASELINE, resamples=RESAMPLES, temperature_examples=0, groups=None
+) -> str:
     """Writes the report of everything below `folders` into `output_dir`. -> its first tables as plain text, and where the rest is.
 
     Raises InputError where no result is usable, and for an output folder that cannot be written.
     """
     collection = collect(folders)
-    analysis = Analysis(collection, baseline, resamples, temperature_examples)
+    analysis = Analysis(collection, baseline, resamples, temperature_examples, groups and read_groups(groups))
     tables, output_dir = all_tables(analysis), Path(output_dir)
     try:
         output_dir.mkdir(parents=True, exist_ok=True)
@@ -80,6 +83,7 @@ def arguments(argv=None) -> argparse.Namespace:
     parser.add_argument("--baseline", default=BASELINE, help="the start, or the model, that all others are compared with")
     parser.add_argument("--resamples", type=int, default=RESAMPLES, help="of the bootstrap; 0: no intervals, and no predictions are read")
     parser.add_argument("--temperature_examples", type=int, default=0, help="fit a temperature on this many examples of each language too")
+    parser.add_argument("--groups", help="a CSV of your own: a column `language`, and one or more that say its group")
     args = parser.parse_args(argv)
     args.format = args.format.split(",")
     for name in args.format:
@@ -96,7 +100,9 @@ def main(argv=None) -> int:
     """The command. -> its exit code; a mistake of the user is one line on stderr and 2."""
     try:
         args = arguments(argv)
-        print(write_report(args.folders, args.output_dir, args.format, args.baseline, args.resamples, args.temperature_examples))
+        print(
+            write_report(args.folders, args.output_dir, args.format, args.baseline, args.resamples, args.temperature_examples, args.groups)
+        )
     except InputError as error:
         print(f"run_report.py: error: {visible(error)}", file=sys.stderr)
         return 2

@@ -13,6 +13,7 @@ from metrics import XTREME_METRIC
 from report.calibration import calibrate
 from report.collect import BASELINE, INTERMEDIATE, TARGETS, Collection, Problem, Run
 from report.examples import chance, score_in, score_of, statistics_of_runs
+from report.languages import groups_of
 from report.statistics import RESAMPLES, Estimate, Rows, holm, resampled_scores
 from task_adapters import TASKS, InputError, nearest
 
@@ -26,6 +27,7 @@ class Column:
 
     mean, others  rows of means over all languages, and over all but English.
     by_language   {language: {row: (its mean over seeds, its difference to the baseline)}}.
+    by_group      the same of the means over the languages of each (grouping, group); groups: these languages.
     """
 
     target: str
@@ -34,6 +36,8 @@ class Column:
     mean: Rows
     others: Rows | None
     by_language: dict[str, dict[tuple, tuple[Estimate, Estimate | None]]]
+    by_group: dict[tuple[str, str], dict[tuple, tuple[Estimate, Estimate | None]]]
+    groups: dict[tuple[str, str], list[str]]
     chance: dict[str, float | None]
     has_intervals: bool
     resampled: dict[tuple, dict] = field(repr=False, default_factory=dict)  # of the means: {row: {seed: (resamples,)}}
@@ -44,10 +48,17 @@ class Column:
 
 
 class Analysis:
-    """All columns of a collection. baseline: the start, or the model, that others are compared with."""
+    """All columns of a collection. baseline: the start, or the model, that others are compared with; groups: a user's own."""
 
-    def __init__(self, collection: Collection, baseline: str = BASELINE, resamples: int = RESAMPLES, temperature_examples: int = 0):
-        self.collection, self.resamples = collection, resamples
+    def __init__(
+        self,
+        collection: Collection,
+        baseline: str = BASELINE,
+        resamples: int = RESAMPLES,
+        temperature_examples: int = 0,
+        groups: dict | None = None,
+    ):
+        self.collection, self.resamples, self.own_groups = collection, resamples, groups
         self.problems = list(collection.problems)
         self.rows = in_order({(run.model, run.start) for run in collection.scored})
         self.models = list(dict.fromkeys(model for model, _ in self.rows))
@@ -78,23 +89,35 @@ class Analysis:
         scores = np.array([values[run.folder] for run in runs], dtype=float).reshape(-1, len(languages))
         mean = np.zeros((self.resamples, len(runs)))
         others, by_language, examples, silent = mean.copy(), {}, 0, set()
+        groups = {(grouping, group): members for grouping, parts in groups_of(languages, self.own_groups).items()
+                  for group, members in parts.items()}  # fmt: skip
+        of_groups = {group: mean.copy() for group in groups}
         for place, language in enumerate(languages):
             resampled, n = self._resampled(target, language, runs, scores[:, place], silent)
             by_language[language] = self._estimates(as_rows(runs, scores[:, place], resampled, n))
             examples += n
             if resampled is None:
                 mean[:] = others[:] = np.nan
+                resampled = mean
+            for group in (group for group, members in groups.items() if language in members):
+                of_groups[group] += resampled / len(groups[group])
+            if np.isnan(mean).all():
                 continue
             mean += resampled / len(languages)
             if language != "en":
                 others += resampled / max(1, len(languages) - ("en" in languages))
+        places = {language: place for place, language in enumerate(languages)}
+        by_group = {
+            group: self._estimates(as_rows(runs, scores[:, [places[language] for language in groups[group]]].mean(1), drawn, examples))
+            for group, drawn in of_groups.items()
+        } if runs else {}  # fmt: skip
         has_intervals = not np.isnan(mean).all() and self.resamples > 0
         foreign = [place for place, language in enumerate(languages) if language != "en"]
         mean, others = (mean, others) if has_intervals else (None, None)
         return Column(
             target, runs, languages, as_rows(runs, scores.mean(1), mean, examples),
             as_rows(runs, scores[:, foreign].mean(1), others, examples) if foreign else None,
-            by_language, chance(runs[0].folder, target, languages) if runs else {}, has_intervals,
+            by_language, by_group, groups, chance(runs[0].folder, target, languages) if runs else {}, has_intervals,
             grouped(runs, mean.T) if mean is not None else {},
         )  # fmt: skip
 
@@ -188,7 +211,7 @@ def grouped(runs, values) -> dict[tuple, dict]:
 
 def as_rows(runs, scores, resampled, examples) -> Rows:
     """`Rows` of runs. A row in which some run has no predictions has no resampled scores."""
-    if resampled is None:
+    if resampled is None or not len(resampled):
         return Rows(grouped(runs, scores))
     rows = grouped(runs, resampled.T)
     whole = {row: seeds for row, seeds in rows.items() if not any(np.isnan(values).any() for values in seeds.values())}

@@ -7,6 +7,7 @@ import numpy as np
 from report.analysis import Analysis, Column
 from report.calibration import fit_temperature, read_probabilities, reliability
 from report.formats import visible
+from report.languages import ENGLISH, read_languages
 from report.tables import ALPHA
 
 COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")  # Okabe and Ito (2008)
@@ -27,12 +28,52 @@ def all_pictures(analysis: Analysis, folder: Path) -> list[tuple[str, Path]]:
             figure, caption = transfer_matrix(analysis, model)
             if figure is not None:
                 drawn.append((caption, save(figure, folder, f"transfer{suffix}")))
+            figure, caption = gains(analysis, model)
+            if figure is not None:
+                drawn.append((caption, save(figure, folder, f"gains{suffix}")))
             for column in analysis.columns:
                 for name, draw in (("languages", language_dots), ("reliability", reliability_diagram)):
                     figure, caption = draw(analysis, column, model)
                     if figure is not None:
                         drawn.append((caption, save(figure, folder, f"{name}_{column.target}{suffix}")))
     return drawn
+
+
+def gains(analysis: Analysis, model: str):
+    """Gain of each language against its syntactic distance from English and its amount of text, a panel for each target."""
+    import matplotlib.pyplot as plt
+
+    facts = read_languages()
+    rows = [row for row in analysis.rows if row[0] == model and not analysis.is_baseline(row)]
+    columns = [column for column in analysis.columns if any(row in column.mean.scores for row in rows)]
+    if not columns:
+        return None, ""
+    figure, panels = plt.subplots(
+        2, len(columns), figsize=(1.2 + 2.1 * len(columns), 4.6), squeeze=False, sharey="col", layout="constrained"
+    )
+    names = {}
+    for place, column in enumerate(columns):
+        rows = [row for row in analysis.rows if row[0] == model and row in column.mean.scores]
+        shown = [row for row in most_different(analysis, column, rows) if not analysis.is_baseline(row)]
+        for row in shown:
+            colour = names.setdefault(row[1], len(names) + 1) % len(COLOURS)
+            points = [(facts.syntactic[language], facts.cc100_gib[language], pair[1].value) for language in column.languages
+                      if language in facts.index and language != ENGLISH and (pair := column.by_language[language][row])[1]]  # fmt: skip
+            for axes, x in ((panels[0][place], 0), (panels[1][place], 1)):
+                values = [max(point[x], 0.05) if x else point[x] for point in points]  # absent from CC-100: at the left edge
+                axes.plot(values, [point[2] for point in points], MARKERS[colour], color=COLOURS[colour], ms=4, alpha=0.8)
+        panels[0][place].set_title(column.target, fontsize=9)
+        panels[1][place].set_xscale("log")
+        panels[1][place].set_xticks([0.1, 1, 10, 100], ["0.1", "1", "10", "100"])  # matplotlib's own are set as mathematics
+        panels[1][place].minorticks_off()
+        panels[1][place].set_xlim(0.04, 500)
+        for axes, label in ((panels[0][place], "syntactic distance"), (panels[1][place], "GiB in CC-100")):
+            axes.axhline(0, color="#888888", lw=0.8)
+            axes.set_xlabel(label, fontsize=8)
+    panels[0][0].set_ylabel("gain in points"), panels[1][0].set_ylabel("gain in points")
+    dots = [plt.Line2D([], [], marker=MARKERS[n % len(COLOURS)], color=COLOURS[n % len(COLOURS)], ls="", ms=4) for n in names.values()]
+    figure.legend(dots, [short_name(name) for name in names], loc="outside upper left", ncols=4, frameon=False, fontsize=8)
+    return figure, f"{model}: gain over the baseline in each language, by syntactic distance from English and by GiB in CC-100."
 
 
 def reliability_diagram(analysis: Analysis, column: Column, model: str):

@@ -1,9 +1,10 @@
 """How sure a score or a difference is: a paired bootstrap over examples, the spread between seeds, and a correction for many comparisons.
 
 Examples: all runs of a language are scored on the same examples, so each resample draws the same examples for all of them (Efron and
-Tibshirani, 1993; Berg-Kirkpatrick et al., 2012, https://aclanthology.org/D12-1091). Seeds: the variance between the runs of a row, less
-what resampling alone explains, pooled over rows because three seeds say little. Intervals use Student's t with the degrees of freedom of
-that mixture (Satterthwaite, 1946). Languages are not drawn: a mean is over exactly the languages that it names.
+Tibshirani, 1993; Berg-Kirkpatrick et al., 2012, https://aclanthology.org/D12-1091). Languages with equally many examples share their draws
+too: the test sets of XNLI, PAWS-X and XQuAD are translations of the same sentences, in the same order. Seeds: the variance between the
+runs of a row, less what resampling alone explains, pooled over rows because three seeds say little. Intervals use Student's t with the
+degrees of freedom of that mixture (Satterthwaite, 1946). Languages are not drawn: a mean is over exactly the languages that it names.
 """
 
 from dataclasses import dataclass

@@ -1,5 +1,7 @@
 """The tables of the report, from an `Analysis`. Scores are in percent; columns are targets or languages, rows are model and start."""
 
+import re
+
 import numpy as np
 import pandas
 
@@ -7,7 +9,8 @@ from report.analysis import AVERAGE, Analysis, Column
 from report.calibration import NO_SCALING, ON_DEV, ON_TARGET
 from report.collect import BASELINE, INTERMEDIATE
 from report.formats import Cell, Table
-from report.statistics import Estimate
+from report.languages import ENGLISH, GROUPINGS, MEASURES, STEPS, read_languages, sources
+from report.statistics import Estimate, rank_correlation
 from task_adapters import TASKS
 from task_adapters.reference_scores import XLMR_LARGE_LAYERS, references_for
 
@@ -32,6 +35,8 @@ def all_tables(analysis: Analysis) -> list[Table]:
     tables = [summary(analysis), differences(analysis), *(by_language(analysis, column) for column in analysis.columns)]
     for column in analysis.columns:
         tables += [calibration_table(analysis, column.target), calibration_by_language(analysis, column)]
+    groupings = dict.fromkeys(grouping for column in analysis.columns for grouping, _ in column.groups)
+    tables += [*(group_table(analysis, grouping) for grouping in groupings), correlation_table(analysis)]
     return [table for table in (*tables, intermediate_table(analysis), problems_table(analysis)) if table and table.rows]
 
 
@@ -171,17 +176,76 @@ def by_language(analysis: Analysis, column: Column) -> Table:
         if "en" in column.languages and column.others:
             others, english = float(column.others.scores[row].mean()), column.by_language["en"][row][0].value
             cells += [score_cell(column.others.scores[row]), Cell(f"{english - others:.1f}", "", english - others)]
+        worst = min(column.languages, key=lambda language: column.by_language[language][row][0].value)
+        cells.append(Cell(worst))
         rows.append([*labels_of(analysis, row), *cells])
     width = len(label_head(analysis))
     guesses = [column.chance.get(language) for language in column.languages]
     has_gap = "en" in column.languages and column.others is not None
     guess_cells = [MISSING if guess is None else Cell(f"{guess:.1f}", "", guess) for guess in guesses]
-    rows.append([*[Cell("")] * (width - 1), Cell("chance"), *guess_cells, *[Cell("")] * (3 if has_gap else 1)])
-    head = [*label_head(analysis), *column.languages, "mean", *(["others", "gap"] if has_gap else [])]
+    rows.append([*[Cell("")] * (width - 1), Cell("chance"), *guess_cells, *[Cell("")] * (4 if has_gap else 2)])
+    head = [*label_head(analysis), *column.languages, "mean", *(["others", "gap"] if has_gap else []), "worst"]
     notes = [f"In brackets the difference to {baseline_name(analysis)}; ≈ or grey: its 95% interval holds 0 (each language by itself)."]
     if has_gap:
         notes.append("others: mean without English; gap: English minus others.")
     return Table(f"languages_{column.target}", f"{column.target} by language", head, rows, notes, width)
+
+
+def group_table(analysis: Analysis, grouping: str) -> Table:
+    """Means over groups of languages: of the baseline the score, of the other rows the difference to it."""
+    groups = list(dict.fromkeys(group for column in analysis.columns for name, group in column.groups if name == grouping))
+    groups = [name for _, name in STEPS if name in groups] or sorted(groups)
+    rows = []
+    for row in analysis.rows:
+        for group in groups:
+            found = [column.by_group.get((grouping, group), {}).get(row) for column in analysis.columns]
+            if any(found):
+                cells = [MISSING if pair is None else group_cell(*pair, len(column.groups[grouping, group]))
+                         for pair, column in zip(found, analysis.columns)]  # fmt: skip
+                rows.append([*labels_of(analysis, row), Cell(group), *cells])
+    title = GROUPINGS.get(grouping, f"{grouping} (--groups)")
+    notes = [f"Mean over the languages of a group without English, in brackets their number; below the baseline, differences to"
+             f" {baseline_name(analysis)} (95% interval). ≈ or grey: the interval holds 0."]  # fmt: skip
+    source = sources().get({"cc100": "cc100_gib"}.get(grouping, grouping))
+    if source:
+        notes.append(f"Source: {source}.")
+    head = [*label_head(analysis), "group", *(column.target for column in analysis.columns)]
+    return Table(f"groups_{slug(grouping)}", f"Groups: {title}", head, rows, notes, len(label_head(analysis)) + 1)
+
+
+def slug(name: str) -> str:
+    """The name as part of a file's name."""
+    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_") or "own"
+
+
+def group_cell(mean: Estimate, difference: Estimate | None, languages: int) -> Cell:
+    return Cell(f"{mean.value:.1f} ({languages})", "", mean.value) if difference is None else difference_cell(difference)
+
+
+def correlation_table(analysis: Analysis) -> Table:
+    """Rank correlations over languages: of the baseline's scores, and of the other rows' gains, with distances and amounts of text."""
+    facts, rows = read_languages(), []
+    for row in analysis.rows:
+        for measure, name in MEASURES.items():
+            cells = []
+            for column in analysis.columns:
+                pairs = [(facts[measure][language], mean if difference is None else difference)
+                         for language in column.languages if language in facts.index and language != ENGLISH
+                         for mean, difference in [column.by_language[language].get(row, (None, None))] if mean is not None]  # fmt: skip
+                rho, low, high, n = rank_correlation([x for x, _ in pairs], [estimate.value for _, estimate in pairs], 2000)
+                kind = "tie" if low <= 0 <= high else ""
+                text = f"{rho:+.2f} ({low:+.2f} to {high:+.2f}, n = {n})"
+                cells.append(MISSING if np.isnan(rho) else Cell(text, kind, rho))
+            if any(cell is not MISSING for cell in cells):
+                rows.append([*labels_of(analysis, row), Cell(name), *cells])
+    notes = ["Spearman's rank correlation over the n languages without English (95% bootstrap interval over languages): of the baseline its"
+             " score, of the other rows the gain. ≈ or grey: the interval holds 0."]  # fmt: skip
+    imputed = ", ".join(facts.index[facts.imputed == "syntactic"])
+    notes.append(
+        f"Most of the syntactic features are imputed for: {imputed}. " + "; ".join(f"{MEASURES[m]}: {sources()[m]}" for m in MEASURES)
+    )
+    head = [*label_head(analysis), "measure", *(column.target for column in analysis.columns)]
+    return Table("correlations", "Which languages gain", head, rows, notes, len(label_head(analysis)) + 1)
 
 
 def intermediate_table(analysis: Analysis) -> Table | None:
