@@ -3,6 +3,7 @@
     python run_report.py out/grid                                  # report/: page, tables, pictures, results.csv
     python run_report.py out/xlmr out/mmbert --output_dir both     # several folders, one table
     python run_report.py out/grid --baseline mnli --format md,tex  # differences to another row, two formats
+    python run_report.py out/grid --submission xtreme --row mnli   # nothing else: the nine folders that XTREME's evaluator reads
 
 Reads every results.json below the folders, whatever made it. Trains nothing, needs no GPU and no network. See docs/report.md.
 """
@@ -16,6 +17,7 @@ from report.collect import BASELINE, Collection, collect
 from report.formats import FORMATS, to_plain, visible
 from report.languages import read_groups
 from report.statistics import RESAMPLES
+from report.submission import write_submission
 from report.tables import all_tables
 from task_adapters import InputError
 
@@ -84,6 +86,9 @@ def arguments(argv=None) -> argparse.Namespace:
     parser.add_argument("--resamples", type=int, default=RESAMPLES, help="of the bootstrap; 0: no intervals, and no predictions are read")
     parser.add_argument("--temperature_examples", type=int, default=0, help="fit a temperature on this many examples of each language too")
     parser.add_argument("--groups", help="a CSV of your own: a column `language`, and one or more that say its group")
+    parser.add_argument("--submission", help="lay out the predictions of --row for XTREME in this new folder, and check them")
+    parser.add_argument("--row", help="of --submission: what stands in its row of the tables, `mnli` or `MODEL mnli`")
+    parser.add_argument("--seed", type=int, help="of --submission: which run of the row; the smallest seed by default")
     args = parser.parse_args(argv)
     args.format = args.format.split(",")
     for name in args.format:
@@ -91,15 +96,32 @@ def arguments(argv=None) -> argparse.Namespace:
             raise InputError(f"--format {name}: one or several of {', '.join((*FORMATS, PAGE))}, separated by commas, would be right.")
     if args.resamples != 0 and args.resamples < 100:
         raise InputError(f"--resamples {args.resamples}: 0, or at least 100.")
+    if bool(args.submission) != bool(args.row) or (args.seed is not None and not args.submission):
+        raise InputError("--submission DIR and --row NAME go together, and --seed goes with them.")
     if args.temperature_examples < 0:
         raise InputError(f"--temperature_examples {args.temperature_examples}: 0 or more.")
     return args
+
+
+def submit(args) -> int:
+    """Lays out a submission. -> 0 where it is whole, 1 where something is missing, which is said line by line."""
+    analysis = Analysis(collect(args.folders), resamples=0)
+    try:
+        problems = write_submission(analysis, args.row, args.submission, args.seed)
+    except OSError as error:
+        raise InputError(f"--submission {args.submission} cannot be written: {error.strerror or error}.") from error
+    for line in problems:
+        print(visible(line))
+    print(f"{args.submission}: " + (f"not whole, {len(problems)} things are missing or wrong" if problems else "nine tasks, all languages"))
+    return 1 if problems else 0
 
 
 def main(argv=None) -> int:
     """The command. -> its exit code; a mistake of the user is one line on stderr and 2."""
     try:
         args = arguments(argv)
+        if args.submission:
+            return submit(args)
         print(
             write_report(args.folders, args.output_dir, args.format, args.baseline, args.resamples, args.temperature_examples, args.groups)
         )

@@ -5,6 +5,7 @@ import json
 import math
 import os
 import re
+import shutil
 import xml.etree.ElementTree
 from html.parser import HTMLParser
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 
 import run_report
 from metrics import XTREME_METRIC
-from predictions import write_labels, write_predictions
+from predictions import score_folders, write_labels, write_predictions
 from report import examples, formats, tables
 from report.analysis import Analysis
 from report.collect import INTERMEDIATE, collect, start_name
@@ -557,3 +558,69 @@ def test_the_page_is_whole_without_a_network_and_small(tmp_path):
     run_report.write_report([tmp_path / "out"], tmp_path / "small", ["tex"], resamples=0)
     assert {path.suffix for path in (tmp_path / "small").iterdir()} == {".tex", ".csv"}, "results.csv and differences.csv are always there"
     assert not (tmp_path / "small/summary.csv").exists()
+
+
+# ---- XTREME's submission
+
+
+def write_all_nine(folder, seed=42, lineage=()):
+    for target in XTREME_METRIC:
+        labels = TASKS["pawsx"].labels
+        gold, predicted = ([*labels], [labels[0]] * 2) if target == "pawsx" else ANSWERS.get(target, ANSWERS["xquad"])
+        predicted = ["no idea" if answer is None else answer for answer in predicted]
+        phase = "retrieval" if target in ("bucc", "tatoeba") else "target"
+        answers = dict.fromkeys(TASKS[target].languages, (gold, predicted))
+        write_scored_run(folder / target, target, answers, lineage, seed, phase=phase)
+
+
+def test_a_submission_has_nine_folders_and_scores_as_the_runs_did(tmp_path, capsys):
+    write_all_nine(tmp_path / "out")
+    assert run_report.main([str(tmp_path / "out"), "--submission", str(tmp_path / "x"), "--row", "baseline"]) == 0
+    assert capsys.readouterr().out == f"{tmp_path}/x: nine tasks, all languages\n"
+    assert {path.name for path in (tmp_path / "x").iterdir()} == {*XTREME_METRIC, "bucc2018"} - {"bucc"}
+    assert sum(1 for _ in (tmp_path / "x").rglob("test-*")) == sum(len(TASKS[target].languages) for target in XTREME_METRIC)
+    for target in XTREME_METRIC:
+        shutil.copytree(tmp_path / "out" / target / "labels", tmp_path / "labels", dirs_exist_ok=True)
+    scores = score_folders(tmp_path / "x", tmp_path / "labels", "zero")
+    average = tables.summary(Analysis(collect([tmp_path / "out"]), resamples=0)).rows[0][-3].value
+    assert sum(result["score"] for result in scores.values()) / 9 == pytest.approx(average, abs=1e-9)
+    assert run_report.main([str(tmp_path / "out"), "--submission", str(tmp_path / "x"), "--row", "baseline"]) == 2
+    assert "holds something already" in capsys.readouterr().err
+
+
+def test_a_submission_names_all_that_is_missing_or_wrong(tmp_path, capsys):
+    write_all_nine(tmp_path / "out")
+    predictions = {target: tmp_path / "out" / target / "predictions" for target in XTREME_METRIC}
+    (predictions["xnli"] / "xnli/test-de.tsv").unlink()
+    (predictions["pawsx"] / "pawsx/test-ko.tsv").write_text(TASKS["pawsx"].labels[0] + "\n")
+    (predictions["udpos"] / "udpos/test-fr.tsv").write_text("NOUN\n\nDET\nNOUN\nNOUN\n\nX\n\n")
+    (predictions["panx"] / "panx/test-ru.tsv").write_text("B-XYZ\n")
+    (predictions["mlqa"] / "mlqa/test-hi.json").write_text('{"0": "x", "z": "y"}')
+    (predictions["bucc"] / "bucc2018/test-zh.tsv").write_text("a\tb\na\tb\n")
+    shutil.rmtree(tmp_path / "out/tydiqa")
+    assert run_report.main([str(tmp_path / "out"), "--submission", str(tmp_path / "x"), "--row", "baseline"]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    for said in (
+        "xnli de: .*test-de.tsv is missing",
+        "pawsx ko: 1 rows, the labels have 2",
+        "udpos fr: 1 sentences with another number of tags",
+        "panx ru: .*'B-XYZ' is not a label",
+        "mlqa hi: 2 questions without an answer, 1 answers without a question",
+        "bucc zh: 1 pairs stand there twice",
+        "tydiqa: no run of baseline with seed 42",
+        ".*not whole, .* things are missing",
+    ):
+        assert any(re.match(said, line) for line in lines), said
+
+
+@pytest.mark.parametrize("flags, said", [
+    (["--submission", "{}/x"], "go together"),
+    (["--row", "mnli"], "go together"),
+    (["--seed", "3"], "go together"),
+    (["--submission", "{}/x", "--row", "mnly"], "--row mnly: no such row"),
+    (["--submission", "{}/x", "--row", "baseline", "--seed", "3"], "--seed 3: baseline has the seeds 42."),
+])  # fmt: skip
+def test_mistakes_about_a_submission_are_one_line(tmp_path, capsys, flags, said):
+    write_run(tmp_path / "good", "xquad", {"de": 1.0})
+    assert run_report.main([str(tmp_path), *(flag.format(tmp_path) for flag in flags)]) == 2
+    assert said in capsys.readouterr().err
