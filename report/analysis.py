@@ -138,8 +138,10 @@ class Analysis:
         for place, recomputed in enumerate(score_of(numerators, denominators) if len(numerators) else ()):
             if abs(recomputed - scores[place]) > TOLERANCE:
                 said = f"results.json says {scores[place]:.4f} for {target} in {language}, its predictions score {recomputed:.4f}"
-                self.problems.append(Problem(runs[place].folder, "contradictory", f"{said}: no intervals"))
                 numerators[:, place] = np.nan
+                if runs[place].folder not in silent:
+                    self.problems.append(Problem(runs[place].folder, "contradictory", f"{said}: no intervals"))
+                    silent.add(runs[place].folder)
         if not len(numerators) or np.isnan(numerators).all():
             return None, 0
         return resampled_scores(numerators, denominators, self.resamples), len(numerators)

@@ -20,7 +20,7 @@ def statistics_of_runs(folders, task: str, language: str):
     Returns (numerators (n, runs), denominators (n, runs), {folder: what is wrong}). A run without usable files, or scored on other gold
     than the first usable one, has NaN in its columns. n is 0 where no run is usable.
     """
-    columns, wrong, gold_files = {}, {}, {}
+    columns, wrong, gold_files, absent = {}, {}, {}, []
     for folder in folders:
         try:
             gold_file = prediction_path(Path(folder) / "labels", task, language).read_bytes()
@@ -30,13 +30,16 @@ def statistics_of_runs(folders, task: str, language: str):
                 continue
             columns[folder] = statistics_of_run(folder, task, language)
             gold_files.setdefault(folder, gold_file)
+        except FileNotFoundError as error:
+            absent.append((folder, f"no intervals: {error.filename} is missing"))
         except (OSError, ValueError) as error:
             wrong[folder] = f"no intervals for {task} in {language}: {' '.join(str(error).split())}"
+    wrong |= dict(absent if columns else [])  # where no run has files there is nothing to be said of each
     if TASKS[task].task_type == "mining":
         columns = aligned_pairs(columns)
     n = max((len(column) for column in columns.values()), default=0)
-    absent = np.full((n, 2), np.nan)
-    both = np.stack([columns.get(folder, absent) for folder in folders], axis=1) if folders else np.zeros((n, 0, 2))
+    unknown = np.full((n, 2), np.nan)
+    both = np.stack([columns.get(folder, unknown) for folder in folders], axis=1) if folders else np.zeros((n, 0, 2))
     return both[..., 0], both[..., 1], wrong
 
 

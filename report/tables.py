@@ -8,6 +8,7 @@ import pandas
 from report.analysis import AVERAGE, Analysis, Column
 from report.calibration import NO_SCALING, ON_DEV, ON_TARGET
 from report.collect import BASELINE, INTERMEDIATE
+from report.domains import kind_of, shares_domain
 from report.formats import Cell, Table
 from report.languages import ENGLISH, GROUPINGS, MEASURES, STEPS, read_languages, sources
 from report.statistics import Estimate, rank_correlation
@@ -21,6 +22,10 @@ SCALING_NAMES = {NO_SCALING: "—", ON_DEV: "English dev", ON_TARGET: "the langu
 METRIC_NAMES = {"accuracy": ("accuracy", 1), "ece_10": ("ECE, 10 bins", 1), "ece_15": ("ECE, 15 bins", 1),
                 "ece_mass": ("ECE, equal mass", 1), "brier": ("Brier", 3), "nll": ("NLL", 3),
                 "accuracy_80": ("accuracy at 80% coverage", 1)}  # fmt: skip
+GAINS_NOTE = (
+    "Mean difference to the baseline over pairs of one intermediate task and one target, in brackets the number of pairs, and of those that"
+    " are no ties after Holm's correction. The pairs share baselines and intermediate models: there is no interval."
+)
 CALIBRATION_NOTE = (
     "ECE: expected calibration error in percent of the most probable class, over 10 or 15 bins of equal width, or 15 of equal size. Brier:"
     " squared distance, summed over classes. NLL in nats. Coverage: the examples of which the model is surest. Of answers: confidence and"
@@ -37,6 +42,7 @@ def all_tables(analysis: Analysis) -> list[Table]:
         tables += [calibration_table(analysis, column.target), calibration_by_language(analysis, column)]
     groupings = dict.fromkeys(grouping for column in analysis.columns for grouping, _ in column.groups)
     tables += [*(group_table(analysis, grouping) for grouping in groupings), correlation_table(analysis)]
+    tables += [kinds_table(analysis), domain_table(analysis)]
     return [table for table in (*tables, intermediate_table(analysis), problems_table(analysis)) if table and table.rows]
 
 
@@ -246,6 +252,50 @@ def correlation_table(analysis: Analysis) -> Table:
     )
     head = [*label_head(analysis), "measure", *(column.target for column in analysis.columns)]
     return Table("correlations", "Which languages gain", head, rows, notes, len(label_head(analysis)) + 1)
+
+
+def kinds_table(analysis: Analysis) -> Table:
+    """Mean difference of every kind of intermediate task on every kind of target."""
+    kinds = list(dict.fromkeys(kind_of(column.target) for column in analysis.columns))
+    gains = {}
+    for model, start, target, estimate in gains_of_pairs(analysis):
+        gains.setdefault((model, kind_of(start)), {}).setdefault(kind_of(target), []).append(estimate)
+    rows = [
+        [*([Cell(model)] * (len(analysis.models) > 1)), Cell(kind), *(gain_cell(by_target.get(other, [])) for other in kinds)]
+        for (model, kind), by_target in sorted(gains.items())
+    ]
+    head = [*label_head(analysis)[:-1], "kind of intermediate task", *kinds]
+    return Table("kinds", "Gains by kind of task", head, rows, [GAINS_NOTE], len(label_head(analysis)))
+
+
+def domain_table(analysis: Analysis) -> Table:
+    """Mean difference of intermediate tasks whose text is of a target's domain, and of the others."""
+    pairs, rows = gains_of_pairs(analysis), []
+    for model in analysis.models:
+        for shared, name in ((True, "the same"), (False, "another")):
+            cells = [gain_cell([e for m, start, target, e in pairs if (m, target) == (model, column.target)
+                                and shares_domain(start, target) is shared]) for column in analysis.columns]  # fmt: skip
+            if any(cell is not MISSING for cell in cells):
+                rows.append([*([Cell(model)] * (len(analysis.models) > 1)), Cell(name), *cells])
+    head = [*label_head(analysis)[:-1], "domain of the text", *(column.target for column in analysis.columns)]
+    notes = [GAINS_NOTE, "Domains and their sources: report/domains.csv. Targets of mixed domains are in no row."]
+    return Table("domains", "Gains by domain of the text", head, rows, notes, len(label_head(analysis)))
+
+
+def gains_of_pairs(analysis: Analysis) -> list[tuple]:
+    """(model, intermediate task, target, difference) of every start that is one intermediate task."""
+    found = [(*row, column.target, analysis.difference(row, column.target)) for row in analysis.rows for column in analysis.columns]
+    return [pair for pair in found if pair[1] in INTERMEDIATE and pair[3] is not None]
+
+
+def gain_cell(estimates: list[Estimate]) -> Cell:
+    """`+1.9 (6: 3 up, 1 down)`: the mean, the number of pairs, and how many of them are no ties."""
+    if not estimates:
+        return MISSING
+    kinds = [difference_cell(estimate, estimate.p).kind for estimate in estimates]
+    mean = float(np.mean([estimate.value for estimate in estimates]))
+    sure = f": {kinds.count('up')} up, {kinds.count('down')} down" if any(kinds) else ""
+    return Cell(f"{mean:+.1f} ({len(estimates)}{sure})", "", mean)
 
 
 def intermediate_table(analysis: Analysis) -> Table | None:

@@ -624,3 +624,15 @@ def test_mistakes_about_a_submission_are_one_line(tmp_path, capsys, flags, said)
     write_run(tmp_path / "good", "xquad", {"de": 1.0})
     assert run_report.main([str(tmp_path), *(flag.format(tmp_path) for flag in flags)]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_a_run_without_its_predictions_is_named_where_others_have_theirs(tmp_path):
+    rng = np.random.default_rng(0)
+    write_run(tmp_path / "a", "xnli", {"de": 50.0, "en": 50.0})
+    write_run(tmp_path / "b", "xnli", {"de": 50.0, "en": 50.0}, after("mnli", 42))
+    analysis = Analysis(collect([tmp_path]), resamples=100)
+    assert not analysis.problems and "Without predictions to resample: xnli." in tables.differences(analysis).notes
+    answers = {language: nli_answers(rng, 0.5, 4) for language in ("de", "en")}
+    write_scored_run(tmp_path / "c", "xnli", answers, after("qqp", 42))
+    (problem, other) = Analysis(collect([tmp_path]), resamples=100).problems
+    assert (Path(problem.folder).name, Path(other.folder).name) == ("a", "b") and problem.what.endswith("test-en.tsv is missing")
