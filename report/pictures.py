@@ -9,6 +9,8 @@ from report.calibration import fit_temperature, read_probabilities, reliability
 from report.formats import visible
 from report.languages import ENGLISH, read_languages
 from report.tables import ALPHA
+from results import read_json
+from task_adapters import TASKS
 
 COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")  # Okabe and Ito (2008)
 MARKERS = "osD^vPX"
@@ -32,7 +34,8 @@ def all_pictures(analysis: Analysis, folder: Path) -> list[tuple[str, Path]]:
             if figure is not None:
                 drawn.append((caption, save(figure, folder, f"gains{suffix}")))
             for column in analysis.columns:
-                for name, draw in (("languages", language_dots), ("reliability", reliability_diagram)):
+                draws = (("languages", language_dots), ("reliability", reliability_diagram), ("training", training_curves))
+                for name, draw in draws:
                     figure, caption = draw(analysis, column, model)
                     if figure is not None:
                         drawn.append((caption, save(figure, folder, f"{name}_{column.target}{suffix}")))
@@ -74,6 +77,37 @@ def gains(analysis: Analysis, model: str):
     dots = [plt.Line2D([], [], marker=MARKERS[n % len(COLOURS)], color=COLOURS[n % len(COLOURS)], ls="", ms=4) for n in names.values()]
     figure.legend(dots, [short_name(name) for name in names], loc="outside upper left", ncols=4, frameon=False, fontsize=8)
     return figure, f"{model}: gain over the baseline in each language, by syntactic distance from English and by GiB in CC-100."
+
+
+def training_curves(analysis: Analysis, column: Column, model: str):
+    """Score on the dev data by which checkpoints are compared, during training on a target: the first seed of the rows that are shown."""
+    import matplotlib.pyplot as plt
+
+    rows = [row for row in analysis.rows if row[0] == model and row in column.mean.scores]
+    curves = {}
+    for row in most_different(analysis, column, rows):
+        run = next(run for run in column.runs if (run.model, run.start) == row)
+        if len(points := dev_scores(Path(run.folder), TASKS[column.target].dev_metric)) > 1:
+            curves[row] = points
+    if not curves:
+        return None, ""
+    figure, axes = plt.subplots(figsize=(5.4, 3.2), layout="constrained")
+    for place, (row, points) in enumerate(curves.items()):
+        steps, scores = zip(*points)
+        axes.plot(steps, scores, marker=MARKERS[place], color=COLOURS[place], ms=3, lw=1.2, label=short_name(row[1]))
+    axes.set_xlabel("updates")
+    axes.set_ylabel(f"{TASKS[column.target].dev_metric} on dev")
+    axes.legend(frameon=False, fontsize=8)
+    return figure, f"{model}, {column.target}: score on the dev data during training, first seed of each row."
+
+
+def dev_scores(folder: Path, metric: str) -> list[tuple[int, float]]:
+    """(step, score) of each evaluation that a run logged; [] where it logged none."""
+    training = read_json(folder / "results.json").get("training")
+    log = training.get("log") if isinstance(training, dict) else None
+    entries = [entry for entry in log if isinstance(entry, dict)] if isinstance(log, list) else []
+    points = [(entry.get("step"), entry.get(f"eval_{metric}")) for entry in entries]
+    return [(step, score) for step, score in points if type(step) is int and type(score) in (int, float)]
 
 
 def reliability_diagram(analysis: Analysis, column: Column, model: str):

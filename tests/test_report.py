@@ -17,7 +17,7 @@ import pytest
 import run_report
 from metrics import XTREME_METRIC
 from predictions import score_folders, write_labels, write_predictions
-from report import examples, formats, tables
+from report import examples, formats, pictures, tables
 from report.analysis import Analysis
 from report.collect import INTERMEDIATE, collect, start_name
 from report.formats import Cell, Table, latex_escape, markdown_escape, to_csv, to_latex, to_markdown, to_plain, visible
@@ -640,3 +640,42 @@ def test_a_run_without_its_predictions_is_named_where_others_have_theirs(tmp_pat
     write_scored_run(tmp_path / "c", "xnli", answers, after("qqp", 42))
     (problem, other) = Analysis(collect([tmp_path]), resamples=100).problems
     assert (Path(problem.folder).name, Path(other.folder).name) == ("a", "b") and problem.what.endswith("test-en.tsv is missing")
+
+
+XLMR_LARGE = {"model": {"name_or_path": "FacebookAI/xlm-roberta-large"}, "layer": 14, "max_seq_length": 256}
+
+
+@pytest.mark.parametrize("changed, is_shown", [
+    ({}, True), ({"layer": 7}, False), ({"max_seq_length": 512}, False), ({"model": {"name_or_path": "xlm-roberta-base"}}, False),
+])  # fmt: skip
+def test_a_published_score_stands_beside_runs_under_the_same_conditions_alone(tmp_path, changed, is_shown):
+    write_run(tmp_path / "a", "tatoeba", {"de": 60.0, "fr": 40.0}, phase="retrieval", **XLMR_LARGE | changed)
+    rows = tables.summary(Analysis(collect([tmp_path]), resamples=0)).rows
+    published = [[cell.text for cell in row] for row in rows if row[0].text.startswith("published")]
+    assert published == ([[published[0][0], "56.0", "", "", ""]] if is_shown else []), "(63.9 + 48.1) / 2"
+
+
+@pytest.mark.parametrize("part, is_said", [("dev", False), ("test gold: not comparable with XTREME", True)])
+def test_thresholds_chosen_on_the_scored_gold_are_said_below_the_table(tmp_path, part, is_said):
+    write_run(tmp_path / "a", "bucc", {"de": 12.0}, phase="retrieval", mining={"de": {"threshold_from": part}})
+    notes = tables.summary(Analysis(collect([tmp_path]), resamples=0)).notes
+    assert any("bucc: thresholds were chosen on the gold that is scored" in note for note in notes) == is_said
+
+
+def test_training_curves_are_drawn_of_runs_that_evaluated_more_than_once(tmp_path):
+    rng = np.random.default_rng(0)
+    answers = {"de": nli_answers(rng, 0.5, 30)}
+    log = [
+        {"step": 1, "loss": 2.0},
+        {"step": 100, "eval_accuracy": 40.0},
+        {"step": 200, "eval_accuracy": 50.0},
+        "x",
+        {"eval_accuracy": "y"},
+    ]
+    write_scored_run(tmp_path / "out/a", "xnli", answers, training={"log": log})
+    assert pictures.dev_scores(tmp_path / "out/a", "accuracy") == [(100, 40.0), (200, 50.0)]
+    run_report.write_report([tmp_path / "out"], tmp_path / "report", ["html"], resamples=0)
+    assert (tmp_path / "report/training_xnli.svg").exists()
+    write_scored_run(tmp_path / "none/a", "xnli", answers, training={"log": 5})
+    run_report.write_report([tmp_path / "none"], tmp_path / "other", ["html"], resamples=0)
+    assert not (tmp_path / "other/training_xnli.svg").exists() and (tmp_path / "other/languages_xnli.svg").exists()
