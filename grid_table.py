@@ -7,7 +7,7 @@ from pathlib import Path
 from report.analysis import Analysis
 from report.collect import collect
 from report.formats import to_markdown, visible
-from report.tables import all_tables
+from report.tables import SHOWN, all_tables
 from task_adapters import InputError
 
 
@@ -18,7 +18,7 @@ def main(argv=None) -> int:
     args = parser.parse_args(argv)
     try:
         tables = all_tables(Analysis(collect([args.folder])))
-        text = "\n\n".join(to_markdown(table) for table in tables if not table.name.startswith("languages_"))
+        text = "\n\n".join(to_markdown(table) for table in tables if table.name in SHOWN)
         print(text)
         if args.markdown:
             Path(args.markdown).write_text(text + "\n", encoding="utf-8")

@@ -18,7 +18,7 @@ from report.formats import FORMATS, to_plain, visible
 from report.languages import read_groups
 from report.statistics import RESAMPLES
 from report.submission import write_submission
-from report.tables import all_tables
+from report.tables import SHOWN, all_tables
 from task_adapters import InputError
 
 PAGE = "html"
@@ -52,7 +52,7 @@ def write_report(
             write(output_dir / "report.html", to_html(title_of(analysis), intro(collection, folders), tables, pictures))
     except OSError as error:
         raise InputError(f"--output_dir {output_dir} cannot be written: {error.strerror or error}.") from error
-    shown = [to_plain(table) for table in tables if table.name in ("summary", "transfer", "intermediate", "problems")]
+    shown = [to_plain(table) for table in tables if table.name in SHOWN]
     shown += [visible(line) for line in intro(collection, folders)]
     return "\n\n".join([*shown, f"report: {output_dir}/{'report.html' if PAGE in formats else ''}"])
 

@@ -186,9 +186,11 @@ def calibrate(runs, resamples: int, temperature_examples: int = 0) -> tuple[pand
     rows, wrong = [], {}
     for run in runs:
         try:
-            dev = read_probabilities(run.folder, run.task, "en", "dev")
+            kept = prediction_path(Path(run.folder) / "predictions", run.task, "en").parent.glob("*.npz")
+            languages = {path.stem.removeprefix("test-") for path in kept}
+            dev = read_probabilities(run.folder, run.task, "en", "dev") if languages else None
             fitted = None if dev is None else fit_temperature(dev)
-            for language in run.scores:
+            for language in (language for language in run.scores if language in languages):
                 judged = read_probabilities(run.folder, run.task, language)
                 if judged is None:
                     continue

@@ -193,11 +193,14 @@ def scores_of(results: dict) -> dict[str, dict]:
 def check_scores(task: str, name: str, scores) -> None:
     """Raises Unusable unless `scores` holds the task's metric and nothing that is no score."""
     metric = TASKS[task].dev_metric
-    if wrong := mismatch(scores, {metric: NUMBER, "examples?": (int, NoneType)}, name):
+    is_plain = type(scores) is dict and type(scores.get(metric)) is float and type(scores.get("examples")) is int  # as runs leave it: quick
+    if not is_plain and (wrong := mismatch(scores, {metric: NUMBER, "examples?": (int, NoneType)}, name)):
         raise Unusable("damaged", f"no score, {metric} of {task}: {wrong}")
     for what, value in scores.items():
-        if (type(value) is float and 0 <= value <= 100) or what == "examples":
+        if (type(value) is float and 0 <= value <= 100) or (what == "examples" and (value is None or 0 <= value < 2**63)):
             continue
+        if what == "examples":
+            raise Unusable("damaged", f"the number of examples of {name} is {short(value)}")
         if mismatch(value, NUMBER):
             raise Unusable("damaged", f"{what} of {name} is {short(value)}, not a number")
         if not what.endswith("_threshold") and not 0 <= value <= 100:

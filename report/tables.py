@@ -17,6 +17,7 @@ from task_adapters.reference_scores import XLMR_LARGE_LAYERS, references_for
 
 MISSING = Cell("—", "missing")
 ALPHA = 0.05
+SHOWN = ("summary", "transfer", "intermediate", "problems")  # on a terminal; the others are in the files
 SCALING_NAMES = {NO_SCALING: "—", ON_DEV: "English dev", ON_TARGET: "the language"}
 # metric: its column, its digits
 METRIC_NAMES = {"accuracy": ("accuracy", 1), "ece_10": ("ECE, 10 bins", 1), "ece_15": ("ECE, 15 bins", 1),

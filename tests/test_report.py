@@ -370,7 +370,9 @@ def scored(**values):
     (scored(f1=1000), "damaged", "f1 of de is 1000: a score is from 0 to 100"),
     (scored(exact_match=-5.0), "damaged", "exact_match of de is -5.0: a score is from 0 to 100"),
     (scored(exact_match=math.nan), "damaged", "exact_match of de is nan, not a number"),
-    (scored(examples=2**80), "damaged", "more than 64 bits hold"),
+    (scored(examples=2**80), "damaged", "the number of examples of de is 1208925819614629174706176"),
+    (scored(examples=-1), "damaged", "the number of examples of de is -1"),
+    (scored(examples="4"), "damaged", "de.examples is '4', not a whole number or null"),
 ])  # fmt: skip
 def test_json_that_is_no_run_is_named_and_the_rest_is_reported(tmp_path, content, kind, said):
     write_run(tmp_path / "good", "xquad", {"de": 1.0})
