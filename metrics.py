@@ -255,11 +255,11 @@ def _token_share(gold, predicted):
 
 
 def _chunk_f1(gold, predicted):
-    found = [{(n, *chunk) for n, tags in enumerate(sentences) for chunk in _chunks(tags)} for sentences in (gold, predicted)]
+    found = [{(n, *chunk) for n, tags in enumerate(sentences) for chunk in chunks(tags)} for sentences in (gold, predicted)]
     return _f1(len(found[0] & found[1]), len(found[0]), len(found[1]))
 
 
-def _chunks(tags):
+def chunks(tags):
     """The (type, first, last) of every chunk as seqeval 0.0.12 sees it: position = first letter, type = what follows the last hyphen.
 
     A tag without hyphen is its own type, yet its first letter is still read as a position: SYM and SCONJ are single-word chunks (S),

@@ -17,7 +17,7 @@
 #   TARGET_FLAGS  for every script that scores, such as TARGET_FLAGS="--max_predict_samples 500"
 #   LAYER         the layer that Tatoeba reads (12, the last of a small encoder)
 #
-# Restartable: finished cells are skipped, one that was cut off goes on. Ends with the tables of grid_table.py, in OUT/table.md.
+# Restartable: finished cells are skipped, one that was cut off goes on. Ends with the report of run_report.py, in OUT/report.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 MODEL=${MODEL:-intfloat/multilingual-e5-small}

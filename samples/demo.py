@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from report.grid_table import chance
+from report.examples import chance
 from results import read_json
 from samples import grid
 from samples.write_data import output_folder
