@@ -6,7 +6,7 @@ from itertools import chain
 
 import pytest
 from conftest import ROOT
-from flags_page import PAGE, page
+from pages import FLAGS, TASKS, flags_page, tasks_page
 
 import run_intermediate
 import run_retrieval
@@ -79,8 +79,11 @@ def test_a_flag_that_a_script_does_not_know_is_seen():
         test_every_command_of_a_page_has_flags_that_its_script_knows("README.md", "run_target.py --task xnli --output_dir x --no_such_flag")
 
 
-def test_the_page_of_flags_says_what_the_code_says():
-    assert PAGE.read_text(encoding="utf-8") == page(), "PYTHONPATH=.:tests python tests/flags_page.py writes it anew"
+@pytest.mark.parametrize(
+    "page, written_from_the_code", [(FLAGS, flags_page), (TASKS, tasks_page)], ids=lambda value: getattr(value, "stem", "")
+)
+def test_pages_that_are_written_from_the_code_are_current(page, written_from_the_code):
+    assert page.read_text(encoding="utf-8") == written_from_the_code(), "PYTHONPATH=.:tests python tests/pages.py writes it anew"
 
 
 @pytest.mark.parametrize("script, flags, languages", [

@@ -1,21 +1,23 @@
-"""The page docs/flags.md: every flag of our own commands, from the help texts in the code.
+"""Pages that are written from the code: docs/flags.md, and the table of tasks and the adapter in docs/tasks.md.
 
-`PYTHONPATH=.:tests python tests/flags_page.py` writes the page.
+`PYTHONPATH=.:tests python tests/pages.py` writes them anew.
 """
 
 import argparse
+import contextlib
 import dataclasses
 import importlib
+import io
 import sys
 import typing
 from unittest.mock import patch
 
 from conftest import ROOT
 
-PAGE = ROOT / "docs" / "flags.md"
+FLAGS, TASKS = ROOT / "docs" / "flags.md", ROOT / "docs" / "tasks.md"
 HEAD = """# Flags
 
-Our own flags, one line each. This page is written by `PYTHONPATH=.:tests python tests/flags_page.py` from the help texts in the code, and
+Our own flags, one line each. This page is written by `PYTHONPATH=.:tests python tests/pages.py` from the help texts in the code, and
 `tests/test_docs.py` compares it with them. `python run_target.py --help` also lists the flags of transformers' `TrainingArguments`,
 which the two scripts that train accept. With `--task xnli` it shows the defaults of that task.
 
@@ -87,7 +89,7 @@ def argparse_rows(module: str) -> list[str]:
     ]
 
 
-def page() -> str:
+def flags_page() -> str:
     """The whole text of docs/flags.md."""
     import run_intermediate
     import run_retrieval
@@ -112,5 +114,18 @@ def page() -> str:
     return "\n".join(parts)
 
 
+def tasks_page() -> str:
+    """The text of docs/tasks.md with the table that `python -m task_adapters` prints, and xquad.py as it is."""
+    from task_adapters.__main__ import main
+
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        main([])
+    before, _, after = TASKS.read_text(encoding="utf-8").partition("```\n")
+    text = f"{before}```\n{printed.getvalue()}```{after.partition('```')[2]}"
+    before, _, after = text.partition("```python\n")
+    return f"{before}```python\n{(ROOT / 'task_adapters' / 'xquad.py').read_text(encoding='utf-8')}```{after.partition('```')[2]}"
+
+
 if __name__ == "__main__":
-    PAGE.write_text(page(), encoding="utf-8")
+    FLAGS.write_text(flags_page(), encoding="utf-8")
+    TASKS.write_text(tasks_page(), encoding="utf-8")
