@@ -1,5 +1,6 @@
 """README.md and docs/: links lead somewhere, commands are understood, pages that are written from the code are current."""
 
+import ast
 import re
 import shlex
 from itertools import chain
@@ -7,6 +8,7 @@ from itertools import chain
 import pytest
 from conftest import ROOT
 from pages import FLAGS, TASKS, flags_page, tasks_page
+from test_layout import modules
 
 import run_intermediate
 import run_retrieval
@@ -84,6 +86,16 @@ def test_a_flag_that_a_script_does_not_know_is_seen():
 )
 def test_pages_that_are_written_from_the_code_are_current(page, written_from_the_code):
     assert page.read_text(encoding="utf-8") == written_from_the_code(), "PYTHONPATH=.:tests python tests/pages.py writes it anew"
+
+
+def test_no_script_needs_a_package_that_only_tests_and_lint_are_given():
+    dev = set(re.findall(r"^([\w-]+)==", (ROOT / "requirements-dev.txt").read_text(), flags=re.M))
+    assert {"pytest", "seqeval", "ruff"} <= dev
+    for name, path in modules().items():
+        nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+        imported = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+        imported |= {node.module for node in nodes if isinstance(node, ast.ImportFrom)}
+        assert dev.isdisjoint(module.partition(".")[0] for module in imported), f"{name} imports what make demo does not install"
 
 
 @pytest.mark.parametrize("script, flags, languages", [
