@@ -109,7 +109,7 @@ def main() -> dict:
         return results
 
     # ---- model: the encoder, as far as the layer that is read
-    model = load_encoder(args.model_name_or_path, args.layer).eval()
+    model = load_encoder(args.model_name_or_path, args.layer, args.pooling).eval()
     with accelerator.main_process_first():
         folder.begin(seed=None)
     for language in folder.scored:

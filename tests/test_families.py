@@ -226,7 +226,7 @@ def test_a_tagger_of_two_tags_is_not_kept_for_span_qa(name, encoders, tmp_path):
 
 def test_four_tasks_and_masked_lm_share_one_encoder_and_their_heads_are_found_again(encoder, family, examples, tmp_path):
     tokenizer, tasks = load_tokenizer(encoder, needs_offsets=True), {task.name: task for task in TASK_OF.values()}
-    has_lm = family != "labse"  # published without that head
+    has_lm = family not in ("labse", "minilm")  # published without that head
     model, masked = load_models(encoder, tasks, seed=1, with_lm=has_lm), None
     if has_lm:
         lines = pyarrow.chunked_array([[f"{row['text_a']} {i}" for i, row in enumerate(examples["classification"])]])
@@ -332,7 +332,7 @@ def test_every_layer_is_that_of_the_whole_model(encoder, family, pooling):
     whole, accelerator = load_encoder(encoder, None).eval(), Accelerator(cpu=True)
     for layer in range(4):
         cut = load_encoder(encoder, layer).eval()
-        tight = family in ("bert", "labse", "xlm-roberta", "deberta-v2", "rembert")  # no norm behind the last block
+        tight = family in ("bert", "labse", "minilm", "xlm-roberta", "glot500", "deberta-v2", "rembert")  # no norm behind the last block
         assert cut.config.num_hidden_layers == (max(layer, 1) if tight else min(layer + 1, 3))
         together = retrieval.embed(texts, cut, tokenizer, layer, pooling, POSITIONS, 10_000, accelerator)
         one_by_one = []
@@ -398,11 +398,11 @@ def test_code_from_the_hub_stays_off(encoders, tmp_path, monkeypatch):
 def test_bin_weights_are_read_as_tensors_only(encoders, tmp_path):
     """mDeBERTa-v3 was published as a .bin, which is a pickle: code in it must not run."""
     path = copy_of(encoders["deberta-v2"], tmp_path)
-    weights = load_encoder(path, None).state_dict()
-    (tmp_path / "model.safetensors").unlink()
-    torch.save({f"deberta.{name}": weight for name, weight in weights.items()}, tmp_path / "pytorch_model.bin")
-    assert same(load_encoder(path, None).state_dict(), weights)
-    assert same(body(load_model(TASK_TYPES["tagging"].Model, path, TAGS, seed=1)[0]), weights)
+    assert not (tmp_path / "model.safetensors").exists()
+    weights = {name.removeprefix("deberta."): weight for name, weight in torch.load(tmp_path / "pytorch_model.bin").items()}
+    encoder = load_encoder(path, None).state_dict()
+    assert encoder.keys() <= weights.keys() and all(torch.equal(weight, weights[name]) for name, weight in encoder.items())
+    assert same(body(load_model(TASK_TYPES["tagging"].Model, path, TAGS, seed=1)[0]), encoder)
 
     class Trap:
         def __reduce__(self):
@@ -416,6 +416,16 @@ def test_bin_weights_are_read_as_tensors_only(encoders, tmp_path):
             load()
         assert "\n" not in str(error.value)
     assert not (tmp_path / "sprung").exists()
+
+
+@pytest.mark.parametrize("family, pooler", [("bert", False), ("labse", True), ("minilm", False), ("modernbert", False)])
+def test_cls_pooling_without_a_pooler_is_one_line(family, pooler, encoders, capsys):
+    """Masked-LM checkpoints, MiniLM and the newer architectures have none: their first token was not trained to stand for a sentence."""
+    load_encoder(encoders[family], None, "mean")
+    assert capsys.readouterr().out == ""
+    load_encoder(encoders[family], None, "cls")
+    said = capsys.readouterr().out
+    assert (said == "") if pooler else ("holds no pooler" in said and said.count("\n") == 1)
 
 
 def test_a_tokenizer_without_padding_token_is_refused(encoders, tmp_path):
