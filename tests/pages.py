@@ -105,7 +105,7 @@ def flags_page() -> str:
         "run_target.py": field_rows(own_fields(run_target.ScriptArguments, TrainArguments)),
         "run_retrieval.py": field_rows(own_fields(run_retrieval.ScriptArguments, CommonArguments)),
         "python -m task_adapters": argparse_rows("task_adapters.__main__"),
-        "grid_table.py": argparse_rows("report.grid_table"),
+        "run_report.py": argparse_rows("run_report"),
         "predictions.py": argparse_rows("predictions"),
         "translate.py": field_rows(dataclasses.fields(translate.TranslateArguments)),
     }
