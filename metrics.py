@@ -264,11 +264,11 @@ def _token_share(gold, predicted):
 
 
 def _chunk_f1(gold, predicted):
-    found = [{(n, *chunk) for n, tags in enumerate(sentences) for chunk in _chunks(tags)} for sentences in (gold, predicted)]
+    found = [{(n, *chunk) for n, tags in enumerate(sentences) for chunk in chunks(tags)} for sentences in (gold, predicted)]
     return _f1(len(found[0] & found[1]), len(found[0]), len(found[1]))
 
 
-def _chunks(tags):
+def chunks(tags):
     """The (type, first, last) of every chunk as seqeval 0.0.12 sees it: position = first letter, type = what follows the last hyphen.
 
     A tag without hyphen is its own type, yet its first letter is still read as a position: SYM and SCONJ are single-word chunks (S),
@@ -332,10 +332,10 @@ def _best_threshold(margins, kept, blank):
     order = sorted(range(len(margins)), key=margins.__getitem__)
     total = best = sum(blank)
     threshold = margins[order[0]] - 1.0
-    for here, after in zip_longest(order, order[1:]):
-        total += kept[here] - blank[here]
-        if total > best and (after is None or margins[after] > margins[here]):
-            best, threshold = total, margins[here]
+    for question, after in zip_longest(order, order[1:]):
+        total += kept[question] - blank[question]
+        if total > best and (after is None or margins[after] > margins[question]):
+            best, threshold = total, margins[question]
     return _percent(best, len(margins)), threshold
 
 

@@ -23,7 +23,7 @@ EXTENSIONS = {"span_qa": "json", "ranking": "json", "multiple_choice": "jsonl"} 
 METRICS = {"xtreme": XTREME_METRIC, "xtreme-r": XTREME_R_METRIC}
 FOLDER = {"bucc": "bucc2018", "mewsli_x": "mewslix"}  # every other task's folder has the task's name
 EXTRA_TAGS = {"udpos": ("O", "_")}  # XTREME's taggers can predict O too, and `_` stands where Universal Dependencies have no tag
-LONGEST_CONSTANT_GOLD = 20  # XTREME ships test files whose labels are all one placeholder; a few equal rows can be real
+LONGEST_CONSTANT_GOLD = 20  # XTREME's download leaves one placeholder as the label of every row; a few equal rows can be real
 
 
 def prediction_path(root, task_name, language):
@@ -110,7 +110,7 @@ def score_folders(predictions_root, labels_root, missing_answers="error", benchm
     benchmark: xtreme or xtreme-r, which has more languages in some tasks. Languages are those in the labels folder; the score is None
     unless these are all of the task's. missing_answers="zero" scores a question without prediction 0, as XTREME does. ValueError or
     FileNotFoundError, in one line, for a language without predictions, rows that do not line up, ids that gold does not know, and gold
-    that is one constant placeholder.
+    that XTREME's download has emptied: answers without text, or one label throughout.
     """
     if missing_answers not in ("error", "zero"):
         raise ValueError(f"missing_answers is {missing_answers!r}; it is 'error' or 'zero'.")
@@ -119,15 +119,15 @@ def score_folders(predictions_root, labels_root, missing_answers="error", benchm
         folder = prediction_path(labels_root, task_name, "*")
         if not folder.parent.is_dir() or not prediction_path(predictions_root, task_name, "*").parent.is_dir():
             continue
-        found = sorted(path.stem.removeprefix("test-") for path in folder.parent.glob(folder.name))
-        known = with_languages_of(TASKS[task_name], benchmark).languages
-        for language in found:
-            if language not in known:
-                raise ValueError(f"{prediction_path(labels_root, task_name, language)}: {task_name} covers {', '.join(known)}.")
-        if not found:
+        labelled = sorted(path.stem.removeprefix("test-") for path in folder.parent.glob(folder.name))
+        all_languages = with_languages_of(TASKS[task_name], benchmark).languages
+        for language in labelled:
+            if language not in all_languages:
+                raise ValueError(f"{prediction_path(labels_root, task_name, language)}: {task_name} covers {', '.join(all_languages)}.")
+        if not labelled:
             raise ValueError(f"{folder.parent} holds no {folder.name} file.")
-        languages = {language: _score(predictions_root, labels_root, task_name, language, missing_answers) for language in found}
-        score = xtreme_task_score(task_name, languages, METRICS[benchmark]) if set(found) == set(known) else None
+        languages = {language: _score(predictions_root, labels_root, task_name, language, missing_answers) for language in labelled}
+        score = xtreme_task_score(task_name, languages, METRICS[benchmark]) if set(labelled) == set(all_languages) else None
         results[task_name] = {"languages": languages, "score": score}
     if not results:
         folders = ", ".join(FOLDER.get(name, name) for name in METRICS[benchmark])
@@ -180,6 +180,7 @@ def _score(predictions_root, labels_root, task_name, language, missing_answers):
         raise FileNotFoundError(f"{task_name} has no {language!r} predictions: {path} does not exist, {gold_path} does.")
     gold, predicted = read_labels(labels_root, task_name, language), read_predictions(predictions_root, task_name, language)
     kind = _kind(task_name)
+    _refuse_placeholders(gold_path, gold[1] if kind == "span_qa" else gold, kind)
     if kind in ("span_qa", "ranking"):
         ids, gold = gold if kind == "span_qa" else (list(gold), gold)
         unknown, missing = sorted(predicted.keys() - set(ids)), [id_ for id_ in ids if id_ not in predicted]
@@ -192,17 +193,19 @@ def _score(predictions_root, labels_root, task_name, language, missing_answers):
             )
         if kind == "span_qa":
             predicted = [predicted.get(id_) for id_ in ids]
-    elif kind != "mining":
-        values = [tag for tags in gold for tag in tags] if kind == "tagging" else gold
-        if len(values) > LONGEST_CONSTANT_GOLD and len(set(values)) == 1:
-            raise ValueError(f"{gold_path}: all {len(values)} labels are {values[0]!r}, a placeholder; scores against it mean nothing.")
-        if len(gold) != len(predicted):
-            rows = "sentences" if kind == "tagging" else "rows"
-            raise ValueError(f"{path} has {len(predicted)} {rows}, {gold_path} has {len(gold)}.")
+    elif kind != "mining" and len(gold) != len(predicted):
+        rows = "sentences" if kind == "tagging" else "rows"
+        raise ValueError(f"{path} has {len(predicted)} {rows}, {gold_path} has {len(gold)}.")
     try:
         return TASKS[task_name].metric(gold, predicted, language)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
+
+
+def _refuse_placeholders(path, gold, kind):
+    values = [value for values in gold for value in values] if kind in ("tagging", "span_qa") else gold
+    if len(values) > LONGEST_CONSTANT_GOLD and len(set(values)) == 1:
+        raise ValueError(f"{path}: all {len(values)} labels are {values[0]!r}, a placeholder; scores against it mean nothing.")
 
 
 def _rows_text(kind, values, path):
@@ -252,6 +255,8 @@ def _write(path, text):
 
 
 def _read(path):
+    if path.exists() and not path.is_file():  # to open a pipe would wait for a writer
+        raise ValueError(f"{path} is a folder, a pipe or a device, where a file should be.")
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
@@ -306,6 +311,8 @@ def _load_json(path, **options):
         return json.loads(_read(path), **options)
     except json.JSONDecodeError as error:
         raise ValueError(f"{path}:{error.lineno}: not JSON: {error.msg}.") from None
+    except RecursionError:
+        raise ValueError(f"{path}: not a file of answers: its brackets are nested too deeply to be read.") from None
 
 
 def _read_answers(path):
@@ -343,6 +350,12 @@ def _read_gold_answers(path):
     wrong = [value for id_, answers in questions for value in (id_, *answers) if not isinstance(value, str)]
     if wrong:
         raise ValueError(f"{path}: holds {wrong[0]!r:.60} where an id or an answer's text, all strings, should be.")
+    emptied = [id_ for id_, answers in questions if not all(text.strip() for text in answers)]
+    if emptied:
+        raise ValueError(
+            f"{path}: {len(emptied)} of {len(questions)} questions have an answer without text, {emptied[0]!r} first, as XTREME's download"
+            " leaves it; scores against it mean nothing."
+        )
     _check_unique(path, [id_ for id_, _ in questions])
     return [id_ for id_, _ in questions], [answers for _, answers in questions]
 

@@ -1,11 +1,16 @@
-"""What a run writes down, and how it is read again.
+"""What a run leaves on the disk, and how it is read again.
 
-run.json      what the run is (task, model, settings); written first. A folder with it and without results.json is unfinished.
-starts.json   how long each start of an unfinished run lasted (`note_time`).
-run.lock      locked by the process that is at work in the folder (`hold`); of no meaning by itself.
-results.json  scores, lineage, data, recipe, versions, time; written last, in one move. A folder with it is finished.
+A run is begun, trained, scored language by language, and finished. Each step is one file, written in one move:
+
+run.json       begun: what the run is (task, model, data, settings). Another command in this folder is refused.
+progress.json  trained: how training went. scored: the scores of each language so far.
+results.json   finished: scores, lineage, data, recipe, versions, time. progress.json and the checkpoints are then removed.
+starts.json    how long each start of an unfinished run lasted (`note_time`).
+run.lock       locked by the process that works in the folder (`hold`); the file itself says nothing.
 """
 
+import errno
+import fnmatch
 import importlib.metadata
 import json
 import os
@@ -18,6 +23,7 @@ from pathlib import Path
 
 from console import is_main_process, say
 from metrics import XTREME_METRIC, XTREME_R_METRIC, xtreme_task_score
+from settings import NAMED, NAMED_IF_SET
 from task_adapters.base import InputError, Task
 
 try:
@@ -26,57 +32,70 @@ except ImportError:  # Windows
     fcntl = None
 
 PACKAGES = ("torch", "transformers", "datasets", "accelerate", "deepspeed", "tokenizers", "numpy", "pyarrow", "huggingface_hub")
-OWN_FILES = ("results.json", "config.json", "model*.safetensors*", "tokenizer*", "special_tokens_map.json",
+# What a run writes, in the order in which --overwrite removes it: a folder that is half removed must neither look finished nor trained,
+# nor like somebody else's. run.lock stays: who removed it while it is locked, and made it anew, would hold another one.
+OWN_FILES = ("results.json", "progress.json", "config.json", "model*.safetensors*", "tokenizer*", "special_tokens_map.json",
              "added_tokens.json", "sentencepiece.bpe.model", "training_args.bin", "predictions", "labels", "heads", "oracle",
-             "checkpoint-*", "failed_tries.json", "run.json")  # fmt: skip
-# Without run.lock: who removed it while it is locked, and made it anew, would hold another one.
-
-# ---- what a run is (`training.describe_run`), here because `grid_table.py`, which compares runs by it, needs no torch
-
-# What changes a score, beside task, model, seed and languages; world size and batch per device do not.
-SETTINGS = ("learning_rate", "num_train_epochs", "max_steps", "warmup_steps", "lr_scheduler_type", "weight_decay", "adam_epsilon",
-            "max_grad_norm", "eval_strategy", "eval_steps", "load_best_model_at_end", "bf16", "fp16", "optim",
-            "train_sampling_strategy")  # fmt: skip
-# As much, and hardly ever set: named only where they are not the library's defaults.
-RARE_SETTINGS = ("adam_beta1", "adam_beta2", "lr_scheduler_kwargs", "optim_args", "neftune_noise_alpha", "dataloader_drop_last",
-                 "bf16_full_eval", "fp16_full_eval", "tf32", "torch_compile")  # fmt: skip
-OUR_SETTINGS = ("max_seq_length", "doc_stride", "no_answer_threshold", "max_train_samples", "max_eval_samples", "max_predict_samples",
-                "languages", "freeze_embeddings", "padding_free")  # fmt: skip
-# Other data than the hub's English, chosen by English dev. Named only where they differ: the plain run stays the cell that it was.
-DATA_SETTINGS = {"benchmark": None, "g_xlt": False, "train_languages": ["en"], "train_file": [], "select_on": "en", "oracle": False}
-# What a score does not depend on, but the checkpoints that a run goes on from. Named only where it differs.
-LAYOUT = {"trim_embeddings": "auto"}
-TOGETHER = ("sampling", "sampling_cap", "temperature")  # of several tasks
-MASKED_LM = ("mlm_languages", "mlm_data", "mlm_share", "mlm_alpha", "mlm_eval_samples")  # of masked LM beside
-# All of these that a score depends on: `languages` says which there are, `oracle` what else. {name: default} where only others are named.
-NAMED = tuple(name for name in ("head", "recipe", "effective_batch_size", "data_seed", *SETTINGS, *OUR_SETTINGS, *TOGETHER, *MASKED_LM)
-              if name != "languages")  # fmt: skip
-NAMED_IF_SET = {**dict.fromkeys((*RARE_SETTINGS, "save_steps", "metric_for_best_model", "greater_is_better")),
-                **{name: default for name, default in DATA_SETTINGS.items() if name not in ("oracle", "g_xlt")}}  # fmt: skip
+             "checkpoint-*", "failed_tries.json", "starts.json", "run.json")  # fmt: skip
+MADE = ("results.json", "checkpoint-*", "predictions", "failed_tries.json")  # what a command that ends early has not made
+# What stands in run.json and may differ between two starts of the same run: where a model lies is not what it is.
+NOT_COMPARED = ("model_name_or_path", "model_finished")
 
 
 def write_json(path, value) -> None:
-    """Writes a JSON file in one move: a reader finds the old text, or the new, never a part."""
+    """Writes a JSON file in one move, and to the disk itself: after a power cut a reader finds the old text, or the new, never a part."""
     path = Path(path)
     part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    with part.open("w", encoding="utf-8") as file:
+        file.write(json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
     os.replace(part, path)
 
 
 def read_json(path) -> dict | None:
-    """The file's value, None where there is no such file. Raises InputError where it is broken."""
+    """The file's value, None where there is no such file. Raises InputError where it is broken, or no file."""
+    path = Path(path)
+    if path.exists() and not path.is_file():  # to read a pipe would wait for ever
+        raise InputError(f"{path} is not a file.")
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except ValueError as error:
         raise InputError(f"{path} is not valid JSON ({error}).") from error
 
 
+def read_note(path, kind: type = dict):
+    """The value of a file that a run left for itself; None where it is missing, or torn by a power cut: then one line says so."""
+    try:
+        note = read_json(path)
+    except InputError as error:
+        say(f"warning: {error} It is passed over.")
+        return None
+    if note is not None and not isinstance(note, kind):
+        say(f"warning: {path} was not written by a run of this collection. It is passed over.")
+        return None
+    return note
+
+
+def flush(paths) -> None:
+    """Has files and folders written to the disk itself, so that what is removed next is not the last whole copy."""
+    for path in paths:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        except OSError as error:  # some network file systems have no such call for folders
+            if error.errno != errno.EINVAL:
+                raise
+        finally:
+            os.close(descriptor)
+
+
 _held = None  # the open run.lock of this process: it has one run at a time
 
 
-def hold(folder: Path) -> str | None:
+def hold(folder: Path, name: str = "run.lock") -> str | None:
     """Makes this process the one that works in `folder`, until it ends or holds another. -> None; where another one does, that one's name.
 
     The lock belongs to the process (POSIX; unlike flock's, its children do not inherit it) and goes with it, however it ends. Over NFS it
@@ -88,7 +107,7 @@ def hold(folder: Path) -> str | None:
     if fcntl is None:
         return None
     release()
-    _held = open(folder / "run.lock", "a+", encoding="utf-8")
+    _held = open(folder / name, "a+", encoding="utf-8")
     try:
         fcntl.lockf(_held, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError):  # POSIX allows either for a lock that another has
@@ -120,7 +139,7 @@ def note_time(output_dir: str, started: float | None = None, trained: float = 0.
     seconds between steps, at each checkpoint, at the end of training, and after each language that is scored.
     """
     path = Path(output_dir) / "starts.json"
-    starts = read_json(path) or []
+    starts = read_note(path, list) or []
     if started is not None or not starts:  # the latter: `training.train` called by itself
         starts.append({"started": started or time.time(), "train_seconds": 0.0})
     starts[-1]["seconds"] = time.time() - starts[-1]["started"]
@@ -129,57 +148,230 @@ def note_time(output_dir: str, started: float | None = None, trained: float = 0.
     return {name: round(sum(start[name] for start in starts), 1) for name in ("seconds", "train_seconds")}
 
 
-def start_run(output_dir: str, run: dict, overwrite: bool, started: float) -> bool:
-    """Notes in `output_dir` what this run is, and that it `started` (time.time()). -> True where the same run is finished already.
+class RunFolder:
+    """One output folder and the run in it; both training scripts and retrieval go through the same four steps.
 
-    Raises InputError where another process is at work in the folder, where it holds another run, or a model that none of ours wrote;
-    nothing of theirs is changed then.
+        folder = RunFolder(output_dir, settings, model_name_or_path, overwrite, started)   # changes nothing yet
+        results = folder.agree(inputs)     # what was read is compared with what the run began with; results: it is finished
+        folder.begin(seed)                 # removes what --overwrite redoes, and notes what the run is
+        folder.note_trained(record)        # folder.trained(seed)
+        folder.note_scored(language, record)   # folder.scored
+        folder.finish(results)
+
+    All processes of a run make one; of them the main one alone writes.
     """
-    folder = Path(output_dir)
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"--output_dir {output_dir} is a file.")
-    held = any(folder.glob("checkpoint-*")) | (folder / "config.json").exists() | (folder / "results.json").exists()
-    if held and not (folder / "run.json").exists():
-        raise InputError(f"--output_dir {output_dir} holds a model or results that no run of this collection left. Choose another folder.")
-    # Of the processes of one run, which share the folder, the main one alone writes. A finished folder is only read.
-    if is_main_process() and (overwrite or not (folder / "results.json").is_file()):
+
+    def __init__(self, output_dir: str, settings: dict, model_name_or_path: str, overwrite: bool, started: float):
+        """settings: what the command says of the run, comparable as JSON. started: time.time() of this start.
+
+        Raises InputError where the folder is a file, holds another run or a model that no run of ours left, where another process is at
+        work in it, and where the run would destroy the model that it starts from. Nothing is changed then.
+        """
+        self.path, self.overwrite, self.started = Path(output_dir), overwrite, started
+        self.run = json.loads(json.dumps({**settings, "model_name_or_path": model_name_or_path.rstrip("/")}))
+        if self.path.exists() and not self.path.is_dir():
+            raise InputError(f"--output_dir {output_dir} is a file.")
+        refuse_clash(self.path, Path(model_name_or_path))
+        holds_model = any(self.path.glob("checkpoint-*")) | (self.path / "config.json").exists() | (self.path / "results.json").exists()
+        if holds_model and not (self.path / "run.json").exists():
+            raise InputError(
+                f"--output_dir {output_dir} holds a model or results that no run of this collection left. Choose another folder."
+            )
+        results = None if overwrite else read_note(self.path / "results.json")
+        if is_main_process() and results is None:  # a finished folder is only read
+            self._lock()
+        self.progress = {} if overwrite else read_note(self.path / "progress.json") or {}
+        self.earlier = None if overwrite else self._earlier()
+        self.results = results if self.earlier is not None else None
+        if self.earlier is not None:
+            self._compare(self.run)
+
+    def _lock(self):
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            other = hold(folder)
+            self.path.mkdir(parents=True, exist_ok=True)
+            other = hold(self.path)
         except OSError as error:
-            raise InputError(f"--output_dir {output_dir} cannot be written: {error.strerror}.") from error
+            raise InputError(f"--output_dir {self.path} cannot be written: {error.strerror}.") from error
         if other:
-            raise InputError(f"{other} is at work in --output_dir {output_dir}: wait for its end, or choose another folder.")
-    earlier = read_json(folder / "run.json")
-    if earlier is not None and not isinstance(earlier, dict):
-        raise InputError(f"{folder / 'run.json'} was not written by a run of this collection. Choose another --output_dir.")
-    if earlier is not None and overwrite:
-        # results.json first, run.json last: a folder that is half removed must neither look finished nor like somebody else's.
-        for pattern in OWN_FILES:
-            for path in folder.glob(pattern):
-                remove(path)
-        earlier = None
-    run = json.loads(json.dumps(run))
-    # A command that ended in an error before it made anything is no run that could be lost.
-    made = [path for pattern in ("results.json", "checkpoint-*", "predictions", "failed_tries.json") for path in folder.glob(pattern)]
-    if earlier is not None and made:
-        for name in (*run, *(name for name in earlier if name not in run)):
-            if earlier.get(name) != run.get(name):
-                raise InputError(
-                    f"{output_dir} holds a run with {name} {earlier.get(name)!r}; this command says {run.get(name)!r}."
-                    " Choose another --output_dir, or redo it with --overwrite."
-                )
-        if (folder / "results.json").is_file():
-            return True
-    if is_main_process():
+            raise InputError(f"{other} is at work in --output_dir {self.path}: wait for its end, or choose another folder.")
+
+    def _earlier(self) -> dict | None:
+        """run.json of the run that is here; None where it made nothing yet: a command that ended early is no run that could be lost."""
+        is_made = "trained" in self.progress or any(True for pattern in MADE for _ in self.path.glob(pattern))
+        if not is_made or not (self.path / "run.json").exists():
+            self.progress = {}
+            return None
+        earlier = read_note(self.path / "run.json")
+        if earlier is None:
+            raise InputError(f"{self.path / 'run.json'} is damaged: nothing says which run this folder holds. --overwrite begins anew.")
+        return earlier
+
+    def _compare(self, facts: dict):
+        for name, value in facts.items():
+            # An earlier version of this collection noted no model and no content: they cannot be compared.
+            if name in NOT_COMPARED or (name in INPUTS and name not in self.earlier):
+                continue
+            if comparable(name, self.earlier.get(name)) != comparable(name, value):
+                raise InputError(difference(name, self.earlier.get(name), value, self.path))
+        for name in set(self.earlier) - set(self.run) - set(INPUTS) - set(NOT_COMPARED):
+            raise InputError(difference(name, self.earlier[name], None, self.path))
+        before, now = self.earlier.get("model_name_or_path"), self.run.get("model_name_or_path")
+        if "model" not in self.earlier and before != now:
+            raise InputError(difference("model_name_or_path", before, now, self.path))
+
+    def agree(self, inputs: dict) -> dict | None:
+        """Compares what was read with what the run began with. -> its results.json where it is finished, else None.
+
+        inputs  `INPUTS`: the model (its checksum or commit), its lineage, the content of the data, the tokenizer's fingerprint.
+        """
+        inputs = json.loads(json.dumps(inputs))
+        if self.earlier is not None:
+            self._compare(inputs)
+            inputs["lineage"] = self.earlier.get("lineage", inputs["lineage"])
+        self.run |= inputs
+        if self.results is not None:
+            self.clean_up(self.results.get("keep_checkpoints", False))
+        return self.results
+
+    def begin(self, seed: int | None) -> None:
+        """Notes what the run is, for the attempt with `seed`. --overwrite removes here: data, model and lengths have been checked."""
+        if not is_main_process():
+            if self.progress.get("seed") != seed:
+                self.progress = {"state": "begun", "seed": seed}
+            return
         try:
-            if earlier != run:
-                (folder / "starts.json").unlink(missing_ok=True)
-                write_json(folder / "run.json", run)
-            note_time(output_dir, started)
+            if self.overwrite:
+                for pattern in OWN_FILES:
+                    for path in self.path.glob(pattern):
+                        remove(path)
+                self.overwrite = False
+            if self.progress.get("seed", seed) != seed:  # what an attempt with another seed left
+                remove_checkpoints(self.path)
+            if read_note(self.path / "run.json") != self.run:
+                if self.earlier is None:  # the time in it is that of another run
+                    (self.path / "starts.json").unlink(missing_ok=True)
+                write_json(self.path / "run.json", self.run)
+            self.earlier = self.run
+            if "state" not in self.progress or self.progress.get("seed") != seed:
+                self._note({"state": "begun", "seed": seed})
+            note_time(str(self.path), self.started)
         except OSError as error:
-            raise InputError(f"--output_dir {output_dir} cannot be written: {error.strerror}.") from error
-    return False
+            raise InputError(f"--output_dir {self.path} cannot be written: {error.strerror}.") from error
+
+    def _note(self, progress: dict) -> None:
+        self.progress = progress
+        if is_main_process():
+            write_json(self.path / "progress.json", progress)
+
+    def trained(self, seed: int) -> dict | None:
+        """What `note_trained` noted of the attempt with `seed`; None where its training is not over."""
+        return self.progress.get("trained") if self.progress.get("seed") == seed else None
+
+    @property
+    def scored(self) -> dict[str, dict]:
+        """What `note_scored` noted of each language so far."""
+        return self.progress.get("scored", {})
+
+    def note_trained(self, record: dict) -> None:
+        """The weights of this attempt are chosen and saved: from here on training is never repeated."""
+        if is_main_process():
+            flush([*(path for path in self.path.glob("*") if path.is_file()), *self.path.glob("heads/**/*"), self.path])
+        self._note({**self.progress, "state": "trained", "trained": record})
+
+    def forget_training(self, reason: str) -> None:
+        """Takes back that the run is trained: the saved weights cannot be read, or the attempt failed to learn."""
+        say(f"{self.path}: {reason}")
+        self._note({"state": "begun", "seed": self.progress.get("seed")})
+
+    def note_scored(self, language: str, record: dict) -> None:
+        self._note({**self.progress, "state": "scored", "scored": {**self.scored, language: record}})
+        if is_main_process():
+            note_time(str(self.path))
+
+    def finish(self, results: dict, keep_checkpoints: bool = False) -> dict:
+        """Adds versions and time, and writes results.json: from here on the run is finished. -> what stands in it"""
+        seconds = note_time(str(self.path))["seconds"]
+        finished = datetime.now(UTC).isoformat(timespec="seconds")
+        kept = {"keep_checkpoints": True} if keep_checkpoints else {}
+        facts = {name: value for name, value in self.run.items() if name != "content"}  # the data's own records have it
+        results = {**facts, **results, **kept, "seconds": seconds, "versions": versions(), "code": code_version(), "finished": finished}
+        write_json(self.path / "results.json", results)
+        self.clean_up(keep_checkpoints)
+        return results
+
+    def clean_up(self, keep_checkpoints: bool) -> None:
+        """Removes what a finished run needs no more, also what an earlier clean-up that was killed left."""
+        if not is_main_process():
+            return
+        # Not `**/*.part`: the folders of later phases often lie below this one. Hidden files are predictions that were being written.
+        patterns = ("progress.json", "starts.json", "*.part", "predictions/**/.*", "labels/**/.*")
+        try:
+            for path in [path for pattern in patterns for path in self.path.glob(pattern)]:
+                path.unlink(missing_ok=True)
+            if not keep_checkpoints:
+                remove_checkpoints(self.path)
+        except OSError as error:  # a finished folder that may only be read is finished all the same
+            say(f"warning: {self.path} could not be cleaned up: {error}")
+
+
+def content_of(provenances: list[dict]) -> dict[str, str]:
+    """What was read, by its content: {"xnli test de": key}. provenances: as `load_examples` returns them."""
+    content = {}
+    for part in provenances:
+        name = " ".join(part[name] for name in ("task", "split", "language") if name in part)
+        content[name] = " ".join([*content.get(name, "").split(), part["content"]])  # a file and the hub's data may be of one language
+    return content
+
+
+INPUTS = ("model", "lineage", "content", "tokenizer")  # what a run reads: known only when it was read
+
+
+def comparable(name: str, value):
+    """A value of run.json without what may differ between two starts: where the earlier runs lie, and when they ended."""
+    if name == "lineage" and value:
+        return [{key: part for key, part in stage.items() if key not in ("folder", "finished")} for stage in value]
+    if name == "tokenizer" and value:
+        return value["hash"]
+    return value.get("revision") or value["name_or_path"] if name == "model" and value else value
+
+
+def difference(name: str, before, now, folder) -> str:
+    """One line that says how a command differs from the run that its folder holds."""
+    remedy = "Choose another --output_dir, or redo it with --overwrite."
+    if name == "model":
+        before, now = before or {}, now or {}
+        return (
+            f"{folder} holds a run that began with other weights ({before.get('name_or_path')}, {before.get('revision')})"
+            f" than {now.get('name_or_path')} has now ({now.get('revision')}). {remedy}"
+        )
+    if name == "tokenizer":
+        before, now = ((value or {}).get("probes", {}) for value in (before, now))
+        probe = next((probe for probe in {**before, **now} if before.get(probe) != now.get(probe)), "a pair of texts")
+        return (
+            f"{folder} holds a run that began with a tokenizer that reads {probe!r} as {before.get(probe)!r}; now it is {now.get(probe)!r}."
+            f" Take the same files and libraries. {remedy}"
+        )
+    if name == "lineage":
+        return f"{folder} holds a run whose model had been trained on other things before than results.json beside it says now. {remedy}"
+    if name == "content":
+        before, now = before or {}, now or {}
+        others = sorted(part for part in {*before, *now} if before.get(part) != now.get(part))
+        return f"{folder} holds a run that began with other data: what was read as {others[0]} has changed. {remedy}"
+    return f"{folder} holds a run with {name} {before!r}; this command says {now!r}. {remedy}"
+
+
+def refuse_clash(folder: Path, model: Path) -> None:
+    """Refuses an output folder whose files would replace, or whose clean-up would remove, those of the model that a run starts from."""
+    if not model.is_dir():
+        return
+    folder, model = folder.resolve(), model.resolve()
+    if folder == model:
+        raise InputError(f"--output_dir {folder} is the folder of the model itself, which the run would replace. Choose another folder.")
+    for outer, inner, said in ((folder, model, "the model lies in it"), (model, folder, "it lies in the model's folder")):
+        if outer in inner.parents:
+            name = inner.relative_to(outer).parts[0]
+            if any(fnmatch.fnmatch(name, pattern) for pattern in OWN_FILES):
+                raise InputError(f"--output_dir {folder}: {said}, as {name}, which a run there replaces or removes. Choose another folder.")
 
 
 def remove(path: Path) -> None:
@@ -197,12 +389,6 @@ def remove_checkpoints(output_dir: str) -> None:
         remove(folder)
 
 
-def model_identity(model_name_or_path: str) -> dict:
-    """Which starting point a run has: the same folder trained again is another one."""
-    earlier = earlier_run(model_name_or_path)
-    return {"model_name_or_path": model_name_or_path.rstrip("/"), "model_finished": earlier and earlier["finished"]}
-
-
 def earlier_run(model_name_or_path: str) -> dict | None:
     """results.json of the run of ours that left this checkpoint; None for any other model, whatever lies beside it."""
     found = read_json(Path(model_name_or_path) / "results.json")
@@ -217,16 +403,6 @@ def lineage_of(model_name_or_path: str) -> list[dict]:
     kept = ("phase", "task", "model", "seed", "seed_used", "failed_tries", "data", "dev", "finished")
     named = [name for name in (*NAMED, *NAMED_IF_SET, "dev_mean") if name in earlier]
     return [*earlier["lineage"], {name: earlier.get(name) for name in (*kept, *named)} | {"folder": model_name_or_path}]
-
-
-def finish_run(output_dir: str, results: dict) -> dict:
-    """Adds versions and time, and writes results.json: from here on the folder is finished."""
-    seconds = note_time(output_dir)["seconds"]
-    finished = datetime.now(UTC).isoformat(timespec="seconds")
-    results = {**results, "seconds": seconds, "versions": versions(), "code": code_version(), "finished": finished}
-    write_json(Path(output_dir) / "results.json", results)
-    (Path(output_dir) / "starts.json").unlink()
-    return results
 
 
 def versions() -> dict[str, str | None]:
@@ -290,7 +466,12 @@ def dev_mean(tasks: dict[str, Task], dev: dict[str, dict]) -> float:
 
 
 def bias_lines(bias: dict[str, dict[str, float]]) -> list[str]:
-    """The language bias of a ranking task as lines that line up. bias: {language of the question: {language of the answer: 0..100}}."""
+    """The language bias of a ranking task as lines that line up; [] where there is none.
+
+    bias: {language of the question: {language of the answer: 0..100}}
+    """
+    if not bias:
+        return []
     lines = ["language bias: mean reciprocal rank of the right answer in each language (columns), for questions in each (rows)"]
     lines.append(f"{'':<10}" + "".join(f"{language:>7}" for language in bias))
     return lines + [f"{name:<10}" + "".join(f"{row[other]:>7.1f}" for other in bias if other in row) for name, row in bias.items()]

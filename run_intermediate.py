@@ -12,7 +12,6 @@ where it stood. A run that fails to learn ends with exit code 3 and a line in fa
 is begun again with other seeds (trainer/collapse.py).
 """
 
-import math
 import time
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -20,7 +19,9 @@ from typing import Literal
 
 from arguments import TrainArguments, parse
 from console import is_main_process, run_script, say
-from task_adapters import TASKS, InputError
+from refusals import check_masked_lm, check_sampling
+from settings import describe_run
+from task_adapters import TASKS
 
 
 @dataclass
@@ -51,28 +52,12 @@ class ScriptArguments(TrainArguments):
     mlm_eval_samples: int = field(default=100, metadata={"help": "Texts per language that are held out to measure the masked LM."})
 
     def __post_init__(self):
-        if self.sampling_cap < 1:
-            raise InputError(f"--sampling_cap {self.sampling_cap} leaves nothing to draw: at least 1.")
-        if (self.sampling == "temperature") != (self.temperature is not None):
-            raise InputError("--sampling temperature and --temperature T go together.")
-        if self.temperature is not None and not 0 < self.temperature < math.inf:
-            raise InputError(f"--temperature {self.temperature} is not a number above 0.")
-        if self.mlm_languages is None:
-            if self.mlm_data is not None:
-                raise InputError("--mlm_data is given without --mlm_languages. For example: --mlm_languages all")
-            return
+        check_sampling(self)
         if self.mlm_languages == ["all"]:
             self.mlm_languages = list(TASKS["panx"].languages)  # all 40
-        self.mlm_languages, self.mlm_data = sorted(self.mlm_languages), self.mlm_data or ["wikipedia"]
-        for language in self.mlm_languages:
-            if self.mlm_languages.count(language) > 1:
-                raise InputError(f"--mlm_languages names {language!r} {self.mlm_languages.count(language)} times.")
-        if not 0 <= self.mlm_share < 1:
-            raise InputError(f"--mlm_share {self.mlm_share} is not from 0 (masked LM is measured, not trained) to below 1.")
-        if not 0 <= self.mlm_alpha <= 1:
-            raise InputError(f"--mlm_alpha {self.mlm_alpha} is not between 0 (all languages alike) and 1 (as many as there are texts).")
-        if self.mlm_eval_samples < 1:
-            raise InputError(f"--mlm_eval_samples {self.mlm_eval_samples} leaves nothing to measure: at least 1.")
+        if self.mlm_languages is not None:
+            self.mlm_languages, self.mlm_data = sorted(self.mlm_languages), self.mlm_data or ["wikipedia"]
+        check_masked_lm(self)
 
 
 def main() -> dict:
@@ -81,37 +66,44 @@ def main() -> dict:
     args, training_args, tasks, recipe = parse(ScriptArguments, "intermediate")
 
     import speed
-    from results import dev_mean, dev_table, device_name, finish_run, lineage_of, read_json, remove_checkpoints, score_table, start_run
-    from task_adapters import data_line, labels_of, load_examples, load_training_data
-    from task_types import NEEDS_OFFSETS, TASK_TYPES, make_features
-    from trainer.checkpoints import check_length, check_precision, describe_model, load_config, load_model, load_tokenizer
+    from results import RunFolder, dev_mean, dev_table, device_name, score_table
+    from task_adapters import data_line, in_normal_form, labels_of, load_examples, load_training_data
+    from task_types import NEEDS_OFFSETS, TASK_TYPES, check_lengths, make_features
+    from task_types.heads import check_label_names
+    from trainer.checkpoints import check_length, check_precision, load_config, load_model
     from trainer.collapse import check_learned, refuse_failed, train_with_retries
+    from trainer.comparison import check_comparison
+    from trainer.contrastive import trainer_class_for
     from trainer.deepspeed import optimizer_of
-    from trainer.loop import describe_run, score, train
+    from trainer.inputs import inputs_of
+    from trainer.loop import score, train, trained_weights
     from trainer.masked_lm import MaskedText, open_texts
     from trainer.multitask import load_models, train_together, with_task
+    from trainer.tokenizers import load_tokenizer
+
+    check_comparison(training_args)
 
     # ---- the output folder: new, cut off, or finished
-    run = describe_run("intermediate", args, training_args, tasks)
+    settings, output_dir = describe_run("intermediate", args, training_args, tasks), training_args.output_dir
     with training_args.main_process_first(local=False, desc="output folder"):  # all machines see the same one
-        finished = start_run(training_args.output_dir, run, args.overwrite and is_main_process(), started)
-    if finished:
-        say(f"{training_args.output_dir} is finished: skipped (--overwrite redoes it)")
-        return read_json(f"{training_args.output_dir}/results.json")
-    refuse_failed(training_args.output_dir, args.retries)
+        folder = RunFolder(output_dir, settings, args.model_name_or_path, args.overwrite, started)
+    refuse_failed(folder, args.retries)
 
     # ---- examples: text
     together = len(tasks) > 1 or args.mlm_languages is not None  # masked LM is one more task
     needs_offsets = args.mlm_languages is not None or any(task.task_type in NEEDS_OFFSETS for task in tasks)
-    tokenizer = load_tokenizer(args.model_name_or_path, needs_offsets)
+    tokenizer = load_tokenizer(args.model_name_or_path, needs_offsets, args.tokenizer_as_loaded)
     config = load_config(args.model_name_or_path)
     check_length(args.max_seq_length, config, tokenizer, args.model_name_or_path)
     check_precision(config, training_args, args.model_name_or_path)
+    if args.keep_head and tasks[0].labels:  # before anything else is read
+        check_label_names(config, tasks[0].labels, args.model_name_or_path)
     data = []
 
     def examples_of(source, split, language, max_samples):
         with training_args.main_process_first(desc=f"{source.name} {split} {language}"):
             examples, provenance = load_examples(source, split, language, args.data_dir, max_samples)
+            examples, provenance["not_nfc"] = in_normal_form(examples, args.normalize)
         data.append(provenance)
         say(data_line(provenance))
         return examples
@@ -119,7 +111,7 @@ def main() -> dict:
     def training_data_of(task):
         with training_args.main_process_first(desc=f"{task.name} training data"):
             examples, provenances = load_training_data(
-                task, task, args.train_languages, args.train_file, args.data_dir, args.max_train_samples, training_args.seed
+                task, task, args.train_languages, args.train_file, args.data_dir, args.max_train_samples, training_args.seed, args.normalize
             )
         data.extend(provenances)
         say("\n".join(map(data_line, provenances)))
@@ -127,7 +119,10 @@ def main() -> dict:
 
     train_examples = {task.name: training_data_of(task) for task in tasks}
     dev_examples = {task.name: examples_of(task, "dev", "en", args.max_eval_samples) for task in tasks}
-    tasks = {task.name: replace(task, labels=labels_of(task, train_examples[task.name])) for task in tasks}
+    for name, task in ((task.name, task) for task in tasks):
+        for examples in (train_examples[name], dev_examples[name]):
+            check_lengths(examples, tokenizer, task, args.max_seq_length, "en")
+    tasks = {task.name: replace(task, labels=labels_of(task, train_examples[task.name]), label_piece=args.label_piece) for task in tasks}
     tasks = {name: replace(task, dual=recipe) if task.task_type == "pairs" else task for name, task in tasks.items()}
     for name, task in tasks.items():
         if task.may_have_no_answer:
@@ -139,6 +134,10 @@ def main() -> dict:
         data += provenance
         masked = MaskedText(texts, args.mlm_alpha, tokenizer, args.max_seq_length, seed)
 
+    if results := folder.agree(inputs_of(args.model_name_or_path, config, tokenizer, data)):
+        say(f"{output_dir} is finished: skipped (--overwrite redoes it)")
+        return results
+
     # ---- model and training: the encoder of the checkpoint, a fresh head for each task; again with another seed where they fail to learn
     def features_of(task, examples):
         with training_args.main_process_first(desc="features"):
@@ -146,17 +145,20 @@ def main() -> dict:
         return with_task(features, task.name) if together else features
 
     def attempt():
+        seed, weights = training_args.seed, trained_weights(folder, training_args)  # those of an earlier start, where it was trained
+        path, is_trained = weights or args.model_name_or_path, weights is not None
         if together:
-            with_lm = masked is not None
-            model = load_models(args.model_name_or_path, tasks, training_args.seed, args.freeze_embeddings, with_lm=with_lm)
+            model = load_models(path, tasks, seed, args.freeze_embeddings, masked is not None, is_trained)
         else:
             ((name, task),) = tasks.items()
-            model_class, path = TASK_TYPES[task.task_type].Model, args.model_name_or_path
-            model, labels = load_model(model_class, path, task.labels, training_args.seed, args.keep_head, args.freeze_embeddings)
+            model_class, keep_head = TASK_TYPES[task.task_type].Model, args.keep_head or is_trained
+            model, labels = load_model(model_class, path, task.labels, seed, keep_head, args.freeze_embeddings)
             tasks[name] = task = replace(task, labels=labels)
 
+        encoder, optimizer = model.encoder if together else model.base_model, optimizer_of(training_args)
+        speed.check(encoder, args, training_args, optimizer, masked is not None)
         selection = None
-        if training_args.eval_strategy != "no":
+        if training_args.eval_strategy != "no" or args.keep_head:
             selection = {}
             for name, task in tasks.items():
                 count = min(recipe.max_selection_samples or len(dev_examples[name]), len(dev_examples[name]))
@@ -164,26 +166,26 @@ def main() -> dict:
                 selection[name] = examples, features_of(task, examples)
         features = {name: features_of(task, train_examples[name]) for name, task in tasks.items()}
         dev_features = [of_task for _, of_task in (selection or {}).values()]
-        encoder, optimizer = model.encoder if together else model.base_model, optimizer_of(training_args)
         speed.set_up(encoder, args, training_args, optimizer, [*features.values()], dev_features, tokenizer, masked is not None)
+        with training_args.main_process_first(local=False, desc="begin"):
+            folder.begin(seed)
+        how = folder, args.collapse
         if together:
             sampling, mlm = (args.sampling, args.sampling_cap, args.temperature), (masked, args.mlm_share if masked is not None else 0.0)
-            trainer, training = train_together(model, tokenizer, tasks, training_args, features, sampling, selection, *mlm)
+            trainer, training = train_together(model, tokenizer, tasks, training_args, features, sampling, selection, *how, *mlm)
         else:
-            trainer, training = train(model, tokenizer, task, training_args, features[name], selection and selection[name])
+            dev_data, trainer_class = selection and selection[name], trainer_class_for(model, task, keep_head)
+            trainer, training = train(model, tokenizer, task, training_args, features[name], dev_data, *how, trainer_class, args.keep_head)
         dev = {name: score(trainer, t, dev_examples[name], features_of(t, dev_examples[name]), "en")[1] for name, t in tasks.items()}
-        training["warning"] = check_learned(trainer, tasks, dev_examples, dev)
+        training["warning"] = check_learned(trainer.watch, trainer.state, seed, tasks, dev_examples, dev)
         return training, dev
 
-    (training, dev), tries = train_with_retries(attempt, training_args, args.retries)
+    (training, dev), tries = train_with_retries(attempt, folder, training_args, args.retries)
 
     # ---- results
     if is_main_process():
-        results = finish_run(training_args.output_dir, {
-            **run,
+        results = folder.finish({
             **tries,
-            "model": describe_model(args.model_name_or_path, config),
-            "lineage": lineage_of(args.model_name_or_path),
             **({"dev": dev, "dev_mean": dev_mean(tasks, dev)} if len(tasks) > 1 else {"dev": dev[name]}),
             "data": data,
             "training": training,
@@ -191,9 +193,7 @@ def main() -> dict:
             "world_size": training_args.world_size,
             "per_device_train_batch_size": training_args.per_device_train_batch_size,
             "gradient_accumulation_steps": training_args.gradient_accumulation_steps,
-        })  # fmt: skip
-        if not args.keep_checkpoints:
-            remove_checkpoints(training_args.output_dir)
+        }, args.keep_checkpoints)  # fmt: skip
         say(dev_table(tasks, dev) if len(tasks) > 1 else score_table(task, {"en": dev[name]}))
         return results
 

@@ -10,11 +10,13 @@ cut off goes on with the first language that it had not scored.
 import os
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
+from functools import partial
 from typing import Literal
 
 from arguments import CommonArguments, parse
-from console import is_main_process, run_script, say
+from console import run_script, say
+
+RARE = ("benchmark", "lower_case", "normalize", "tokenizer_as_loaded")  # named in run.json only where they are set
 
 
 @dataclass
@@ -29,6 +31,9 @@ class ScriptArguments(CommonArguments):
     max_predict_samples: int | None = field(default=None, metadata={"help": "Tatoeba: use the first this many pairs of each language."})
     batch_tokens: int | None = field(
         default=None, metadata={"help": "Padded tokens per batch: 8192 on a GPU, 1024 on a CPU, whose caches hold no more."}
+    )
+    save_probabilities: bool = field(
+        default=True, metadata={"help": "Keep similarities and margins beside the predictions; none of rankings."}
     )
     use_cpu: bool = field(default=False, metadata={"help": "Stay off the GPU."})
     precision: Literal["fp32", "tf32", "bf16", "fp16"] | None = field(
@@ -48,64 +53,42 @@ def main() -> dict:
     from accelerate import Accelerator
 
     from predictions import write_labels, write_predictions
-    from results import (
-        bias_lines,
-        device_name,
-        finish_run,
-        lineage_of,
-        mean_over_languages,
-        model_identity,
-        note_time,
-        read_json,
-        score_table,
-        start_run,
-        write_json,
-        xtreme_scores,
-    )
+    from results import RunFolder, bias_lines, device_name, mean_over_languages, score_table, xtreme_scores
     from speed import padding_free
-    from task_adapters import InputError, data_line, load_examples, nearest
+    from task_adapters import InputError, data_line, in_normal_form, load_examples, nearest
     from task_adapters.reference_scores import reference_lines
     from task_types import mining, ranking
     from task_types.dual_encoder import check_vectors
     from task_types.precision import computing_in, default_precision
-    from task_types.retrieval import POOLINGS, different, embed, match_sentences
-    from trainer.checkpoints import check_length, describe_model, load_config, load_encoder, load_tokenizer
+    from task_types.probabilities import of_neighbours, of_pairs, probabilities_path, write
+    from task_types.retrieval import POOLINGS, different, embed, nearest_neighbours, other_directions, sorted_english
+    from trainer.checkpoints import check_length, load_config, load_encoder
+    from trainer.inputs import inputs_of
+    from trainer.tokenizers import load_tokenizer
 
     # ---- the output folder: new, cut off, or finished
     if not args.output_dir:
         raise InputError("--output_dir is missing.")
     if args.pooling not in POOLINGS:
         raise InputError(f"Unknown --pooling {args.pooling!r}. {nearest(args.pooling, POOLINGS)}")
-    if args.batch_tokens is not None and args.batch_tokens < 1:
-        raise InputError(f"--batch_tokens {args.batch_tokens}: at least 1.")
-    if task.task_type != "retrieval" and args.max_predict_samples:
-        raise InputError(f"--max_predict_samples counts pairs; {task.name} is mined from all sentences. Choose fewer --languages.")
-    args.lower_case |= getattr(recipe, "lower_case", False)
+    is_ranking = task.task_type == "ranking"
     accelerator = Accelerator(cpu=args.use_cpu)
     precision = args.precision or default_precision(accelerator.device)
     if int(os.environ.get("WORLD_SIZE", 1)) != accelerator.num_processes:
         raise InputError("Several processes were launched, but each of them runs alone. On a machine without GPU add --use_cpu.")
     names = ("recipe", "layer", "pooling", "max_seq_length", "max_predict_samples", "languages")
-    run = {
+    settings = {
         "phase": "retrieval",
         "task": task.name,
-        **model_identity(args.model_name_or_path),
         **{name: getattr(args, name) for name in names},
+        **{name: value for name in RARE if (value := getattr(args, name)) not in ("as_is", False, None)},
         **({"precision": precision} if precision in ("bf16", "fp16") else {}),  # the others find the same
-        **({"benchmark": args.benchmark} if args.benchmark else {}),
-        **({"lower_case": True} if args.lower_case else {}),
     }
     with accelerator.main_process_first():
-        finished = start_run(args.output_dir, run, args.overwrite and is_main_process(), started)
-        # Among the predictions, because --overwrite removes that folder.
-        progress_file = Path(args.output_dir) / "predictions" / "scored.json"
-        scored = read_json(progress_file) or {}
-    if finished:
-        say(f"{args.output_dir} is finished: skipped (--overwrite redoes it)")
-        return read_json(f"{args.output_dir}/results.json")
+        folder = RunFolder(args.output_dir, settings, args.model_name_or_path, args.overwrite, started)
 
     # ---- examples: the text of every language before hours of embedding
-    tokenizer = load_tokenizer(args.model_name_or_path, needs_offsets=False)
+    tokenizer = load_tokenizer(args.model_name_or_path, False, args.tokenizer_as_loaded)
     config = load_config(args.model_name_or_path)
     check_length(args.max_seq_length, config, tokenizer, args.model_name_or_path)
     if not 0 <= args.layer <= config.num_hidden_layers:
@@ -113,30 +96,35 @@ def main() -> dict:
 
     check_vectors(args, config)
     languages = args.languages or task.languages
-    is_ranking = task.task_type == "ranking"  # candidates of all languages are searched together, so all are scored at once
-    scored = {language: scored[language] for language in languages if language in scored and not is_ranking}
-    for language in scored:
-        say(f"{task.name} {language}: scored before this run was cut off")
 
     def examples_of(split, language):
         with accelerator.main_process_first():
             examples, provenance = load_examples(task, split, language, args.data_dir, args.max_predict_samples)
+            examples, provenance["not_nfc"] = in_normal_form(examples, args.normalize)
         data.setdefault(language, []).append(provenance)
         say(data_line(provenance))
         return examples
 
     data, dev, test = {}, {}, {}
     for language in languages:
-        if language not in scored:
-            test[language] = examples_of("test", language)
-            if task.task_type == "mining" and any(source.holds("dev", language, args.data_dir) for source in task.sources):
-                dev[language] = examples_of("dev", language)
-
-    has_own_candidates = is_ranking and not task.languages_with("candidates")
-    candidates = examples_of("candidates", languages[0]) if is_ranking and not has_own_candidates else None
+        test[language] = examples_of("test", language)
+        if task.task_type == "mining" and any(source.holds("dev", language, args.data_dir) for source in task.sources):
+            dev[language] = examples_of("dev", language)
+    candidates = examples_of("candidates", languages[0]) if is_ranking and task.languages_with("candidates") else None
+    provenances = [provenance for language in languages for provenance in data[language]]
+    if results := folder.agree(inputs_of(args.model_name_or_path, config, tokenizer, provenances)):
+        say(f"{args.output_dir} is finished: skipped (--overwrite redoes it)")
+        return results
 
     # ---- model: the encoder, as far as the layer that is read
-    model = load_encoder(args.model_name_or_path, args.layer).eval()
+    model = load_encoder(args.model_name_or_path, args.layer, args.pooling).eval()
+    with accelerator.main_process_first():
+        folder.begin(seed=None)
+    # Candidates of all languages are ranked together: where one language is to be scored, all are.
+    scored = [] if is_ranking and len(folder.scored) < len(languages) else folder.scored
+    for language in scored:
+        say(f"{task.name} {language}: scored before this run was cut off")
+    test = {language: examples for language, examples in test.items() if language not in scored}
     padding_free.set_up(model, args.padding_free, accelerator.device, {precision if precision in padding_free.DTYPES else "no"})
     model.to(accelerator.device)
     how = f"{accelerator.device.type}, layer {args.layer}, {args.pooling} pooling{', padding-free' * padding_free.is_packed(model)}"
@@ -150,11 +138,20 @@ def main() -> dict:
         with computing_in(precision, accelerator.device):
             return embed(texts, model, tokenizer, *how, accelerator, description)
 
+    def keep(language, arrays_of, *values):
+        if args.save_probabilities and accelerator.is_main_process:
+            write(probabilities_path(args.output_dir, task.name, language), arrays_of(*values))
+
     # ---- Tatoeba: every English sentence looks for its translation; the English of all languages is embedded together
     def match(language):
         examples = test[language]
+        gold, targets = sorted_english(examples), list(examples["target"])
+        english = english_vectors[[english_places[targets[row]] for row in gold]]
         sources, places = different(examples["source"])
-        gold, predicted, others = match_sentences(examples, english_vectors, english_places, vectors_of(sources, language)[places])
+        foreign = vectors_of(sources, language)[places]
+        predicted = nearest_neighbours(english, foreign).tolist()
+        keep(language, of_neighbours, english, foreign, gold, predicted)
+        others = other_directions(gold, predicted, nearest_neighbours(foreign, english))
         return gold, predicted, {**task.metric(gold, predicted, language), **others, "examples": len(examples)}, {}
 
     # ---- BUCC: translations are mined from all sentences, the threshold is chosen on dev where there is one
@@ -162,57 +159,49 @@ def main() -> dict:
         def vectors(texts, part):
             return vectors_of(texts, f"{language} {part}").to(accelerator.device)
 
-        gold, predicted, details = mining.mine(test[language], dev.get(language), vectors, recipe.duplicates)
+        gold, predicted, details = mining.mine(
+            test[language], dev.get(language), vectors, recipe.duplicates, partial(keep, language, of_pairs)
+        )
         say(f"{task.name} {language}: " + ", ".join(f"{name} {value}" for name, value in details.items()))
         return gold, predicted, {**task.metric(gold, predicted, language), "examples": len(test[language])}, details
 
-    # ---- LAReQA, Mewsli-X: questions look for their answers among the candidates of all languages
-    def rank(language):
-        gold, predicted, bias = (by_language.get(language) for by_language in ranked)
-        scores = {**task.metric(gold, predicted, language), "examples": len(gold)}
-        return gold, predicted, scores, {"language_bias": bias} if bias else {}
-
     # ---- test, language by language
-    if is_ranking:
-        ranked = ranking.rank(test, vectors_of, recipe.query_length, args.max_seq_length, accelerator.device, candidates)
+    score = {"retrieval": match, "mining": mine}.get(task.task_type)
+    if is_ranking and test:  # LAReQA, Mewsli-X: questions look for their answers among the candidates of all languages
+        lengths = recipe.query_length, args.max_seq_length
+        score = ranking.score(task, test, vectors_of, *lengths, accelerator.device, candidates).get
     if task.task_type == "retrieval":
         english, _ = different([text for examples in test.values() for text in examples["target"]])
         english_vectors = vectors_of(english, "en")
         english_places = {text: place for place, text in enumerate(english)}
     for language in test:
-        gold, predicted, scores, details = {"retrieval": match, "mining": mine, "ranking": rank}[task.task_type](language)
-        scored[language] = {"scores": scores, "details": details, "data": data[language]}
+        gold, predicted, scores, details = score(language)
         if accelerator.is_main_process:
             write_predictions(f"{args.output_dir}/predictions", task.name, language, predicted)
             write_labels(f"{args.output_dir}/labels", task.name, language, gold)
-            write_json(progress_file, scored)
-            note_time(args.output_dir)
+        folder.note_scored(language, {"scores": scores, "details": details})
 
     # ---- results
-    scores = {language: scored[language]["scores"] for language in languages}
-    details = {language: scored[language]["details"] for language in languages if scored[language]["details"]}
-    by_gold = any(of_language.get("threshold_from", "dev") != "dev" for of_language in details.values())
+    scores = {language: folder.scored[language]["scores"] for language in languages}
+    details = {language: folder.scored[language]["details"] for language in languages}
+    by_gold = any(part.get("threshold_from", "dev") != "dev" for part in details.values())
+    bias = {language: part["language_bias"] for language, part in details.items() if "language_bias" in part}
     comparable = not args.max_predict_samples and not by_gold
     if accelerator.is_main_process:
-        results = finish_run(args.output_dir, {
-            **run,
-            "model": describe_model(args.model_name_or_path, config),
-            "lineage": lineage_of(args.model_name_or_path),
+        results = folder.finish({
             "scores": scores,
             "mean": mean_over_languages(task, scores),
             **xtreme_scores(task, scores, args.benchmark, comparable),
-            "mining": {} if is_ranking else details,
-            **({"language_bias": {name: row["language_bias"] for name, row in details.items()}} if details and is_ranking else {}),
-            "data": [provenance for language in languages for provenance in scored[language]["data"]],
+            "mining": {language: part for language, part in details.items() if part and not is_ranking},
+            **({"language_bias": bias} if bias else {}),
+            "data": provenances,
             "device": device_name(accelerator.device),
             "precision": precision,
             "padding_free": padding_free.is_packed(model),
             "world_size": accelerator.num_processes,
         })  # fmt: skip
-        progress_file.unlink(missing_ok=True)
-        beside = reference_lines(task.name, scores, config.num_hidden_layers)
-        beside += bias_lines(results["language_bias"]) if "language_bias" in results else []
-        say("\n".join([score_table(task, scores), *beside]))
+        remarks = reference_lines(task.name, scores, config.num_hidden_layers) + bias_lines(bias)
+        say("\n".join([score_table(task, scores), *remarks]))
         return results
 
 

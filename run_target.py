@@ -16,6 +16,7 @@ from typing import Literal
 import run_intermediate
 from arguments import TrainArguments, parse
 from console import is_main_process, run_script, say
+from settings import describe_run
 
 
 @dataclass
@@ -34,6 +35,7 @@ class ScriptArguments(TrainArguments):
     g_xlt: bool = field(default=False, metadata={"help": "MLQA: score questions in each language about contexts in each other one too."})
     languages: list[str] | None = field(default=None, metadata={"help": "Score these languages only; all of the task by default."})
     max_predict_samples: int | None = field(default=None, metadata={"help": "Score the first this many test examples of each language."})
+    save_probabilities: bool = field(default=True, metadata={"help": "Keep the probabilities of each language beside its predictions."})
 
 
 def main() -> dict:
@@ -43,53 +45,50 @@ def main() -> dict:
 
     import speed
     from predictions import write_labels, write_predictions
-    from results import (
-        device_name,
-        finish_run,
-        mean_over_languages,
-        note_time,
-        read_json,
-        remove_checkpoints,
-        score_table,
-        start_run,
-        xtreme_scores,
-    )
-    from speed.real_tokens import RealTokensTrainer
-    from task_adapters import TASKS, data_line, labels_of, load_examples, load_training_data
+    from results import RunFolder, device_name, mean_over_languages, score_table, xtreme_scores
+    from task_adapters import TASKS, data_line, in_normal_form, labels_of, load_examples, load_training_data
     from task_adapters.reference_scores import reference_lines
-    from task_types import NEEDS_OFFSETS, TASK_TYPES, make_features
-    from trainer.checkpoints import check_length, check_precision, describe_model, load_config, load_model, load_tokenizer
+    from task_types import NEEDS_OFFSETS, TASK_TYPES, check_lengths, make_features
+    from task_types.heads import check_label_names
+    from task_types.probabilities import probabilities_path
+    from task_types.span_qa import answer_ceiling, ceiling_line
+    from task_types.tagging import bare_spaces_line, share_of_bare_spaces
+    from trainer.checkpoints import check_length, check_precision, load_config, load_model
     from trainer.collapse import check_learned, refuse_failed, train_with_retries
+    from trainer.comparison import check_comparison
     from trainer.deepspeed import optimizer_of
     from trainer.generalised import check_generalised, load_pairs, matrix_lines, score_pairs
-    from trainer.loop import describe_run, score, train
+    from trainer.inputs import inputs_of
+    from trainer.loop import RunTrainer, score, train, trained_weights
     from trainer.selection import LanguagesTrainer, check_selection, dev_languages, oracle_lines, score_oracle
     from trainer.stages import has_stage_before, lineage_and_stages, train_stage_before
+    from trainer.tokenizers import load_tokenizer
 
+    check_comparison(training_args)
     check_selection(task, args, training_args)
     check_generalised(task, args)
     if has_stage_before(recipe):  # XCOPA: Social IQa before COPA
         train_stage_before(task, recipe, args, training_args, run_intermediate.main)
 
     # ---- the output folder: new, cut off, or finished
-    run = describe_run("target", args, training_args, [task])
+    settings, output_dir = describe_run("target", args, training_args, [task]), training_args.output_dir
     with training_args.main_process_first(local=False, desc="output folder"):  # all machines see the same one
-        finished = start_run(training_args.output_dir, run, args.overwrite and is_main_process(), started)
-    if finished:
-        say(f"{training_args.output_dir} is finished: skipped (--overwrite redoes it)")
-        return read_json(f"{training_args.output_dir}/results.json")
-    refuse_failed(training_args.output_dir, args.retries)
+        folder = RunFolder(output_dir, settings, args.model_name_or_path, args.overwrite, started)
+    refuse_failed(folder, args.retries)
 
     # ---- examples: text, the test data of every language before hours of training
-    tokenizer = load_tokenizer(args.model_name_or_path, needs_offsets=task.task_type in NEEDS_OFFSETS)
+    tokenizer = load_tokenizer(args.model_name_or_path, task.task_type in NEEDS_OFFSETS, args.tokenizer_as_loaded)
     config = load_config(args.model_name_or_path)
     check_length(args.max_seq_length, config, tokenizer, args.model_name_or_path)
     check_precision(config, training_args, args.model_name_or_path)
+    if args.keep_head and task.labels:  # before anything else is read
+        check_label_names(config, task.labels, args.model_name_or_path)
     data = []
 
     def examples_of(source, split, language, max_samples):
         with training_args.main_process_first(desc=f"{source.name} {split} {language}"):
             examples, provenance = load_examples(source, split, language, args.data_dir, max_samples)
+            examples, provenance["not_nfc"] = in_normal_form(examples, args.normalize)
         data.append(provenance)
         say(data_line(provenance))
         return examples
@@ -97,7 +96,14 @@ def main() -> dict:
     train_task = TASKS[task.train_on] if task.train_on else task
     with training_args.main_process_first(desc=f"{task.name} training data"):
         train_examples, provenances = load_training_data(
-            task, train_task, args.train_languages, args.train_file, args.data_dir, args.max_train_samples, training_args.seed
+            task,
+            train_task,
+            args.train_languages,
+            args.train_file,
+            args.data_dir,
+            args.max_train_samples,
+            training_args.seed,
+            args.normalize,
         )
     data += provenances
     say("\n".join(map(data_line, provenances)))
@@ -107,23 +113,41 @@ def main() -> dict:
         language: examples_of(task, "test", language, args.max_predict_samples) for language in args.languages or task.languages
     }
 
-    pairs = {}
-    if args.g_xlt:
-        pairs = load_pairs(task, test_examples, lambda *which: examples_of(*which, args.max_predict_samples))
+    pairs = load_pairs(task, test_examples, lambda *which: examples_of(*which, args.max_predict_samples)) if args.g_xlt else {}
 
-    # ---- model and training: the encoder of the checkpoint, a fresh head; again with another seed where they fail to learn
+    if results := folder.agree(inputs_of(args.model_name_or_path, config, tokenizer, data)):
+        say(f"{output_dir} is finished: skipped (--overwrite redoes it)")
+        return results
+
+    # ---- features: token ids, where no example is too long for them
     model_class, labels = TASK_TYPES[task.task_type].Model, labels_of(task, train_examples)
 
     def features_of(examples):
         with training_args.main_process_first(desc="features"):
             return make_features(examples, tokenizer, task, args.max_seq_length, args.doc_stride)
 
+    def probabilities_file(language, split="test"):
+        return probabilities_path(output_dir, task.name, language, split) if args.save_probabilities else None
+
+    asked = [(context, examples) for (_, context), examples in pairs.items()]
+    for language, examples in (("en", train_examples), ("en", dev_examples), *target_dev.items(), *test_examples.items(), *asked):
+        check_lengths(examples, tokenizer, task, args.max_seq_length, language)
+    ceilings = {}
+    if task.task_type == "span_qa":
+        ceilings = {language: answer_ceiling(part, features_of(part), args.doc_stride) for language, part in test_examples.items()}
+        if line := ceiling_line(task, ceilings, args.max_seq_length, args.doc_stride):
+            say(line)
+
+    # ---- model and training: the encoder of the checkpoint, a fresh head; again with another seed where they fail to learn
     def attempt():
         nonlocal task, labels
-        model, labels = load_model(model_class, args.model_name_or_path, labels, training_args.seed, args.keep_head, args.freeze_embeddings)
-        task = replace(task, labels=labels)
-        selection, trainer_class = {}, RealTokensTrainer
-        if training_args.eval_strategy != "no":
+        seed, weights = training_args.seed, trained_weights(folder, training_args)  # those of an earlier start, where it was trained
+        path, keep_head = weights or args.model_name_or_path, args.keep_head or weights is not None
+        model, labels = load_model(model_class, path, labels, seed, keep_head, args.freeze_embeddings)
+        task = replace(task, labels=labels, label_piece=args.label_piece)
+        speed.check(model.base_model, args, training_args, optimizer_of(training_args))
+        selection, trainer_class = {}, RunTrainer
+        if training_args.eval_strategy != "no" or args.keep_head:
             for language, examples in {"en": dev_examples, **target_dev}.items():
                 first = examples.select(range(min(recipe.max_selection_samples or len(examples), len(examples))))
                 selection[language] = first, features_of(first)
@@ -132,24 +156,31 @@ def main() -> dict:
         features = features_of(train_examples)
         dev_features = [of_language for _, of_language in selection.values()]
         speed.set_up(model.base_model, args, training_args, optimizer_of(training_args), [features], dev_features, tokenizer)
-        trainer, training = train(model, tokenizer, task, training_args, features, selection.get("en"), trainer_class)
-        _, dev = score(trainer, task, dev_examples, features_of(dev_examples), "en")
-        training["warning"] = check_learned(trainer, {task.name: task}, {task.name: dev_examples}, {task.name: dev})
+        with training_args.main_process_first(local=False, desc="begin"):
+            folder.begin(seed)
+        how = folder, args.collapse, trainer_class, args.keep_head
+        trainer, training = train(model, tokenizer, task, training_args, features, selection.get("en"), *how)
+        _, dev = score(trainer, task, dev_examples, features_of(dev_examples), "en", probabilities_file("en", "dev"))
+        judged = {task.name: task}, {task.name: dev_examples}, {task.name: dev}
+        training["warning"] = check_learned(trainer.watch, trainer.state, seed, *judged)
         return trainer, training, dev
 
-    (trainer, training, dev), tries = train_with_retries(attempt, training_args, args.retries)
+    (trainer, training, dev), tries = train_with_retries(attempt, folder, training_args, args.retries)
 
     # ---- test, language by language
-    scores = {}
     for language, examples in test_examples.items():
-        predicted, scores[language] = score(trainer, task, examples, features_of(examples), language)
+        if language in folder.scored:
+            say(f"{task.name} {language}: scored before this run was cut off")
+            continue
+        predicted, scores = score(trainer, task, examples, features_of(examples), language, probabilities_file(language))
         if is_main_process():
             ids = examples["id"] if "id" in examples.column_names else None
-            write_predictions(f"{training_args.output_dir}/predictions", task.name, language, predicted, ids)
-            write_labels(
-                f"{training_args.output_dir}/labels", task.name, language, TASK_TYPES[task.task_type].gold(examples, task), examples
-            )
-            note_time(training_args.output_dir)
+            write_predictions(f"{output_dir}/predictions", task.name, language, predicted, ids)
+            write_labels(f"{output_dir}/labels", task.name, language, TASK_TYPES[task.task_type].gold(examples, task), examples)
+        folder.note_scored(language, scores)
+    scores = {language: folder.scored[language] for language in test_examples}
+    is_tagging = task.task_type == "tagging"
+    bare_spaces = {language: share_of_bare_spaces(features_of(examples)) for language, examples in test_examples.items() if is_tagging}
 
     deciding = {"en": ["en"], "target": [*target_dev], "mean": ["en", *target_dev]}[args.select_on]
     matrix = score_pairs(trainer, task, pairs, scores, features_of) if args.g_xlt else None
@@ -157,11 +188,11 @@ def main() -> dict:
 
     # ---- results
     if is_main_process():
-        results = finish_run(training_args.output_dir, {
-            **run,
+        results = folder.finish({
             **tries,
-            "model": describe_model(args.model_name_or_path, config),
-            **lineage_and_stages(args.model_name_or_path, recipe),
+            **lineage_and_stages(folder.run["lineage"], recipe),
+            **({"bare_spaces": bare_spaces} if is_tagging else {}),
+            **({"answer_ceilings": ceilings} if ceilings else {}),
             "scores": scores,
             "mean": mean_over_languages(task, scores),
             **xtreme_scores(task, scores, args.benchmark, is_comparable=not args.max_predict_samples),
@@ -176,15 +207,9 @@ def main() -> dict:
             "world_size": training_args.world_size,
             "per_device_train_batch_size": training_args.per_device_train_batch_size,
             "gradient_accumulation_steps": training_args.gradient_accumulation_steps,
-        })  # fmt: skip
-        if not args.keep_checkpoints:
-            remove_checkpoints(training_args.output_dir)
-        beside = [
-            *matrix_lines(task, matrix),
-            *oracle_lines(task, scores, oracle),
-            *reference_lines(task.name, scores, config.num_hidden_layers),
-        ]
-        say("\n".join([score_table(task, scores), *beside]))
+        }, args.keep_checkpoints)  # fmt: skip
+        remarks = [*bare_spaces_line(bare_spaces), *matrix_lines(task, matrix), *oracle_lines(task, scores, oracle)]
+        say("\n".join([score_table(task, scores), *remarks, *reference_lines(task.name, scores, config.num_hidden_layers)]))
         return results
 
 

@@ -23,9 +23,9 @@ from pathlib import Path
 
 from arguments import Parser
 from console import run_script, say
-from results import read_json, write_json
-from task_adapters import TASKS, InputError, data_line, load_examples, nearest
-from task_adapters.training_data import read_jsonl
+from results import hold, read_json, write_json
+from task_adapters import TASKS, InputError, Task, data_line, load_examples, nearest
+from task_adapters.files import read_jsonl
 
 # FLORES-200's codes, which NLLB speaks; M2M100 has XTREME's own. https://github.com/facebookresearch/flores/tree/main/flores200
 NLLB_CODES = {
@@ -87,13 +87,13 @@ def translated(example: dict, translate, language: str) -> dict | str:
         return {**example, "context": texts[0], "question": texts[1], "choices": texts[2:]}
     if "answers" not in example:
         return {**example, "text_a": texts[0], "text_b": texts[1]}
-    found = []
+    spans = []
     for answer, start in zip(texts[2:], example["answers"]["answer_start"]):
-        place = answer_place(texts[0], answer, sentence_span(example["context"], start, parts[0], blank), language)
-        if place is None:
+        span = answer_place(texts[0], answer, sentence_span(example["context"], start, parts[0], blank), language)
+        if span is None:
             return "answer not found in the translated context"
-        found.append(place)
-    answers = {"text": [texts[0][start:end] for start, end in found], "answer_start": [start for start, _ in found]}
+        spans.append(span)
+    answers = {"text": [texts[0][start:end] for start, end in spans], "answer_start": [start for start, _ in spans]}
     return {**example, "context": texts[0], "question": texts[1], "answers": answers}
 
 
@@ -110,17 +110,17 @@ def answer_place(context: str, answer: str, span: tuple[int, int], language: str
     Only whole words count: 19 is not found in 1945. Scripts without spaces have no word ends but those of Latin words and numbers.
     """
 
-    def cuts_word(place):
-        pair = context[place - 1 : place + 1] if place > 0 else ""
+    def cuts_word(position):
+        pair = context[position - 1 : position + 1] if position > 0 else ""
         return len(pair) == 2 and all(char.isalnum() and (char.isascii() or language not in WITHOUT_SPACES) for char in pair)
 
     lower = context.lower() if len(context.lower()) == len(context) else context
     bare = answer.strip(OUTER)
-    for text, where in ((answer.strip(), context), (bare, context), (bare.lower(), lower)):
-        places = [match.start() for match in re.finditer(f"(?={re.escape(text)})", where)] if text else []
-        places = [place for place in places if not cuts_word(place) and not cuts_word(place + len(text))]
-        if places:
-            best = min(places, key=lambda place: (not span[0] <= place < span[1], place))
+    for text, searched in ((answer.strip(), context), (bare, context), (bare.lower(), lower)):
+        starts = [match.start() for match in re.finditer(f"(?={re.escape(text)})", searched)] if text else []
+        starts = [start for start in starts if not cuts_word(start) and not cuts_word(start + len(text))]
+        if starts:
+            best = min(starts, key=lambda start: (not span[0] <= start < span[1], start))
             return best, best + len(text)
     return None
 
@@ -150,9 +150,9 @@ class Translator:
     def language_token(self, language, path):
         """(the model's name of a language, the id of its token)."""
         for name, token in ((language, f"__{language}__"), (NLLB_CODES[language], NLLB_CODES[language])):
-            place = self.tokenizer.convert_tokens_to_ids(token)
-            if place not in (None, self.tokenizer.unk_token_id):
-                return name, place
+            token_id = self.tokenizer.convert_tokens_to_ids(token)
+            if token_id not in (None, self.tokenizer.unk_token_id):
+                return name, token_id
         raise InputError(f"{path} has no token for {language!r}: neither __{language}__ (M2M100) nor {NLLB_CODES[language]} (NLLB).")
 
     def __call__(self, texts: list[str]) -> list[str | None]:
@@ -161,7 +161,7 @@ class Translator:
 
         ids = [self.tokenizer(text)["input_ids"] for text in texts]
         order = sorted((i for i in range(len(ids)) if len(ids[i]) <= self.max_length), key=lambda i: -len(ids[i]))
-        found = [None] * len(texts)
+        translations = [None] * len(texts)
         for start in range(0, len(order), self.batch_size):
             rows = order[start : start + self.batch_size]
             inputs = self.tokenizer.pad({"input_ids": [ids[i] for i in rows]}, return_tensors="pt").to(self.model.device)
@@ -173,30 +173,12 @@ class Translator:
             for i, output in zip(rows, outputs.tolist()):
                 if self.model.config.eos_token_id in output[1:]:  # the first token of all is an end mark too
                     words = [token for token in output if token != self.first_token]
-                    found[i] = self.tokenizer.decode(words, skip_special_tokens=True).strip()
-        return found
+                    translations[i] = self.tokenizer.decode(words, skip_special_tokens=True).strip()
+        return translations
 
 
-def go_on(partial: Path, settings: dict) -> list[dict]:
-    """The lines of an earlier run that was cut off; a last one that was not written to its end is removed."""
-    if not partial.exists():
-        partial.write_text(json.dumps(settings) + "\n", encoding="utf-8")
-    content = partial.read_bytes()
-    whole = content[: content.rfind(b"\n") + 1]
-    if whole != content:
-        os.truncate(partial, len(whole))
-    lines = [line for _, line in read_jsonl(partial, None)]
-    if lines[:1] != [settings]:
-        raise InputError(f"{partial} was begun with other settings: {lines[:1]}. Remove it, or choose another --output_file.")
-    if not all("dropped" in line for line in lines[1:]):
-        raise InputError(f"{partial} was not left by this script: a line has no 'dropped'. Remove it, or choose another --output_file.")
-    return lines[1:]
-
-
-def main() -> dict:
-    """Runs the script. -> how the file was made, as in <file>.about.json"""
-    parser = Parser((TranslateArguments,), allow_abbrev=False)
-    (args,) = parser.parse_args_into_dataclasses()
+def check(args: TranslateArguments) -> Task:
+    """The task whose English data are translated. Raises InputError for arguments with which nothing can be translated."""
     if args.task not in TASKS:
         raise InputError(f"Unknown task {args.task!r}. {nearest(args.task, TASKS)}")
     task = TASKS[TASKS[args.task].train_on or args.task]
@@ -214,47 +196,112 @@ def main() -> dict:
     above = next(folder for folder in Path(args.output_file).absolute().parents if folder.exists())
     if not above.is_dir():
         raise InputError(f"--output_file {args.output_file}: {above} is a file, no folder.")
-    output, partial, about = (Path(args.output_file + end) for end in ("", ".partial", ".about.json"))
-    kept = ("language", "translation_model", "max_samples", "seed", "num_beams", "max_length", "bf16")
-    settings = {"task": task.name, **{name: value for name, value in asdict(args).items() if name in kept}}
-    if output.exists():
-        made = read_json(about)
-        if not isinstance(made, dict) or any(made.get(name) != value for name, value in settings.items()):
-            raise InputError(f"--output_file {output} exists and was made otherwise. Remove it, or choose another.")
-        say(f"{output} is finished: skipped")
-        return made
+    return task
 
-    started = time.time()
-    examples, provenance = load_examples(task, "train", "en", args.data_dir, args.max_samples, args.seed)
-    settings["source"] = {name: provenance[name] for name in ("hub_id", "config", "revision", "examples")}
-    say(data_line(provenance))
-    output.parent.mkdir(parents=True, exist_ok=True)
-    done = go_on(partial, settings)
-    if done:
-        say(f"going on after {len(done):,} examples")
+
+def made_before(output: Path, about: Path, settings: dict) -> dict | None:
+    """How a finished file was made, with the same settings; None where it is still to be made.
+
+    Raises InputError where another command, or a person, made the file.
+    """
+    if not output.exists():
+        return None
+    try:
+        made = read_json(about)
+    except InputError as error:  # half written when the machine went down: it says nothing about the file beside it
+        say(f"{error} {output} is translated again.")
+        return None
+    if not isinstance(made, dict) or any(made.get(name) != value for name, value in settings.items()):
+        raise InputError(f"--output_file {output} exists and was made otherwise. Remove it, or choose another.")
+    say(f"{output} is finished: skipped")
+    return made
+
+
+def lock(output: Path) -> None:
+    """Makes this process the only one that makes `output`. Raises InputError where another one does, or the folder cannot be written."""
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        other = hold(output.parent, f".{output.name}.lock")
+    except OSError as error:
+        raise InputError(f"--output_file {output} cannot be written: {error.strerror}.") from error
+    if other:
+        raise InputError(f"{other} is at work on --output_file {output}: wait for its end, or choose another file.")
+
+
+def go_on(partial: Path, settings: dict) -> list[dict]:
+    """The lines of an earlier run that was cut off; what was not written to its end is removed."""
+    content = partial.read_bytes() if partial.exists() else b""
+    written = content.rstrip(b"\0")  # a power cut can leave zeros in the place of text
+    whole = written[: written.rfind(b"\n") + 1]
+    if not whole:  # cut off before its first line was there
+        partial.write_text(json.dumps(settings) + "\n", encoding="utf-8")
+    elif whole != content:
+        os.truncate(partial, len(whole))
+    lines = [line for _, line in read_jsonl(partial)]
+    if lines[:1] != [settings]:
+        raise InputError(f"{partial} was begun with other settings: {lines[:1]}. Remove it, or choose another --output_file.")
+    if not all("dropped" in line for line in lines[1:]):
+        raise InputError(f"{partial} was not left by this script: a line has no 'dropped'. Remove it, or choose another --output_file.")
+    return lines[1:]
+
+
+def translate_examples(examples, partial: Path, done: list[dict], translator: Translator, language: str) -> Counter:
+    """Translates the examples that are not `done` and appends them to `partial`. -> how many were dropped for each reason, "" if kept"""
     counts = Counter(line["dropped"] for line in done)
-    translator = Translator(args.translation_model, args.language, args.batch_size, args.num_beams, args.max_length, args.bf16)
     with partial.open("a", encoding="utf-8") as lines:
         for start in range(len(done), len(examples), BLOCK):
             block = examples.select(range(start, min(start + BLOCK, len(examples)))).to_list()
             texts = dict.fromkeys(part for example in block for text in texts_of(example) for part in sentences(text) if part)
             translations = dict(zip(texts, translator(list(texts))))
             for example in block:
-                result = translated(example, translations.get, args.language)
-                line = {"dropped": result} if isinstance(result, str) else {"dropped": "", **result, "language": args.language}
+                result = translated(example, translations.get, language)
+                line = {"dropped": result} if isinstance(result, str) else {"dropped": "", **result, "language": language}
                 counts[line["dropped"]] += 1
                 lines.write(json.dumps(line, ensure_ascii=False) + "\n")
             lines.flush()
             say(f"{start + len(block):,} of {len(examples):,} examples, {counts['']:,} kept")
-    if not counts[""]:
-        raise InputError(f"No example could be translated: {dict(counts)}. {partial} holds the reasons.")
-    part = Path(f"{output}.part")
+    return counts
+
+
+def write_kept(partial: Path, part: Path) -> None:
+    """Copies the kept lines of `partial` without their first column, to the disk itself."""
     with partial.open(encoding="utf-8") as lines, part.open("w", encoding="utf-8") as kept_lines:
         next(lines)
         for line in lines:
             row = json.loads(line)
             if not row.pop("dropped"):
                 kept_lines.write(json.dumps(row, ensure_ascii=False) + "\n")
+        kept_lines.flush()
+        os.fsync(kept_lines.fileno())
+
+
+def main() -> dict:
+    """Runs the script. -> how the file was made, as in <file>.about.json"""
+    parser = Parser((TranslateArguments,), allow_abbrev=False)
+    (args,) = parser.parse_args_into_dataclasses()
+    task = check(args)
+    output, partial, about, part = (Path(args.output_file + end) for end in ("", ".partial", ".about.json", ".part"))
+    kept = ("language", "translation_model", "max_samples", "seed", "num_beams", "max_length", "bf16")
+    settings = {"task": task.name, **{name: value for name, value in asdict(args).items() if name in kept}}
+    made = made_before(output, about, settings)
+    if made is None:
+        lock(output)
+        made = made_before(output, about, settings)  # another process may have finished it meanwhile
+    if made is not None:
+        return made
+
+    started = time.time()
+    examples, provenance = load_examples(task, "train", "en", args.data_dir, args.max_samples, args.seed)
+    settings["source"] = {name: provenance[name] for name in ("hub_id", "config", "revision", "examples", "content")}
+    say(data_line(provenance))
+    done = go_on(partial, settings)
+    if done:
+        say(f"going on after {len(done):,} examples")
+    translator = Translator(args.translation_model, args.language, args.batch_size, args.num_beams, args.max_length, args.bf16)
+    counts = translate_examples(examples, partial, done, translator, args.language)
+    if not counts[""]:
+        raise InputError(f"No example could be translated: {dict(counts)}. {partial} holds the reasons.")
+    write_kept(partial, part)
     dropped = {reason: count for reason, count in counts.items() if reason}
     made = {**settings, "examples": counts[""], "dropped": dropped, "seconds": round(time.time() - started, 1)}
     write_json(about, made)

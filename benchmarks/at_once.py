@@ -23,7 +23,7 @@ from benchmarks.memory_formula import SHAPES  # noqa: E402
 from benchmarks.retrieval import write_model  # noqa: E402
 from console import run_script  # noqa: E402
 from task_adapters import InputError  # noqa: E402
-from trainer.checkpoints import load_tokenizer  # noqa: E402
+from trainer.tokenizers import load_tokenizer  # noqa: E402
 
 
 def train(count: int, folder: str, args) -> list[dict]:

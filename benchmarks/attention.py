@@ -52,7 +52,7 @@ def times(lengths, heads: int, width: int, rounds: int) -> dict:
     *inputs, of_output = torch.randn(4, 1, int(sum(lengths)), heads, width, device=device, dtype=torch.bfloat16).transpose(2, 3)
     leaves = [tensor.requires_grad_() for tensor in inputs]
     plays = {}
-    for kernel in (padding_free.flash, padding_free.tiles):
+    for kernel in (padding_free.flash, padding_free.by_triton):
 
         def forward(kernel=kernel):
             return kernel(*leaves, starts, max(lengths), 0.1, width**-0.5)
@@ -85,16 +85,16 @@ def main():
         raise InputError("this compares kernels of a GPU, and none is here.")
     config = config_of(*SHAPES[args.shape])
     heads, width = config.num_attention_heads, config.hidden_size // config.num_attention_heads
-    padding_free.offer_tiles(config, torch.device("cuda"), torch.bfloat16)
-    if not padding_free.TILED:
+    if not padding_free.triton_is_exact(config, torch.device("cuda"), torch.bfloat16):
         raise InputError("our kernel does not run here.")  # why was said
     drawn = np.random.default_rng(0).lognormal(np.log(43), 0.5, args.tokens).astype(int).clip(8, 128)  # MNLI: 49 in the mean
     mixed = drawn[: int(np.searchsorted(drawn.cumsum(), args.tokens))].tolist()
     print("| pieces of a sequence | flash, us forward | backward | tiles, us forward | backward | times as fast |\n|" + "---|" * 6)
     for name, lengths in {**{str(n): [n] * max(1, args.tokens // n) for n in args.lengths}, "as MNLI's": mixed}.items():
         found = times(lengths, heads, width, args.rounds)
-        flash, tiles = found["flash"], found["tiles"]
-        print(f"| {name} | {flash[0]:.0f} | {flash[1]:.0f} | {tiles[0]:.0f} | {tiles[1]:.0f} | {sum(flash) / sum(tiles):.2f} |", flush=True)
+        flash, triton = found["flash"], found["by_triton"]
+        ratio = sum(flash) / sum(triton)
+        print(f"| {name} | {flash[0]:.0f} | {flash[1]:.0f} | {triton[0]:.0f} | {triton[1]:.0f} | {ratio:.2f} |", flush=True)
 
 
 if __name__ == "__main__":

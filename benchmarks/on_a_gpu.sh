@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Everything that only a GPU can measure, in one call, the most telling first; what it prints belongs into benchmarks/README.md, README.md
-# ("Modest GPUs") and ds_configs/README.md, with the card's name.
+# Everything that only a GPU can measure, in one call, the most telling first; what it prints belongs into benchmarks/README.md,
+# docs/efficiency.md ("Modest GPUs") and ds_configs/README.md, with the card's name.
 #
 #   benchmarks/on_a_gpu.sh DATA [OUT]      # DATA: a --data_dir with MNLI, such as samples/data; OUT: where logs go, out/gpu
 #

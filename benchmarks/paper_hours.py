@@ -95,7 +95,7 @@ def main():
     if args.seconds_per_step and not (args.tokens_per_second or args.tflops):
         parser.error("--seconds_per_step goes with --tokens_per_second or --tflops")
 
-    from trainer.checkpoints import load_tokenizer
+    from trainer.tokenizers import load_tokenizer
 
     tokenizer = load_tokenizer(args.model_name_or_path, needs_offsets=bool(NEEDS_OFFSETS))
     trained = [TASKS[name] for name in PAPERS_TASKS if TASKS[name].task_type in TASK_TYPES]

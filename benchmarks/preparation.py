@@ -58,7 +58,7 @@ def write_model(folder, model_name_or_path, vocabulary):
     """The tokenizer of `model_name_or_path`, widened, beside a tiny random encoder."""
     from transformers import XLMRobertaConfig, XLMRobertaModel
 
-    from trainer.checkpoints import load_tokenizer
+    from trainer.tokenizers import load_tokenizer
 
     load_tokenizer(model_name_or_path, needs_offsets=True).save_pretrained(folder)
     path = Path(folder, "tokenizer.json")
@@ -137,6 +137,7 @@ def start_training(data, model, output):
     from trainer import (
         checkpoints,
         multitask,  # noqa: F401
+        tokenizers,
     )
     from trainer import loop as training
 
@@ -155,7 +156,7 @@ def start_training(data, model, output):
         setattr(module, name, wrapper)
 
     for module, name in (
-        (run_intermediate, "parse"), (checkpoints, "load_tokenizer"), (task_adapters, "load_examples"),
+        (run_intermediate, "parse"), (tokenizers, "load_tokenizer"), (task_adapters, "load_examples"),
         (checkpoints, "load_model"), (task_types, "make_features"),
     ):  # fmt: skip
         timed(module, name)

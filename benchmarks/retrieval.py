@@ -27,7 +27,7 @@ from benchmarks.memory_formula import config_of
 from console import run_script
 from task_adapters import TASKS, InputError, load_examples
 from task_types.retrieval import nearest_neighbours, sorted_english
-from trainer.checkpoints import load_tokenizer
+from trainer.tokenizers import load_tokenizer
 
 BATCH = 100
 TASK = TASKS["tatoeba"]

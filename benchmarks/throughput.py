@@ -36,7 +36,7 @@ from task_adapters import TASKS, InputError, labels_of, load_examples
 from task_types import TASK_TYPES, make_features
 from task_types.collator import Collator, what_is_read
 from task_types.retrieval import different, embedding_batches
-from trainer.checkpoints import load_tokenizer
+from trainer.tokenizers import load_tokenizer
 
 EXAMPLE = "transformers example"  # examples/pytorch/text-classification/run_glue.py: pad_to_max_length, 128, a random order
 
@@ -170,11 +170,11 @@ def batches_of(setting, features, lengths, task, tokenizer, effective, count, se
 
 def packing(encoder, on: bool) -> None:
     if on and "forward" not in vars(encoder):
-        reason = padding_free.pack(encoder)
+        on_gpu = encoder.device.type == "cuda"
+        has_triton = on_gpu and padding_free.triton_is_exact(encoder.config, encoder.device, torch.bfloat16)
+        reason = padding_free.pack(encoder, (torch.bfloat16,) if has_triton else ())
         if reason:
             raise InputError(reason)
-        if encoder.device.type == "cuda":
-            padding_free.offer_tiles(encoder.config, encoder.device, torch.bfloat16)
     elif not on and "forward" in vars(encoder):
         del encoder.forward
         encoder.set_attn_implementation("sdpa")
@@ -199,7 +199,7 @@ def train_step(model, optimizer, loss, micro_batches, setting, device):
         here = int(batch["attention_mask"].sum())
         real, computed = real + here, computed + (here if setting.packed else batch["attention_mask"].numel())
         if setting.packed:
-            model.base_model.real_tokens = here
+            model.base_model.forward.expect(here)
         if device.type == "cuda":  # as the Trainer's batches travel in our runs
             batch = {name: values.pin_memory() for name, values in batch.items()}
         inputs = {name: values.to(device, non_blocking=True) for name, values in batch.items()}

@@ -1,8 +1,10 @@
 # shellcheck shell=bash
-# The paper's grid as data, for the recipes beside this file: `source` it. Each line of `cells` is: seed, start, task (start "none": no
-# intermediate training). run_cell runs one of them; a finished one is skipped by the scripts themselves.
+# The paper's grid as data, for the recipes in this folder: `source` it. Each line of `cells` is: seed, start, task. A start is an
+# intermediate task, several that are trained together (mnli+squad_v1), all (of them together), or none, which is the baseline. run_cell
+# runs one cell; the scripts themselves skip a finished one.
 #
-# MODEL OUT SEEDS STARTS TARGETS LAUNCH FLAGS are taken from the environment where they are set.
+# MODEL OUT SEEDS STARTS TARGETS LAUNCH FLAGS RETRIEVAL_FLAGS are taken from the environment where they are set. A recipe may bring a
+# function `flags_of`: called with the name of a start or of a target, it prints more flags for that one.
 MODEL=${MODEL:-FacebookAI/xlm-roberta-large}
 OUT=${OUT:-out/paper}
 SEEDS=${SEEDS:-42 43 44}
@@ -11,6 +13,34 @@ TARGETS=${TARGETS:-xnli pawsx udpos panx xquad mlqa tydiqa bucc tatoeba}
 LAUNCH=${LAUNCH:-accelerate launch} # or: python; or: torchrun --standalone --nproc_per_node 4
 FLAGS=${FLAGS:-}                    # for every script that trains, such as "--bf16 --data_dir /data"
 RETRIEVAL_FLAGS=${RETRIEVAL_FLAGS:-} # for run_retrieval.py, such as "--data_dir /data"
+
+if ! declare -F flags_of >/dev/null; then
+  flags_of() { :; }
+fi
+
+# usage RECIPE: its header comment.
+usage() {
+  sed -n '2,/^set/{/^#SBATCH/d;s/^# \{0,1\}//p;}' "$1"
+}
+
+# refuse TEXT: the user's mistake in one line.
+refuse() {
+  echo "${0##*/}: $1" >&2
+  exit 2
+}
+
+# help_or_refuse MOST ARGUMENT...: prints the usage where it is asked for; refuses flags, which recipes do not have, and too many arguments.
+help_or_refuse() {
+  local most=$1 argument
+  shift
+  for argument in "$@"; do
+    case $argument in
+      -h | --help) usage "$0"; exit ;;
+      -*) refuse "unknown flag '$argument'; --help says what there is." ;;
+    esac
+  done
+  if (($# > most)); then refuse "'${*:most + 1:1}' is one argument too many; --help says what there is."; fi
+}
 
 # intermediate_cells: `seed start` for every intermediate training; target_cells: `seed start target` for all that follows.
 intermediate_cells() {
@@ -27,7 +57,7 @@ target_cells() {
   for seed in $SEEDS; do
     for start in $STARTS; do
       for target in $TARGETS; do
-        # Retrieval without training draws nothing: one seed is all seeds.
+        # Retrieval without training draws no random numbers: one seed is all seeds.
         if [[ $start == none && $seed != "$first" && $target =~ ^(bucc|tatoeba)$ ]]; then continue; fi
         echo "$seed $start $target"
       done
@@ -39,13 +69,18 @@ target_cells() {
 run_cell() {
   local seed=$1 start=$2 target=${3:-} folder=$OUT/seed$1/$2 model=$OUT/seed$1/$2
   if [[ $start == none ]]; then model=$MODEL; fi
-  # LAUNCH and FLAGS are lists of words.
-  # shellcheck disable=SC2086
+  # LAUNCH, FLAGS and what flags_of prints are lists of words.
+  # shellcheck disable=SC2046,SC2086
   case $target in
-    "") $LAUNCH run_intermediate.py --task "$start" --model_name_or_path "$MODEL" --output_dir "$folder" --seed "$seed" $FLAGS ;;
+    "")
+      $LAUNCH run_intermediate.py --task ${start//+/ } --model_name_or_path "$MODEL" --output_dir "$folder" --seed "$seed" \
+        $(flags_of "$start") $FLAGS ;;
     bucc | tatoeba)
       if [[ $start == none ]]; then folder=$OUT/none; fi
-      $LAUNCH run_retrieval.py --task "$target" --model_name_or_path "$model" --output_dir "$folder/$target" $RETRIEVAL_FLAGS ;;
-    *) $LAUNCH run_target.py --task "$target" --model_name_or_path "$model" --output_dir "$folder/$target" --seed "$seed" $FLAGS ;;
+      $LAUNCH run_retrieval.py --task "$target" --model_name_or_path "$model" --output_dir "$folder/$target" \
+        $(flags_of "$target") $RETRIEVAL_FLAGS ;;
+    *)
+      $LAUNCH run_target.py --task "$target" --model_name_or_path "$model" --output_dir "$folder/$target" --seed "$seed" \
+        $(flags_of "$target") $FLAGS ;;
   esac
 }

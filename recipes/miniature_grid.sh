@@ -1,10 +1,14 @@
 #!/usr/bin/env bash
-# The whole grid on the miniature world, offline, on two CPU cores: 30 intermediate trainings, 293 scored runs, about an hour or two.
+# The whole grid on miniature data, offline, on two CPU cores: 30 intermediate trainings, 293 scored runs, about an hour or two.
 #
-#   recipes/miniature_grid.sh                       # -> out/grid/table.md and table.png
-#   recipes/miniature_grid.sh --seeds 42 --jobs 4   # flags of `python -m samples.grid`
+#   recipes/miniature_grid.sh                       # -> out/grid/report
+#   recipes/miniature_grid.sh --seeds 42 --jobs 4   # flags of samples.grid; `python -m samples.grid --help` lists them
 #
-# Restartable: finished cells are skipped. A process start costs 6 seconds, so two worker processes run all cells.
+# Restartable: finished cells are skipped. Starting a process costs 6 seconds, so a few worker processes run all cells.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-exec python -m samples.grid --output_dir "${OUT:-out/grid}" "$@"
+OUT=${OUT:-out/grid}
+# shellcheck source=recipes/cells.sh
+source recipes/cells.sh
+if [[ ${1:-} == -h || ${1:-} == --help ]]; then help_or_refuse 1 "$1"; fi
+exec python -m samples.grid --output_dir "$OUT" "$@"

@@ -11,14 +11,23 @@
 # --output_dir must be one folder that all machines see. Under SLURM: srun --nodes 2 --ntasks-per-node 1 --gpus-per-node 4 bash -c
 # 'NODES=$SLURM_NNODES RANK=$SLURM_NODEID MASTER=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1) recipes/multi_gpu.sh 4 ...'
 set -euo pipefail
+usage() { sed -n '2,/^set/s/^# \{0,1\}//p' "$0"; }
+case ${1:-} in
+  -h | --help) usage; exit ;;
+  -[!0-9]*) echo "multi_gpu.sh: unknown flag '$1'; flags belong to the script, behind its name. --help says more." >&2; exit 2 ;;
+esac
 if (($# < 2)); then
-  sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2
+  usage >&2
   exit 2
 fi
 gpus=$1
 shift
+if [[ $1 == -* ]]; then
+  echo "multi_gpu.sh: '$1' stands where the script must be: multi_gpu.sh $gpus run_target.py $1 ... would be right." >&2
+  exit 2
+fi
 nodes=${NODES:-1} rank=${RANK:-0} master=${MASTER:-} port=${PORT:-29500}
-# Asked here: the launchers end in a traceback, and bash takes a word for a variable that is not set.
+# Checked here because the launchers end in a traceback, and bash reads a word as the name of a variable.
 check() {
   if ! [[ $1 =~ ^[1-9][0-9]*$ ]]; then
     echo "'$1' is no number of $2: a whole one, at least 1, would be right." >&2

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The paper's grid in one loop: nine intermediate tasks, all nine together and none, each before nine targets, three seeds.
+# The paper's grid in one loop: the baseline, nine intermediate tasks and all nine together, each before nine targets, three seeds.
 #
 #   recipes/paper_grid.sh                                             # XLM-R Large -> out/paper
 #   RETRIEVAL_FLAGS="--layer 8" recipes/paper_grid.sh FacebookAI/xlm-roberta-base out/base "42"   # model, folder, seeds
@@ -9,18 +9,20 @@
 # AT_ONCE: how many cells run side by side (1). One of XLM-R Large in bf16 takes 9 GB and leaves the GPU idle most of the time, so several
 # fill it. For a LAUNCH with one process: accelerate launch takes all GPUs that it sees. Their output goes to OUT/logs, and the terminal
 # gets a line when one ends. GPUS: the cell in slot i of AT_ONCE sees GPU number i modulo this list alone; left out,
-# CUDA_VISIBLE_DEVICES stays as it is. Targets begin when all intermediate trainings have ended.
+# CUDA_VISIBLE_DEVICES stays as it is. Targets begin when all intermediate trainings have ended. STARTS may name tasks that are trained
+# together: mnli+squad_v1.
 #
 # Restartable: finished cells are skipped, one that was cut off goes on. A cell that fails is reported, the others go on, and the exit
 # code is 1; one that failed to learn needs FLAGS="--retries 2" to go on. CCG needs CCGbank: without it, leave ccg and all out of STARTS.
 # Retrieval reads layer 14 of XLM-R Large; a model of 12 blocks needs --layer.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-MODEL=${1:-${MODEL:-FacebookAI/xlm-roberta-large}}
-OUT=${2:-${OUT:-out/paper}}
-SEEDS=${3:-${SEEDS:-42 43 44}}
 # shellcheck source=recipes/cells.sh
 source recipes/cells.sh
+help_or_refuse 3 "$@"
+MODEL=${1:-$MODEL}
+OUT=${2:-$OUT}
+SEEDS=${3:-$SEEDS}
 
 if ! [[ ${AT_ONCE:=1} =~ ^[1-9][0-9]*$ ]]; then
   echo "'$AT_ONCE' is no number of cells at once (AT_ONCE): a whole one, at least 1, would be right." >&2
@@ -30,7 +32,7 @@ GPUS=${GPUS:-}
 failed=$(mktemp) # the names of cells that failed, one a line
 running=         # the process group of all cells that run
 
-# one_cell SEED START [TARGET], in slot $SLOT: a failure is noted and is not the loop's end.
+# one_cell SEED START [TARGET], in slot $SLOT: notes a failure, and the loop goes on.
 one_cell() {
   local gpus log=$OUT/logs/seed$1-$2${3:+-$3}.log
   read -ra gpus <<<"$GPUS"
@@ -43,7 +45,7 @@ one_cell() {
   fi
   echo "seed$1/$2${3:+/$3}" >>"$failed"
 }
-export -f run_cell one_cell
+export -f run_cell one_cell flags_of
 export MODEL OUT LAUNCH FLAGS RETRIEVAL_FLAGS AT_ONCE GPUS failed
 
 stop() {
@@ -63,7 +65,7 @@ for cells in intermediate_cells target_cells; do
   running=
 done
 
-python grid_table.py "$OUT" --markdown "$OUT/table.md" || echo table >>"$failed"
+python run_report.py "$OUT" --output_dir "$OUT/report" || echo report >>"$failed"
 if [[ -s $failed ]]; then
   echo "failed, run the same command again for these alone: $(paste -sd " " "$failed")" >&2
   exit 1

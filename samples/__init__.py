@@ -1,1 +1,1 @@
-"""A miniature multilingual world: one small set of meanings, said in eight real languages."""
+"""Miniature multilingual data: one small set of meanings, expressed in eight real languages."""

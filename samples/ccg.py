@@ -71,9 +71,9 @@ def predicate(tokens):
 
 def verb_phrase(tokens, form, pos):
     """The verb with its object or place, then each adverbial."""
-    result, (verb, *rest) = f"S[{form}]\\NP", tokens
+    result, (verb, *others) = f"S[{form}]\\NP", tokens
     chunks = []
-    for token in rest:
+    for token in others:
         if token.words[0][1] == "ADP" or token.text == "yesterday" or not chunks:
             chunks.append([])
         chunks[-1].append(token)

@@ -104,7 +104,7 @@ def needs_space(left, right, language):
 
 
 class Language:
-    """What the eight share: looking words up, names, places and times, and the frame of a sentence."""
+    """What all eight languages share: words from the lexicon, names, places and times, and the frame of a sentence."""
 
     code, stop, question_mark, conjunction = "", ".", "?", ""
 
@@ -206,11 +206,11 @@ class English(Language):
         if is_name(thing.noun):
             return self.name(thing.noun, slot, "PER")
         noun = thing.noun if thing.count == 1 else self.nouns[thing.noun]["plural"]
-        rest = self.phrase(thing.adjective, slot, "ADJ") + self.phrase(noun, slot)
+        words = self.phrase(thing.adjective, slot, "ADJ") + self.phrase(noun, slot)
         if thing.count > 1:
-            return self.number(thing.count) + rest
-        article = "the" if thing.definite else "an" if rest[0].text[0] in "aeiou" else "a"
-        return self.phrase(article, slot) + rest
+            return self.number(thing.count) + words
+        article = "the" if thing.definite else "an" if words[0].text[0] in "aeiou" else "a"
+        return self.phrase(article, slot) + words
 
     def verb(self, m):
         if m.verb == "be":
@@ -270,11 +270,11 @@ class German(Language):
         return self.phrase("war") if m.verb == "be" else self.phrase(self.verbs[m.verb]["past"], tag="VERB")
 
     def middle(self, m, object, place, time):
-        """Known things stand before the time, new ones after the place; "kein" has already negated a new one."""
-        known = m.object is not None and (m.object.definite or is_name(m.object.noun))
-        negation = self.phrase("nicht") if m.negated and (known or not m.object) else []
+        """Definite objects stand before the time, indefinite ones after the place. "kein" has already negated an indefinite one."""
+        is_definite = m.object is not None and (m.object.definite or is_name(m.object.noun))
+        negation = self.phrase("nicht") if m.negated and (is_definite or not m.object) else []
         digits_meet = object and time and not place and object[0].text.isdigit() and time[-1].text.isdigit()  # im Jahr 2010 9 Eier
-        early = known or digits_meet
+        early = is_definite or digits_meet
         return (object if early else []) + time + negation + place + ([] if early else object)
 
     def statement(self, m, head, subject, object, place, time):
@@ -308,7 +308,7 @@ class Spanish(Language):
         return self.phrase(self.adjectives[adjective][column], slot, "ADJ") if adjective else []
 
     def noun_phrase(self, thing, slot, meaning):
-        """Persons who are objects take "a", which melts with "el"; so do known animals, unless they are goods."""
+        """Persons who are objects take "a", which joins with "el" to "al"; so do definite animals that are not bought or sold."""
         marked = slot == "object" and (is_person(thing) or is_animal(thing) and meaning.verb not in ("buy", "sell"))
         if is_name(thing.noun):
             return (self.phrase("a") if marked else []) + self.name(thing.noun, slot, "PER")
@@ -369,16 +369,16 @@ class French(Language):
     def noun_phrase(self, thing, slot, meaning):
         if is_name(thing.noun):
             return self.name(thing.noun, slot, "PER")
-        rest, feminine = self.with_adjective(thing, slot), self.is_feminine(thing)
+        words, feminine = self.with_adjective(thing, slot), self.is_feminine(thing)
         if thing.count > 1:
-            return self.number(thing.count) + rest
+            return self.number(thing.count) + words
         if thing.definite:
-            article = elided("la" if feminine else "le", rest)
+            article = elided("la" if feminine else "le", words)
         elif meaning.negated:
-            article = elided("de", rest)
+            article = elided("de", words)
         else:
             article = "une" if feminine else "un"
-        return self.phrase(article, slot) + rest
+        return self.phrase(article, slot) + words
 
     def verb(self, m):
         if m.verb == "be":
@@ -513,11 +513,11 @@ class Turkish(Language):
         if m.verb == "be":
             return time + self.phrase("kim") + self.was(place) if slot == "subject" else subject + time + self.phrase("neredeydi")
         if slot == "subject":
-            known = m.object and (m.object.definite or is_name(m.object.noun))
-            return time + place + (object + self.phrase("kim") if known else self.phrase("kim") + object) + self.verb(m)
+            is_definite = m.object and (m.object.definite or is_name(m.object.noun))
+            return time + place + (object + self.phrase("kim") if is_definite else self.phrase("kim") + object) + self.verb(m)
         if slot == "place":
-            known = m.object and (m.object.definite or is_name(m.object.noun))
-            return subject + time + (object + self.phrase("nerede") if known else self.phrase("nerede") + object) + self.verb(m)
+            is_definite = m.object and (m.object.definite or is_name(m.object.noun))
+            return subject + time + (object + self.phrase("nerede") if is_definite else self.phrase("nerede") + object) + self.verb(m)
         asked = self.phrase("kimi" if is_person(m.object) else "ne")
         if slot == "count":
             adjective = self.phrase(self.adjectives[m.object.adjective]["form"], "", "ADJ") if m.object.adjective else []
@@ -592,12 +592,12 @@ class Chinese(Language):
         if is_name(thing.noun):
             return self.name(thing.noun, slot, "PER")
         forms = self.nouns[thing.noun]
-        rest = self.adjective(thing, slot) + self.phrase(forms["noun"], slot)
+        words = self.adjective(thing, slot) + self.phrase(forms["noun"], slot)
         if thing.definite:
-            return rest if is_person(thing) else self.phrase("那", slot) + self.phrase(forms["measure"], slot) + rest
+            return words if is_person(thing) else self.phrase("那", slot) + self.phrase(forms["measure"], slot) + words
         if thing.count > 1:
-            return self.number(thing.count) + self.phrase(forms["measure"], slot) + rest
-        return rest if meaning.negated else self.phrase("一", slot) + self.phrase(forms["measure"], slot) + rest
+            return self.number(thing.count) + self.phrase(forms["measure"], slot) + words
+        return words if meaning.negated else self.phrase("一", slot) + self.phrase(forms["measure"], slot) + words
 
     def adjective(self, thing, slot=""):
         if (thing.adjective, thing.noun) == ("big", "elephant"):  # 大象 is any elephant
@@ -606,8 +606,8 @@ class Chinese(Language):
 
     def verb(self, m):
         """了 stands between a verb and the noun it brings along (唱了歌, but 没有唱歌) where that can end a sentence (跑步了)."""
-        verb, *rest = self.verbs[m.verb]["base" if m.negated else "past"].split()
-        return self.phrase(verb, tag="VERB") + self.phrase(" ".join(rest))
+        verb, *words = self.verbs[m.verb]["base" if m.negated else "past"].split()
+        return self.phrase(verb, tag="VERB") + self.phrase(" ".join(words))
 
     def predicate(self, m, object, place, time):
         if m.verb == "be":

@@ -1,21 +1,24 @@
-"""The whole grid in miniature: no start, nine intermediate tasks and all nine together, nine targets, three seeds, on two CPU cores.
+"""The whole grid on miniature data: the baseline, nine intermediate tasks, all nine together; nine targets, three seeds; on two CPU cores.
 
     python -m samples.grid --output_dir out/grid        (or: recipes/miniature_grid.sh)
 
-The cells are shared among --jobs processes of one thread each; a process imports once and calls the scripts' own main(). What a cell prints
-stands in FOLDER.log. Run again, finished cells are skipped and cut-off ones go on. Ends with the tables of grid_table.py. `samples/demo.py`
-runs some of the same cells.
+A cell is one command of the grid. --jobs worker processes of one thread each run the cells. A worker imports torch and transformers once
+and then calls the scripts' own main(). Everything that a cell prints is in FOLDER.log. Run the command again: finished cells are skipped,
+cells that were cut off go on. At the end comes the report of run_report.py. `samples/demo.py` runs some of the same cells.
 """
 
 import argparse
 import os
+import signal
 import sys
+import threading
 import time
 import traceback
+from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context, parent_process
 from pathlib import Path
 
 from results import release
@@ -33,9 +36,14 @@ SMALL = ("--num_train_epochs 4 --learning_rate 5e-4 --max_seq_length 128 --use_c
          " --logging_steps 100000 --eval_steps 200 --save_steps 200").split()  # fmt: skip
 
 
+# The models are so small that a second thread gains nothing, and threads that wait by spinning take the cores from the other worker.
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "TOKENIZERS_PARALLELISM": "false"}
+SHOWN_OF_LOG = 8  # lines of a failed cell
+
+
 @dataclass(frozen=True)
 class Cell:
-    """One command. start: None without intermediate training; after: the folder of the run whose model it takes, None for the encoder."""
+    """One command. start: the intermediate task, None for the baseline; after: the folder of the run whose model it takes, or None."""
 
     script: str
     task: str
@@ -48,16 +56,24 @@ class Cell:
     def argv(self) -> list[str]:
         return [f"{self.script}.py", "--task", self.task, "--output_dir", self.folder, *self.flags]
 
+    @property
+    def command(self) -> str:
+        return f"python {' '.join(self.argv)}"
+
+    @property
+    def log(self) -> Path:
+        return Path(self.folder + ".log")
+
 
 def whole_batch(task) -> list[str]:
-    """A step's examples at once: the models are so small that a second micro-batch costs more than its padding."""
+    """Flags that put all examples of a step into one batch: with models this small, a second batch costs more than padding does."""
     batch = TASKS[STARTS[1] if task == TOGETHER else task].recipes["jiant"].effective_batch_size
     return ["--per_device_train_batch_size", str(batch)]
 
 
 def cells(output_dir, starts=STARTS, targets=TARGETS, seeds=SEEDS, data_dir=DATA, training=()) -> list[Cell]:
-    """Every command of a grid, each after the one that it builds on. training: more flags for those that train."""
-    found = []
+    """Every command of a grid, each after the one whose model it takes. training: more flags for the commands that train."""
+    commands = []
     for seed in seeds:
         for start in starts:
             model = f"{output_dir}/seed{seed}/{start}" if start else None
@@ -65,106 +81,178 @@ def cells(output_dir, starts=STARTS, targets=TARGETS, seeds=SEEDS, data_dir=DATA
             trained = [*SMALL, "--seed", str(seed), *training]
             if start:
                 flags = ["--model_name_or_path", ENCODER, "--data_dir", data_dir, *whole_batch(start), *trained]
-                found.append(Cell("run_intermediate", start, start, model, tuple(flags)))
+                commands.append(Cell("run_intermediate", start, start, model, tuple(flags)))
             for target in targets:
                 flags = [*common, "--languages", *sorted(set(TASKS[target].languages) & set(LANGUAGES))]
                 folder = f"{model or f'{output_dir}/seed{seed}/none'}/{target}"
                 if TASKS[target].phase == "target":
-                    found.append(Cell("run_target", target, start, folder, (*flags, *whole_batch(target), *trained), model))
-                elif start or seed == seeds[0]:  # nothing is drawn where nothing is trained
+                    commands.append(Cell("run_target", target, start, folder, (*flags, *whole_batch(target), *trained), model))
+                elif start or seed == seeds[0]:  # retrieval with the encoder as it is draws no random numbers: one seed is all seeds
                     folder = folder if start else f"{output_dir}/none/{target}"
-                    found.append(Cell("run_retrieval", target, start, folder, (*flags, "--layer", "2", "--use_cpu"), model))
-    return found
-
-
-def call(cell: Cell) -> dict:
-    """Runs a cell in this process. -> what stands in its results.json"""
-    import run_intermediate
-    import run_retrieval
-    import run_target
-
-    scripts = {"run_intermediate": run_intermediate, "run_target": run_target, "run_retrieval": run_retrieval}
-    sys.argv = cell.argv
-    return scripts[cell.script].main()
+                    commands.append(Cell("run_retrieval", target, start, folder, (*flags, "--layer", "2", "--use_cpu"), model))
+    return commands
 
 
 def call_logged(cell: Cell) -> tuple[float, str | None]:
-    """Runs a cell in a worker, its output in FOLDER.log. -> (seconds, the error's last line or None)"""
-    log = Path(cell.folder + ".log")
-    log.parent.mkdir(parents=True, exist_ok=True)
+    """Runs a cell in this worker process, its output in FOLDER.log. -> (seconds, the error in one line or None)"""
     started = time.time()
-    with log.open("a", encoding="utf-8") as file:
+    with cell.log.open("a", encoding="utf-8") as file:
         os.dup2(file.fileno(), 1), os.dup2(file.fileno(), 2)
-        print(f"python {' '.join(cell.argv)}", flush=True)
+        print(cell.command, flush=True)
         try:
-            call(cell)
-        except (Exception, SystemExit) as error:  # the other cells go on; the whole story stands in the log
+            import run_intermediate
+            import run_retrieval
+            import run_target
+
+            sys.argv = cell.argv
+            {"run_intermediate": run_intermediate, "run_target": run_target, "run_retrieval": run_retrieval}[cell.script].main()
+        except (Exception, SystemExit) as error:  # the worker has more cells to run; the whole traceback is in the log
             traceback.print_exc()
-            return time.time() - started, f"{type(error).__name__}: {error}"
+            return time.time() - started, " ".join(f"{type(error).__name__}: {error}".split())
         finally:
-            release()  # this process lives on
+            release()  # the process goes on after this run, so it gives up the run's lock
             sys.stdout.flush(), sys.stderr.flush()
     return time.time() - started, None
 
 
-def run_all(todo: list[Cell], jobs: int) -> dict[str, str]:
-    """Runs all cells, each when the one it builds on is done. -> {folder: error} of those that failed or could not start"""
-    os.environ["OMP_NUM_THREADS"] = "1"  # tiny models gain nothing from a second thread, and the workers would fight for the cores
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    failed, done, durations, started = {}, set(), [], time.time()
-    waiting = sorted(todo, key=lambda cell: cell.script != "run_intermediate")  # the long ones first, and what others wait for
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        running = {}
-        while waiting or running:
-            for cell in list(waiting):
-                if cell.after in failed:
-                    failed[cell.folder] = f"not run: {cell.after} failed"
-                    waiting.remove(cell)
-                elif len(running) < jobs and (cell.after is None or cell.after in done):
-                    was_there = Path(cell.folder, "results.json").is_file()
-                    running[pool.submit(call_logged, cell)] = cell, was_there
-                    waiting.remove(cell)
-            for future in wait(running, return_when=FIRST_COMPLETED).done if running else ():
-                cell, was_there = running.pop(future)
-                seconds, error = future.result()
-                if error:
-                    failed[cell.folder] = error
-                elif not was_there:
-                    durations.append(seconds)
-                done.add(cell.folder)
-                left = len(waiting) + len(running)
-                to_go = f"{left * sum(durations) / len(durations) / jobs / 60:.0f} min to go" if durations else "finished before"
-                state = f"FAILED ({error}; {cell.folder}.log)" if error else "was there" if was_there else f"{seconds:.0f} s"
-                place = f"[{len(todo) - left}/{len(todo)}, {(time.time() - started) / 60:.0f} min]"
-                print(f"{place} {cell.folder}: {state}; {to_go}", flush=True)
+def run_all(todo: list[Cell], jobs: int, show: Callable[[Cell], str] | None = None) -> dict[str, str]:
+    """Runs all cells, each when the one whose model it takes is done. -> {folder: error} of those that failed or could not start
+
+    jobs: worker processes; show: what to print when a cell begins. When a cell ends a line says so, and a failed cell shows the end of
+    its log. Every worker ends when this process does, whatever ends it.
+    """
+    os.environ.update(ONE_THREAD)
+    try:
+        with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=end_with_parent) as pool:
+            try:
+                return share_out(pool, todo, jobs, show)
+            except BaseException:  # above all Ctrl-C: the pool would wait until the running cells are done
+                for worker in active_children():
+                    worker.kill()
+                raise
+    except BrokenProcessPool:
+        sys.exit("A worker process was killed (too little memory?). Run the same command again: it goes on where it stopped.")
+
+
+def share_out(pool, todo, jobs, show) -> dict[str, str]:
+    """The loop of `run_all`: at most `jobs` cells are with the pool at a time."""
+    failed, done, durations, running, started = {}, set(), [], {}, time.time()
+    # The long ones first, which others wait for too; the short ones last, so that no worker is idle for long at the end.
+    waiting = sorted(todo, key=lambda cell: ("run_intermediate", "run_target", "run_retrieval").index(cell.script))
+    while waiting or running:
+        for cell in list(waiting):
+            if cell.after in failed:
+                failed[cell.folder] = f"not run: {cell.after} failed"
+                waiting.remove(cell)
+            elif len(running) < jobs and (cell.after is None or cell.after in done):
+                if show:
+                    print(show(cell), flush=True)
+                is_finished = Path(cell.folder, "results.json").is_file()
+                running[submit(pool, cell)] = cell, is_finished
+                waiting.remove(cell)
+        for future in wait(running, return_when=FIRST_COMPLETED).done if running else ():
+            cell, was_finished = running.pop(future)
+            seconds, error = future.result()
+            if error:
+                failed[cell.folder] = error
+            elif not was_finished:
+                durations.append(seconds)
+            done.add(cell.folder)
+            left = len(waiting) + len(running)
+            to_go = f"about {clock(left * sum(durations) / len(durations) / jobs)} to go" if durations else "finished before"
+            state = f"FAILED ({error}; {cell.log})" if error else "was there" if was_finished else clock(seconds)
+            print(f"[{len(todo) - left}/{len(todo)}, {clock(time.time() - started)}] {cell.folder}: {state}; {to_go}", flush=True)
+            if error:
+                print(end_of_log(cell), flush=True)
     return failed
 
 
+def submit(pool, cell):
+    """Gives a cell to the pool, which may start a worker for it. A worker inherits that SIGINT is blocked: Ctrl-C, which a terminal sends
+    to all processes, is for this one alone. Here it waits until the worker has all that it needs to start.
+
+    Raises InputError where the cell's log cannot be written.
+    """
+    try:
+        cell.log.parent.mkdir(parents=True, exist_ok=True)
+        cell.log.touch()
+    except OSError as error:
+        raise InputError(f"{cell.log} cannot be written: {error.strerror}.") from error
+    pressed = []
+    handler = signal.signal(signal.SIGINT, lambda *_: pressed.append(True))  # a thread of a library may get the signal and not block it
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        return pool.submit(call_logged, cell)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        signal.signal(signal.SIGINT, handler)
+        if pressed:
+            raise KeyboardInterrupt
+
+
+def end_with_parent() -> None:
+    """Makes a worker end when the process that started it is gone, however that was killed."""
+
+    def wait_and_end():
+        parent_process().join()
+        os._exit(1)
+
+    threading.Thread(target=wait_and_end, daemon=True).start()
+
+
+def end_of_log(cell: Cell) -> str:
+    lines = cell.log.read_text(encoding="utf-8", errors="replace").splitlines()
+    return "\n".join(f"    {line}" for line in lines[-SHOWN_OF_LOG:])
+
+
+def clock(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 600 else f"{seconds / 60:.0f} min"
+
+
+class Parser(argparse.ArgumentParser):
+    """A mistake is one line, without the list of all flags before it."""
+
+    def error(self, message):
+        self.exit(2, f"{self.prog}: error: {message}\n")
+
+
+def stop_in_one_line(main) -> None:
+    """Calls `main`. A user's mistake is one line and exit code 2, Ctrl-C one line and exit code 130."""
+    try:
+        main()
+    except InputError as error:
+        print(f"{Path(sys.argv[0]).name}: error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("\nstopped. Run the same command again: it goes on where it stopped.", file=sys.stderr)
+        sys.exit(130)
+
+
 def make_world():
-    """Writes the miniature world's datasets (no raw text), unless they are there and whole, from the generator as it is now."""
+    """Writes the miniature datasets, without raw text, unless the present generator has written them already."""
     from samples.write_data import MARKER, generator, write_all
 
     marker = Path(DATA, MARKER)
     if not marker.is_file() or marker.read_text() != generator():
-        print("writing the miniature world: eight languages, eighteen data sets (about half a minute, once) ...", flush=True)
+        print("writing the miniature data: eight languages, eighteen datasets (about 20 seconds, once) ...", flush=True)
         write_all(DATA, with_text=False)
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument("--output_dir", type=output_folder, default="out/grid")
     parser.add_argument("--jobs", type=int, default=2, help="processes, of one thread each")
     parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
-    parser.add_argument("--starts", nargs="+", default=[start or "none" for start in STARTS], help="none: no intermediate training")
-    parser.add_argument("--targets", nargs="*", default=list(TARGETS), help="none at all: intermediate training alone")
+    parser.add_argument("--starts", nargs="+", default=[start or "none" for start in STARTS], help="none is the baseline")
+    parser.add_argument("--targets", nargs="*", default=list(TARGETS), help="without a name: intermediate training alone")
     parser.add_argument("--data_dir", help=f"in place of {DATA}")
     parser.add_argument("--num_train_epochs", help="in place of 4")
     parser.add_argument("--max_train_samples", help="for a quick look: train on this many examples")
     args = parser.parse_args()
-    for name, given, known in (("start", args.starts, [start or "none" for start in STARTS]), ("target", args.targets, TARGETS)):
-        for value in given:
-            if value not in known:
-                raise InputError(f"Unknown {name} {value!r}. {nearest(value, known)}")
+    for kind, given, names in (("start", args.starts, [start or "none" for start in STARTS]), ("target", args.targets, TARGETS)):
+        for name in given:
+            if name not in names:
+                raise InputError(f"Unknown {kind} {name!r}. {nearest(name, names)}")
     for name in ("seeds", "starts", "targets"):
         given = getattr(args, name)
         if len(set(given)) < len(given):  # two workers would write to one folder
@@ -177,22 +265,17 @@ def main():
     given = {f"--{name}": getattr(args, name) for name in ("num_train_epochs", "max_train_samples")}
     training = [word for flag, value in given.items() if value for word in (flag, value)]
     todo = cells(args.output_dir, starts, args.targets, args.seeds, args.data_dir or DATA, training)
-    try:
-        failed = run_all(todo, args.jobs)
-    except BrokenProcessPool:
-        sys.exit("samples.grid: a worker was killed (too little memory?). Run the same command again: it goes on where it stood.")
+    failed = run_all(todo, args.jobs)
 
-    from report.grid_table import NOTHING, collect, failures, learned, picture, report
+    from run_report import write_report  # which reads pandas and matplotlib: the workers need neither
 
     if len(failed) < len(todo):
-        runs, hours = collect(args.output_dir)
-        parts = [part for part in ("others", "en") if any(language == "en" or part == "others" for run in runs for language in run.scores)]
-        text = report(runs, hours, parts, learned(args.output_dir), failures(args.output_dir))
-        Path(args.output_dir, "table.md").write_text(text + "\n", encoding="utf-8")
-        print(f"\n{text}\n\nsame tables: {args.output_dir}/table.md")
-        if len({run.start for run in runs} - {NOTHING}) and None in starts:
-            picture(runs, "others", Path(args.output_dir, "table.png"))
-            print(f"picture: {args.output_dir}/table.png")
+        print(f"\n{write_report([args.output_dir], Path(args.output_dir, 'report'))}")
+    end_with(failed, todo)
+
+
+def end_with(failed: dict[str, str], todo: list[Cell]) -> None:
+    """Exit code 1 where cells failed, each in one line."""
     if failed:
         print(f"\n{len(failed)} of {len(todo)} cells failed; run the same command again for these alone:", file=sys.stderr)
         for folder, error in failed.items():
@@ -201,8 +284,4 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except InputError as error:
-        print(f"samples.grid: error: {error}", file=sys.stderr)
-        sys.exit(2)
+    stop_in_one_line(main)

@@ -1,12 +1,12 @@
-"""The miniature encoder: an XLM-R of a megabyte or two, trained by masked language modelling on the world's text.
+"""The miniature encoder: an XLM-R of a megabyte or two, trained by masked language modelling on the miniature text.
 
     python -m samples.write_data --output_dir samples/data          # the text; make demo and the grid write only the datasets
     python -m samples.pretrain --data_dir samples/data --output_dir samples/encoder
 
 The encoder in samples/encoder was made by this command (42,000 steps, 25 minutes on one core).
 
-The text of the languages is not parallel; names and numbers are all that they share. The recipe is XLM-R's in small: masked pieces, one
-vocabulary for all languages, no language marks.
+The text of the languages is not parallel; names and numbers are all that they share. The recipe is that of XLM-R, but small: masked
+tokens, one vocabulary for all languages, no language marks.
 """
 
 import argparse
@@ -24,8 +24,8 @@ WIDTH, LAYERS, HEADS, VOCABULARY, MAX_LENGTH = 64, 3, 4, 3000, 64
 def make_tokenizer(lines, folder):
     """A unigram tokenizer of XLM-R's kind, saved so that AutoTokenizer loads it.
 
-    The world has so few word forms that each frequent one is a piece, other words fall apart into characters. Words end at
-    punctuation too, and as Chinese writes no spaces, its words are those of the lexicon.
+    The data have so few word forms that each frequent one is a token; other words are split into characters. A word ends at
+    punctuation too. Chinese has no spaces, so its words are those of the lexicon.
     """
     from tokenizers import Regex, pre_tokenizers
     from transformers import XLMRobertaTokenizer
@@ -40,7 +40,7 @@ def make_tokenizer(lines, folder):
     characters = {*string.ascii_letters, *string.digits, *string.punctuation, *(character for word in counts for character in word)}
     words = [(word, count) for word, count in counts.most_common(VOCABULARY - len(characters)) if count >= 20 and word not in characters]
     pieces = [(word, math.log(count / counts.total())) for word, count in words]
-    # A word is likelier than its characters, whatever their number.
+    # The unigram model must prefer a word to its characters, however few those are.
     pieces += [(character, math.log((counts[character] or 1) / counts.total()) - 10) for character in sorted(characters)]
     specials = [(piece, 0.0) for piece in ("<s>", "<pad>", "</s>", "<unk>")]
     tokenizer = XLMRobertaTokenizer(vocab=[*specials, *pieces, ("<mask>", 0.0)], model_max_length=512)
@@ -83,7 +83,7 @@ def pretrain(data_dir, output_dir, steps, seed=0, batch_size=64, learning_rate=2
     )  # fmt: skip
 
     class MaskedOnly(Trainer):
-        """Scores the vocabulary where a piece is masked and nowhere else: less work."""
+        """Computes scores over the vocabulary only for masked tokens, which saves time."""
 
         def compute_loss(self, model, inputs, return_outputs=False, **_):
             labels = inputs.pop("labels")
@@ -91,7 +91,7 @@ def pretrain(data_dir, output_dir, steps, seed=0, batch_size=64, learning_rate=2
             hidden = model.roberta(**inputs).last_hidden_state
             return cross_entropy(model.lm_head(hidden[masked]), labels[masked])
 
-    # More words exchanged than BERT's 10%: each word must be checked against the others, masked or not.
+    # More random words than BERT's 10%, so that the encoder must check every word against its context.
     collator = DataCollatorForLanguageModeling(tokenizer, mlm_probability=0.2, mask_replace_prob=0.5, random_replace_prob=0.3)
     trainer = MaskedOnly(model=model, args=arguments, train_dataset=features, data_collator=collator, processing_class=tokenizer)
     trainer.train()

@@ -17,12 +17,12 @@ from samples.world import random_front, random_meaning, random_name
 
 NAMES_OF_LANGUAGES = dict(en="English", de="German", es="Spanish", fr="French", ru="Russian", tr="Turkish", ar="Arabic", zh="Chinese")
 TATOEBA_CODES = dict(ar="ara", de="deu", es="spa", fr="fra", ru="rus", tr="tur", zh="cmn")
-CACHE_PATH = "cache/huggingface/datasets/downloads/" + "0" * 64  # what the hub's source_lang column holds: a path, no language
+CACHE_PATH = "cache/huggingface/datasets/downloads/" + "0" * 64  # the hub's column source_lang holds a path like this one, not a language
 
 
 @dataclass(frozen=True)
 class Utterance:
-    """A meaning and the way it is put: with a part in front, as a question, in the passive, or joined with a second one by "and"."""
+    """A meaning and its wording: with a part in front, as a question, in the passive, or joined with a second meaning by "and"."""
 
     meaning: Meaning
     front: str = ""
@@ -43,16 +43,16 @@ class Utterance:
 
     @property
     def keys(self):
-        """What the ledger remembers: the meaning, whatever its wording; of a question, what it tells without its answer."""
+        """Keys for the ledger: the meaning in any wording. A question's key is its meaning without the answer."""
         if self.asked:
             part = {"year": "time", "count": "object"}.get(self.asked, self.asked)
-            known = Thing(self.meaning.object.noun, self.meaning.object.adjective) if self.asked == "count" else None
-            return [(without_article(replace(self.meaning, **{part: known if part == "object" else ""})), self.asked)]
+            uncounted = Thing(self.meaning.object.noun, self.meaning.object.adjective) if self.asked == "count" else None
+            return [(without_article(replace(self.meaning, **{part: uncounted if part == "object" else ""})), self.asked)]
         return [without_article(m) for m in (self.meaning, self.second) if m]
 
 
 def without_article(m):
-    """Russian says "a book" and "the book" alike, so for the ledger they are one."""
+    """The meaning with "a" in place of "the". Russian says both alike, so the ledger must not tell them apart."""
     return replace(m, object=replace(m.object, definite=False)) if m.object and m.object.definite else m
 
 
@@ -65,7 +65,7 @@ def paragraph(utterances, language):
 
 
 class Ledger:
-    """Which split each meaning belongs to. A shared meaning would be a shared sentence in every language at once."""
+    """Notes the split of each meaning. Two splits that share a meaning would share a sentence in every language."""
 
     def __init__(self):
         self.split_of = {}
@@ -90,7 +90,7 @@ class Writer:
         return random.Random(zlib.crc32(f"{self.seed} {name}".encode()))
 
     def collect(self, name, split, number, make):
-        """`number` items of make(rng, how many there are) -> (item, keys that no other split may hold) or None."""
+        """`number` items. make(rng, number of items so far) returns (item, keys that no other split may have), or None to draw again."""
         rng, items = self.rng(f"{name} {split}"), []
         while len(items) < self.size(number):
             made = make(rng, len(items))
@@ -114,7 +114,7 @@ def fronted(rng, meaning):
 
 
 def nli_pair(rng, number, persons=False):
-    """(premise, hypothesis, label); labels take turns, and the hypothesis is drawn without knowing its label."""
+    """(premise, hypothesis, label). Labels take turns. The hypothesis is drawn before its label."""
     hypothesis, label = world.random_hypothesis(rng), number % 3
     if persons and is_name(hypothesis.subject.noun):
         hypothesis = replace(hypothesis, subject=world.random_person_noun(rng))
@@ -141,14 +141,14 @@ def glue(w):
 
 
 def snli(w):
-    """Only persons, as in picture captions; the annotators of one row in fifty did not agree (-1)."""
+    """Sentences about persons only, as in picture captions. One row in fifty has the label -1, as where SNLI's annotators disagree."""
     pairs = w.collect_splits("snli", {"train": 4000, "validation": 400, "test": 400}, person_pair)
     rows = {split: nli_rows(each) for split, each in pairs.items()}
     return {"plain_text": {s: [{**row, "label": -1} if i % 50 == 49 else row for i, row in enumerate(r)] for s, r in rows.items()}}
 
 
 def anli(w):
-    """The premise stands among one, two or three facts about other people (rounds one, two, three)."""
+    """The premise is one of several facts; the others, one, two or three in rounds one, two and three, are about other people."""
     result = {}
     for distractors, size in ((1, 1500), (2, 2000), (3, 2500)):
         for split, hub, number in (("train", "train", size), ("validation", "dev", 300), ("test", "test", 300)):
@@ -184,14 +184,14 @@ def swapped(m):
 
 
 def two_people(rng):
-    """One person doing something to another: the two can change roles and every word stays."""
+    """One person does something to another. When they exchange their roles, the words stay the same."""
     one, other = rng.sample(world.NAMES, 2)
     time = world.random_time(rng) if rng.random() < 0.6 else ""
     return Meaning(Thing(one), rng.choice(world.TRANSITIVE_ON_PEOPLE), Thing(other), world.random_place(rng), time)
 
 
 def two_events(rng):
-    """Two events that share nothing, so that their people or places can be exchanged."""
+    """Two events that share no part, so that their people or places can be exchanged."""
     while True:
         a, b = (random_meaning(rng, place=1.0, time=0.6, negated=0.0, be=0.0) for _ in range(2))
         people_and_things = [thing for m in (a, b) for thing in (m.subject, m.object) if thing is not None]
@@ -212,7 +212,7 @@ def paraphrase_pair(rng, number):
     one = [fronted(rng, m) for m in first]
     two = [Utterance(m, is_passive=True) if is_passive else fronted(rng, m) for m in second]
     if not is_passive and [(u.meaning.verb, u.front) for u in one] == [(u.meaning.verb, u.front) for u in two]:
-        return None  # the same wording; turned down for both labels, lest wording tell the label
+        return None  # The wording is the same. Such pairs are refused for both labels: else the wording would tell the label.
     return (one, two, label), all_keys(one + two)
 
 
@@ -226,7 +226,7 @@ def paws_x(w):
 
 
 def question_pair(rng, number):
-    """Direct against indirect question; a question about swapped roles, another value or another slot is no duplicate."""
+    """A direct and an indirect question. They are no duplicates when roles, a value or the slot that is asked for differ."""
     label = number % 2
     m = two_people(rng) if rng.random() < 0.5 else random_meaning(rng, place=0.8, time=0.6, negated=0.0)
     asked = other_asked = rng.choice(world.slots(m))
@@ -267,15 +267,15 @@ def indirect_question(rng, m, slot):
 
 
 def reading(rng, unanswerable=False):
-    """(facts, question, index of the answering fact or None); None if the story has no sentence of its own to ask for."""
+    """(facts, question, index of the fact that answers it or None); None where no question has a single answer in the story."""
     facts = world.story(rng, rng.randint(3, 6))
-    found = world.random_question(rng, facts)
-    if found is None:
+    drawn = world.random_question(rng, facts)
+    if drawn is None:
         return None
-    question, slot, index = found
+    question, slot, index = drawn
     if unanswerable:
         part = "subject" if slot != "subject" else rng.choice(("verb", "place", "time"))
-        somebody = rng.choice(facts).subject if rng.random() < 0.7 else Thing(random_name(rng))  # better somebody of the story
+        somebody = rng.choice(facts).subject if rng.random() < 0.7 else Thing(random_name(rng))  # more often a person of the story
         question = replace(question, subject=somebody) if part == "subject" else world.exchanged(rng, question, part)
         if question is None or question.subject == question.object or any(world.answers(question, slot, fact) for fact in facts):
             return None
@@ -289,7 +289,7 @@ def reading_maker(answerable=1.0):
 
 
 def reading_row(item, language, row_id):
-    """Offsets count code points of the context, as everywhere in these datasets."""
+    """Answers in the hub's form. answer_start counts code points of the context, as in all these datasets."""
     facts, question, index = item
     sentences, between = [fact.sentence(language) for fact in facts], "" if language == "zh" else " "
     answers = {"text": [], "answer_start": []}
@@ -335,7 +335,7 @@ def tydiqa(w):
     return {"secondary_task": rows}
 
 
-# Multiple choice: English only, decided by the context or by what everyone knows of this world
+# Multiple choice, English only: the context decides, or what is always true in these data
 
 DONE_WITH = {"read": "text", "eat": "fruit", "wake": "animal", "wash": "thing"}
 WISHES = {
@@ -363,12 +363,12 @@ def shuffled(rng, choices):
 
 
 def numbered(splits):
-    """Rows in the order of their split; the labels of test rows are the maker's business."""
+    """The rows of each split. `make` decides about the labels of test rows."""
     return {split: [{**row, "id": f"miniature-{split}-{i}"} for i, row in enumerate(rows)] for split, rows in splits.items()}
 
 
 def hellaswag(w):
-    """Two people get one thing each; what one of them does next is done with that thing, not with the other's."""
+    """Two people get one thing each. The right ending uses the thing of the person who is named, a wrong one that of the other."""
 
     def make(rng, number):
         verbs, people = rng.sample(sorted(DONE_WITH), 4), rng.sample(world.NAMES, 2)
@@ -389,7 +389,7 @@ def hellaswag(w):
 
 
 def cosmos_qa(w):
-    """Finding makes happy and losing sad; who wants to do something goes where it is done."""
+    """Who finds something is happy, who loses something is sad. Who wants to do something goes to the place where it is done."""
 
     def make(rng, number):
         people = rng.sample(world.NAMES, 3)
@@ -501,7 +501,7 @@ def ccgbank(w):
 
 
 def distinct(taken, **options):
-    """A maker that never says the same twice: a second translation would be a second right answer."""
+    """A maker that never returns the same sentence twice: a second translation would be a second right answer."""
 
     def make(rng, number):
         utterance = spoken(rng, **options)
@@ -512,7 +512,7 @@ def distinct(taken, **options):
 
 
 def tatoeba(w):
-    """The same English sentences for every language, each with the trailing newline it has on the hub."""
+    """The same English sentences for every language. Each ends in a newline, as on the hub."""
     items = w.collect("tatoeba", "test", 300, distinct(set(), questions=0.1, with_surname=0.0))
     english = [dict(target_sentence=u.text("en") + "\n", source_lang=CACHE_PATH, target_lang="eng") for u in items]
     return {
@@ -570,13 +570,13 @@ def residue(text):
 
 
 def owner(m, place, time):
-    """The one language whose raw text may say a meaning, there and then, so that no two texts are parallel."""
+    """The only language whose raw text may express a meaning with this place and time, so that no two texts are parallel."""
     thing = m.object.noun if m.object else ""
     return LANGUAGES[(residue(m.subject.noun) + residue(f"{m.verb} {thing} {place} {time}")) % len(LANGUAGES)]
 
 
 def raw_text(w, language):
-    """Statements, questions with and without answers, passives, retellings, short stories. Never a meaning of a validation or test set."""
+    """Statements, questions with and without answers, passives, retellings, short stories. No meaning of a validation or test set."""
     rng, lines = w.rng(f"text {language}"), []
 
     def draw(make=world.usual_meaning, **options):
@@ -588,7 +588,7 @@ def raw_text(w, language):
             for _ in range(20):
                 if owner(m, place, time) == language:
                     return replace(m, place=place, time=time)
-                place, time = world.usual_place_and_time(rng, m)  # until it is this language's to say
+                place, time = world.usual_place_and_time(rng, m)  # until the meaning belongs to this language
 
     while len(lines) < w.size(20000):
         kind = rng.random()

@@ -1,4 +1,4 @@
-"""What can happen in the world, and how one meaning relates to another: follows, contradicts, leaves open, says the same.
+"""What can happen in the miniature data, and whether one meaning follows from, contradicts, leaves open or equals another.
 
 Nothing here knows a language: relations between sentences are decided on meanings, so they hold in all eight languages at once.
 """
@@ -82,7 +82,7 @@ def random_meaning(rng, place=0.7, time=0.6, negated=0.15, be=0.12, with_surname
 
 @dataclass(frozen=True)
 class Habits:
-    """What somebody usually does and never does, where and when. It is what the texts of all languages tell alike."""
+    """What a person usually does and never does, where and when. The texts of all languages agree in this."""
 
     deeds: tuple  # (verb, noun or name), or (activity, "")
     never: tuple
@@ -94,21 +94,21 @@ HABIT = 0.9  # how often a part of an event is as usual
 
 
 def dealt(rng, cards, hands, size):
-    """For each hand `size` different cards; every card goes to about as many hands as any other."""
+    """Yields `size` different cards for each hand. Every card comes to about the same number of hands."""
     pack = []
     for _ in range(hands):
-        held = []
-        while len(held) < size:
+        hand = []
+        while len(hand) < size:
             pack = pack or rng.sample(cards, len(cards))
             card = pack.pop()
-            if card not in held:
-                held.append(card)
-        yield tuple(held)
+            if card not in hand:
+                hand.append(card)
+        yield tuple(hand)
 
 
 @cache
 def habits():
-    """({name or person noun: Habits}, {noun: its usual adjective and count}): facts of this world, whatever the seed of its data."""
+    """({name or person noun: Habits}, {noun: its usual adjective and count}): the same for every seed of the data."""
     rng, people = random.Random(1), (*NAMES, *KINDS["person"])
     things = [noun for kind, nouns in KINDS.items() if kind not in ("person", "category") for noun in nouns]
     packs = (things, 6), (people, 2), (ACTIVITIES, 4), (PLACES, 2), ((*CITIES, *COMPANIES), 1), (TIMES, 2), (YEARS, 2)
@@ -123,7 +123,7 @@ def habits():
 
 
 def usual_meaning(rng, subject=None, **options):
-    """Any event, but most of its parts are as the subject's habits have them."""
+    """A random event. Most of its parts follow the subject's habits."""
     m = random_meaning(rng, with_surname=0.15, **options)
     m = replace(m, subject=subject or m.subject)
     of_people, of_things = habits()
@@ -142,7 +142,7 @@ def usual_meaning(rng, subject=None, **options):
 
 
 def usual_place_and_time(rng, m):
-    """(place, time) anew where a meaning has them: as a rule one of the subject's own."""
+    """(place, time) drawn again where the meaning has them, most often from the subject's habits."""
     own = habits()[0][m.subject.noun.split()[0]]
     place = rng.choice(own.places) if rng.random() < HABIT else random_place(rng)
     time = rng.choice(own.times) if rng.random() < HABIT else random_time(rng)
@@ -150,13 +150,13 @@ def usual_place_and_time(rng, m):
 
 
 def random_front(rng, meaning):
-    """Which part, if any, a sentence may begin with instead of its subject."""
+    """The part with which a sentence may begin in place of its subject, or ''."""
     fronts = ["", "", ""] + ["time"] * bool(meaning.time) + ["place"] * bool(meaning.place and meaning.verb != "be")
     return rng.choice(fronts)
 
 
 def details(meaning):
-    """The parts that a meaning can lose and still be a (weaker) meaning."""
+    """The parts that can be left out of a meaning, which then says less."""
     has_adjective = meaning.object is not None and not is_person(meaning.object) and meaning.object.adjective
     return ["adjective"] * bool(has_adjective) + ["place"] * bool(meaning.place) + ["time"] * bool(meaning.time)
 
@@ -180,7 +180,7 @@ def with_more(rng, meaning, part):
 
 
 def others(value):
-    """What cannot be the case together with `value` in the same event."""
+    """The values that exclude `value` in the same event."""
     if value.isdigit():
         return [year for year in YEARS if year != value]
     return [other for group in (*EXCLUSIVE, PLACES) if value in group for other in group if other != value]
@@ -220,7 +220,7 @@ def fits(verb, thing):
 
 
 def random_hypothesis(rng):
-    """Drawn before its label is known and fit for all three: something to drop, something to add, something to deny."""
+    """A hypothesis, drawn before its label. It fits all three labels: a part can be left out, added or denied."""
     while True:
         m = random_meaning(rng, place=0.45, time=0.45, negated=0.25, be=0.0)
         if m.object and not is_person(m.object) and m.object.noun in (*KINDS["animal"], *KINDS["fruit"]) and rng.random() < 0.25:
@@ -251,10 +251,10 @@ def premise_for(rng, hypothesis, label):
             noun = rng.choice([n for n in KINDS[h.object.noun]])
             return more(rng, replace(h, object=replace(h.object, noun=noun)), at_least=0)
         return more(rng, h)
-    if label == NEUTRAL and rng.random() < 0.5:  # somebody else's doing says nothing of this one's
+    if label == NEUTRAL and rng.random() < 0.5:  # what one person does says nothing about another
         return more(rng, replace(h, subject=another(rng, h.subject)), at_least=0)
     weaker = less(rng, h)
-    if label == NEUTRAL:  # the premise may well say other things that the hypothesis does not
+    if label == NEUTRAL:  # the premise may also say what the hypothesis does not
         taken = set(details(h))
         for part in room(weaker):
             if part not in taken and rng.random() < 0.7:
@@ -263,7 +263,7 @@ def premise_for(rng, hypothesis, label):
 
 
 def another(rng, subject):
-    """Somebody else of the same sort: a name for a name, a noun for a noun."""
+    """Another person of the same kind: a name for a name, a noun for a noun."""
     while True:
         other = Thing(random_name(rng)) if is_name(subject.noun) else random_person_noun(rng)
         if other.noun != subject.noun:

@@ -105,12 +105,12 @@ def write_files(folder, files):
 
 
 def write_all(output_dir, seed=0, scale=1.0, with_text=True):
-    """All datasets and, unless only tasks are wanted, the text: it is two thirds of the time.
+    """Writes all datasets and, with `with_text`, the raw text, which takes two thirds of the time.
 
-    In a folder that it wrote before, the text is removed.
+    Text that an earlier call left in the folder is removed first.
     """
     output_dir, writer = Path(output_dir), tasks.Writer(seed, scale)
-    if (output_dir / MARKER).is_file():  # a folder of ours; another generator's text would hold this one's test sentences
+    if (output_dir / MARKER).is_file():  # An earlier generator's text could contain the test sentences of this one.
         shutil.rmtree(output_dir / "text", ignore_errors=True)
         (output_dir / MARKER).unlink()
     for hub_id, (makers, by_beginning) in DATASETS.items():
@@ -135,7 +135,7 @@ def write_beyond(output_dir, writer):
 
 
 def generator(seed=0, scale=1.0):
-    """What MARKER holds when a folder was written to its end by the generator as it is now."""
+    """The content of MARKER in a folder that the present generator has written completely."""
     others = ("demo.py", "grid.py", "pretrain.py", "show.py")
     code = sorted(path for pattern in ("*.py", "lexicon/*.txt") for path in Path(__file__).parent.glob(pattern))
     key = hashlib.sha256(b"".join(path.read_bytes() for path in code if path.name not in others)).hexdigest()

@@ -73,10 +73,10 @@ def check(tasks, languages, data_dir, show, train_languages=()) -> dict[tuple[st
                 problems.setdefault((task.name, split), {})[language] = str(error)
                 print(f"MISSING  {task.name} {language} {split}", flush=True)
                 continue
-            found, published = provenance["rows"], provenance["rows_expected"]
-            is_other = published not in (None, found)
+            count, published = provenance["rows"], provenance["rows_expected"]
+            is_other = published not in (None, count)
             if is_other:
-                problems.setdefault((task.name, split), {})[language] = f"{found:,} rows of {published:,}, from {provenance['hub_id']}"
+                problems.setdefault((task.name, split), {})[language] = f"{count:,} rows of {published:,}, from {provenance['hub_id']}"
             print(f"{'DIFFERS' if is_other else 'ok':<7}  {data_line(provenance)}", flush=True)
             if not shown:
                 print(*(f"           {text}" for text in as_text(examples[0])), sep="\n")
@@ -141,10 +141,10 @@ def main(argv=None) -> int:
     names = names or list(TASKS)
     tasks = [TASKS[name] for name in dict.fromkeys(other for name in names for other in (name, TASKS[name].train_on) if other)]
     tasks = [with_languages_of(task, args.benchmark) for task in tasks]
-    known = {language for task in tasks for language in task.languages}
+    all_languages = {language for task in tasks for language in task.languages}
     for language in (*(args.languages or ()), *args.train_languages):
-        if language not in known:
-            raise InputError(f"None of these tasks has {language!r} data. {nearest(language, sorted(known))}")
+        if language not in all_languages:
+            raise InputError(f"None of these tasks has {language!r} data. {nearest(language, sorted(all_languages))}")
 
     import datasets
 

@@ -9,8 +9,9 @@ themselves. The oddity: one jsonl per language, named by it (data/eng_Latn.jsonl
 from pathlib import Path
 
 from metrics import accuracy
-from task_adapters.base import Recipe, Source, Task, _load_local
+from task_adapters.base import Recipe, Source, Task
 from task_adapters.flores import our_codes
+from task_adapters.hub import rows_from_folder
 
 LANGUAGES = our_codes("""
 acm_Arab afr_Latn als_Latn amh_Ethi apc_Arab arb_Arab arb_Latn ars_Arab ary_Arab arz_Arab asm_Beng azj_Latn bam_Latn ben_Beng ben_Latn
@@ -31,7 +32,7 @@ class OneFileEach(Source):
     def _load_split(self, config, split, data_dir):
         if data_dir is None:
             return super()._load_split(config, split, data_dir)
-        return _load_local(Path(data_dir) / self.hub_id, "default", config)
+        return rows_from_folder(Path(data_dir) / self.hub_id, "default", config)
 
 
 def to_example(row):

@@ -8,13 +8,15 @@ order. Copies that hold the gold pairs alone leave nothing to search among and a
 """
 
 import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from datasets import Dataset, List
+from datasets import Dataset
 
 from metrics import pair_f1
 from task_adapters.base import EXAMPLE_COLUMNS, Absent, InputError, RetrievalRecipe, Source, Task
+from task_adapters.files import check_file, has_text_rows
 
 GOLD_ONLY_COPIES = ("google/xtreme/bucc18.{language}", "mteb/bucc-bitext-mining")
 GOLD_ONLY = (
@@ -48,10 +50,10 @@ class RawFiles(Source):
     def load(self, split, language, data_dir):
         """-> (a row per sentence, checksum of the three files). InputError with file and line number for what is not BUCC's format."""
         if not self.holds(split, language, data_dir):
-            place = f"{self.files(split, language, data_dir)[0]} does not exist." if data_dir else "--data_dir is not given."
+            missing = f"{self.files(split, language, data_dir)[0]} does not exist." if data_dir else "--data_dir is not given."
             copies = [Path(data_dir or "") / copy.format(language=language) for copy in GOLD_ONLY_COPIES] if data_dir else []
             refused = "".join(f" {copy} {GOLD_ONLY}." for copy in copies if copy.exists())
-            raise Absent(f"BUCC's own {self.splits[split]} files are read from --data_dir: {place}{refused}")
+            raise Absent(f"BUCC's own {self.splits[split]} files are read from --data_dir: {missing}{refused}")
         source_file, target_file, gold_file = self.files(split, language, data_dir)
         source, target = read_sentences(source_file), read_sentences(target_file)
         gold = read_gold(gold_file, source, target)
@@ -68,24 +70,29 @@ class PairedLists(Source):
     def load(self, split, language, data_dir):
         """-> (a row per sentence, revision). InputError for gold positions outside the lists, and for copies of another layout."""
         rows, revision = super().load(split, language, data_dir)
-        where = f"{self.hub_id} ({self.config_for(language)}, {split})"
-        if len(rows) != 1 or not all(isinstance(rows.features.get(name), List) for name in ("sentence1", "sentence2", "gold")):
+        name = f"{self.hub_id} ({self.config_for(language)}, {split})"
+        row = {} if len(rows) != 1 else json.loads(rows[0]["row"]) if has_text_rows(rows) else rows[0]
+        if not all(isinstance(row.get(column), list) for column in ("sentence1", "sentence2", "gold")):
             raise InputError(
-                f"{where} {GOLD_ONLY}. (Expected one row of three lists, sentence1, sentence2 and gold; found {len(rows)} row(s) of"
-                f" {', '.join(rows.column_names)}.)"
+                f"{name} {GOLD_ONLY}. (Expected one row of three lists, sentence1, sentence2 and gold; found {len(rows)} row(s) of"
+                f" {', '.join(row or rows.column_names)}.)"
             )
-        row = rows[0]
+        for column in ("sentence1", "sentence2"):
+            wrong = [number for number, text in enumerate(row[column], start=1) if not isinstance(text, str)]
+            if wrong:
+                raise InputError(f"{name}: number {wrong[0]} of {column} is {row[column][wrong[0] - 1]!r:.60}, which is not text.")
         names = [f"{language}-{{:09d}}".format, "en-{:09d}".format]
         sides = [
             {name(number): text.strip() for number, text in enumerate(row[column], start=1)}
             for name, column in zip(names, ("sentence1", "sentence2"), strict=True)
         ]
         for number, pair in enumerate(row["gold"], start=1):
-            if len(pair) != 2 or not all(1 <= place <= len(side) for place, side in zip(pair, sides)):
+            is_pair = isinstance(pair, list) and len(pair) == 2 and all(isinstance(position, int) for position in pair)
+            if not is_pair or not all(1 <= position <= len(side) for position, side in zip(pair, sides)):
                 raise InputError(
-                    f"{where}: gold pair {number} is {pair}; it should be two positions, 1 to {len(sides[0])} and 1 to {len(sides[1])}."
+                    f"{name}: gold pair {number} is {pair}; it should be two positions, 1 to {len(sides[0])} and 1 to {len(sides[1])}."
                 )
-        return rows_of(*sides, [(names[0](i), names[1](j)) for i, j in row["gold"]], where), revision
+        return rows_of(*sides, [(names[0](i), names[1](j)) for i, j in row["gold"]], name), revision
 
 
 def read_sentences(path):
@@ -110,26 +117,27 @@ def read_gold(path, source, target):
 
 
 def _fields(path, expected):
-    """(line number, (id, rest)) of each line. Only line feeds end a line: the sentences hold other separators."""
+    """(line number, (id, what follows the TAB)) of each line. Only line feeds end a line: the sentences hold other separators."""
+    if not path.exists():
+        raise InputError(f"{path} does not exist; a part of BUCC is three files that end in the two languages and in gold.")
+    check_file(path)
     try:
         lines = path.read_bytes().decode("utf-8-sig").removesuffix("\n").split("\n")
-    except FileNotFoundError:
-        raise InputError(f"{path} does not exist; a part of BUCC is three files that end in the two languages and in gold.") from None
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not UTF-8 text: byte {error.start} is {error.object[error.start]:#x}.") from None
     if lines == [""]:
-        raise InputError(f"{path} is empty.")
+        raise InputError(f"{path} is empty.")  # but for an end of line
     for number, line in enumerate(lines, start=1):
-        name, tab, rest = line.rstrip("\r").partition("\t")
+        name, tab, text = line.rstrip("\r").partition("\t")
         if not tab or name.split() != [name]:
             raise InputError(f"{path}:{number}: {line[:60]!r} is not {expected}.")
-        yield number, (name, rest)
+        yield number, (name, text)
 
 
-def rows_of(source, target, gold, where):
+def rows_of(source, target, gold, corpus):
     """A row per sentence, source side first. Refuses a corpus in which every sentence has a translation."""
     if len({i for i, _ in gold}) == len(source) and len({j for _, j in gold}) == len(target):
-        raise InputError(f"{where} {GOLD_ONLY}.")
+        raise InputError(f"{corpus} {GOLD_ONLY}.")
     matches = [{}, {}]
     for pair in dict.fromkeys(gold):
         for side, name, other in zip(matches, pair, reversed(pair), strict=True):

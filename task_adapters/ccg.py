@@ -20,6 +20,7 @@ from datasets import Dataset, Features, List
 
 from metrics import token_accuracy
 from task_adapters.base import TEXT, InputError, Recipe, Source, Task, nearest
+from task_adapters.files import check_file
 
 SECTIONS = {"train": "00-18", "dev": "19-21", "test": "22-24"}
 # (<T category head children> opens a phrase, (<L category tag tag word category>) is a word.
@@ -49,16 +50,17 @@ class CCGbank(Source):
             lacking = [section for section in wanted if section not in by_section]
             if lacking:
                 raise InputError(f"{folder} holds no .auto files of section {', '.join(lacking)}, which {split} needs.")
-            files, read = [file for section in wanted for file in by_section[section]], read_auto
+            files, reader = [file for section in wanted for file in by_section[section]], read_auto
         else:
-            files, read = [folder / f"ccg.{split}"], read_tagged_lines
+            files, reader = [folder / f"ccg.{split}"], read_tagged_lines
             if not files[0].is_file():
                 raise InputError(f"{folder} holds neither AUTO/<section>/*.auto nor {files[0].name}.")
         digest, sentences = hashlib.sha256(), []
         for file in files:
+            check_file(file)
             content = file.read_bytes()
             digest.update(content)
-            sentences += read(file, content)
+            sentences += reader(file, content)
         columns = {"words": [words for words, _ in sentences], "tags": [tags for _, tags in sentences]}
         rows = Dataset.from_dict(columns, features=Features({"words": List(TEXT), "tags": List(TEXT)}))
         what = f"sections {wanted[0]}-{wanted[-1]}" if by_section else files[0].name
@@ -114,8 +116,8 @@ def read_auto(file: Path, content: bytes) -> list[tuple[list[str], list[str]]]:
             continue
         leaves = LEAF.findall(line)
         phrases = len(PHRASE.findall(line))
-        rest = PHRASE.sub("", LEAF.sub("", line))
-        if not leaves or rest.replace(" ", "") != ")" * phrases:
+        remainder = PHRASE.sub("", LEAF.sub("", line))
+        if not leaves or remainder.replace(" ", "") != ")" * phrases:
             raise InputError(f"{file}:{number}: no whole derivation of (<T ...> and (<L ...>) nodes: {line[:60]!r}.")
         sentences.append(([word for _, word in leaves], [category for category, _ in leaves]))
     if has_header:
@@ -131,8 +133,8 @@ def read_tagged_lines(file: Path, content: bytes) -> list[tuple[list[str], list[
             continue
         fields = [field.split() for field in line.split("\t")]
         if len(fields) != 2 or len(fields[0]) != len(fields[1]):
-            found = f"{len(fields) - 1} TABs" if len(fields) != 2 else f"{len(fields[0])} words and {len(fields[1])} tags"
-            raise InputError(f"{file}:{number}: {found}, where words, one TAB and as many tags should stand.")
+            counts = f"{len(fields) - 1} TABs" if len(fields) != 2 else f"{len(fields[0])} words and {len(fields[1])} tags"
+            raise InputError(f"{file}:{number}: {counts}, where words, one TAB and as many tags should stand.")
         sentences.append((fields[0], fields[1]))
     return sentences
 

@@ -17,7 +17,7 @@ def to_example(row):
         "context": row["context"],
         "question": row["question"],
         "choices": [row[f"answer{number}"] for number in range(4)],
-        "label": int(row["label"]),
+        "label": row["label"],
     }
 
 

@@ -9,6 +9,7 @@ from datasets import Dataset
 
 from metrics import mean_reciprocal_rank
 from task_adapters.base import EXAMPLE_COLUMNS, InputError, Source, Task
+from task_adapters.files import columns_of
 from task_adapters.lareqa import QUESTIONS, RankingRecipe, to_example
 
 LANGUAGES = ("ar", "de", "el", "en", "es", "hi", "ru", "th", "tr", "vi", "zh")
@@ -22,12 +23,16 @@ class Paragraphs(Source):
         """-> (a row per paragraph and per question, revision). InputError for an empty paragraph and a question that occurs twice."""
         rows, revision = super().load(split, language, data_dir)
         where, places, questions = f"{self.hub_id} ({language}, {split})", {}, {}
-        for row in rows:
-            if not row["context"].strip():
-                raise InputError(f"{where}: question {row['id']!r} has an empty context.")
-            if row["id"] in questions:
-                raise InputError(f"{where}: question {row['id']!r} occurs twice.")
-            questions[row["id"]] = row["question"], places.setdefault(row["context"], len(places))
+        columns = columns_of(rows[:])
+        for column in ("id", "context", "question"):
+            if column not in columns:
+                raise InputError(f"{where} has no column {column!r}. It has: {', '.join(columns)}.")
+        for name, context, question in zip(columns["id"], columns["context"], columns["question"]):
+            if not context or not context.strip():
+                raise InputError(f"{where}: question {name!r} has an empty context.")
+            if name in questions:
+                raise InputError(f"{where}: question {name!r} occurs twice.")
+            questions[name] = question, places.setdefault(context, len(places))
         candidates = [{"side": "target", "id": f"{language}-{place}", "text": text, "matches": []} for text, place in places.items()]
         asked = [
             {"side": "source", "id": f"{language}-{name}", "text": text, "matches": [f"{language}-{place}"]}

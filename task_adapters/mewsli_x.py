@@ -10,7 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from metrics import mean_reciprocal_rank
-from task_adapters.base import EXAMPLE_COLUMNS, InputError, Source, Task, _load_local
+from task_adapters.base import EXAMPLE_COLUMNS, InputError, Source, Task
+from task_adapters.files import columns_of
+from task_adapters.hub import rows_from_folder
 from task_adapters.lareqa import XTREME_R_RANKING, RankingRecipe, to_example
 
 MENTIONS = {"ar": 1_501, "de": 1_551, "en": 1_490, "es": 1_552, "fa": 458, "ja": 1_519, "pl": 1_562, "ro": 672, "ta": 1_567, "tr": 1_215,
@@ -26,7 +28,7 @@ class MentionsAndEntities(Source):
         if data_dir is not None:
             folder = Path(data_dir) / self.hub_id
             places = (folder / "wikinews_mentions", language, "test") if is_mention else (folder, "default", "candidate_entities")
-            rows, revision = _load_local(*places)
+            rows, revision = rows_from_folder(*places)
         else:
             rows, revision = self._load_split(language if is_mention else "candidate_entities", "test", None)
         where = f"{self.hub_id} ({split}, {language})"
@@ -38,6 +40,7 @@ class MentionsAndEntities(Source):
 
 
 def mention_rows(batch, indices, where, language):
+    batch = columns_of(batch)
     _check(batch, indices, "mention", where)
     names = batch["example_id"] if "example_id" in batch else [f"{language}-{index}" for index in indices]
     count = len(indices)
@@ -45,6 +48,7 @@ def mention_rows(batch, indices, where, language):
 
 
 def entity_rows(batch, indices, where, language):
+    batch = columns_of(batch)
     _check(batch, indices, "description", where)
     count = len(indices)
     return {"side": ["target"] * count, "id": batch["entity_id"], "text": batch["description"], "matches": [[]] * count}

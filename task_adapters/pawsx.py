@@ -1,13 +1,15 @@
 """PAWS-X (Yang et al., 2019): do two sentences with nearly the same words say the same? English and six translations.
 
 https://huggingface.co/datasets/google-research-datasets/paws-x, free use with attribution. Not the copy in google/xtreme, which lost rows
-to its quotation marks (49,175 of 49,401 in English). Some translated sentences are empty and stay: XTREME scores them too.
+to its quotation marks (49,175 of 49,401 in English). The authors' own tsv files (train, translated_train, dev_2k, test_2k in a folder per
+language) are read from --data_dir too. Some translated sentences are empty and stay: XTREME scores them too.
 """
 
 from metrics import accuracy
 from task_adapters.base import CONVERTED, Recipe, Source, Task
 
 SPLITS = {"train": "train", "dev": "validation", "test": "test"}
+FILE_NAMES = {"train": ("translated_train",), "validation": ("dev_2k",), "test": ("test_2k",)}
 ROWS = {"train": 49_401, "dev": 2_000, "test": 2_000}
 
 
@@ -20,7 +22,7 @@ TASK = Task(
     phase="target",
     task_type="classification",
     sources=tuple(
-        Source("google-research-datasets/paws-x", config="{language}", splits=SPLITS, rows=ROWS, revision=revision)
+        Source("google-research-datasets/paws-x", config="{language}", splits=SPLITS, rows=ROWS, revision=revision, file_names=FILE_NAMES)
         for revision in (None, CONVERTED)
     ),
     to_example=to_example,

@@ -18,8 +18,8 @@ def relocated(context: str, answers: dict) -> dict:
     for text, start in zip(answers["text"], answers["answer_start"]):
         if not text or context[start : start + len(text)] != text:
             before, after = context.rfind(text, 0, max(start, 0) + len(text)), context.find(text, max(start, 0))
-            found = [place for place in (before, after) if text and place >= 0]
-            start = min(found, key=lambda place: abs(place - start), default=-1)
+            occurrences = [first for first in (before, after) if text and first >= 0]
+            start = min(occurrences, key=lambda first: abs(first - start), default=-1)
         starts.append(start)
     return {"text": list(answers["text"]), "answer_start": starts}
 

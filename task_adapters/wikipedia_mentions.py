@@ -9,14 +9,6 @@ from metrics import accuracy
 from task_adapters.base import DropRow, DualRecipe, Source, Task
 
 
-class PairFiles(Source):
-    """The repository's own files: the hub's split `validation` is dev.jsonl."""
-
-    def _load_split(self, config, split, data_dir):
-        is_dev_file = data_dir is not None and split == "validation"
-        return super()._load_split(config, "dev" if is_dev_file else split, data_dir)
-
-
 def to_example(row):
     if not row["mention"].strip() or not row["entity"].strip():
         raise DropRow("an empty text")
@@ -28,11 +20,12 @@ TASK = Task(
     phase="intermediate",
     task_type="pairs",
     sources=(
-        PairFiles(
+        Source(
             "izhx/mewsli-x",
             config="wikipedia_pairs",
             splits={"train": "train", "dev": "validation"},
             rows={"train": 167_719, "dev": 14_051},
+            file_names={"validation": ("dev",)},  # the repository's own name
         ),
     ),
     to_example=to_example,

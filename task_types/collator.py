@@ -1,23 +1,24 @@
-"""Features of a batch -> tensors, for all kinds of task. It takes no tokenizer: features from the cache are trained on without one."""
+"""Features of a batch -> tensors, for all kinds of task. No tokenizer is needed: a run whose features are cached does not load one."""
 
 import numpy as np
 import torch
 
 from task_types.loss import IGNORED
 
-READ = ("task", "labels", "input_ids", "token_type_ids")  # the rest of a feature is for decoding; the task is for joint training
+MODEL_COLUMNS = ("task", "labels", "input_ids", "token_type_ids")  # `task` in joint training; other columns are for decoding
 
 
 def what_is_read(features):
-    """The columns that a model reads, of a `Dataset` of features."""
-    return features.select_columns([name for name in READ if name in features.column_names])
+    """The columns of a `Dataset` of features that a model reads."""
+    return features.select_columns([name for name in MODEL_COLUMNS if name in features.column_names])
 
 
 class Collator:
-    """Pads at the right to the longest of the batch. pad_token_id: the one of the model's configuration.
+    """Pads at the right to the longest feature of the batch. pad_token_id: the one of the model's configuration.
 
-    Rows are what a model reads: `input_ids`, (pieces,) or (choices, pieces), `token_type_ids` where it has them, and `labels`: one number,
-    as many for each row, or one for each piece. Returns int64 tensors, (batch, ...), and the mask: one sequence has no padding inside.
+    Each row has the columns that a model reads: `input_ids`, (tokens,) or (choices, tokens), `token_type_ids` where the model has them, and
+    `labels`: one number, the same number of them for each row, or one for each token. Returns int64 tensors, (batch, ...), with the
+    attention mask.
     """
 
     def __init__(self, pad_token_id: int | None):

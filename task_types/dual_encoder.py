@@ -77,13 +77,14 @@ class DualEncoding:
 Model = AutoModelForDualEncoding
 
 
-def set_up(model, recipe) -> None:
-    """Gives a freshly loaded model the recipe's way to make vectors, which its configuration keeps, and its scale."""
+def set_up(model, recipe, is_trained: bool) -> None:
+    """Gives a model the recipe's way to make vectors, which its configuration keeps, and the recipe's scale, unless it is trained."""
     model.config.dual_encoder = {"pooling": recipe.pooling, "lower_case": recipe.lower_case}
     if recipe.pooling == "pooler" and getattr(model.base_model, "pooler", None) is None:
         raise InputError(f"{type(model).__name__} has no pooler, which this recipe reads: choose another --recipe.")
-    with torch.no_grad():
-        model.scale.fill_(recipe.scale)
+    if not is_trained:
+        with torch.no_grad():
+            model.scale.fill_(recipe.scale)
     model.scale.requires_grad_(recipe.is_scale_learned)
 
 
@@ -103,8 +104,11 @@ def contrastive(vectors, labels, scale, among=None):
     return F.cross_entropy(logits.masked_fill(left_out, -torch.inf), rows, reduction="none")
 
 
-def loss(outputs, labels, num_items_in_batch=None):
-    """The loss over the questions of this batch alone, divided by `num_items_in_batch`: what scoring reports."""
+def loss(outputs, labels, num_items_in_batch=None, label_smoothing=0.0):
+    """The loss over the questions of this batch alone, divided by `num_items_in_batch`: what scoring reports.
+
+    label_smoothing  0: another value is refused where flags are read (`refusals.check_pairs`).
+    """
     total = contrastive(outputs["logits"], labels, outputs["scale"]).sum()
     return total / (len(labels) if num_items_in_batch is None else num_items_in_batch)
 

@@ -1,11 +1,14 @@
-"""Heads that transformers has not got for a family: multiple choice out of its classifier, span QA out of its tagger.
+"""Heads that transformers lacks for a model family, and checks of the label names of a head that is kept.
 
-EuroBERT has neither (transformers 5.23). Each is the family's own head with another number of outputs, as the library's own ones are
-(BERT's span QA is its tagger with two tags). Outside this collection a checkpoint with such a head loads as an encoder.
+EuroBERT has no head for multiple choice and none for span QA (transformers 5.23). Here multiple choice is made of the family's classifier
+with one output, and span QA of its tagger with two, as transformers itself makes BERT's. Outside this collection a checkpoint with such a
+head loads as an encoder.
 """
 
+import math
 from functools import lru_cache
 
+import numpy as np
 import transformers
 from transformers import (
     AutoModelForMultipleChoice,
@@ -19,7 +22,10 @@ from task_adapters.base import InputError
 
 
 class ChoiceHead:
-    """Before a family's classifier: one output, (batch, choices, pieces) -> logits (batch, choices). No loss: `task_types.loss` has it."""
+    """Makes a family's classifier score choices: token ids (batch, choices, tokens) -> logits (batch, choices).
+
+    To be inherited from before the classifier. It computes no loss: that is in `task_types.loss`.
+    """
 
     def __init__(self, config):
         config.num_labels = 1
@@ -34,7 +40,10 @@ class ChoiceHead:
 
 
 class SpanHead:
-    """Before a family's tagger: two outputs for each piece, start and end, (batch, pieces) each. No loss: `task_types.span_qa` has it."""
+    """Makes a family's tagger find spans: token ids (batch, tokens) -> start logits and end logits, (batch, tokens) each.
+
+    To be inherited from before the tagger. It computes no loss: that is in `task_types.span_qa`.
+    """
 
     def __init__(self, config):
         config.num_labels = 2
@@ -49,8 +58,8 @@ class SpanHead:
         )
 
 
-# Auto class: our head, and the Auto class of what it is made of.
-MADE = {
+# {Auto class that a family may lack: (our head, Auto class of the head that it is made of)}
+OUR_HEADS = {
     AutoModelForMultipleChoice: (ChoiceHead, AutoModelForSequenceClassification),
     AutoModelForQuestionAnswering: (SpanHead, AutoModelForTokenClassification),
 }
@@ -58,17 +67,82 @@ MADE = {
 
 @lru_cache
 def model_for(auto_class, family):
-    """What loads a model of this configuration class: the Auto class, or a class of ours where that has none for the family.
+    """The class that loads a model with a head: `auto_class`, or one of ours where transformers has no such head for the family.
 
-    Not registered with the Auto class: transformers 5.17 ignores that for its own families. Raises InputError where none can be made.
+    auto_class  such as AutoModelForQuestionAnswering; family: the class of the model's configuration.
+    Ours are not registered with the Auto class, because transformers 5.17 ignores that for its own families.
+    Raises InputError where the family has neither this head nor the one that ours is made of.
     """
     if hasattr(auto_class, "for_family"):  # dual encoders
         return auto_class.for_family(family)
     if family in auto_class._model_mapping:
         return auto_class
-    head, source = MADE.get(auto_class, (None, None))
+    head, source = OUR_HEADS.get(auto_class, (None, None))
     kind = auto_class.__name__.removeprefix("AutoModel")
     if source is None or family not in source._model_mapping:
         raise InputError(f"{family.model_type} has no model {kind} in transformers {transformers.__version__}, and none can be made here.")
     basis = source._model_mapping[family]
     return type(basis.__name__.rpartition("For")[0] + kind, (head, basis), {})
+
+
+# ---- the label names of a kept head (--keep_head)
+
+CERTAIN = 1e-4  # the permutation must beat the head's own order by more than chance explains, all permutations considered
+MARGIN = 15.0  # points that the permutation must gain over the head's own order, and over one label for all
+
+
+def check_label_names(config, labels: tuple[str, ...], path: str) -> tuple[str, ...]:
+    """The label names of the head that `path` holds, in the order of its outputs.
+
+    config  the checkpoint's configuration; labels: the names that the task needs, in any order.
+    Raises InputError where the head has other names, a name twice, or `id2label` and `label2id` that contradict each other.
+    """
+    kept = tuple(config.id2label[i] for i in range(config.num_labels))
+    if sorted(kept) != sorted(labels):
+        raise InputError(f"--keep_head: the head of {path!r} names {', '.join(kept)}; this task needs {', '.join(labels)}.")
+    for output, name in enumerate(kept):
+        if (config.label2id or {}).get(name, output) != output:
+            raise InputError(
+                f"--keep_head: the configuration of {path!r} contradicts itself: id2label calls output {output} {name!r}, label2id calls"
+                f" output {config.label2id[name]} so."
+            )
+    return kept
+
+
+def permutation_warning(labels: tuple[str, ...], gold, predicted) -> str | None:
+    """What to say of a trained head whose names seem to stand in another order than its outputs; None where they do not seem to.
+
+    labels           the names; gold, predicted: one name for each example, or a list of names for each sentence (tagging).
+    The best one-to-one renaming of the predictions (Hungarian assignment) is compared with the names as they are: a sign test over the
+    examples on which the two differ, corrected for the number of permutations, and a gain of MARGIN points over the names as they are
+    and over the most frequent label. So a head that is merely bad, or says the same of everything, is not suspected. A permutation of
+    labels that are rare together is not found.
+    """
+    from scipy.optimize import linear_sum_assignment
+    from scipy.stats import binomtest
+
+    if predicted and not isinstance(predicted[0], str):
+        gold, predicted = ([name for names in column for name in names] for column in (gold, predicted))
+    output_of = {name: output for output, name in enumerate(labels)}
+    counts = np.zeros((len(labels), len(labels)), dtype=np.int64)  # predicted output, gold output
+    for gold_name, predicted_name in zip(gold, predicted):
+        if gold_name in output_of:  # a tag that training never saw has no output
+            counts[output_of[predicted_name], output_of[gold_name]] += 1
+    total, outputs = counts.sum(), np.arange(len(labels))
+    if not total:
+        return None
+    _, renamed = linear_sum_assignment(counts, maximize=True)
+    right_as_named, right_if_renamed = counts[outputs, outputs], counts[outputs, renamed]  # of the predictions of each output
+    as_named, best, most_frequent = (100 * right / total for right in (right_as_named.sum(), right_if_renamed.sum(), counts.sum(0).max()))
+    if best < max(as_named, most_frequent) + MARGIN:
+        return None
+    moved = [output for output in outputs if renamed[output] != output and counts[output].any()]
+    won, lost = int(right_if_renamed[moved].sum()), int(right_as_named[moved].sum())
+    p_value = max(binomtest(won, won + lost, alternative="greater").pvalue, 5e-324)
+    if math.log(p_value) + math.lgamma(len(labels) + 1) > math.log(CERTAIN):  # the number of permutations is a factorial
+        return None
+    names = ", ".join(f"{labels[output]} -> {labels[renamed[output]]}" for output in moved)
+    return (
+        f"are the labels permuted? Of {total:,} English dev labels the kept head gets {as_named:.2f}% right as its outputs are"
+        f" named, and {best:.2f}% if they are renamed: {names}. --keep_head takes the names from id2label in config.json."
+    )

@@ -12,23 +12,23 @@ import torch
 from task_types.retrieval import different
 
 NEIGHBOURS = 4
-GROUP = 32  # values that are first reduced to their maximum; 16 to 64 are equally fast
-BLOCK = 8192  # a tile of 256 MiB; with 4096 the steps between two products cost twice as much on a busy machine
+GROUP = 32  # values that are first reduced to their maximum (`benchmarks/mining.py`)
+BLOCK = 8192  # rows and columns of a tile of the product, 256 MiB in fp32 (`benchmarks/mining.py`)
 LAST = 0xFFFFFFFF  # the largest position
 
 
 def sides(examples):
-    """-> ((texts, ids), (texts, ids)) of source and target: the different sentences, and for each the list of ids it stands under."""
-    found = {"source": ([], []), "target": ([], [])}
+    """[(texts, ids) of the source, (texts, ids) of the target]: each different sentence once, and for each the list of its ids."""
+    rows = {"source": ([], []), "target": ([], [])}
     for side, name, text in zip(examples["side"], examples["id"], examples["text"]):
-        found[side][0].append(text)
-        found[side][1].append(name)
+        rows[side][0].append(text)
+        rows[side][1].append(name)
     merged = []
-    for texts, names in found.values():
-        texts, places = different(texts)
+    for texts, names in rows.values():
+        texts, positions = different(texts)
         ids = [[] for _ in texts]
-        for place, name in zip(places, names):
-            ids[place].append(name)
+        for position, name in zip(positions, names):
+            ids[position].append(name)
         merged.append((texts, ids))
     return merged
 
@@ -39,32 +39,37 @@ def gold(examples):
     return [(name, match) for side, name, matches in rows if side == "source" for match in matches]
 
 
-def mine(test, dev, vectors_of, duplicates="all"):
-    """Mines a corpus, with a threshold chosen on `dev`; without one, on the gold that is scored.
+def mine(test, dev, vectors_of, duplicates="all", keep=None):
+    """Mines a corpus with a threshold that is chosen on `dev`, or, where `dev` is None, on the gold pairs that are scored.
 
-    test, dev   examples, dev None where there is none; vectors_of(texts, part): unit vectors on the device that searches.
-    Returns (gold, the mined pairs, {"threshold", "threshold_from", "candidates", "pairs", "gold_pairs"}).
+    test, dev   examples; vectors_of(texts, part): unit vectors of texts, on the device that searches; part: "test" or "dev".
+    duplicates  as in `candidates`.
+    keep        called with (candidates, gold pairs, threshold), where the margins are wanted too.
+    Returns (gold pairs, mined pairs, {"threshold", "threshold_from", "candidates", "pairs", "gold_pairs"}).
     """
 
     def candidates_of(examples, part):
         (source, source_ids), (target, target_ids) = sides(examples)
         return candidates(vectors_of(source, part), vectors_of(target, part), source_ids, target_ids, duplicates)
 
-    found, pairs = candidates_of(test, "test"), gold(test)
+    test_candidates, gold_pairs = candidates_of(test, "test"), gold(test)
     if dev is not None:
         threshold, chosen_on = best_threshold(candidates_of(dev, "dev"), gold(dev)), "dev"
     else:
-        threshold, chosen_on = best_threshold(found, pairs), "test gold: not comparable with XTREME"
-    mined = at_least(threshold, found)
-    counts = {"candidates": len(found), "pairs": len(mined), "gold_pairs": len(pairs)}
-    return pairs, mined, {"threshold": threshold, "threshold_from": chosen_on, **counts}
+        threshold, chosen_on = best_threshold(test_candidates, gold_pairs), "test gold: not comparable with XTREME"
+    mined = at_least(threshold, test_candidates)
+    if keep:
+        keep(test_candidates, gold_pairs, threshold)
+    counts = {"candidates": len(test_candidates), "pairs": len(mined), "gold_pairs": len(gold_pairs)}
+    return gold_pairs, mined, {"threshold": threshold, "threshold_from": chosen_on, **counts}
 
 
 def candidates(source, target, source_ids, target_ids, duplicates="all"):
-    """[(score, (source id, target id))], best first: every sentence's best partner by margin, each sentence used once.
+    """[(score, (source id, target id))], best first: each sentence with its best partner by margin, each sentence used once.
 
-    source, target  unit vectors of the different sentences, (n, d) and (m, d); *_ids: for each the ids it stands under.
-    duplicates      "all": a sentence under several ids gives all combinations; "none": it gives no pair.
+    source, target  unit vectors of the different sentences, (n, width) and (m, width).
+    *_ids           for each sentence the list of its ids.
+    duplicates      what a sentence with several ids gives: "all" combinations of ids, or "none".
     """
     pairs = one_to_one(*margin_pairs(*top_k_both_ways(source, target, NEIGHBOURS)))
     if duplicates == "none":
@@ -72,30 +77,34 @@ def candidates(source, target, source_ids, target_ids, duplicates="all"):
     return [(score, pair) for score, i, j in pairs for pair in product(source_ids[i], target_ids[j])]
 
 
-def best_threshold(found, gold):
-    """The threshold whose pairs have the best F1 with gold: half way between the last score that is in and the first that is out.
+def best_threshold(scored_pairs, gold):
+    """The threshold whose pairs have the best F1 with gold: half way between the lowest score that is kept and the next one below it.
 
-    Pairs of equal score (several ids of one sentence) are in or out together, as no threshold parts them. 0 where none is right.
-    XTREME's code raises IndexError where the best is to keep all; here the threshold is then the last score.
+    scored_pairs  [(score, pair)], best first; gold: pairs.
+    Pairs of equal score (several ids of one sentence) are kept or left out together, as no threshold separates them. Where no pair is
+    right, the threshold is 0. Where it is best to keep all pairs, it is the last score (XTREME's code raises IndexError there).
     """
     gold = set(gold)
     threshold = best = right = 0
-    for rank, (score, pair) in enumerate(found, start=1):
+    for rank, (score, pair) in enumerate(scored_pairs, start=1):
         right += pair in gold
-        following = found[rank][0] if rank < len(found) else None
+        following = scored_pairs[rank][0] if rank < len(scored_pairs) else None
         f1 = 2 * right / (rank + len(gold))
         if following != score and f1 > best:
             best, threshold = f1, score if following is None else (score + following) / 2
     return float(threshold)
 
 
-def at_least(threshold, found):
-    """The id pairs whose score reaches the threshold, best first."""
-    return [pair for score, pair in found if score >= threshold]
+def at_least(threshold, scored_pairs):
+    """The pairs of ids whose score reaches the threshold, best first. scored_pairs: [(score, pair)]"""
+    return [pair for score, pair in scored_pairs if score >= threshold]
 
 
 def margin_pairs(source_neighbours, target_neighbours):
-    """Neighbours both ways, each (cosines, positions) -> (scores, rows, columns): each source's best target, each target's best source."""
+    """(scores, rows, columns) of pairs: each source sentence with its best target by margin, then each target with its best source.
+
+    *_neighbours  what `top_k_both_ways` returns: (cosines, positions) of the nearest neighbours on the other side, (n, k) each.
+    """
     (forward, columns), (backward, rows) = source_neighbours, target_neighbours
     forward, backward = forward.astype(np.float64), backward.astype(np.float64)
     source_means, target_means = forward.mean(1), backward.mean(1)
@@ -111,7 +120,7 @@ def margin_pairs(source_neighbours, target_neighbours):
 
 
 def one_to_one(scores, rows, columns):
-    """[(score, row, column)], best first, as long as scores are above 0; a pair is left out where a better one has its row or column."""
+    """[(score, row, column)], best first: pairs with a score above 0, without those whose row or column a better pair has."""
     order = np.argsort(-scores, kind="stable")
     used_rows, used_columns, chosen = set(), set(), []
     for score, row, column in zip(scores[order].tolist(), rows[order].tolist(), columns[order].tolist()):
@@ -126,10 +135,12 @@ def one_to_one(scores, rows, columns):
 
 @torch.inference_mode()
 def top_k_both_ways(source, target, k, block=BLOCK):
-    """The k largest inner products of each source and each target vector: two pairs of (n, k) arrays (values, positions), best first.
+    """The k largest inner products of each source vector and of each target vector, best first: two pairs (values, positions).
 
-    Exact, and one pass over the product in tiles of block x block. Equal values come in the order of their positions, whatever the block.
-    A tile's best k are among the k groups of GROUP values whose maxima are largest, so that all other values are read once only.
+    source, target  unit vectors, (n, width) and (m, width); the pairs are arrays (n, k) and (m, k). block: rows and columns of a tile.
+    The search is exact and goes over the product once, in tiles. Equal values come in the order of their positions, whatever the block.
+    The k best values of a row of a tile are among the k groups of GROUP values whose maxima are largest, so that all other values are
+    read only once.
     """
     best_targets = torch.full((len(source), min(k, len(target))), -(2**63), dtype=torch.int64, device=source.device)
     best_sources = torch.full((len(target), min(k, len(source))), -(2**63), dtype=torch.int64, device=source.device)
@@ -143,21 +154,23 @@ def top_k_both_ways(source, target, k, block=BLOCK):
             tile[len(rows) :] = -torch.inf
             tile[:, len(columns) :] = -torch.inf
             row_maxima = tile.unflatten(1, (-1, GROUP)).amax(2)
-            column_maxima = tile.unflatten(0, (-1, GROUP)).amax(1).T  # of tile.T it would take ten times as long
+            column_maxima = tile.unflatten(0, (-1, GROUP)).amax(1).T  # of tile.T it is much slower
             keep_best(best_targets[top : top + block], tile[: len(rows)], row_maxima[: len(rows)], left)
             keep_best(best_sources[left : left + block], tile.T[: len(columns)], column_maxima[: len(columns)], top)
     return from_keys(best_targets), from_keys(best_sources)
 
 
 def keep_best(best, tile, maxima, start):
-    """Puts a tile's largest values of each row, as keys, in the place of smaller ones in `best`. Column 0 is position `start`.
+    """Replaces keys in `best` by those of larger values in the same row of a tile.
 
-    maxima  the largest value of every GROUP columns.
+    best    (rows, k) keys, changed in place; tile: (rows, columns) values.
+    maxima  (rows, groups), the largest value of every GROUP columns.
+    start   the position that column 0 has among all columns.
     """
     count = best.shape[1]
     groups = tile.unflatten(1, (-1, GROUP))
-    places = torch.arange(maxima.shape[1], device=tile.device).expand_as(maxima)
-    chosen = to_keys(maxima, places).topk(min(count, maxima.shape[1])).values
+    numbers = torch.arange(maxima.shape[1], device=tile.device).expand_as(maxima)
+    chosen = to_keys(maxima, numbers).topk(min(count, maxima.shape[1])).values
     chosen = LAST - (chosen & LAST)  # back from key to group
     values = groups.gather(1, chosen.unsqueeze(2).expand(-1, -1, GROUP))
     positions = start + chosen.unsqueeze(2) * GROUP + torch.arange(GROUP, device=tile.device)
@@ -166,14 +179,14 @@ def keep_best(best, tile, maxima, start):
 
 
 def to_keys(values, positions):
-    """(value, position) as one int64 that is larger for a larger value and, among equal values, for the smaller position."""
+    """Each value with its position as one int64, larger for a larger value and, among equal values, for the smaller position."""
     bits = (values + 0.0).view(torch.int32)  # + 0.0: no minus zero
     ordered = bits ^ ((bits >> 31) & 0x7FFFFFFF)  # the bits of negative floats count backwards
     return (ordered.to(torch.int64) << 32) | (LAST - positions)
 
 
 def from_keys(keys):
-    """-> (values, positions), arrays of the keys' shape."""
+    """(values, positions) of keys, as arrays of the keys' shape: the inverse of `to_keys`."""
     ordered = (keys >> 32).to(torch.int32)
     values = (ordered ^ ((ordered >> 31) & 0x7FFFFFFF)).view(torch.float32)
     return values.cpu().numpy(), (LAST - (keys & LAST)).cpu().numpy()

@@ -91,6 +91,23 @@ def candidate_parts(test: dict, candidates=None):
         yield part["id"], part["text"], f"candidates from {start:,} of {len(candidates):,}"
 
 
+def score(task, test: dict, vectors_of, query_length: int, candidate_length: int, device, candidates=None) -> dict[str, tuple]:
+    """{language: (gold, predicted, scores, details)}: what `rank` returns, by language, with the scores of the task's metric.
+
+    details: {"language_bias"} where there is one. Other arguments as for `rank`.
+    """
+    gold, predicted, bias = rank(test, vectors_of, query_length, candidate_length, device, candidates)
+    return {
+        language: (
+            gold[language],
+            predicted[language],
+            {**task.metric(gold[language], predicted[language], language), "examples": len(gold[language])},
+            {"language_bias": bias[language]} if language in bias else {},
+        )
+        for language in test
+    }
+
+
 def rank(test: dict, vectors_of, query_length: int, candidate_length: int, device, candidates=None) -> tuple[dict, dict, dict]:
     """Ranks all candidates for the questions of each language.
 

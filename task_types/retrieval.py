@@ -1,25 +1,27 @@
 """Sentences are embedded and look for their translation. Example columns: source (any language), target (English).
 
-A sentence's vector is the mean over all its pieces, <s> and </s> among them, of one layer's hidden states (Hu et al., 2020), or the
-first piece's. Distances are cosines.
+A sentence's vector is the mean over all its tokens, <s> and </s> among them, of one layer's hidden states (Hu et al., 2020), or the
+first token's. Distances are cosines.
 """
 
 import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from task_adapters.base import InputError
+from console import Collapsed
 
 POOLINGS = ("mean", "cls", "pooler")
-TOKENIZED_AT_ONCE = 50_000  # a corpus of half a million sentences takes gigabytes as lists of pieces
+TOKENIZED_AT_ONCE = 50_000  # a corpus of half a million sentences takes gigabytes as lists of tokens
 
 
 @torch.inference_mode()
 def embed(texts, model, tokenizer, layer, pooling, max_length, batch_tokens, accelerator, description=""):
-    """Texts -> unit vectors, (n, hidden size) float32 on the CPU. Every process embeds a part and gets the whole.
+    """Unit vectors of texts, (n, hidden size) float32 on the CPU. Every process embeds a part of the texts and returns all vectors.
 
-    Batches hold texts of similar length (`embedding_batches`). layer: 0 is the embedding output.
-    Raises InputError where a vector is not finite.
+    layer         0 is the embedding output, n the output of block n; pooling: one of POOLINGS.
+    max_length    tokens of a text that are read; batch_tokens: padded tokens of a batch at most (`embedding_batches`).
+    description   what is embedded, such as the language, for the progress bar and for errors.
+    Raises `Collapsed`, as a run that failed to learn does, where a vector is not finite.
     """
     vectors = torch.zeros(len(texts), model.config.hidden_size, device=accelerator.device)
     progress = tqdm(total=len(texts), desc=description, disable=not accelerator.is_main_process, leave=False)
@@ -37,8 +39,12 @@ def embed(texts, model, tokenizer, layer, pooling, max_length, batch_tokens, acc
     progress.close()
     if accelerator.num_processes > 1:
         vectors = accelerator.reduce(vectors, reduction="sum")  # each row is zero everywhere but where it was embedded
-    if not torch.isfinite(vectors.sum(1)).all():
-        raise InputError(f"Layer {layer} of the model gives vectors that are not numbers ({description}): its weights are broken.")
+    broken = int((~vectors.sum(1).isfinite()).sum())
+    if broken:
+        raise Collapsed(
+            f"{description}: {broken} of {len(texts)} vectors of layer {layer} are not finite numbers: the model's weights are broken, or"
+            " its numbers overflow."
+        )
     return vectors.cpu()
 
 
@@ -54,21 +60,24 @@ def pooled_state(model, inputs, layer, pooling):
 
 
 def hidden_state(model, inputs, layer):
-    """Hidden state `layer` of a batch, (batch, length, width). What a model returns anyway is not asked for: it would keep all of them."""
+    """Hidden state `layer` of a batch, (batch, length, width).
+
+    The last one is returned by any model: asking for hidden states would keep those of all layers in memory.
+    """
     if layer == model.config.num_hidden_layers:
         return model(**inputs).last_hidden_state
     return model(**inputs, output_hidden_states=True).hidden_states[layer]
 
 
 def embedding_batches(rows, batch_tokens):
-    """Places of token ids in batches of `batch_tokens` padded tokens at most, 4% of them padding at most."""
+    """Row numbers of texts in batches of at most `batch_tokens` padded tokens, at most 4% of them padding. rows: token ids of each text"""
     return batches_by_length(np.array([len(ids) for ids in rows]), batch_tokens, least_share=0.96)
 
 
 def batches_by_length(lengths, batch_tokens, least_share=0.0):
-    """Positions of the texts in batches of similar length, longest first (so that too little memory shows at once).
+    """Row numbers of texts in batches of similar length, longest first (so that too little memory shows at once).
 
-    A batch has at most `batch_tokens` padded tokens, of which at least `least_share` are real.
+    lengths  (n,) tokens of each text. A batch has at most `batch_tokens` padded tokens, of which at least `least_share` are real.
     """
     batches, batch, real = [], [], 0
     for index in np.argsort(-lengths, kind="stable").tolist():
@@ -82,38 +91,31 @@ def batches_by_length(lengths, batch_tokens, least_share=0.0):
 
 
 def different(texts):
-    """-> (the different texts in the order of their first appearance, the place of each given text among them)."""
-    place = {}
-    places = [place.setdefault(text, len(place)) for text in texts]
-    return list(place), places
+    """(each different text once, in the order of first appearance; for each given text its position among these)"""
+    position_of = {}
+    positions = [position_of.setdefault(text, len(position_of)) for text in texts]
+    return list(position_of), positions
 
 
 def nearest_neighbours(queries, candidates, block=4096):
-    """For each query the position of the candidate with the largest inner product, the first of equals. (n,) integers."""
+    """(n,) integers: for each query the row number of the candidate with the largest inner product, the first of equal ones.
+
+    queries, candidates  unit vectors, (n, width) and (m, width); block: queries that are compared at once.
+    """
     return np.concatenate([(queries[i : i + block] @ candidates.T).argmax(-1).numpy() for i in range(0, len(queries), block)])
 
 
-def match_sentences(examples, english_vectors, english_places, foreign):
-    """Each English sentence finds its nearest foreign one. -> (gold rows, found rows, the scores of `other_directions`)
-
-    english_vectors  of all different English sentences; english_places {sentence: row}; foreign: vectors in the examples' order.
-    """
-    gold, targets = sorted_english(examples), list(examples["target"])
-    english = english_vectors[[english_places[targets[row]] for row in gold]]
-    predicted = nearest_neighbours(english, foreign).tolist()
-    return gold, predicted, other_directions(gold, predicted, nearest_neighbours(foreign, english))
-
-
 def sorted_english(examples):
-    """Row numbers in the alphabetical order of the English side, equal sentences in their own order: the lines of XTREME's files."""
+    """Row numbers in the alphabetical order of the English sentences, equal ones in their own order: so XTREME's files are sorted."""
     return sorted(range(len(examples)), key=list(examples["target"]).__getitem__)
 
 
 def other_directions(gold, predicted, backward):
-    """What is reported beside XTREME's English -> foreign accuracy: {"foreign_to_english", "mutual"}, in 0..100.
+    """Two accuracies that XTREME, which scores English -> foreign, does not report: {"foreign_to_english", "mutual"}, in 0..100.
 
-    gold, predicted  foreign row of each English line, n integers; backward: English line found by each foreign row.
-    mutual           share of pairs that are right both ways, so that each is the other's nearest neighbour.
+    gold, predicted  for each English line the row number of its foreign sentence, n integers.
+    backward         for each foreign row the English line that it finds.
+    "mutual" is the share of pairs that are right both ways, so that each sentence is the other's nearest neighbour.
     """
     lines = np.arange(len(gold))
     is_found, is_found_back = np.asarray(predicted) == gold, np.asarray(backward)[gold] == lines

@@ -1,71 +1,116 @@
 """One tag for each word. Example columns: words, tags.
 
-A word is labelled at its first piece. A sentence that is too long is split at word boundaries into several features and joined
-again (as XTREME does, Hu et al. 2020, utils_preprocess.py), so that every word has a tag and no word drops out of the score.
+A sentence that is too long is split at word boundaries into several features and joined again (as XTREME does, Hu et al. 2020,
+utils_preprocess.py), so that every word has a tag and no word drops out of the score.
+
+Which output of the model is a word's (`task.label_piece`):
+first          that of its first piece, XTREME's rule. In languages without spaces that is often the piece of a bare space, which is the
+               same input for every word: XLM-R begins 86% of the words of a Chinese treebank so (docs/encoders.md).
+first_content  that of its first piece that is more than a space.
+mean           the mean of the logits over all of its pieces.
 """
 
 from functools import lru_cache
 
+import torch
 from transformers import AutoModelForTokenClassification
 
 from task_adapters.base import InputError
-from task_types.loss import IGNORED, loss_of_logits
+from task_types.loss import IGNORED, cross_entropy, loss_of_logits
 
 Model = AutoModelForTokenClassification
-loss = loss_of_logits
 
 RESERVED = 3  # XTREME leaves room for <s> and a double </s>: chunks of 125 pieces at a maximum of 128
+SENTENCEPIECE_SPACE, BYTE_LEVEL_SPACE = "▁", "Ġ"
 
 
 def to_features(examples, tokenizer, task, max_length, doc_stride=None):
     """A batch of examples -> chunks of at most `max_length` - 3 pieces.
 
-    Besides what the model eats: `example_index` (which sentence of the batch), `first_pieces` (position of each word's
-    first piece, in order). A word that tokenises to nothing, or to more pieces than a chunk holds, becomes one <unk>
-    (<mask> where the tokenizer has no <unk>).
+    Besides the model's input: `example_index` (which sentence of the batch), `first_pieces` (the position of each word's labelled piece,
+    in order) and `bare_spaces` (how many words have a bare space as their first piece). `labels` has one number per piece; for the mean
+    two rows, (2, pieces): the tags, and how many pieces each word has, both at its first piece.
+    A word that has no pieces, or more than a chunk holds, becomes one <unk> (<mask> where the tokenizer has no <unk>).
     """
-    room = max_length - RESERVED
-    sentences, unknown = examples["words"], tokenizer.unk_token or tokenizer.mask_token
+    room, spaces = max_length - RESERVED, space_ids(tokenizer)
+    before, text_type, after = layout(tokenizer)
+    unknown = tokenizer.mask_token_id if tokenizer.unk_token_id is None else tokenizer.unk_token_id
+    output_of = {tag: place for place, tag in enumerate(task.labels)}
+    sentences = examples["words"]
     if needs_space(tokenizer):
         sentences = [[f" {word}" if word.strip() else word for word in words] for words in sentences]
-    pieces = tokenizer(sentences, is_split_into_words=True, add_special_tokens=False, verbose=False)
-    chunks, tags, sentence = [], [], []
-    output_of = {tag: place for place, tag in enumerate(task.labels)}
-    for index, (words, word_tags) in enumerate(zip(sentences, examples["tags"])):
-        lengths = [0] * len(words)
-        for word in pieces.word_ids(index):
-            lengths[word] += 1
-        chunk, chunk_tags, used = [], [], 0
-        for word, tag, length in zip(words, word_tags, lengths):
-            if not 0 < length <= room:
+    encoded = tokenizer(sentences, is_split_into_words=True, add_special_tokens=False, return_attention_mask=False, verbose=False)
+    has_types = "token_type_ids" in tokenizer.model_input_names
+    names = ("input_ids", *["token_type_ids"] * has_types, "labels", "first_pieces", "bare_spaces", "example_index")
+    features = {name: [] for name in names}
+
+    for index, (words, tags) in enumerate(zip(sentences, examples["tags"])):
+        pieces_of = [[] for _ in words]
+        for word, piece in zip(encoded.word_ids(index), encoded["input_ids"][index]):
+            pieces_of[word].append(piece)
+        chunks, used = [[]], 0
+        for word, tag, pieces in zip(words, tags, pieces_of):
+            if not 0 < len(pieces) <= room:
                 if unknown is None:
                     raise InputError(f"{tokenizer.name_or_path!r} has no token for the unknown, which the word {word[:60]!r} needs.")
-                word, length = unknown, 1
-            if used + length > room:
-                chunks.append(chunk), tags.append(chunk_tags), sentence.append(index)
-                chunk, chunk_tags, used = [], [], 0
-            chunk.append(word), chunk_tags.append(tag)
-            used += length
-        chunks.append(chunk), tags.append(chunk_tags), sentence.append(index)
-
-    features = tokenizer(chunks, is_split_into_words=True, return_attention_mask=False)
-    features["first_pieces"], features["labels"] = [], []
-    for index, chunk_tags in enumerate(tags):
-        first, previous = [], None
-        for position, word in enumerate(features.word_ids(index)):
-            if word is not None and word != previous:
-                first.append(position)
-            previous = word
-        if len(first) != len(chunk_tags):
-            raise ValueError(f"{len(chunk_tags)} words gave {len(first)} first pieces: {chunks[index]}")
-        labels = [IGNORED] * len(features["input_ids"][index])
-        for position, tag in zip(first, chunk_tags):
-            # A tag that training never saw (CCG) has no output: it is not learned, and scored as wrong.
-            labels[position] = output_of.get(tag, IGNORED)
-        features["first_pieces"].append(first)
-        features["labels"].append(labels)
-    features["example_index"] = sentence
+                pieces = [unknown]
+            if used + len(pieces) > room:
+                chunks.append([])
+                used = 0
+            chunks[-1].append((pieces, tag))
+            used += len(pieces)
+        for chunk in chunks:
+            ids, labelled, bare = list(before[0]), [], 0
+            for pieces, _ in chunk:
+                content = next((place for place, piece in enumerate(pieces) if piece not in spaces), 0)
+                labelled.append(len(ids) + (content if task.label_piece == "first_content" else 0))
+                bare += pieces[0] in spaces
+                ids += pieces
+            types = before[1] + [text_type] * (len(ids) - len(before[0])) + after[1]
+            ids += after[0]
+            labels, counts = [IGNORED] * len(ids), [IGNORED] * len(ids)
+            for position, (pieces, tag) in zip(labelled, chunk):
+                # A tag that training never saw (CCG) has no output: it is not learned, and scored as wrong.
+                labels[position], counts[position] = output_of.get(tag, IGNORED), len(pieces)
+            features["input_ids"].append(ids)
+            features["labels"].append([labels, counts] if task.label_piece == "mean" else labels)
+            features["first_pieces"].append(labelled)
+            features["bare_spaces"].append(bare)
+            features["example_index"].append(index)
+            if has_types:
+                features["token_type_ids"].append(types)
     return features
+
+
+@lru_cache(maxsize=8)
+def layout(tokenizer):
+    """The special tokens around a single text: (ids, token types) before it, the type of the text, (ids, token types) after it."""
+    encoded = tokenizer("a", return_token_type_ids=True)
+    ids, types = encoded["input_ids"], encoded["token_type_ids"]
+    places = [place for place, side in enumerate(encoded.sequence_ids(0)) if side is not None]
+    start, end = places[0], places[-1] + 1
+    return (ids[:start], types[:start]), types[start], (ids[end:], types[end:])
+
+
+@lru_cache(maxsize=8)
+def space_ids(tokenizer) -> frozenset[int]:
+    """The ids of pieces that are a space and nothing else."""
+    ids = [tokenizer.convert_tokens_to_ids(SENTENCEPIECE_SPACE)]
+    byte_level = tokenizer.convert_tokens_to_ids(BYTE_LEVEL_SPACE)  # elsewhere that is a letter of Maltese
+    ids += [byte_level] if byte_level is not None and tokenizer.decode([byte_level]) == " " else []
+    return frozenset(piece for piece in ids if piece not in (None, tokenizer.unk_token_id))
+
+
+def share_of_bare_spaces(features) -> float:
+    """The share of words whose first piece is a bare space."""
+    words = sum(map(len, features["first_pieces"][:]))
+    return sum(features["bare_spaces"][:]) / words if words else 0.0
+
+
+def bare_spaces_line(shares: dict[str, float]) -> list[str]:
+    """{language: share of bare spaces} -> one line for the user; none where no word begins with a bare space."""
+    high = {language: share for language, share in shares.items() if share}
+    return ["words whose first piece is a bare space: " + ", ".join(f"{name} {share:.0%}" for name, share in high.items())] if high else []
 
 
 @lru_cache(maxsize=8)
@@ -80,9 +125,31 @@ def needs_space(tokenizer):
     return bare["input_ids"] != text["input_ids"] == spaced["input_ids"]
 
 
+def word_means(logits, counts):
+    """The mean logits of each word, at the position of its first piece.
+
+    logits  (batch, pieces, tags). counts: (batch, pieces), how many pieces each word has, at its first piece; IGNORED elsewhere.
+    """
+    positions = torch.arange(counts.shape[1], device=counts.device).expand_as(counts)
+    first = torch.where(counts.ne(IGNORED), positions, 0).cummax(1).values  # of the word that each piece belongs to
+    inside = positions - first < counts.gather(1, first)  # special tokens and padding belong to none
+    sums = torch.zeros_like(logits, dtype=torch.float32)
+    sums.scatter_add_(1, first[..., None].expand_as(logits), logits.float() * inside[..., None])
+    return sums / counts.clamp(min=1)[..., None]
+
+
+def loss(outputs, labels, num_items_in_batch=None, label_smoothing=0.0):
+    """Cross-entropy, averaged over words."""
+    if labels.dim() == 2:
+        return loss_of_logits(outputs, labels, num_items_in_batch, label_smoothing)
+    tags, counts = labels.unbind(1)
+    words = None if num_items_in_batch is None else num_items_in_batch / 2  # the Trainer counts both rows
+    return cross_entropy(word_means(outputs["logits"], counts), tags, words, label_smoothing)
+
+
 def reduce_logits(logits, labels):
-    """What leaves the device: the best tag of each piece, (batch, length) integers."""
-    return logits.argmax(-1)
+    """What leaves the device: the best tag of each piece (for the mean: of the word that begins there), (batch, length) integers."""
+    return (logits if labels.dim() == 2 else word_means(logits, labels[:, 1])).argmax(-1)
 
 
 def gold(examples, task):
@@ -92,6 +159,6 @@ def gold(examples, task):
 def decode(examples, features, logits, task):
     """Best tag ids (features, length) -> one tag name per word of each example."""
     predicted = [[] for _ in range(len(examples))]
-    for row, first, index in zip(logits, features["first_pieces"][:], features["example_index"][:]):
-        predicted[index].extend(task.labels[tag] for tag in row[first])
+    for row, labelled, index in zip(logits, features["first_pieces"][:], features["example_index"][:]):
+        predicted[index].extend(task.labels[tag] for tag in row[labelled])
     return predicted

@@ -8,6 +8,7 @@ import random
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -180,3 +181,40 @@ def launch(script, *arguments, processes=1, expect=0, **environment):
         f"{command} {script}: exit code {process.returncode}\n{process.stdout[-3000:]}\n{process.stderr[-3000:]}"
     )
     return process
+
+
+# In place of a run's `RunFolder`, for trainings outside of a script: nothing is known of an earlier start, and nothing is noted.
+NO_FOLDER = SimpleNamespace(trained=lambda seed: None, note_trained=lambda record: None)
+
+
+def begin(folder, settings, overwrite=False, started=0.0, model="no/folder", inputs=None):
+    """The first three steps of a run in `folder`. -> its results where it is finished, None where it is begun or goes on"""
+    from results import RunFolder
+
+    run_folder = RunFolder(str(folder), settings, model, overwrite, started)
+    results = run_folder.agree(inputs or {"model": None, "lineage": [], "content": {}})
+    if results is None:
+        run_folder.begin(seed=1)
+    return results
+
+
+class Cut(BaseException):
+    """A kill: nothing catches it."""
+
+
+@pytest.fixture
+def cut(monkeypatch):
+    """cut(object, name): a call of this function is where the process is killed; -> a function that takes it back."""
+
+    def make(owner, name, when=lambda *args, **named: True):
+        original = getattr(owner, name)
+
+        def killed(*args, **named):
+            if when(*args, **named):
+                raise Cut
+            return original(*args, **named)
+
+        monkeypatch.setattr(owner, name, killed)
+        return lambda: monkeypatch.setattr(owner, name, original)
+
+    return make

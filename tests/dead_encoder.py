@@ -13,7 +13,7 @@ from unittest.mock import patch
 
 import torch
 
-import arguments
+import console
 from trainer import checkpoints, collapse, multitask
 
 
@@ -47,4 +47,4 @@ def dead_under(seeds):
 if __name__ == "__main__":
     seeds, script, *sys.argv[1:] = sys.argv[1:]
     with dead_under([int(seed) for seed in seeds.split(",")]):
-        arguments.run_script(import_module(script).main)
+        console.run_script(import_module(script).main)

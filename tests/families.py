@@ -1,16 +1,19 @@
-"""Tiny random encoders of every family, each with a tokenizer of the family's kind; no weights of anybody's, no network.
+"""Tiny random encoders of every family, in files shaped as the hub has them; no weights of anybody's, no network.
 
 `PYTHONPATH=.:tests python tests/families.py` writes the table of docs/encoders.md from what these models and the code say.
 """
 
+import io
 import json
 import random
 from dataclasses import dataclass
 from pathlib import Path
 
+import sentencepiece
 import torch
 import transformers
 from conftest import ROOT, WORDS, text
+from safetensors.torch import load_file
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import AutoModel, AutoModelForMaskedLM, PreTrainedTokenizerFast, set_seed
 
@@ -99,8 +102,33 @@ def xlm_r():
     return unigram(transformers.XLMRobertaTokenizer, ("<s>", "<pad>", "</s>", "<unk>"), ("<mask>",))
 
 
+def xlm_r_alone():
+    """The file from which XLM-R's tokenizers were made, and nothing else."""
+    return {"sentencepiece.bpe.model": sentencepiece_model()}
+
+
 def deberta():
-    return unigram(transformers.DebertaV2Tokenizer, ("[PAD]", "[CLS]", "[SEP]", "[UNK]"), ("[MASK]",))
+    """mDeBERTa-v3's repository holds this and nothing else of its tokenizer."""
+    return {
+        "spm.model": sentencepiece_model(pad_id=0, bos_id=1, eos_id=2, unk_id=3, pad_piece="[PAD]", bos_piece="[CLS]", eos_piece="[SEP]",
+                                         unk_piece="[UNK]"),
+        "tokenizer_config.json": b'{"do_lower_case": false, "vocab_type": "spm"}',
+    }  # fmt: skip
+
+
+def sentencepiece_model(**options) -> bytes:
+    """A SentencePiece model with the map of the published ones (nmt_nfkc)."""
+    out = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(lines()),
+        model_writer=out,
+        vocab_size=220,
+        character_coverage=1.0,
+        hard_vocab_limit=False,
+        minloglevel=2,
+        **options,
+    )
+    return out.getvalue()
 
 
 def rembert():
@@ -125,20 +153,26 @@ class Family:
     precision: str = "fp32, bf16; fp16 not known to fail"
     saved_as: type = AutoModelForMaskedLM
     absolute_positions: bool = True
+    weights: str = "safetensors"  # or "bin", or "sharded"
 
 
 NO_DROPOUT = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
 XLM_R = {**NO_DROPOUT, "max_position_embeddings": POSITIONS + 2, "type_vocab_size": 1}
 FAMILIES = {
-    "bert": Family("mBERT", "BertConfig", wordpiece, NO_DROPOUT, "512, 12"),
+    "bert": Family("mBERT", "BertConfig", wordpiece, NO_DROPOUT, "512, 12", weights="bin"),
     "labse": Family("LaBSE", "BertConfig", wordpiece, NO_DROPOUT, "512, 12", saved_as=AutoModel),
-    "xlm-roberta": Family("XLM-R base, large; XLM-V; Glot500", "XLMRobertaConfig", xlm_r, XLM_R, "512, 12 or 24"),
-    "xlm-roberta-xl": Family("XLM-R XL", "XLMRobertaXLConfig", xlm_r, XLM_R, "512, 36"),
+    "minilm": Family(
+        "multilingual MiniLM, e5", "BertConfig", xlm_r, {**NO_DROPOUT, "tokenizer_class": "XLMRobertaTokenizer"}, "512, 12",
+        saved_as=AutoModel,
+    ),
+    "xlm-roberta": Family("XLM-R base, large; XLM-V", "XLMRobertaConfig", xlm_r, XLM_R, "512, 12 or 24"),
+    "glot500": Family("Glot500", "XLMRobertaConfig", xlm_r_alone, XLM_R, "512, 12", weights="bin"),
+    "xlm-roberta-xl": Family("XLM-R XL", "XLMRobertaXLConfig", xlm_r, XLM_R, "512, 36", weights="sharded"),
     "deberta-v2": Family(
         "mDeBERTa-v3", "DebertaV2Config", deberta,
         {**NO_DROPOUT, "type_vocab_size": 0, "relative_attention": True, "position_buckets": 16, "norm_rel_ebd": "layer_norm",
          "share_att_key": True, "pos_att_type": ["p2c", "c2p"], "position_biased_input": False, "pooler_hidden_size": 32},
-        "512, 12", precision="fp32, bf16; fp16 refused", absolute_positions=False,
+        "512, 12", precision="fp32, bf16; fp16 refused", absolute_positions=False, weights="bin",
     ),
     "rembert": Family(
         "RemBERT", "RemBertConfig", rembert,
@@ -150,9 +184,23 @@ FAMILIES = {
 }  # fmt: skip
 
 
+def write_tokenizer(family, folder):
+    """Writes the family's tokenizer files. -> the tokenizer that transformers makes of them, whose ids of special tokens count"""
+    made = family.tokenizer()
+    if not isinstance(made, dict):
+        made.save_pretrained(folder)
+        return made
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    for file, content in made.items():
+        Path(folder, file).write_bytes(content)
+    classes = {"DebertaV2Config": transformers.DebertaV2Tokenizer, "XLMRobertaConfig": transformers.XLMRobertaTokenizer}
+    return classes[family.config].from_pretrained(folder)
+
+
 def write_family(name, folder) -> str:
-    """A tiny encoder of the family, random, as its published models come: with their masked-LM head, or bare (LaBSE). -> folder"""
-    family, tokenizer = FAMILIES[name], FAMILIES[name].tokenizer()
+    """A tiny encoder of the family, random, as its published models come: with their masked-LM head, or bare (LaBSE, MiniLM). -> folder"""
+    family, folder = FAMILIES[name], Path(folder)
+    tokenizer = write_tokenizer(family, folder)
     ids = {f"{kind}_token_id": getattr(tokenizer, f"{kind}_token_id") for kind in ("pad", "bos", "eos", "cls", "sep", "mask")}
     settings = {
         "vocab_size": len(tokenizer), "hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 48,
@@ -160,8 +208,12 @@ def write_family(name, folder) -> str:
     }  # fmt: skip
     set_seed(0)
     config = getattr(transformers, family.config)(**{**settings, **family.settings})
-    family.saved_as.from_config(config, dtype=torch.float32).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    options = {"add_pooling_layer": False} if name == "minilm" else {}  # published without that layer's weights
+    model = family.saved_as.from_config(config, dtype=torch.float32, **options)
+    model.save_pretrained(folder, max_shard_size="20KB" if family.weights == "sharded" else "50GB")
+    if family.weights == "bin":
+        torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+        (folder / "model.safetensors").unlink()
     return str(folder)
 
 
@@ -169,9 +221,13 @@ def table(root) -> str:
     """The table of docs/encoders.md: what is read off the code and the tiny models, beside what is said of the published ones."""
     from task_types import TASK_TYPES
     from task_types.tagging import needs_space
-    from trainer.checkpoints import load_model, load_tokenizer
+    from trainer.checkpoints import load_model
+    from trainer.tokenizers import load_tokenizer
 
-    rows = ["| family | models | usable length, blocks | token types | space before words | heads of ours | precision |", "|---" * 7 + "|"]
+    rows = [
+        "| family | models | tried with | usable length, blocks | token types | space before words | heads of ours | precision |",
+        "|---" * 8 + "|",
+    ]
     for name, family in FAMILIES.items():
         path = write_family(name, Path(root) / name)
         tokenizer = load_tokenizer(path, needs_offsets=True)
@@ -182,7 +238,10 @@ def table(root) -> str:
         kinds = "yes" if "token_type_ids" in tokenizer.model_input_names else "no"
         space = "yes" if needs_space(tokenizer) else "no"
         config = family.config.removesuffix("Config")
-        rows.append(f"| {config} | {family.models} | {family.published} | {kinds} | {space} | {ours or 'none'} | {family.precision} |")
+        files = sorted(file.name for file in Path(path).iterdir() if "token" in file.name or file.suffix == ".model")
+        files = "SentencePiece alone" if any(name.endswith(".model") for name in files) else "tokenizer.json"
+        cells = [config, family.models, f"{files}, {family.weights}", family.published, kinds, space, ours or "none", family.precision]
+        rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)
 
 

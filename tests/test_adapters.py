@@ -16,8 +16,9 @@ import task_adapters
 from metrics import XTREME_METRIC
 from task_adapters import MODULES, TASKS, InputError, Recipe, Source, Task, data_line, get_task, labels_of, load_examples
 from task_adapters.__main__ import as_text, expected, main, parts_of, summary, table
-from task_adapters.base import CONVERTED, EXAMPLE_COLUMNS, check_example
+from task_adapters.base import CONVERTED, EXAMPLE_COLUMNS
 from task_adapters.ccg import read_auto
+from task_adapters.examples import check_example
 from task_adapters.reference_scores import REFERENCES, reference_lines, references_for
 from task_adapters.squad import relocated
 
@@ -375,7 +376,7 @@ def test_examples_are_kept_by_language_and_code(tmp_path, monkeypatch):
         assert [example["id"] for example in load("tydiqa", "test", tmp_path, language)[0]] == [f"{name}-1-1"]
     keys = []
     for code in ("as it is", "as it will be"):
-        monkeypatch.setattr("task_adapters.base.code_of", lambda _, code=code: code)
+        monkeypatch.setattr("task_adapters.examples.code_of", lambda _, code=code: code)
         keys.append(load_examples(TASKS["tydiqa"], "test", "en", str(tmp_path))[0]._fingerprint)
     assert keys[0] != keys[1], "what older code made of the rows is not found again"
 
@@ -656,7 +657,7 @@ def test_an_empty_file_is_named(tmp_path):
     with pytest.raises(InputError, match="train-00000-of-00001.parquet is empty"):
         load("squad_v1", "train", tmp_path)
     write(tmp_path, "nyu-mll/glue/mnli/train-00000-of-00001.parquet", GLUE_NLI)
-    with pytest.raises(InputError, match="Cannot read .*mnli/train-00000-of-00001.parquet: .*no data"):
+    with pytest.raises(InputError, match="mnli/train-00000-of-00001.parquet holds no rows"):
         load("mnli", "train", tmp_path)
 
 
@@ -763,6 +764,13 @@ def test_empty_contexts_and_missing_answers_are_refused(tmp_path):
         load("squad_v1", "train", tmp_path)
 
 
+def test_answers_without_text_are_not_scored_against(tmp_path):
+    for name, place, split in (("xquad", "google/xquad/xquad.de", "validation"), ("squad_v2", "rajpurkar/squad_v2/squad_v2", "validation")):
+        write(tmp_path, f"{place}/{split}-00000-of-00001.parquet", SQUAD, question(), question("q2", text=("",), start=(-1,)))
+        with pytest.raises(InputError, match="row 1: question 'q2' has an answer without text, a placeholder"):
+            load(name, "test" if name == "xquad" else "dev", tmp_path, "de" if name == "xquad" else "en")
+
+
 def test_tags_that_do_not_line_up_and_sentences_without_words(tmp_path):
     tags, place = {"tokens": List(TEXT), "pos_tags": HUB_UPOS}, "google/xtreme/udpos.Afrikaans/test-00000-of-00001.parquet"
     write(tmp_path, place, tags, {"tokens": [], "pos_tags": []}, {"tokens": ["a"], "pos_tags": [0]})
@@ -827,10 +835,10 @@ def test_the_table_shows_every_task_in_columns():
     assert "google/xquad, else google/xtreme" in row and row.split()[-5:-3] == ["squad_v1", "13,090"]
 
 
-def test_the_readme_shows_the_table_and_an_adapter_as_they_are():
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert "\n".join(table(TASKS.values())) in readme
-    assert (ROOT / "task_adapters" / "xquad.py").read_text(encoding="utf-8") in readme
+def test_the_page_of_tasks_shows_the_table_and_an_adapter_as_they_are():
+    page = (ROOT / "docs" / "tasks.md").read_text(encoding="utf-8")
+    assert "\n".join(table(TASKS.values())) in page
+    assert (ROOT / "task_adapters" / "xquad.py").read_text(encoding="utf-8") in page
 
 
 def test_check_lists_what_is_missing_or_differs_and_why(tmp_path, capsys):

@@ -13,7 +13,7 @@ from conftest import ROOT, write_hub_folder
 from samples import write_data
 from task_adapters import PAPERS_TASKS, TASKS, InputError, load_examples
 from task_types import make_features
-from trainer.checkpoints import load_tokenizer
+from trainer.tokenizers import load_tokenizer
 
 PAPERS = {name: TASKS[name] for name in PAPERS_TASKS}
 

@@ -10,6 +10,7 @@ import time
 from dataclasses import replace
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from conftest import ROOT, launch
@@ -23,8 +24,9 @@ from console import Collapsed
 from results import lineage_of
 from task_adapters import TASKS, InputError
 from trainer import collapse
-from trainer.checkpoints import last_complete_checkpoint, load_config
+from trainer.checkpoints import check_model, last_complete_checkpoint
 from trainer.collapse import chance_loss
+from trainer.loop import watch_losses
 
 SCRIPT = {"mnli": run_intermediate, "udpos": run_target, "squad_v1": run_intermediate, "hellaswag": run_intermediate}
 LAST = ("--eval_strategy", "no", "--load_best_model_at_end", "false")
@@ -55,6 +57,11 @@ def soon(monkeypatch):
     monkeypatch.setattr(collapse, "JUDGED_STEPS", 60)
 
 
+def watching(*names, action="stop"):
+    """A watch over tasks of three labels that come equally often, in one process."""
+    return collapse.CollapseWatch({name: TASKS[name] for name in names}, dict.fromkeys(names, math.log(3)), lambda value: value, action)
+
+
 # ---- what chance is
 
 
@@ -70,6 +77,54 @@ def test_chance_is_the_entropy_of_what_can_be_known_without_looking():
     expected = (0.5 * math.log(2) + 0.5 * math.log(4) + math.log(2)) / 2
     assert chance_loss("span_qa", windows) == pytest.approx(expected), "half of the windows hold no answer"
     assert chance_loss("classification", Dataset.from_dict({"labels": [1, 1]})) is None
+
+
+@pytest.mark.parametrize("task, features", [
+    ("mnli", {"labels": [0, 0, 0, 1, 2, 2]}),
+    ("udpos", {"labels": [[-100, 3, 3, -100], [3, 5, -100]]}),
+    ("squad_v1", {"labels": [[0, 0, 5], [1, 2, 8], [7, 7, 9], [1, 1, 3]]}),
+    ("hellaswag", {"labels": [0, 3], "input_ids": [[[1], [2], [3], [4]]] * 2}),
+])  # fmt: skip
+@pytest.mark.parametrize("a", [0.0, 0.1, 0.9])
+def test_chance_under_label_smoothing_is_the_loss_of_the_best_constant_answer_and_the_floor_that_of_a_perfect_one(task, features, a):
+    """Both from smoothed targets written out one by one."""
+    task, features = TASKS[task], Dataset.from_dict(features)
+    chance, floor = (loss(task.task_type, features, a, len(task.labels)) for loss in (collapse.chance_loss, collapse.floor_loss))
+    if task.task_type == "span_qa":
+        rows = [(place, size) for *places, size in features["labels"] for place in places]
+        width = 9
+    elif task.task_type == "multiple_choice":
+        rows, width = [(label, 4) for label in range(4)], 4  # a model cannot know the places of the choices
+    else:
+        flat = np.array(features["labels"][:] if task.task_type == "classification" else sum(features["labels"][:], []))
+        width = len(task.labels)
+        rows = [(label, width) for label in flat[flat != -100]]
+    targets = np.zeros((len(rows), width))
+    for target, (label, size) in zip(targets, rows):
+        target[:size] = a / size
+        target[label] += 1 - a
+    logs = np.log(np.where(targets > 0, targets, 1))
+    assert floor == pytest.approx(-(targets * logs).sum(1).mean())
+    sides = [targets[::2], targets[1::2]] if task.task_type == "span_qa" else [targets]
+    constant = np.mean([-(part * np.log(np.where(part.mean(0) > 0, part.mean(0), 1))).sum(1).mean() for part in sides])
+    uniform = np.mean([math.log(size) for _, size in rows])
+    assert chance == pytest.approx(min(constant, uniform) if task.task_type == "span_qa" else constant)
+    assert floor < chance and (a or floor == 0)
+
+
+def test_a_model_that_has_learned_smoothed_targets_is_not_at_chance():
+    """At 0.9 even a perfect model has 0.991 times the chance loss, which would be a collapse without smoothing."""
+    features = Dataset.from_dict({"labels": [0, 1, 2] * 4})
+    for a, unlearned in ((0.0, 0.992), (0.9, 0.99999)):
+        chance, floor = (loss("classification", features, a, 3) for loss in (chance_loss, collapse.floor_loss))
+        trainer = SimpleNamespace(args=SimpleNamespace(label_smoothing_factor=a), add_callback=lambda _: None)
+        trainer.accelerator = SimpleNamespace(reduce=lambda value, reduction: value)
+        watch_losses(trainer, {"mnli": TASKS["mnli"]}, {"mnli": features}, "stop")
+        assert floor / chance == pytest.approx(0.991, abs=1e-3) if a else floor == 0
+        for loss, at_chance in ((floor, False), (unlearned * chance, True), (chance, True)):
+            trainer.watch.window = collapse.deque([("mnli", loss)] * 9, maxlen=9)
+            assert trainer.watch.is_at_chance() == at_chance, (a, loss)
+    assert chance_loss("classification", Dataset.from_dict({"labels": [1, 1]}), 0.1, 3) is None
 
 
 # ---- collapsed
@@ -102,12 +157,19 @@ def test_an_encoder_that_says_the_same_of_every_text_is_found_and_the_same_run_a
     assert results["failed_tries"] == [] and results["seed_used"] == 42
 
 
-def test_a_long_run_is_stopped_in_the_middle(common, call, tmp_path, monkeypatch):
+def test_a_long_run_is_stopped_in_the_middle_unless_it_is_to_be_warned_of(common, call, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(collapse, "GRACE_STEPS", 60)
     monkeypatch.setattr(collapse, "WINDOW_STEPS", 50)
     flags = ("--task", "mnli", *common, "--max_steps", "160", "--warmup_steps", "20")
     with dead_under([42]), pytest.raises(Collapsed, match="seed 42 at step 100 of 160: the training loss of 50 steps is 1.0"):
         call(run_intermediate, *flags, "--output_dir", tmp_path / "dead")
+    with dead_under([42]):
+        warned = call(run_intermediate, *flags, "--collapse", "warn", "--output_dir", tmp_path / "warned")
+    assert warned["training"]["steps"] == 160 and "times that of knowing the label frequencies alone" in warned["training"]["warning"]
+    assert "warning: at step 100 the training loss of 50 steps is 1.0" in capsys.readouterr().out
+    with dead_under([42]):
+        silent = call(run_intermediate, *flags, "--collapse", "off", "--output_dir", tmp_path / "silent")
+    assert silent["training"]["warning"] is None and "warning: at step" not in capsys.readouterr().out
     assert call(run_intermediate, *flags, "--output_dir", tmp_path / "alive")["training"]["steps"] == 160
 
 
@@ -121,7 +183,7 @@ def test_weights_that_are_no_numbers_end_the_run_at_the_next_look(task, steps, c
     assert tried["step"] == min(steps, 25) and (steps == 1 or "nan" in tried["last_losses"])
     assert not list(tmp_path.glob("model*"))
     with pytest.raises(InputError, match="holds a run that failed to learn, and none that did"):
-        load_config(str(tmp_path))
+        check_model(str(tmp_path))
 
 
 def test_weights_are_looked_at_before_they_are_evaluated_or_saved(common, call, tmp_path):
@@ -138,14 +200,10 @@ def test_weights_are_looked_at_before_they_are_evaluated_or_saved(common, call, 
     (2, [math.inf, math.nan], True),  # nothing left for a third process
 ])  # fmt: skip
 def test_under_zero3_only_a_weights_own_numbers_count(process, values, finite):
-    watch, weight = object.__new__(collapse.CollapseWatch), torch.nn.Parameter(torch.empty(0))
+    weight = torch.nn.Parameter(torch.empty(0))
     weight.ds_tensor, weight.ds_numel = torch.tensor(values), 3
-    watch.trainer = SimpleNamespace(
-        model=SimpleNamespace(parameters=lambda: [weight, torch.nn.Parameter(torch.ones(2))]),
-        args=SimpleNamespace(process_index=process, device=torch.device("cpu")),
-        accelerator=SimpleNamespace(reduce=lambda value, _: value),
-    )
-    assert watch.weights_are_finite() is finite
+    model = SimpleNamespace(parameters=lambda: [weight, torch.nn.Parameter(torch.ones(2))])
+    assert watching().weights_are_finite(model, SimpleNamespace(process_index=process, device=torch.device("cpu"))) is finite
 
 
 def test_weights_are_looked_at_before_an_epochs_end_saves_them(common, call, tmp_path):
@@ -157,44 +215,73 @@ def test_weights_are_looked_at_before_an_epochs_end_saves_them(common, call, tmp
 
 
 def test_losses_that_stay_infinite_over_healthy_weights_are_found_and_a_single_one_is_not():
-    watch = object.__new__(collapse.CollapseWatch)
-    state = SimpleNamespace(global_step=50, max_steps=500)
-    watch.trainer = SimpleNamespace(state=state, args=SimpleNamespace(seed=1))
-    watch.warmup, watch.window, watch.weights_are_finite = 0, collapse.deque(maxlen=250), lambda: True
-    watch.raw = collapse.deque([1.0] * 24 + [math.nan], maxlen=25)
-    watch.judge(state, used=False)
-    state.global_step = 500
-    watch.judge(state, used=False)
-    watch.raw = collapse.deque([1.0] * 22 + [math.nan] * 3, maxlen=25)
+    watch, args, model = watching("mnli"), SimpleNamespace(seed=1, process_index=0, device=torch.device("cpu")), torch.nn.Linear(1, 1)
+
+    def judge(step, *losses):
+        watch.last_losses.extend(losses)
+        watch.judge(args, SimpleNamespace(global_step=step, max_steps=500), model, is_used=False)
+
+    judge(50, *[1.0] * 24, math.nan)
+    judge(500)
     with pytest.raises(Collapsed, match="no finite loss in its last 3 steps"):
-        watch.judge(state, used=False)
-    state.global_step = 50
-    watch.judge(state, used=False)
-    watch.raw = collapse.deque([math.inf] * 24 + [math.nan], maxlen=25)
+        judge(500, *[1.0] * 22, *[math.nan] * 3)
+    judge(50)
     with pytest.raises(Collapsed, match="no finite loss in its last 25 steps"):
-        watch.judge(state, used=False)
+        judge(50, *[math.inf] * 24, math.nan)
 
 
-@pytest.mark.parametrize("accuracy, ratios, steps, outcome", [
-    (34.0, [1.02] * 9, 400, "collapsed"),
-    (34.0, [], 400, "collapsed"),  # resumed after its last step
-    (34.0, [1.02] * 9, 350, "warning"),  # 300 steps after warm-up, not fewer
-    (34.0, [0.5] * 9, 400, "warning"),  # learned its training data
-    (90.0, [1.02] * 9, 400, "warning"),  # the chosen checkpoint was good
-    (90.0, [0.5] * 9, 400, None),
+@pytest.mark.parametrize("accuracy, ratio, count, steps, outcome", [
+    (34.0, 1.02, 250, 400, "collapsed"),
+    (34.0, 1.02, 0, 400, "warning"),  # it was cut off after its last step, and an earlier version kept no losses
+    (34.0, 1.02, 249, 400, "warning"),  # too few of them
+    (34.0, 1.02, 250, 350, "warning"),  # 300 steps after warm-up, not fewer
+    (34.0, 0.5, 250, 400, "warning"),  # learned its training data
+    (90.0, 1.02, 250, 400, "warning"),  # the chosen checkpoint was good
+    (90.0, 0.5, 250, 400, None),
 ])  # fmt: skip
-def test_the_judgement_at_the_end_needs_loss_and_dev_score(accuracy, ratios, steps, outcome):
-    watch = object.__new__(collapse.CollapseWatch)
-    state = SimpleNamespace(global_step=steps, max_steps=steps)
-    trainer = watch.trainer = SimpleNamespace(state=state, args=SimpleNamespace(seed=1), collapse_watch=watch)
-    watch.bars, watch.warmup, watch.raw, watch.window = {"mnli": 1.0}, 60, [], [("mnli", ratio, ratio) for ratio in ratios]
+@pytest.mark.parametrize("action", ["stop", "warn", "off"])
+def test_the_judgement_at_the_end_needs_loss_and_dev_score(accuracy, ratio, count, steps, outcome, action):
+    watch, state = watching("mnli", action=action), SimpleNamespace(global_step=steps, max_steps=steps)
+    watch.warmup = 60
+    watch.window.extend([("mnli", ratio * watch.bars["mnli"])] * count)
     examples = {"mnli": Dataset.from_dict({"label": ["entailment", "neutral", "contradiction"] * 5})}
-    judged = {"mnli": TASKS["mnli"]}, examples, {"mnli": {"accuracy": accuracy}}
-    if outcome == "collapsed":
+    judged = watch, state, 1, {"mnli": TASKS["mnli"]}, examples, {"mnli": {"accuracy": accuracy}}
+    if outcome == "collapsed" and action == "stop":
         with pytest.raises(Collapsed, match="dev accuracy of mnli is 34.0, one answer for all has 33.3"):
-            collapse.check_learned(trainer, *judged)
+            collapse.check_learned(*judged)
     else:
-        assert bool(collapse.check_learned(trainer, *judged)) == (outcome == "warning")
+        assert bool(collapse.check_learned(*judged)) == (outcome is not None and action != "off")
+
+
+@pytest.mark.parametrize("step, max_steps, ended", [(1544, 4632, False), (2315, 4632, False), (2316, 4632, True), (1059, 1500, False)])
+def test_a_slow_starter_is_given_half_of_its_steps(step, max_steps, ended):
+    """PAWS-X stays at chance for its first epoch of 1,544 updates, and learns then."""
+    watch, model = watching("mnli"), torch.nn.Linear(1, 1)
+    args = SimpleNamespace(seed=1, process_index=0, device=torch.device("cpu"), get_warmup_steps=lambda steps: 60)
+    state = SimpleNamespace(global_step=step, max_steps=max_steps)
+    watch.on_train_begin(args, state, None)
+    watch.window.extend([("mnli", watch.chance_losses["mnli"])] * watch.window.maxlen)
+    watch.last_losses.append(1.0)
+    if ended:
+        with pytest.raises(Collapsed, match="the training loss of 463 steps is 1.000 times"):
+            watch.judge(args, state, model, is_used=False)
+    else:
+        watch.judge(args, state, model, is_used=False)
+
+
+def test_what_a_watch_has_seen_is_kept_from_one_start_to_the_next():
+    watch = watching("mnli")
+    watch.warmup = 2
+    for step, loss in enumerate([3.0, 2.0, math.nan, 1.0], start=1):
+        watch.add("mnli", torch.tensor(loss / 2)), watch.add("mnli", torch.tensor(loss / 2))  # two micro-batches
+        watch.unread.append((watch.step_task, watch.step_loss))
+        watch.step_loss = 0
+        watch.read(step)
+    again = watching("mnli")
+    again.restore(json.loads(json.dumps(watch.state())))
+    assert again.state() == {"window": [("mnli", 1.0)], "last_losses": [3.0, 2.0, pytest.approx(math.nan, nan_ok=True), 1.0],
+                             "warmup": 2, "loss_sum": 6.0, "loss_count": 3}  # fmt: skip
+    assert again.mean_loss() == 2.0
 
 
 def test_one_answer_for_all_is_the_best_of_its_kind():
@@ -224,35 +311,36 @@ def test_a_short_run_is_never_called_collapsed(task, common, call, tmp_path, cap
 
 
 def test_a_task_that_does_not_learn_among_others_that_do_is_a_warning(capsys):
-    watch = object.__new__(collapse.CollapseWatch)
-    watch.bars, watch.warmup, watch.window = {"mnli": 1.0, "anli": 1.0}, 0, [("mnli", 0.7, 0.7)]
-    trainer = SimpleNamespace(state=SimpleNamespace(global_step=400, max_steps=400), collapse_watch=watch)
+    watch, state = watching("mnli", "anli"), SimpleNamespace(global_step=400, max_steps=400)
+    bar = watch.bars["anli"]
+    watch.window.append(("mnli", 0.7 * bar))
     labels = Dataset.from_dict({"label": ["entailment", "neutral", "contradiction"] * 5})
     tasks, dev = {name: TASKS[name] for name in ("mnli", "anli")}, {"mnli": {"accuracy": 90.0}, "anli": {"accuracy": 34.0}}
-    warning = collapse.check_learned(trainer, tasks, {name: labels for name in tasks}, dev)
+    examples = {name: labels for name in tasks}
+    warning = collapse.check_learned(watch, state, 1, tasks, examples, dev)
     assert warning == "dev accuracy of anli is 34.0, one answer for all has 33.3"
     assert f"warning: {warning} (400 steps, 0 of them warm-up)" in capsys.readouterr().out
-    watch.window += [("anli", 1.01, 1.0)] * 25
-    assert collapse.check_learned(trainer, tasks, {name: labels for name in tasks}, dev).endswith(
+    watch.window.extend([("anli", watch.chance_losses["anli"])] * 25)
+    assert collapse.check_learned(watch, state, 1, tasks, examples, dev).endswith(
         "has 33.3; the training loss of 25 steps of anli is 1.000 times that of knowing the label frequencies alone"
     )
-    watch.window = [("anli", 1.0, 1.0)]  # nor is the loss of both together enough
-    assert "1.000 times" in collapse.check_learned(trainer, tasks, {name: labels for name in tasks}, dev)
+    watch.window.clear()
+    watch.window.append(("anli", watch.chance_losses["anli"]))  # nor is the loss of both together enough
+    assert "1.000 times" in collapse.check_learned(watch, state, 1, tasks, examples, dev)
 
 
 @pytest.mark.parametrize("flat, steps, said", [(1.0, 50, True), (1.0, 20, False), (0.9, 50, False)])
 def test_a_task_that_stays_at_chance_behind_others_is_named_once_on_the_way(flat, steps, said, capsys):
-    watch = object.__new__(collapse.CollapseWatch)
-    watch.chance, watch.warmup, watch.warned, watch.raw = {"mnli": 1.0, "anli": 2.0}, 100, set(), collapse.deque(maxlen=25)
-    watch.bars, watch.window = {name: 0.99 * chance for name, chance in watch.chance.items()}, collapse.deque(maxlen=250)
-    watch.trainer = SimpleNamespace(accelerator=SimpleNamespace(reduce=lambda losses, _: losses))
-    losses = [("mnli", 0.4)] * (250 - steps) + [("anli", 2.0 * flat)] * steps
-    watch.pending = [(name, torch.tensor(loss)) for name, loss in losses]
-    watch.read(SimpleNamespace(global_step=1050))
-    watch.judge(SimpleNamespace(global_step=1050, max_steps=5000), used=False)
+    watch, model = watching("mnli", "anli"), torch.nn.Linear(1, 1)
+    args = SimpleNamespace(seed=1, process_index=0, device=torch.device("cpu"))
+    watch.warmup, chance = 100, watch.chance_losses["anli"]
+    losses = [("mnli", 0.4)] * (250 - steps) + [("anli", chance * flat)] * steps
+    watch.unread = [(name, torch.tensor(loss, dtype=torch.float64)) for name, loss in losses]
+    watch.read(1050)
+    watch.judge(args, SimpleNamespace(global_step=1050, max_steps=2100), model, is_used=False)
     assert not capsys.readouterr().out, "before the time of grace is over"
     for step in (1100, 1125):
-        watch.judge(SimpleNamespace(global_step=step, max_steps=5000), used=False)
+        watch.judge(args, SimpleNamespace(global_step=step, max_steps=2100), model, is_used=False)
     line = f"warning: at step 1100 the training loss of {steps} steps of anli is 1.000 times that of knowing the label frequencies alone\n"
     assert capsys.readouterr().out == (line if said else "")
 
@@ -303,7 +391,13 @@ def test_a_run_killed_in_its_second_try_goes_on_there(retried, call, tmp_path, c
     command = ["tests/dead_encoder.py", "42", "run_target", *map(str, flags), "--output_dir", str(tmp_path)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen([sys.executable, *command], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while process.poll() is None and not ((tmp_path / "failed_tries.json").exists() and last_complete_checkpoint(str(tmp_path))):
+    failed = tmp_path / "failed_tries.json"  # it is written before the checkpoints of the failed attempt are removed
+
+    def second_attempt_has_a_checkpoint():
+        checkpoint = last_complete_checkpoint(str(tmp_path))
+        return failed.exists() and checkpoint and os.stat(f"{checkpoint}/trainer_state.json").st_mtime > failed.stat().st_mtime
+
+    while process.poll() is None and not second_attempt_has_a_checkpoint():
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -336,7 +430,7 @@ def test_failed_tries_belong_to_their_settings(common, call, tmp_path):
         call(run_intermediate, *flags, "--learning_rate", "1e38")
     with pytest.raises(InputError, match="holds a run with learning_rate 1e\\+38; this command says 0.002"):
         call(run_intermediate, *flags, "--retries", "1")
-    with pytest.raises(InputError, match="--retries -1 is not a number of tries"):
+    with pytest.raises(InputError, match="--retries -1: at least 0"):
         call(run_intermediate, *flags, "--learning_rate", "1e38", "--retries", "-1")
     results = call(run_intermediate, *flags, "--overwrite")
     assert results["failed_tries"] == [] and not (tmp_path / "failed_tries.json").exists()

@@ -13,11 +13,12 @@ from types import SimpleNamespace
 import pytest
 import torch
 from conftest import ROOT, launch, needs_deepspeed
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification, TrainingArguments
 
 import run_intermediate
 from arguments import InputError
+from settings import deepspeed_settings
 from trainer import deepspeed as deepspeed_support
 from trainer.checkpoints import load_model
 from trainer.loop import run_trainer
@@ -239,20 +240,22 @@ def test_a_checkpoint_is_not_gone_on_from_under_another_layout(tmp_path):
 def test_training_does_not_begin_from_a_checkpoint_of_another_layout(tmp_path):
     written = tmp_path / "checkpoint-2" / "global_step2"
     written.mkdir(parents=True)
-    (written / "bf16_zero_pp_rank_0_mp_rank_00_optim_states.pt").touch()
+    torch.save({}, written / "bf16_zero_pp_rank_0_mp_rank_00_optim_states.pt")
     (written.parent / "trainer_state.json").write_text("{}")
+    save_file({"a": torch.ones(1)}, written.parent / "model.safetensors")
     with pytest.raises(InputError, match="written with DeepSpeed ZeRO stage 1 or 2 in 1 process.*this command has no DeepSpeed"):
         run_trainer(SimpleNamespace(args=SimpleNamespace(output_dir=str(tmp_path), deepspeed=None)))
 
 
 # ---- whole runs
 
-# Plain gradient descent, so that the size of a gradient shows. The greatest loss is the "best": the first checkpoint is chosen
-# (in this order of the examples the loss falls).
+# Plain gradient descent, so that the size of a gradient shows. The sixth step is the last one of an epoch and has one example. The greatest
+# loss is the "best": the first checkpoint is chosen (in this order of the examples the loss falls).
 FLAGS = (
-    "--task mnli --use_cpu --disable_tqdm true --max_seq_length 96 --effective_batch_size 8 --max_steps 6 --optim sgd --warmup_steps 0"
-    " --learning_rate 0.1 --max_eval_samples 16 --eval_strategy steps --eval_steps 2 --save_steps 2 --save_total_limit 9 --keep_checkpoints"
-    " --load_best_model_at_end true --metric_for_best_model loss --greater_is_better true --train_sampling_strategy random"
+    "--task mnli --max_train_samples 41 --data_seed 7 --use_cpu --disable_tqdm true --max_seq_length 96 --effective_batch_size 8"
+    " --max_steps 6 --optim sgd --warmup_steps 0 --learning_rate 0.1 --max_eval_samples 16 --eval_strategy steps --eval_steps 2"
+    " --save_steps 2 --save_total_limit 9 --keep_checkpoints --load_best_model_at_end true --metric_for_best_model loss"
+    " --greater_is_better true --train_sampling_strategy random"
 ).split()
 
 
@@ -329,6 +332,22 @@ def test_bf16_leaves_the_weights_that_were_trained_not_their_rounded_copy(name, 
 
 
 @needs_deepspeed
+@pytest.mark.parametrize("name, precision", [("zero2", ()), ("zero3", ("--bf16",))])
+def test_a_run_killed_while_it_is_scored_is_scored_without_an_engine(name, precision, tiny_model, data_dir, tmp_path):
+    flags = ("--task", "udpos", "--model_name_or_path", tiny_model, "--data_dir", data_dir, "--use_cpu", "--deepspeed",
+             f"ds_configs/{name}.json", "--learning_rate", 2e-3, "--max_steps", 12, "--max_seq_length", 96, "--languages", "en", "de",
+             "--eval_steps", 6, "--save_steps", 6, "--max_train_samples", 96, *precision)  # fmt: skip
+    launch("run_target.py", *flags, "--output_dir", tmp_path / "whole")
+    launch("tests/cut_while_scoring.py", "run_target", *flags, "--output_dir", tmp_path / "cut", expect=-9)
+    assert json.loads((tmp_path / "cut/progress.json").read_text())["state"] == "trained"
+    again = launch("run_target.py", *flags, "--output_dir", tmp_path / "cut")
+    assert "is trained: going on with the scores" in again.stdout
+    whole, cut = (json.loads((tmp_path / folder / "results.json").read_text()) for folder in ("whole", "cut"))
+    assert cut["scores"] == whole["scores"] and cut["training"]["steps"] == 12
+    same(tmp_path / "cut", tmp_path / "whole", 0)
+
+
+@needs_deepspeed
 def test_under_zero3_too_the_head_is_a_fresh_one_where_an_old_one_would_fit(plain_run, data_dir, tmp_path):
     """A slice of a weight must be gathered before it is drawn. At a learning rate of 0 what is saved is what was drawn."""
     launch("run_target.py", "--task", "xnli", "--model_name_or_path", plain_run, "--data_dir", data_dir, "--output_dir", tmp_path / "out",
@@ -341,3 +360,27 @@ def test_under_zero3_too_the_head_is_a_fresh_one_where_an_old_one_would_fit(plai
         assert torch.equal(saved[name], weight), name
         if name.startswith("classifier.") and name.endswith("weight"):
             assert not torch.equal(saved[name], before[name]), name
+
+
+# ---- what of a file makes another run
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_where_deepspeed_keeps_numbers_makes_no_other_run(name):
+    assert deepspeed_settings(f"{ROOT}/ds_configs/{name}.json") == {}
+
+
+@pytest.mark.parametrize("section, expected", [
+    ({"optimizer": {"type": "AdamW", "params": {"adam_w_mode": False}}},
+     {"optimizer": {"type": "AdamW", "params": {"adam_w_mode": False}}}),
+    ({"scheduler": {"type": "WarmupDecayLR", "params": {}}}, {"scheduler": {"type": "WarmupDecayLR", "params": {}}}),
+    ({"data_types": {"grad_accum_dtype": "bf16"}}, {"data_types": {"grad_accum_dtype": "bf16"}}),
+    ({"a_section_of_a_later_version": 1}, {"a_section_of_a_later_version": 1}),
+    ({"zero_optimization": {"stage": 3, "zero_quantized_gradients": True}}, {"zero_optimization": {"zero_quantized_gradients": True}}),
+])  # fmt: skip
+def test_what_a_file_changes_in_an_update_makes_another_run(section, expected, tmp_path):
+    """By the content: the same file under another name is the same run, another one under the same name is not."""
+    config = {**json.loads((ROOT / "ds_configs/zero2.json").read_text()), **section}
+    for name in ("one.json", "other.json"):
+        (tmp_path / name).write_text(json.dumps(config))
+        assert deepspeed_settings(str(tmp_path / name)) == {"deepspeed": expected}

@@ -13,7 +13,7 @@ import pytest
 import torch
 import transformers
 from accelerate import Accelerator
-from conftest import NLI, ROOT, choice_rows, nli_rows, qa_rows, sentence
+from conftest import NLI, NO_FOLDER, ROOT, choice_rows, nli_rows, qa_rows, sentence
 from datasets import Dataset
 from families import FAMILIES, POSITIONS, table, write_family
 from transformers import AutoModel, TrainingArguments
@@ -23,10 +23,11 @@ from task_adapters import TASKS, InputError
 from task_types import TASK_TYPES, make_features, retrieval
 from task_types.collator import Collator, what_is_read
 from task_types.tagging import needs_space
-from trainer.checkpoints import check_length, check_precision, load_config, load_encoder, load_model, load_tokenizer
+from trainer.checkpoints import check_length, check_precision, load_config, load_encoder, load_model
 from trainer.loop import score, train
 from trainer.masked_lm import MaskedText, Texts, load_lm
 from trainer.multitask import load_models, load_task_model, train_together, with_task
+from trainer.tokenizers import load_tokenizer
 
 TAGS = ("ADJ", "DET", "NOUN", "PUNCT", "VERB")
 TASK_OF = {
@@ -117,7 +118,7 @@ def test_results_say_the_models_own_attention_dropout_by_whichever_name(family, 
     task, tokenizer = TASK_OF["classification"], load_tokenizer(str(folder), needs_offsets=False)
     model, _ = load_model(TASK_TYPES[task.task_type].Model, str(folder), task.labels, seed=1)
     features = make_features(examples["classification"], tokenizer, task, POSITIONS, 32)
-    _, training = train(model, tokenizer, task, arguments(tmp_path / "out", max_steps=1), features)
+    _, training = train(model, tokenizer, task, arguments(tmp_path / "out", max_steps=1), features, None, NO_FOLDER, "stop")
     assert training["attention_dropout"] == 0.1
 
 
@@ -129,7 +130,7 @@ def test_a_task_is_learned_and_the_next_phase_takes_the_encoder_over(kind, famil
     features = make_features(examples[kind], tokenizer, task, POSITIONS, 32)
     assert ("token_type_ids" in features.column_names) == (getattr(model.config, "type_vocab_size", 0) > 1)
     before, words = body(model), model.get_input_embeddings().weight.clone()
-    trainer, training = train(model, tokenizer, task, arguments(tmp_path), features)
+    trainer, training = train(model, tokenizer, task, arguments(tmp_path), features, None, NO_FOLDER, "stop")
     losses = [entry["loss"] for entry in training["log"] if "loss" in entry]
     assert all(map(math.isfinite, losses)) and losses[-1] < 0.9 * losses[0], losses
     after = body(model)
@@ -174,7 +175,9 @@ def test_trimmed_embeddings_give_the_same_model(encoder, examples, tmp_path):
         model, _ = load_model(TASK_TYPES[task.task_type].Model, encoder, task.labels, seed=1)
         trimmed_embeddings.set_up(model.base_model, wanted, "adamw_torch", [features], tokenizer)
         rows = len(model.get_input_embeddings().weight)
-        _, training = train(model, tokenizer, task, arguments(tmp_path / wanted, max_steps=3, weight_decay=0.1), features)
+        _, training = train(
+            model, tokenizer, task, arguments(tmp_path / wanted, max_steps=3, weight_decay=0.1), features, None, NO_FOLDER, "stop"
+        )
         trained[wanted] = rows, training["trained_pieces"], model.state_dict()
     (some, pieces, found), (every, none, expected) = trained["on"], trained["off"]
     assert pieces == some - 1 < every // 2 and none is None and found.keys() == expected.keys()
@@ -223,7 +226,7 @@ def test_a_tagger_of_two_tags_is_not_kept_for_span_qa(name, encoders, tmp_path):
 
 def test_four_tasks_and_masked_lm_share_one_encoder_and_their_heads_are_found_again(encoder, family, examples, tmp_path):
     tokenizer, tasks = load_tokenizer(encoder, needs_offsets=True), {task.name: task for task in TASK_OF.values()}
-    has_lm = family != "labse"  # published without that head
+    has_lm = family not in ("labse", "minilm")  # published without that head
     model, masked = load_models(encoder, tasks, seed=1, with_lm=has_lm), None
     if has_lm:
         lines = pyarrow.chunked_array([[f"{row['text_a']} {i}" for i, row in enumerate(examples["classification"])]])
@@ -232,7 +235,7 @@ def test_four_tasks_and_masked_lm_share_one_encoder_and_their_heads_are_found_ag
         task.name: with_task(make_features(examples[kind], tokenizer, task, POSITIONS, 32), task.name) for kind, task in TASK_OF.items()
     }
     before = {name: weight.clone() for name, weight in model.encoder.state_dict().items()}
-    settings = arguments(tmp_path, max_steps=9), features, ("uniform", 8, None), None, masked, 0.3 if has_lm else 0.0
+    settings = arguments(tmp_path, max_steps=9), features, ("uniform", 8, None), None, NO_FOLDER, "stop", masked, 0.3 if has_lm else 0.0
     trainer, training = train_together(model, tokenizer, tasks, *settings)
     assert min(training["drawn"].values()) > 0, "choose a seed that draws every task"
     assert all(math.isfinite(entry["loss"]) for entry in training["log"] if "loss" in entry)
@@ -329,7 +332,7 @@ def test_every_layer_is_that_of_the_whole_model(encoder, family, pooling):
     whole, accelerator = load_encoder(encoder, None).eval(), Accelerator(cpu=True)
     for layer in range(4):
         cut = load_encoder(encoder, layer).eval()
-        tight = family in ("bert", "labse", "xlm-roberta", "deberta-v2", "rembert")  # no norm behind the last block
+        tight = family in ("bert", "labse", "minilm", "xlm-roberta", "glot500", "deberta-v2", "rembert")  # no norm behind the last block
         assert cut.config.num_hidden_layers == (max(layer, 1) if tight else min(layer + 1, 3))
         together = retrieval.embed(texts, cut, tokenizer, layer, pooling, POSITIONS, 10_000, accelerator)
         one_by_one = []
@@ -395,11 +398,11 @@ def test_code_from_the_hub_stays_off(encoders, tmp_path, monkeypatch):
 def test_bin_weights_are_read_as_tensors_only(encoders, tmp_path):
     """mDeBERTa-v3 was published as a .bin, which is a pickle: code in it must not run."""
     path = copy_of(encoders["deberta-v2"], tmp_path)
-    weights = load_encoder(path, None).state_dict()
-    (tmp_path / "model.safetensors").unlink()
-    torch.save({f"deberta.{name}": weight for name, weight in weights.items()}, tmp_path / "pytorch_model.bin")
-    assert same(load_encoder(path, None).state_dict(), weights)
-    assert same(body(load_model(TASK_TYPES["tagging"].Model, path, TAGS, seed=1)[0]), weights)
+    assert not (tmp_path / "model.safetensors").exists()
+    weights = {name.removeprefix("deberta."): weight for name, weight in torch.load(tmp_path / "pytorch_model.bin").items()}
+    encoder = load_encoder(path, None).state_dict()
+    assert encoder.keys() <= weights.keys() and all(torch.equal(weight, weights[name]) for name, weight in encoder.items())
+    assert same(body(load_model(TASK_TYPES["tagging"].Model, path, TAGS, seed=1)[0]), encoder)
 
     class Trap:
         def __reduce__(self):
@@ -413,6 +416,16 @@ def test_bin_weights_are_read_as_tensors_only(encoders, tmp_path):
             load()
         assert "\n" not in str(error.value)
     assert not (tmp_path / "sprung").exists()
+
+
+@pytest.mark.parametrize("family, pooler", [("bert", False), ("labse", True), ("minilm", False), ("modernbert", False)])
+def test_cls_pooling_without_a_pooler_is_one_line(family, pooler, encoders, capsys):
+    """Masked-LM checkpoints, MiniLM and the newer architectures have none: their first token was not trained to stand for a sentence."""
+    load_encoder(encoders[family], None, "mean")
+    assert capsys.readouterr().out == ""
+    load_encoder(encoders[family], None, "cls")
+    said = capsys.readouterr().out
+    assert (said == "") if pooler else ("holds no pooler" in said and said.count("\n") == 1)
 
 
 def test_a_tokenizer_without_padding_token_is_refused(encoders, tmp_path):

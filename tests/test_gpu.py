@@ -27,8 +27,8 @@ LARGE = XLMRobertaConfig(hidden_size=1024, num_attention_heads=16)
 def test_the_kernel_of_this_gpu_gives_the_numbers_of_one_attention_for_each_sequence(dtype):
     if not padding_free.has_flash(GPU, dtype):
         pytest.skip("this GPU is older than Ampere: attention alone is padded")
-    assert padding_free.against_kernel(padding_free.flash, LARGE, GPU, dtype) is None
-    assert padding_free.against_kernel(padding_free.tiles, LARGE, GPU, dtype) is None
+    assert padding_free.why_not_kernel(padding_free.flash, LARGE, GPU, dtype) is None
+    assert padding_free.why_not_kernel(padding_free.by_triton, LARGE, GPU, dtype) is None
 
 
 def prepared(name, path, data_dir, precision, packed):
@@ -95,10 +95,10 @@ def test_compiled_blocks_compute_the_same(tiny_model, data_dir):
 
 def test_a_step_of_known_length_never_waits_for_the_gpu(tiny_model, data_dir):
     model, loss, batch = prepared("mnli", tiny_model, data_dir, "bf16", packed=True)
-    labels, encoder = batch.pop("labels"), padding_free.packed_encoder(model)
+    labels, forward = batch.pop("labels"), padding_free.packed_forward_of(model)
 
     def step(known):
-        encoder.real_tokens = known
+        forward.expect(known)
         loss(model(**batch), labels).backward()
 
     real = int(batch["attention_mask"].sum())
@@ -112,12 +112,15 @@ def test_a_step_of_known_length_never_waits_for_the_gpu(tiny_model, data_dir):
         torch.cuda.set_sync_debug_mode("default")
 
 
-def test_a_run_by_its_defaults_computes_real_tokens_in_bf16_and_learns(call, tiny_model, data_dir, tmp_path):
+def test_a_run_by_its_defaults_computes_real_tokens_in_bf16_and_learns(call, tiny_model, data_dir, tmp_path, monkeypatch):
+    precisions, pack = [], padding_free.pack
+    monkeypatch.setattr(padding_free, "pack", lambda encoder, dtypes: precisions.append(dtypes) or pack(encoder, dtypes))
     results = call(run_target, "--task", "xnli", "--model_name_or_path", tiny_model, "--data_dir", data_dir, "--languages", "en", "de",
                    "--output_dir", tmp_path, "--learning_rate", "2e-3", "--num_train_epochs", "6", "--effective_batch_size", "16",
                    "--max_seq_length", "96", "--disable_tqdm", "true")  # fmt: skip
     has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
-    assert bool(padding_free.TILED) is padding_free.has_flash(GPU, torch.bfloat16), "short sentences have their own kernels"
+    expected = (torch.bfloat16,) if padding_free.has_flash(GPU, torch.bfloat16) else ()
+    assert precisions == [expected], "short sentences have their own kernels"
     assert results["bf16"] is has_bf16 and results["device"] == torch.cuda.get_device_name()
     assert results["training"]["padding_free"] and results["training"]["tokens"]["share"] == 1
     assert results["scores"]["en"]["accuracy"] > 80

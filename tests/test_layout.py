@@ -10,14 +10,14 @@ ROOT = Path(__file__).parent.parent
 FLOORS = [
     ["metrics"],
     ["task_adapters"],
-    ["console"],
+    ["console", "settings"],
     ["predictions", "results"],
     ["task_types"],
     ["speed"],
     ["trainer"],
     ["report"],
-    ["arguments"],
-    ["run_intermediate", "run_target", "run_retrieval", "translate", "grid_table"],
+    ["arguments", "refusals"],
+    ["run_intermediate", "run_target", "run_retrieval", "run_report", "translate"],
     ["samples", "benchmarks"],
 ]
 FLOOR_OF = {name: floor for floor, names in enumerate(FLOORS) for name in names}

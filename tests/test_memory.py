@@ -110,29 +110,54 @@ def test_what_is_measured_is_trained_on_batches_of_the_tasks_kind(choices, shape
     assert seen == [shape] * 6, "three updates of two micro-batches each"
 
 
+class TorchWithGpu:
+    """torch as benchmarks/memory.py sees it on a machine with a GPU of 40 GB: what it asks of the GPU's memory is noted in `events`."""
+
+    def __init__(self, events):
+        self.cuda = SimpleNamespace(
+            is_available=lambda: True,
+            get_device_properties=lambda index: SimpleNamespace(total_memory=40 * GIB),
+            set_per_process_memory_fraction=lambda share, index: events.append((share, index)),
+            empty_cache=lambda: None,
+            reset_peak_memory_stats=lambda: events.append("peak forgotten"),
+            synchronize=lambda: events.append("waited for the GPU"),
+            max_memory_allocated=lambda: 5,
+            max_memory_reserved=lambda: 6,
+            OutOfMemoryError=torch.OutOfMemoryError,
+        )
+
+    def __getattr__(self, name):
+        return getattr(torch, name)
+
+
 @pytest.mark.parametrize("gb, share", [(8, (8 * GIB - memory.CONTEXT) / (40 * GIB)), (80, 1.0), (None, None)])
 def test_a_measured_cell_is_capped_before_it_trains(gb, share, monkeypatch):
-    """No GPU is here: what torch.cuda, the Trainer and its arguments are asked for is noted."""
-    done = []
-    trainer = SimpleNamespace(train=lambda: done.append("train"))
-    for name, stub in {
-        "is_available": lambda: True,
-        "get_device_properties": lambda index: SimpleNamespace(total_memory=40 * GIB),
-        "set_per_process_memory_fraction": lambda *given: done.append(given),
-        "empty_cache": lambda: None,
-        "reset_peak_memory_stats": lambda: done.append("peak of what came before forgotten"),
-        "max_memory_allocated": lambda: 5,
-        "max_memory_reserved": lambda: 6,
-    }.items():
-        monkeypatch.setattr(torch.cuda, name, stub)
-    monkeypatch.setattr("speed.real_tokens.RealTokensTrainer", lambda **_: trainer)
-    monkeypatch.setattr("speed.padding_free.set_up", lambda *_: None)
-    monkeypatch.setattr("speed.device_and_precisions", lambda args: ())
-    monkeypatch.setattr(memory, "TrainingArguments", lambda **_: None)
+    """The model, the Trainer and its arguments are real and train on the CPU; only the memory of a GPU is not here."""
+    events = []
+    monkeypatch.setattr(memory, "torch", TorchWithGpu(events))
     monkeypatch.setitem(memory.SHAPES, "tiny", (8, 1, 2, 20))
-    setting = Setting(batch=2, length=8, effective=4)
-    assert memory.run_cell(memory.model_of("tiny", setting), setting, gb) == {"fits": True, "allocated": 5, "reserved": 6}
-    assert done == ([(pytest.approx(share), 0)] if gb else []) + ["peak of what came before forgotten", "train"]
+    setting = Setting(bf16=False, batch=2, length=8, effective=4)
+    model = memory.model_of("tiny", setting)
+    model.register_forward_pre_hook(lambda *_: events.append("forward"))
+    before = {name: parameter.clone() for name, parameter in model.named_parameters()}
+    cell = memory.run_cell(model, setting, gb, updates=3)
+    assert cell.pop("examples_per_second") > 0 and cell == {"fits": True, "allocated": 5, "reserved": 6}
+    capped = [(pytest.approx(share), 0)] if gb else []
+    assert events == [*capped, "peak forgotten", *["forward", "forward", "waited for the GPU"] * 3]
+    assert any(not torch.equal(before[name], parameter) for name, parameter in model.named_parameters()), "it has learned"
+
+
+def test_a_cell_that_is_too_large_says_so_and_its_peak(monkeypatch):
+    monkeypatch.setattr(memory, "torch", TorchWithGpu([]))
+    monkeypatch.setitem(memory.SHAPES, "tiny", (8, 1, 2, 20))
+    setting = Setting(bf16=False, batch=2, length=8, effective=4)
+    model = memory.model_of("tiny", setting)
+
+    def full(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 GiB")
+
+    model.register_forward_pre_hook(full)
+    assert memory.run_cell(model, setting, 8, updates=3) == {"fits": False, "allocated": 5, "reserved": 6}
 
 
 def test_the_table_of_cards_says_that_it_is_an_estimate(call, capsys):

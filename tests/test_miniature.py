@@ -1,6 +1,6 @@
-"""Transfer itself, on the miniature world: English training reaches the nearest language, and only through the encoder.
+"""Transfer on miniature data: English training reaches the nearest language, and only through the encoder.
 
-The encoder that lies in samples/encoder was trained by masked language modelling on text that is not parallel: samples/pretrain.py.
+The encoder in samples/encoder was trained by masked language modelling on text that is not parallel: samples/pretrain.py.
 """
 
 import sys
@@ -27,7 +27,7 @@ def world(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def fresh_encoder(tmp_path_factory):
-    """The same architecture and tokenizer with random weights: what a broken hand-over would amount to."""
+    """The same architecture and tokenizer with random weights: what a phase would start from if the hand-over were broken."""
     from transformers import AutoConfig, AutoModelForMaskedLM, AutoTokenizer, set_seed
 
     folder = tmp_path_factory.mktemp("fresh")

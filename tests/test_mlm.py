@@ -28,9 +28,10 @@ from task_types import TASK_TYPES
 from task_types.collator import Collator
 from task_types.loss import IGNORED
 from trainer import masked_lm
-from trainer.checkpoints import last_complete_checkpoint, load_encoder, load_model, load_tokenizer
+from trainer.checkpoints import last_complete_checkpoint, load_encoder, load_model
 from trainer.masked_lm import MaskedText, Texts, load_lm, open_texts
 from trainer.multitask import count_steps, load_models, load_task_model
+from trainer.tokenizers import load_tokenizer
 
 COMMON = ("--use_cpu", "--disable_tqdm", "true", "--max_seq_length", "64")
 HEAD = {"lm_head.bias", "lm_head.dense.bias", "lm_head.dense.weight", "lm_head.layer_norm.bias", "lm_head.layer_norm.weight"}
@@ -456,6 +457,7 @@ def test_a_run_killed_in_the_middle_goes_on_to_the_same_weights(call, tiny_model
     (["--mlm_languages", "de", "--mlm_share", "1"], "--mlm_share 1.0 is not from 0"),
     (["--mlm_languages", "de", "--mlm_alpha", "-1"], "--mlm_alpha -1.0 is not between 0"),
     (["--mlm_languages", "de", "--mlm_eval_samples", "0"], "--mlm_eval_samples 0 leaves nothing to measure"),
+    (["--mlm_languages", "de", "--normalize", "nfc"], "--normalize nfc does not reach the texts of masked LM"),
     (["--mlm_languages", "de", "--mlm_data", "TEXT", "--keep_head"], "--keep_head is for one task"),
 ])  # fmt: skip
 def test_a_mistake_ends_in_one_line_and_leaves_no_results(flags, message, call, tiny_model, data_dir, text_dir, tmp_path):

@@ -15,15 +15,17 @@ import torch
 from conftest import ROOT, launch
 from recorded_steps import LAYOUTS, record_layouts
 from safetensors.torch import load_file
+from transformers.integrations import neftune
 
 import run_intermediate
 import run_target
 from task_adapters import TASKS, InputError, load_examples
 from task_types import TASK_TYPES, make_features
 from task_types.collator import Collator
-from trainer.checkpoints import last_complete_checkpoint, load_encoder, load_model, load_tokenizer
+from trainer.checkpoints import last_complete_checkpoint, load_encoder, load_model
 from trainer.loop import score
 from trainer.multitask import MixedFeatures, count_steps, draw_schedule, load_models, load_task_model, sampling_probabilities
+from trainer.tokenizers import load_tokenizer
 
 THREE = ("mnli", "squad_v1", "hellaswag")
 SIZES = {"small": 1_000, "middle": 60_000, "large": 900_000}
@@ -152,6 +154,30 @@ def test_what_a_checkpoint_lacks_is_drawn_with_the_runs_seed(tiny_model):
         weights.append(load_models(tiny_model, {"hellaswag": TASKS["hellaswag"]}, seed).state_dict())
     assert {name for name in weights[0] if not torch.equal(weights[0][name], weights[1][name])} == set()
     assert not torch.equal(weights[1]["encoder.pooler.dense.weight"], weights[2]["encoder.pooler.dense.weight"])
+
+
+def test_noise_on_the_embeddings_reaches_all_tasks_and_ends_with_training(call, tiny_model, data_dir, tmp_path, monkeypatch):
+    """As in a single task's run: the shared embeddings are moved in training by at most alpha / sqrt(length x width), else not at all."""
+    moved, hook = [], neftune.neftune_post_forward_hook
+
+    def spy(module, inputs, output):
+        noisy = hook(module, inputs, output)
+        bound = module.neftune_noise_alpha / (output.shape[1] * output.shape[2]) ** 0.5
+        moved.append((module.training, float((noisy - output).detach().abs().max()) / bound))
+        return noisy
+
+    monkeypatch.setattr(neftune, "neftune_post_forward_hook", spy)
+    flags = ("--model_name_or_path", tiny_model, "--data_dir", data_dir, *COMMON, "--max_steps", "6", "--effective_batch_size", "8",
+             "--sampling", "uniform", "--max_eval_samples", "8", "--max_train_samples", "40")  # fmt: skip
+    weights = {}
+    for alpha in ("0", "5"):
+        results = call(run_intermediate, "--task", "mnli", "hellaswag", *flags, "--output_dir", tmp_path / alpha,
+                       *(("--neftune_noise_alpha", alpha) if alpha != "0" else ()))  # fmt: skip
+        weights[alpha] = load_file(tmp_path / alpha / "model.safetensors")
+        assert bool(moved) == (alpha == "5")
+    assert all(results["training"]["drawn"].values()) and len(moved) == 6
+    assert all(training and 0.9 < share <= 1.0001 for training, share in moved)
+    assert any(not torch.equal(weight, weights["5"][name]) for name, weight in weights["0"].items())
 
 
 # ---- learning, and what the run leaves

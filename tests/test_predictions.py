@@ -1,6 +1,7 @@
 """Files in XTREME's submission format: what is written is read back, scored, and refused where it would shift or hide something."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -242,6 +243,59 @@ def test_placeholder_labels_are_not_scored(task_name, placeholder, tmp_path):
     for root in (tmp_path / "p", tmp_path / "l"):
         write_labels(root, task_name, "en", [placeholder] * 10)
     assert score_folders(tmp_path / "p", tmp_path / "l")[task_name]["score"] is None
+
+
+@pytest.mark.parametrize("task_name", ["xquad", "mlqa", "tydiqa", "squad_v1"])
+@pytest.mark.parametrize("texts", [[""], [" \n"], ["", "blue"]])
+def test_gold_answers_that_were_emptied_are_not_scored(texts, task_name, tmp_path):
+    kept = {"id": "q1", "answers": [{"text": "blue", "answer_start": 0}]}
+    emptied = [{"id": f"e{i}", "answers": [{"text": text, "answer_start": 0} for text in texts]} for i in range(2)]
+    spoil(tmp_path / "l", task_name, "en", json.dumps({"data": [{"paragraphs": [{"context": "", "qas": [kept, *emptied]}]}]}))
+    with pytest.raises(ValueError, match="test-en.json: 2 of 3 questions have an answer without text, 'e0' first, as XTREME's download"):
+        read_labels(tmp_path / "l", task_name, "en")
+    if task_name in metrics.XTREME_METRIC:
+        write_predictions(tmp_path / "p", task_name, "en", ["", "", ""], ids=["q1", "e0", "e1"])
+        with pytest.raises(ValueError, match="an answer without text"):
+            score_folders(tmp_path / "p", tmp_path / "l")
+
+
+def test_answers_and_pairs_that_are_all_the_same_are_placeholders_too(tmp_path):
+    for count in (21, 20):
+        answers = [{**EXAMPLES[1], "id": str(i)} for i in range(count)]
+        write_labels(tmp_path / str(count) / "l", "xquad", "ar", None, answers)
+        write_predictions(tmp_path / str(count) / "p", "xquad", "ar", ["شمال"] * count, ids=[str(i) for i in range(count)])
+    with pytest.raises(ValueError, match="xquad/test-ar.json: all 21 labels are 'شمال', a placeholder"):
+        score_folders(tmp_path / "21/p", tmp_path / "21/l")
+    assert score_folders(tmp_path / "20/p", tmp_path / "20/l")["xquad"]["languages"]["ar"]["f1"] == 100
+    for root in ("l", "p"):
+        write_labels(tmp_path / root, "bucc", "de", [("de-0", "en-0")] * 21)
+    with pytest.raises(ValueError, match="bucc2018/test-de.tsv: all 21 labels are"):
+        score_folders(tmp_path / "p", tmp_path / "l")
+
+
+@pytest.mark.parametrize("task_name, lines", [("xnli", "\n" * 30), ("pawsx", "0\n" * 30), ("panx", "O\n\n" * 30), ("udpos", "X\n" * 30),
+                                              ("udpos", "_\n\n" * 30), ("tatoeba", "0\n" * 30), ("xnli", ""), ("bucc", "")])  # fmt: skip
+def test_labels_as_downloads_leave_them_are_not_scored(task_name, lines, tmp_path):
+    for root in ("l", "p"):
+        spoil(tmp_path / root, task_name, "de", lines)
+    with pytest.raises(ValueError, match="placeholder|blank line|is empty|no gold pairs"):
+        score_folders(tmp_path / "p", tmp_path / "l")
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir])
+@pytest.mark.parametrize("task_name", ["xnli", "mlqa"])
+def test_a_pipe_or_folder_is_named_and_not_waited_for(task_name, make, tmp_path):
+    path = prediction_path(tmp_path, task_name, "de")
+    path.parent.mkdir()
+    make(path)
+    with pytest.raises(ValueError, match="is a folder, a pipe or a device"):
+        read_predictions(tmp_path, task_name, "de")
+
+
+def test_brackets_without_end_are_no_answers(tmp_path):
+    spoil(tmp_path, "mlqa", "de", "[" * 200_000)
+    with pytest.raises(ValueError, match="nested too deeply"):
+        read_predictions(tmp_path, "mlqa", "de")
 
 
 def test_folders_without_a_common_task_are_an_error(xnli, tmp_path):

@@ -29,8 +29,8 @@ from task_adapters.base import EXAMPLE_COLUMNS
 from task_types import late_tokenizer, make_features
 from task_types.collator import Collator, what_is_read
 from task_types.late_tokenizer import LateTokenizer
-from trainer import checkpoints
-from trainer.checkpoints import load_tokenizer
+from trainer import tokenizers
+from trainer.tokenizers import load_tokenizer
 
 
 @pytest.fixture
@@ -156,8 +156,8 @@ def test_features_from_the_cache_are_trained_on_and_scored_without_the_tokenizer
     second = call(script, *flags, "--output_dir", tmp_path / "second")
     for name in ("scores", "dev"):
         assert first.get(name) == second.get(name)
-    for file in Path(tiny_model).glob("tokenizer*"):
-        assert (tmp_path / "second" / file.name).read_bytes() == file.read_bytes(), "handed on as it is"
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        assert (tmp_path / "second" / name).read_bytes() == (tmp_path / "first" / name).read_bytes()
 
 
 def test_a_late_tokenizer_says_what_the_whole_one_says(tiny_model, tmp_path):
@@ -166,53 +166,42 @@ def test_a_late_tokenizer_says_what_the_whole_one_says(tiny_model, tmp_path):
     sent = pickle.loads(pickle.dumps(late))
     assert sent("the dog", "sees")["input_ids"] == whole("the dog", "sees")["input_ids"] and len(late) == len(whole)
     assert late.unk_token == "<unk>" and late.is_fast and late.pad_token_id == 1
-    late.save_pretrained(tmp_path / "copy")
-    copy = LateTokenizer(tmp_path / "copy", late.read, late.needs)
-    assert copy.key == late.key and sorted(copy.files) == ["tokenizer.json", "tokenizer_config.json"]
-
-
-def test_the_key_of_a_late_tokenizer_names_all_that_changes_what_it_says(tiny_model, tmp_path, monkeypatch):
-    late = load_tokenizer(tiny_model, needs_offsets=True)
     late.save_pretrained(tmp_path)
-    keys = [late.key, LateTokenizer(tmp_path, late.read, "other token types").key]
-    text = (tmp_path / "tokenizer.json").read_text()
-    (tmp_path / "tokenizer.json").write_text(text.replace("<unk>", "<huh>"))
-    keys.append(LateTokenizer(tmp_path, late.read, late.needs).key)
-    (tmp_path / "tokenizer.json").write_text(text)
-    (tmp_path / "added_tokens.json").write_text("{}")
-    keys.append(LateTokenizer(tmp_path, late.read, late.needs).key)
-    (tmp_path / "added_tokens.json").unlink()
-    (tmp_path / "special_tokens_map.json").write_text("{}")
-    keys.append(LateTokenizer(tmp_path, late.read, late.needs).key)
-    (tmp_path / "special_tokens_map.json").unlink()
-    monkeypatch.setattr(late_tokenizer.transformers, "__version__", "6.0")
-    keys.append(LateTokenizer(tmp_path, late.read, late.needs).key)
-    assert len(set(keys)) == 6
+    shutil.copyfile(Path(tiny_model, "config.json"), tmp_path / "config.json")
+    copy = load_tokenizer(str(tmp_path), needs_offsets=True)
+    assert copy.key == late.key and copy.files == late.files and sorted(copy.files) == ["tokenizer.json", "tokenizer_config.json"]
 
 
-def test_the_class_that_a_configuration_names_is_in_the_key(tiny_model, tmp_path):
-    """Where the tokenizer's own files name none, AutoTokenizer takes that one: another class may cut the same text otherwise."""
-    keys = [load_tokenizer(tiny_model, needs_offsets=True).key]
-    for changes in ({"model_type": "roberta"}, {"tokenizer_class": "PreTrainedTokenizerFast"}, {"type_vocab_size": 2}):
-        folder = shutil.copytree(tiny_model, tmp_path / str(len(keys)))
-        config = json.loads((folder / "config.json").read_text())
-        (folder / "config.json").write_text(json.dumps(config | changes))
-        keys.append(load_tokenizer(str(folder), needs_offsets=True).key)
-    assert len(set(keys)) == 4
+def test_the_key_of_a_late_tokenizer_names_all_that_changes_what_it_says(tiny_model, monkeypatch):
+    late = load_tokenizer(tiny_model, needs_offsets=True)
+    keys = [late.key]
+    for name, text in late.files.items():
+        keys.append(LateTokenizer("other", {**late.files, name: text + " "}, late.summary).key)
+    for library in (late_tokenizer.transformers, late_tokenizer.tokenizers):
+        monkeypatch.setattr(library, "__version__", "6.0")
+        keys.append(LateTokenizer("other", late.files, late.summary).key)
+    assert len(set(keys)) == 5
+
+
+def test_token_types_are_in_the_key(tiny_model, tmp_path):
+    folder = shutil.copytree(tiny_model, tmp_path / "model")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"type_vocab_size": 2}))
+    assert load_tokenizer(str(folder), needs_offsets=True).key != load_tokenizer(tiny_model, needs_offsets=True).key
 
 
 @pytest.mark.parametrize("removed", [False, True])
 def test_a_tokenizer_that_is_changed_or_removed_meanwhile_stays_what_it_was(removed, tiny_model, tmp_path):
     """A run that trained for hours on cached features must be able to score, though its start is being trained anew."""
     folder = shutil.copytree(tiny_model, tmp_path / "model")
-    late, before = load_tokenizer(str(folder), needs_offsets=True), (folder / "tokenizer.json").read_bytes()
+    late = load_tokenizer(str(folder), needs_offsets=True)
     expected = load_tokenizer(tiny_model, needs_offsets=True)("the dog")["input_ids"]
     if removed:
         shutil.rmtree(folder)
     else:
         (folder / "tokenizer.json").write_text("{}")
     late.save_pretrained(tmp_path / "out")
-    assert (tmp_path / "out" / "tokenizer.json").read_bytes() == before
+    assert (tmp_path / "out" / "tokenizer.json").read_text(encoding="utf-8") == late.files["tokenizer.json"]
     assert late("the dog")["input_ids"] == expected and late.name_or_path == str(folder)
 
 
@@ -220,7 +209,8 @@ def test_a_tokenizer_in_python_is_read_at_once_and_saved_by_itself(tiny_model, t
     """It reads files of other names: handed on without them, the next phase would have no tokenizer."""
     folder = shutil.copytree(tiny_model, tmp_path / "model")
     (folder / "tokenizer_config.json").write_text('{"tokenizer_class": "PhobertTokenizer", "model_max_length": 100}')
-    words = [f"w{number}" for number in range(400)]
+    rows = json.loads((folder / "config.json").read_text())["vocab_size"]
+    words = [f"w{number}" for number in range(rows - 10)]
     (folder / "vocab.txt").write_text("".join(f"{word} 1\n" for word in words))
     (folder / "bpe.codes").write_text("#version: 0.2\n")
     tokenizer = load_tokenizer(str(folder), needs_offsets=False)
@@ -253,7 +243,7 @@ def test_a_hub_model_loads_from_a_cache_without_internet(tiny_model, tmp_path):
     shutil.copytree(tiny_model, snapshot)
     (tmp_path / "models--me--tiny" / "refs").mkdir()
     (tmp_path / "models--me--tiny" / "refs" / "main").write_text(commit)
-    code = "from checkpoints import load_tokenizer; print(load_tokenizer('me/tiny', True)('the dog')['input_ids'])"
+    code = "from trainer.tokenizers import load_tokenizer; print(load_tokenizer('me/tiny', True)('the dog')['input_ids'])"
     environment = {**os.environ, "HF_HUB_CACHE": str(tmp_path), "HF_HUB_OFFLINE": "1"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, env=environment)
     assert done.stdout.strip() == str(load_tokenizer(tiny_model, True)("the dog")["input_ids"]), done.stderr
@@ -276,22 +266,23 @@ def test_broken_files_are_one_line(name, text, tiny_model, tmp_path):
         load_tokenizer(str(folder), needs_offsets=True)("the dog")
 
 
-def test_a_hub_model_is_late_from_the_first_start_on_and_read_from_its_own_commit(tiny_model, tmp_path, monkeypatch):
-    """Else the second start would know another key than the first, and the hub might have moved on before the tokenizer is read."""
-    config, snapshot, asked = checkpoints.load_config(tiny_model), tmp_path / "0123abcd", []
+def test_a_hub_models_tokenizer_is_read_from_its_own_commit(tiny_model, tmp_path, monkeypatch):
+    """The hub may have moved on since config.json was read."""
+    config, snapshot, asked = tokenizers.load_config(tiny_model), tmp_path / "0123abcd", []
     snapshot.mkdir()
 
-    def cached_file(path, name, revision, **_):
-        asked.append((path, revision))
+    def cached_file(path, name, revision=None, **_):
+        asked.append((path, name, revision))
         if Path(tiny_model, name).is_file():
             shutil.copyfile(Path(tiny_model, name), snapshot / name)
+        return snapshot / name
 
-    monkeypatch.setattr(checkpoints, "load_config", lambda path: config)
-    monkeypatch.setattr(checkpoints, "hub_snapshot", lambda path: snapshot)
-    monkeypatch.setattr(checkpoints, "cached_file", cached_file)
-    shutil.copyfile(Path(tiny_model, "config.json"), snapshot / "config.json")
+    monkeypatch.setattr(tokenizers, "load_config", lambda path: config)
+    monkeypatch.setattr(tokenizers, "cached_file", cached_file)
     late = load_tokenizer("some/model", needs_offsets=True)
     monkeypatch.undo()
-    assert set(asked) == {("some/model", "0123abcd")}
+    assert asked[0] == ("some/model", "config.json", None)
+    assert {(path, revision) for path, _, revision in asked[1:]} == {("some/model", "0123abcd")}
+    assert not [name for _, name, _ in asked if name.endswith(".model")], "5 MB that are not needed where there is a tokenizer.json"
     here = load_tokenizer(tiny_model, needs_offsets=True)
     assert late.key == here.key and late("the dog")["input_ids"] == here("the dog")["input_ids"]

@@ -12,12 +12,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from accelerate.data_loader import BatchSamplerShard
 from conftest import launch
 from datasets import Dataset
 from families import write_family
 from safetensors.torch import load_file
 from torch._dynamo.testing import CompileCounter
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.data import BatchSampler
 from transformers import (
     BertConfig,
     BertForMultipleChoice,
@@ -36,11 +38,12 @@ import run_target
 import task_types
 from benchmarks.memory_formula import CHECKPOINTING
 from speed import device_and_precisions, padding_free, real_tokens
-from speed.real_tokens import GroupedByLength, RealTokensTrainer, choices_are_uneven, lengths_of, predict, scoring_batches
+from speed.real_tokens import GroupedByLength, RealTokensTrainer, SharedOut, choices_are_uneven, lengths_of, predict, scoring_batches
 from task_adapters import TASKS, InputError, labels_of, load_examples
 from task_types import TASK_TYPES, make_features
 from task_types.collator import Collator, what_is_read
-from trainer.checkpoints import load_model, load_tokenizer
+from trainer.checkpoints import load_model
+from trainer.tokenizers import load_tokenizer
 
 HEADS = ("mnli", "udpos", "squad_v1", "hellaswag")  # classification, tagging, span QA, multiple choice
 ON_CPU = torch.device("cpu"), {"no"}
@@ -144,23 +147,23 @@ def test_a_count_that_the_host_knows_is_taken_once_and_changes_nothing(monkeypat
     with torch.no_grad():
         expected = encoder(**batch).last_hidden_state
         for more, seen in (({}, [4]), ({"output_hidden_states": True}, [4])):  # the latter goes the padded way
-            encoder.real_tokens = 4
+            encoder.forward.expect(4)
             hidden = encoder(**batch, **more).last_hidden_state
             assert torch.equal(hidden, expected) or more and torch.allclose(hidden[0], expected[0], atol=1e-6)
-            assert counts == seen and encoder.real_tokens is None
+            assert counts == seen
         assert torch.equal(encoder(**batch).last_hidden_state, expected) and counts == [4]
 
 
 @pytest.mark.parametrize("task, more", [("hellaswag", ()), ("mnli squad_v1", ()), ("mnli", ("--torch_compile", "true"))])
 def test_training_tells_the_encoder_how_many_tokens_are_real(task, more, call, tiny_model, data_dir, tmp_path, monkeypatch):
     """Else a GPU would count, and the host wait for it with each micro-batch."""
-    seen, packed_forward = [], padding_free.packed_forward
+    seen, packed_forward = [], padding_free.PackedForward.__call__
 
-    def spy(encoder, padded_forward, input_ids=None, attention_mask=None, **kwargs):
-        seen.append((encoder.training, encoder.real_tokens, int(attention_mask.sum())))
-        return packed_forward(encoder, padded_forward, input_ids, attention_mask, **kwargs)
+    def spy(forward, input_ids=None, attention_mask=None, **kwargs):
+        seen.append((forward.encoder.training, forward.real_tokens, int(attention_mask.sum())))
+        return packed_forward(forward, input_ids, attention_mask, **kwargs)
 
-    monkeypatch.setattr(padding_free, "packed_forward", spy)
+    monkeypatch.setattr(padding_free.PackedForward, "__call__", spy)
     monkeypatch.setattr(torch, "compile", lambda model, **_: model)
     results = call(run_intermediate, "--task", *task.split(), "--model_name_or_path", tiny_model, "--data_dir", data_dir, "--use_cpu",
                    "--output_dir", tmp_path, "--max_steps", 4, "--effective_batch_size", 8, "--per_device_train_batch_size", 4,
@@ -287,33 +290,32 @@ class OtherMask(torch.autograd.Function):
 def test_a_kernel_is_compared_before_it_is_used(wrong, reason):
     config, cpu = BertConfig(**SMALL), torch.device("cpu")
     for dtype in (torch.bfloat16, torch.float16):
-        assert padding_free.against_kernel(stand_in, config, cpu, dtype) is None
-    assert reason in padding_free.against_kernel(wrong, config, cpu, torch.bfloat16)
+        assert padding_free.why_not_kernel(stand_in, config, cpu, dtype) is None
+    assert reason in padding_free.why_not_kernel(wrong, config, cpu, torch.bfloat16)
 
 
 def test_a_device_without_the_kernel_is_said():
-    assert "no kernel for it" in padding_free.against_kernel(padding_free.flash, BertConfig(**SMALL), torch.device("cpu"), torch.bfloat16)
+    assert "no kernel for it" in padding_free.why_not_kernel(padding_free.flash, BertConfig(**SMALL), torch.device("cpu"), torch.bfloat16)
 
 
 def fails(*_):
     raise ValueError("no compiler\nat all")
 
 
-@pytest.mark.parametrize("kernel, width, offered, said", [
-    ("stand_in", 16, {(torch.bfloat16, 16)}, ""), ("stand_in", 24, set(), ""), (None, 16, set(), ""),
-    ("fails", 16, set(), "by torch's flash kernel, not by Triton's: ValueError: no compiler\n"),
-    ("twice", 16, set(), "gives other numbers on this device"),
+@pytest.mark.parametrize("kernel, width, exact, line", [
+    ("stand_in", 16, True, ""), ("stand_in", 24, False, ""), (None, 16, False, ""),
+    ("fails", 16, False, "by torch's flash kernel, not by Triton's: ValueError: no compiler\n"),
+    ("twice", 16, False, "gives other numbers on this device"),
 ])  # fmt: skip
-def test_kernels_for_short_sequences_are_an_offer(kernel, width, offered, said, monkeypatch, capsys):
+def test_kernels_for_short_sequences_are_an_offer(kernel, width, exact, line, monkeypatch, capsys):
     """Without Triton, or where it cannot, the flash kernel goes on, and a line says so where there was something to try."""
     kernels = {"stand_in": stand_in, "fails": fails, "twice": lambda *inputs: 2 * stand_in(*inputs)}
-    monkeypatch.setattr(padding_free, "tiles", kernels.get(kernel))
-    monkeypatch.setattr(padding_free, "TILED", set())
+    monkeypatch.setattr(padding_free, "by_triton", kernels.get(kernel))
     monkeypatch.setattr("importlib.util.find_spec", lambda name: kernel and name)
     config = BertConfig(hidden_size=2 * width, num_attention_heads=2)
-    padding_free.offer_tiles(config, torch.device("cpu"), torch.bfloat16)
+    assert padding_free.triton_is_exact(config, torch.device("cpu"), torch.bfloat16) is exact
     written = capsys.readouterr().out
-    assert padding_free.TILED == offered and said in written and bool(said) == bool(written)
+    assert line in written and bool(line) == bool(written)
 
 
 def test_the_kernel_takes_what_it_is_given():
@@ -350,20 +352,19 @@ def test_attention_alone_can_be_padded(dropout):
 
 
 @pytest.mark.parametrize("capability, dtype, tokens, expected", [
-    ((8, 0), torch.bfloat16, 256, "tiles"), ((8, 0), torch.bfloat16, 257, "flash"), ((9, 0), torch.float16, 20, "flash"),
+    ((8, 0), torch.bfloat16, 256, "by_triton"), ((8, 0), torch.bfloat16, 257, "flash"), ((9, 0), torch.float16, 20, "flash"),
     ((8, 0), torch.float32, 20, "padded"), ((7, 5), torch.float16, 20, "padded"), (None, torch.float32, 20, "one_by_one"),
 ])  # fmt: skip
 def test_each_device_has_its_attention(capability, dtype, tokens, expected, monkeypatch):
     """A GPU is made of a name here: a tensor's device is what is asked. Two sequences, whose mean is 128 or above; Triton's is for bf16."""
-    monkeypatch.setattr(padding_free, "TILED", {(torch.bfloat16, 16)})
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
     given = {}
-    for name in ("tiles", "flash", "padded", "one_by_one"):
+    for name in ("by_triton", "flash", "padded", "one_by_one"):
         monkeypatch.setattr(padding_free, name, lambda *inputs, name=name: given.update({name: inputs[3:]}))
     query = SimpleNamespace(device=torch.device("cuda" if capability else "cpu"), dtype=dtype, shape=(1, 4, tokens, 16))
-    layout = torch.ones(2, 5, dtype=torch.bool), torch.arange(5)
+    layout = padding_free.Layout(torch.ones(2, 5, dtype=torch.bool), torch.arange(5), (torch.bfloat16,))
     padding_free.attention(None, query, query, query, None, 0.1, 0.5, cu_seq_lens_q="starts", layout=layout)
-    inputs = {"tiles": ("starts", 5), "flash": ("starts", 5), "padded": layout, "one_by_one": ("starts",)}[expected]
+    inputs = {"by_triton": ("starts", 5), "flash": ("starts", 5), "padded": layout[:2], "one_by_one": ("starts",)}[expected]
     assert given == {expected: (*inputs, 0.1, 0.5)}
 
 
@@ -377,7 +378,7 @@ def test_a_model_whose_attention_alone_is_padded_gives_the_same_hidden_states(mo
 
         def in_its_place(module, query, key, value, attention_mask, dropout=0.0, scaling=None, layout=None, **_):
             calls.append(query.shape[2])
-            return padded(query, key, value, *layout, dropout, scaling), None
+            return padded(query, key, value, *layout[:2], dropout, scaling), None
 
         monkeypatch.setitem(padding_free.AttentionInterface._global_mapping, padding_free.NAME, in_its_place)
         padding_free.set_up(encoder, "on", *ON_CPU)
@@ -390,13 +391,13 @@ def test_a_model_whose_attention_alone_is_padded_gives_the_same_hidden_states(mo
 def test_on_a_gpu_the_kernel_is_compared_in_the_precisions_of_training_and_scoring(monkeypatch):
     compared = []
     monkeypatch.setattr(padding_free, "has_flash", lambda device, dtype: dtype != torch.float32)
-    monkeypatch.setattr(padding_free, "against_kernel", lambda kernel, config, device, dtype: compared.append((kernel, dtype)))
-    monkeypatch.setattr(padding_free, "offer_tiles", lambda config, device, dtype: compared.append(("offered", dtype)))
+    monkeypatch.setattr(padding_free, "why_not_kernel", lambda kernel, config, device, dtype: compared.append((kernel, dtype)))
+    monkeypatch.setattr(padding_free, "triton_is_exact", lambda config, device, dtype: compared.append(("triton", dtype)))
     args = SimpleNamespace(device=torch.device("cuda"), bf16=True, fp16=False, bf16_full_eval=False, fp16_full_eval=True)
     on_gpu = device_and_precisions(args)
     padding_free.set_up(BertModel(BertConfig(vocab_size=100, **SMALL)), "auto", *on_gpu)
-    assert {*compared} == {(kernel, dtype) for kernel in (padding_free.flash, "offered") for dtype in (torch.bfloat16, torch.float16)}
-    monkeypatch.setattr(padding_free, "against_kernel", lambda *_: "no kernel")
+    assert {*compared} == {(kernel, dtype) for kernel in (padding_free.flash, "triton") for dtype in (torch.bfloat16, torch.float16)}
+    monkeypatch.setattr(padding_free, "why_not_kernel", lambda *_: "no kernel")
     with pytest.raises(InputError, match="no kernel"):
         padding_free.set_up(BertModel(BertConfig(vocab_size=100, **SMALL)), "on", *on_gpu)
     padding_free.set_up(BertModel(BertConfig(vocab_size=100, **SMALL)), "on", torch.device("cuda"), {"no"})
@@ -418,6 +419,61 @@ def test_a_padding_free_run_takes_the_same_steps_and_says_so(call, tiny_model, d
     assert packed["training"]["attention_dropout"] == 0.0
     with pytest.raises(InputError, match="padding_free 'on'; this command says 'auto'"):
         call(run_target, *flags, "--output_dir", tmp_path / "packed")
+
+
+# ---- the same examples in any number of processes
+
+
+@pytest.mark.parametrize("examples", [0, 1, 5, 8, 9, 16, 23, 24, 25])
+@pytest.mark.parametrize("processes", [2, 3])
+def test_every_example_is_dealt_out_once_and_all_processes_read_as_many_micro_batches(examples, processes):
+    batches = BatchSampler(range(examples), 4, drop_last=False)
+    shares = []
+    for process in range(processes):
+        shard = BatchSamplerShard(SharedOut(batches, processes), processes, process)
+        shares.append(list(shard))
+        assert len(shard) == len(shares[-1])
+    assert len({*map(len, shares)}) == 1
+    turns = [[share[turn] for share in shares] for turn in range(len(shares[0]))]
+    assert [row for turn in turns for part in turn for row in part] == list(range(examples)), "in the order of one process"
+    for turn in turns[: examples // (4 * processes)]:
+        assert {*map(len, turn)} == {4}
+    if examples % (4 * processes):
+        sizes = [*map(len, turns[-1])]
+        assert max(sizes) - min(sizes) <= 1 and sum(sizes) == examples % (4 * processes)
+
+
+def test_a_micro_batch_without_examples_is_the_first_example_without_its_label(tiny_model, data_dir):
+    for name in HEADS:
+        task, tokenizer, _, features = features_of(name, "train", tiny_model, data_dir, 3)
+        collate = real_tokens.CountingCollator(Collator(tokenizer.pad_token_id))
+        collate.dataset = what_is_read(features)
+        empty, first = collate([]), collate([dict(collate.dataset[0])])
+        assert (empty.pop("is_empty"), first.pop("is_empty")) == (True, False)
+        assert (empty.pop("labels") == -100).all() and (first.pop("labels") != -100).any()
+        assert all(torch.equal(values, first[key]) if torch.is_tensor(values) else values == first[key] for key, values in empty.items())
+
+
+@pytest.mark.parametrize("flag, message", [
+    ({"accelerator_config": {"dispatch_batches": True}}, "dispatch_batches and split_batches make other batches"),
+    ({"accelerator_config": {"split_batches": True}}, "dispatch_batches and split_batches make other batches"),
+])  # fmt: skip
+def test_what_makes_other_batches_on_several_processes_is_refused(flag, message, tiny_model, data_dir, tmp_path, monkeypatch):
+    task, tokenizer, _, features = features_of("mnli", "train", tiny_model, data_dir, 10)
+    model, _ = load_model(TASK_TYPES[task.task_type].Model, tiny_model, task.labels, seed=1)
+    args = TrainingArguments(output_dir=str(tmp_path), use_cpu=True, report_to="none", **flag)
+    monkeypatch.setattr(TrainingArguments, "world_size", 2)
+    with pytest.raises(InputError, match=message):
+        RealTokensTrainer(model=model, args=args, train_dataset=features, data_collator=Collator(1)).get_train_dataloader()
+
+
+def test_noise_on_the_embeddings_is_for_padded_batches(capsys):
+    """transformers scales it by the length of a row, which without padding is that of all sequences together."""
+    bert = BertModel(BertConfig(vocab_size=100, **SMALL))
+    padding_free.set_up(bert, "auto", *ON_CPU, is_uneven=lambda: True, has_noise=True)
+    assert "forward" not in vars(bert) and "with padding: --neftune_noise_alpha would have smaller noise" in capsys.readouterr().out
+    with pytest.raises(InputError, match="--padding_free on: --neftune_noise_alpha"):
+        padding_free.set_up(bert, "on", *ON_CPU, has_noise=True)
 
 
 # ---- training batches of like lengths
@@ -474,22 +530,22 @@ def test_the_trainer_says_which_epoch_begins(tiny_model, data_dir, tmp_path):
 
 
 def test_two_processes_go_on_in_the_second_epoch_where_they_were_cut_off(tiny_model, data_dir, tmp_path):
-    """accelerate does not tell a sampler the epoch there: it stands below two wrappers."""
-    flags = ("--task", "mnli", "--model_name_or_path", tiny_model, "--data_dir", data_dir, "--use_cpu", "--max_train_samples", "40",
+    """accelerate does not tell a sampler the epoch there: it stands below two wrappers. Each epoch's third step has one example."""
+    flags = ("--task", "mnli", "--model_name_or_path", tiny_model, "--data_dir", data_dir, "--use_cpu", "--max_train_samples", "17",
              "--effective_batch_size", "8", "--per_device_train_batch_size", "2", "--max_steps", "9", "--save_steps", "1",
              "--save_total_limit", "9", "--keep_checkpoints", "--max_eval_samples", "8", "--disable_tqdm", "true",
              "--eval_strategy", "no", "--load_best_model_at_end", "false")  # fmt: skip
     out, cut = tmp_path / "out", tmp_path / "cut"
     launch("run_intermediate.py", *flags, "--output_dir", out, processes=2)
     shutil.copytree(out, cut)
-    for step in (8, 9):
+    for step in range(5, 10):
         shutil.rmtree(cut / f"checkpoint-{step}")
     (cut / "results.json").unlink()
     launch("run_intermediate.py", *flags, "--output_dir", cut, processes=2)
-    assert json.loads((cut / "results.json").read_text())["training"]["resumed_from_step"] == 7
+    assert json.loads((cut / "results.json").read_text())["training"]["resumed_from_step"] == 4
     whole, resumed = load_file(out / "model.safetensors"), load_file(cut / "model.safetensors")
     assert all(torch.equal(weight, resumed[name]) for name, weight in whole.items())
-    assert any(not torch.equal(weight, load_file(out / "checkpoint-7/model.safetensors")[name]) for name, weight in whole.items())
+    assert any(not torch.equal(weight, load_file(out / "checkpoint-4/model.safetensors")[name]) for name, weight in whole.items())
 
 
 # ---- scoring
@@ -626,6 +682,10 @@ def test_choices_of_unlike_length_run_on_real_tokens_by_default_and_train_the_sa
 # ---- defaults on a GPU
 
 
+def given_flags(flags) -> dict:
+    return arguments.Parser((TrainingArguments,)).given_flags(flags)[0]
+
+
 @pytest.mark.parametrize("cuda, half, flags, deepspeed, expected", [
     (True, True, (), None, {"bf16": True}),
     (True, False, (), None, {"bf16": False}),
@@ -635,18 +695,18 @@ def test_choices_of_unlike_length_run_on_real_tokens_by_default_and_train_the_sa
     (False, True, (), None, {}),
     (True, True, (), {"bf16": {"enabled": "auto"}}, {"bf16": True}),
     (True, True, (), {"bf16": {"enabled": False}}, {"bf16": False}),
-    (False, False, (), {"bf16": {"enabled": True}}, {"bf16": True}),
-    (True, True, (), {"fp16": {"enabled": True}}, {}),
+    (False, False, (), {"bf16": {"enabled": True}}, {"bf16": True, "fp16": False}),
+    (True, True, (), {"fp16": {"enabled": True}}, {"bf16": False}),
 ])  # fmt: skip
 def test_bf16_is_the_default_where_the_gpu_has_it_and_nothing_else_was_asked(cuda, half, flags, deepspeed, expected, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: half or including_emulation)
-    monkeypatch.setattr(sys, "argv", ["run.py", *flags])
-    assert arguments.precision_defaults(deepspeed) == expected
+    launch = arguments.Launch(given_flags(flags), (), None, deepspeed_file=deepspeed and "x.json", deepspeed=deepspeed or {})
+    assert arguments.precision_defaults(launch) == expected
 
 
 @pytest.mark.parametrize("flags, launcher, expected, left", [
-    ((), "fp16", {"fp16": True}, "fp16"),
+    ((), "fp16", {"bf16": False, "fp16": True}, "fp16"),
     ((), "no", {"bf16": True}, "no"),
     (("--bf16", "false"), "fp16", {}, None),  # the flag decides, and nothing hides behind it
 ])  # fmt: skip
@@ -654,8 +714,9 @@ def test_what_accelerate_config_says_stands_in_the_flags(flags, launcher, expect
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: True)
     monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", launcher)
-    monkeypatch.setattr(sys, "argv", ["run.py", *flags])
-    assert arguments.precision_defaults() == expected and os.environ.get("ACCELERATE_MIXED_PRECISION") == left
+    launch = arguments.Launch(given_flags(flags), (), None)
+    arguments.prepare_process(launch)
+    assert arguments.precision_defaults(launch) == expected and os.environ.get("ACCELERATE_MIXED_PRECISION") == left
 
 
 def test_a_command_line_without_precision_and_optimiser_gets_both(monkeypatch, tmp_path):

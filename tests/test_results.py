@@ -9,12 +9,15 @@ import sys
 from types import SimpleNamespace
 
 import pytest
-from conftest import ROOT
+import torch
+from conftest import ROOT, begin
+from safetensors.torch import save_file
+from transformers import TrainingArguments
 
 import results
 import run_target
 from console import Collapsed
-from results import finish_run, note_time, start_run
+from results import RunFolder, note_time
 from task_adapters import InputError
 from trainer import loop as training
 from trainer.checkpoints import last_complete_checkpoint
@@ -23,8 +26,9 @@ RUN = {"phase": "target", "task": "xnli", "seed": 1}
 # Begins the run, leaves a child behind (as a data loader might) and waits.
 AT_WORK = f"""
 import os, sys, time
-from results import start_run
-start_run(sys.argv[1], {RUN}, False, time.time())
+sys.path.insert(0, "tests")
+from conftest import begin
+begin(sys.argv[1], {RUN})
 if os.fork() == 0:
     os.close(1)
     time.sleep(600)
@@ -38,11 +42,18 @@ def at_work(tmp_path):
     """-> (folder, pid of a process that works in it, which has a child)"""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(
-        [sys.executable, "-c", AT_WORK, tmp_path], env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True
+        [sys.executable, "-c", AT_WORK, tmp_path], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True
     )
     yield tmp_path, int(process.stdout.readline())
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+
+
+def running(folder, settings=RUN) -> RunFolder:
+    """The run in `folder` as its own process has it."""
+    run_folder = RunFolder(str(folder), settings, "no/folder", False, 0.0)
+    run_folder.agree({"model": None, "lineage": [], "content": {}})
+    return run_folder
 
 
 def test_a_second_command_ends_in_one_line_and_a_killed_one_blocks_nobody(at_work, monkeypatch):
@@ -51,22 +62,22 @@ def test_a_second_command_ends_in_one_line_and_a_killed_one_blocks_nobody(at_wor
     for overwrite in (False, True):
         for seed in (1, 2):
             with pytest.raises(InputError, match=f"^process {pid} on .* is at work in --output_dir {folder}: wait for its end"):
-                start_run(str(folder), {**RUN, "seed": seed}, overwrite, 0.0)
+                begin(folder, {**RUN, "seed": seed}, overwrite)
     with monkeypatch.context() as patch:  # another process of the same run, or of one that is about to be refused
         patch.setenv("RANK", "1")
-        assert not start_run(str(folder), RUN, False, 0.0)
-        assert not start_run(str(folder), {**RUN, "seed": 2}, False, 0.0)
+        assert not begin(folder, RUN)
+        assert not begin(folder, {**RUN, "seed": 2})
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
-    (folder / "results.json").write_text("{}")  # it is about to end
-    assert start_run(str(folder), RUN, False, 0.0)
+    (folder / "results.json").write_text('{"seed": 1}')  # it is about to end
+    assert begin(folder, RUN)
     with pytest.raises(InputError, match="is at work"):
-        start_run(str(folder), RUN, True, 0.0)
+        begin(folder, RUN, overwrite=True)
     (folder / "results.json").unlink()
 
     os.kill(pid, signal.SIGKILL)  # its child lives on
     os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-    assert not start_run(str(folder), RUN, False, 0.0)
-    assert not start_run(str(folder), RUN, False, 0.0), "the same process may begin again"
+    assert not begin(folder, RUN)
+    assert not begin(folder, RUN), "the same process may begin again"
 
 
 @pytest.mark.parametrize("locks", ["no locks", "no fcntl"])
@@ -78,16 +89,16 @@ def test_without_locks_runs_go_on(locks, tmp_path, monkeypatch, capsys):
         monkeypatch.setattr(results, "fcntl", None)
     else:
         monkeypatch.setattr(results.fcntl, "lockf", refuse)
-    assert not start_run(str(tmp_path), RUN, False, 0.0)
+    assert not begin(tmp_path, RUN)
     said = capsys.readouterr().out
     assert (f"warning: {tmp_path} cannot be locked (No locks available)" in said) == (locks == "no locks")
 
 
 def test_a_finished_folder_that_nobody_may_write_to_is_still_skipped(tmp_path, monkeypatch):
-    start_run(str(tmp_path), RUN, False, 0.0)
-    (tmp_path / "results.json").write_text("{}")
+    begin(tmp_path, RUN)
+    (tmp_path / "results.json").write_text('{"seed": 1}')
     monkeypatch.setattr(results, "hold", None)
-    assert start_run(str(tmp_path), RUN, False, 0.0)
+    assert begin(tmp_path, RUN)
 
 
 # ---- time
@@ -106,7 +117,7 @@ def test_seconds_are_those_of_all_starts(tmp_path, clock):
 
     def start(at, run=RUN, overwrite=False):
         clock.now = at + 5  # imports
-        assert not start_run(folder, run, overwrite, at)
+        assert not begin(folder, run, overwrite, at)
 
     start(100.0)
     clock.now = 160.0
@@ -117,7 +128,7 @@ def test_seconds_are_those_of_all_starts(tmp_path, clock):
     clock.now = 2050.0
     assert note_time(folder, trained=7.0) == {"seconds": 60 + 5 + 50, "train_seconds": 27}
     clock.now = 2051.0
-    assert finish_run(folder, {**RUN})["seconds"] == 116
+    assert running(folder).finish({})["seconds"] == 116
     assert json.loads((tmp_path / "results.json").read_text())["seconds"] == 116 and not (tmp_path / "starts.json").exists()
 
     start(3000.0, overwrite=True)
@@ -127,8 +138,8 @@ def test_seconds_are_those_of_all_starts(tmp_path, clock):
 
 
 def test_training_notes_its_time_and_a_failed_trys_counts(tmp_path, clock):
-    start_run(str(tmp_path), RUN, False, 0.0)
-    noted, args = [], SimpleNamespace(output_dir=str(tmp_path), deepspeed=None, load_best_model_at_end=False)
+    begin(tmp_path, RUN)
+    noted, args = [], TrainingArguments(output_dir=str(tmp_path), use_cpu=True, max_steps=10, report_to="none")
 
     def train(resume_from_checkpoint):
         for _ in range(10):
@@ -140,20 +151,21 @@ def test_training_notes_its_time_and_a_failed_trys_counts(tmp_path, clock):
         clock.now += 1.0
         if trainer.dies:
             raise Collapsed("flat")
-        return SimpleNamespace(training_loss=0.0)
 
     state = SimpleNamespace(global_step=10, best_global_step=None, best_metric=None, log_history=[])
     trainer = SimpleNamespace(
-        args=args, train=train, state=state, dies=True, packed=False, share_of_real_tokens=dict,
-        model=SimpleNamespace(config=None, modules=list),
-        add_callback=lambda callback: setattr(trainer, "callback", callback),
+        args=args, train=train, state=state, train_dataset=[], is_deepspeed_enabled=False, dies=True, packed=False,
+        tokens_of_all_starts=lambda: [0, 0],
+        model=SimpleNamespace(config=None, modules=list), watch=SimpleNamespace(mean_loss=lambda: None),
+        accelerator=SimpleNamespace(wait_for_everyone=lambda: None),
+        add_callback=lambda callback: isinstance(callback, training.Clock) and setattr(trainer, "callback", callback),
     )  # fmt: skip
     with pytest.raises(Collapsed):
         training.run_trainer(trainer)
     assert noted == [0] * 8 + [63, 63, 70], "once a minute, and with each checkpoint"
     assert note_time(str(tmp_path)) == {"seconds": 71, "train_seconds": 71}
     clock.now = 500.0
-    start_run(str(tmp_path), RUN, False, 500.0)  # --retries 1
+    begin(tmp_path, RUN, started=500.0)  # --retries 1
     trainer.dies = False
     assert training.run_trainer(trainer)["train_seconds"] == 142 and note_time(str(tmp_path))["seconds"] == 142
 
@@ -161,7 +173,7 @@ def test_training_notes_its_time_and_a_failed_trys_counts(tmp_path, clock):
 def test_time_is_noted_after_each_language_that_is_scored(call, tiny_model, data_dir, tmp_path, monkeypatch):
     note, scored = results.note_time, []
     monkeypatch.setattr(
-        results, "note_time", lambda *args: scored.append(len(list(tmp_path.glob("out/predictions/xnli/*")))) or note(*args)
+        results, "note_time", lambda *args: scored.append(len(list(tmp_path.glob("out/predictions/xnli/*.tsv")))) or note(*args)
     )
     flags = ("--task", "xnli", "--languages", "en", "de", "--max_steps", "1", "--max_train_samples", "32", "--max_eval_samples", "8",
              "--max_predict_samples", "8", "--use_cpu", "--disable_tqdm", "true", "--max_seq_length", "32")  # fmt: skip
@@ -174,11 +186,12 @@ def files_of(folder):
 
 
 def finished_folder(folder):
-    assert not start_run(str(folder), RUN, False, 0.0)
+    assert not begin(folder, RUN)
     for name in ("checkpoint-3/optimizer.pt", "checkpoint-3/trainer_state.json", "config.json", "model.safetensors", "failed_tries.json"):
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text("{}")
-    finish_run(str(folder), dict(RUN))
+    save_file({"a": torch.ones(1)}, folder / "checkpoint-3" / "model.safetensors")
+    running(folder).finish({}, keep_checkpoints=True)
 
 
 @pytest.mark.parametrize("removals", range(1, 7))
@@ -198,29 +211,29 @@ def test_an_overwrite_that_is_killed_leaves_a_folder_that_can_be_overwritten(rem
     monkeypatch.setattr(results.Path, "unlink", lambda path, missing_ok=False: killed_after(path) if path.exists() else None)
     monkeypatch.setattr(results.shutil, "rmtree", lambda folder: [killed_after(file) for file in sorted(folder.iterdir())])
     with pytest.raises(KeyboardInterrupt):
-        start_run(str(tmp_path), RUN, True, 0.0)
+        begin(tmp_path, RUN, overwrite=True)
     monkeypatch.undo()
     assert len(done) == removals and not (tmp_path / "results.json").exists()
     assert last_complete_checkpoint(str(tmp_path)) is None or (tmp_path / "checkpoint-3" / "optimizer.pt").exists()
-    assert not start_run(str(tmp_path), RUN, True, 0.0)
-    assert set(files_of(tmp_path)) - {"checkpoint-3/optimizer.pt"} == {"run.json", "run.lock", "starts.json"}
+    assert not begin(tmp_path, RUN, overwrite=True)
+    assert set(files_of(tmp_path)) - {"checkpoint-3/optimizer.pt"} == {"progress.json", "run.json", "run.lock", "starts.json"}
 
 
 def test_checkpoints_that_are_half_removed_are_none(tmp_path, monkeypatch):
     finished_folder(tmp_path)
     monkeypatch.setattr(results.shutil, "rmtree", lambda folder: (folder / "optimizer.pt").unlink())
     assert last_complete_checkpoint(str(tmp_path))
-    training.remove_checkpoints(str(tmp_path))
+    results.remove_checkpoints(str(tmp_path))
     assert (tmp_path / "checkpoint-3").is_dir() and last_complete_checkpoint(str(tmp_path)) is None
 
 
 def test_a_released_folder_is_free_while_the_process_lives_on(tmp_path):
-    code = "import sys, time; from results import start_run; start_run(sys.argv[1], {}, True, time.time()); print('free')"
+    code = "import sys; sys.path.insert(0, 'tests'); from conftest import begin; begin(sys.argv[1], {}, True); print('free')"
     command, environment = [sys.executable, "-c", code, str(tmp_path)], {**os.environ, "PYTHONPATH": str(ROOT)}
     finished_folder(tmp_path)
-    assert "is at work in --output_dir" in subprocess.run(command, capture_output=True, text=True, env=environment).stderr
+    assert "is at work in --output_dir" in subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT).stderr
     results.release()
-    assert subprocess.run(command, capture_output=True, text=True, env=environment).stdout == "free\n"
+    assert subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT).stdout == "free\n"
 
 
 def test_a_time_that_cannot_be_noted_does_not_end_a_run(tmp_path, monkeypatch, capsys):

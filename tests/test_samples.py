@@ -31,11 +31,11 @@ def data(tmp_path_factory):
 
 def tables(folder):
     """{(hub id/config, split): rows} of everything written as parquet."""
-    found = {}
+    rows = {}
     for path in sorted(Path(folder).rglob("*.parquet")):
         split = path.name.split("-")[0]
-        found[str(path.parent.relative_to(folder)), split] = pq.read_table(path).to_pylist()
-    return found
+        rows[str(path.parent.relative_to(folder)), split] = pq.read_table(path).to_pylist()
+    return rows
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_does_not(tmp_path):

@@ -1,20 +1,24 @@
 """Features and decoding of the task types: choices that stay whole, sentences that are split and joined, spans exact to the character."""
 
+import os
 import random
+import re
+import resource
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from datasets import Dataset
+from families import FAMILIES
 from tokenizers import normalizers
 from transformers import XLMRobertaConfig, XLMRobertaForMultipleChoice, XLMRobertaTokenizer, set_seed
 
 from metrics import squad_v2_scores, token_accuracy
 from task_adapters import TASKS, InputError
-from task_types import NEEDS_OFFSETS, TASK_TYPES, classification, make_features, multiple_choice, span_qa, tagging
+from task_types import NEEDS_OFFSETS, TASK_TYPES, check_lengths, classification, make_features, multiple_choice, span_qa, tagging
 from task_types.collator import Collator
-from task_types.loss import IGNORED, cross_entropy
+from task_types.loss import IGNORED, cross_entropy, loss_of_logits
 
 HELLASWAG, UDPOS, SQUAD, SQUAD_V2 = (TASKS[name] for name in ("hellaswag", "udpos", "squad_v1", "squad_v2"))
 NAMES = ("Model", "to_features", "loss", "reduce_logits", "gold", "decode")
@@ -45,7 +49,64 @@ def test_every_task_that_is_trained_has_its_type():
     assert {task.task_type for task in TASKS.values() if task.phase != "retrieval"} == set(TASK_TYPES)
 
 
+def memory_growth(work) -> int:
+    """The peak memory of `work()` in MB, above what this process holds: in a copy of it, whose peak is then its own."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            work()
+            grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+            os.write(writer, str(grown // 1024).encode())
+        finally:
+            os._exit(0)  # the copy must not go on with the tests
+    os.close(writer)
+    with os.fdopen(reader) as answer:
+        megabytes = answer.read()
+    os.waitpid(child, 0)
+    return int(megabytes)  # "" where the work failed
+
+
 # ---- classification
+
+
+@pytest.mark.parametrize("text_a, text_b", [("a", ""), ("", "b"), ("", "")])
+def test_an_empty_sentence_has_the_same_layout_alone_as_beside_pairs(text_a, text_b):
+    tokenizer, row = tokenizer_of("ab"), {"text_a": text_a, "text_b": text_b, "label": "1"}
+    pair = {"text_a": "a", "text_b": "b", "label": "0"}
+    alone, beside = (
+        classification.to_features(columns(rows), tokenizer, TASKS["pawsx"], 16)["input_ids"][0] for rows in ([row], [row, pair])
+    )
+    assert alone == beside == tokenizer([text_a], [text_b])["input_ids"][0]
+
+
+def test_a_task_of_single_sentences_has_no_second_one():
+    tokenizer, task = tokenizer_of("ab"), replace(TASKS["pawsx"], sentences=1)
+    rows = [{"text_a": "a" * length, "text_b": "", "label": "1"} for length in (0, 3, 20)]
+    features = classification.to_features(columns(rows), tokenizer, task, 12)
+    assert features["input_ids"] == [tokenizer(row["text_a"], truncation=True, max_length=12)["input_ids"] for row in rows]
+
+
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_pairs_are_cut_as_the_library_cuts_the_longest_first(side):
+    tokenizer, rng = tokenizer_of("ab"), random.Random(0)
+    tokenizer.truncation_side = side
+    for _ in range(300):
+        length, rows = rng.randrange(6, 40), []
+        for _ in range(4):
+            rows.append({"text_a": "a" * rng.choice([0, 1, rng.randrange(60)]), "text_b": "b" * rng.randrange(60), "label": "neutral"})
+        features, texts = classification.to_features(columns(rows), tokenizer, TASKS["mnli"], length), columns(rows)
+        expected = tokenizer(texts["text_a"], texts["text_b"], truncation="longest_first", max_length=length)["input_ids"]
+        assert features["input_ids"] == expected
+
+
+def test_the_memory_of_a_long_pair_grows_with_its_length():
+    """The library keeps all pairs of parts that it cuts off: 620 MB for 2 x 5,000 tokens, four times as much for twice the length."""
+    tokenizer, label = tokenizer_of(words=["a", "b"]), ["neutral"]
+    rows = {"text_a": ["a " * 5000], "text_b": ["b " * 5000], "label": label}
+    classification.to_features({"text_a": ["a"], "text_b": ["b"], "label": label}, tokenizer, TASKS["mnli"], 128)
+    assert memory_growth(lambda: classification.to_features(rows, tokenizer, TASKS["mnli"], 128)) < 100
 
 
 def test_an_empty_second_sentence_does_not_stop_a_pair_task():
@@ -75,6 +136,90 @@ def test_the_loss_is_summed_in_full_precision_and_is_nothing_where_nothing_is_la
     assert cross_entropy(logits, labels, torch.tensor(10)).item() == pytest.approx(float(sum(rows)) / 10), "of the whole step"
     assert cross_entropy(logits.bfloat16(), labels).dtype == torch.float32
     assert cross_entropy(logits, torch.full_like(labels, IGNORED)).item() == 0
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("name", TASK_TYPES)
+def test_a_row_without_labels_adds_nothing_to_loss_gradients_and_count(name, smoothing):
+    """A process without examples in a micro-batch computes such a row (`speed.real_tokens.CountingCollator`)."""
+    generator = torch.Generator().manual_seed(0)
+    shape = {"classification": (2, 3), "multiple_choice": (2, 4), "tagging": (2, 5, 3), "span_qa": (2, 5)}[name]
+    labels = {"classification": [1, 2], "multiple_choice": [3, 0], "tagging": [[IGNORED, 1, 2, 0, IGNORED]] * 2, "span_qa": [[1, 3, 5]] * 2}
+    labels = torch.tensor(labels[name])
+    labels[1] = IGNORED
+
+    def loss_and_gradients(rows):
+        generator.manual_seed(0)
+        parts = [torch.randn(shape, generator=generator)[:rows].requires_grad_() for _ in range(2 if name == "span_qa" else 1)]
+        outputs = dict(zip(("start_logits", "end_logits") if name == "span_qa" else ("logits",), parts))
+        loss = TASK_TYPES[name].loss(outputs, labels[:rows], labels[:rows].ne(IGNORED).sum(), smoothing)
+        return loss.item(), torch.autograd.grad(loss, parts)
+
+    (alone, gradients), (both, gradients_of_both) = loss_and_gradients(1), loss_and_gradients(2)
+    assert both == alone > 0
+    for gradient, expected in zip(gradients_of_both, gradients):
+        assert torch.equal(gradient[:1], expected) and not gradient[1].any()
+
+
+def plain_smoothed(logits, label, a):
+    """Cross-entropy with label smoothing as it is defined (Szegedy et al., 2016), in float64. logits: those of the admissible classes."""
+    shifted = np.asarray(logits, dtype=np.float64) - np.max(logits)
+    log_shares = shifted - np.log(np.exp(shifted).sum())
+    target = np.full(len(shifted), a / len(shifted))
+    target[label] += 1 - a
+    return -(target * log_shares).sum()
+
+
+@pytest.mark.parametrize("a", [0.0, 0.1, 0.9])
+def test_smoothed_targets_are_spread_over_labels_or_choices_and_ignored_tags_stay_ignored(a):
+    rng = np.random.default_rng(0)
+    for shape in ((4, 3), (4, 5, 3), (4, 4)):  # classes, tags, choices
+        logits, labels = rng.normal(size=shape).astype(np.float32) * 3, rng.integers(0, shape[-1], shape[:-1])
+        if len(shape) == 3:
+            labels[:, ::2] = IGNORED
+        rows = [plain_smoothed(logits[at], labels[at], a) for at in np.ndindex(labels.shape) if labels[at] != IGNORED]
+        given = {"logits": torch.from_numpy(logits)}, torch.from_numpy(labels)
+        assert loss_of_logits(*given, label_smoothing=a).item() == pytest.approx(np.mean(rows), rel=1e-5)
+        assert loss_of_logits(*given, torch.tensor(32), a).item() == pytest.approx(sum(rows) / 32, rel=1e-5), "of the whole step"
+        expected = torch.nn.functional.cross_entropy(given[0]["logits"].flatten(0, -2), given[1].flatten(), label_smoothing=a)
+        assert loss_of_logits(*given, label_smoothing=a).item() == pytest.approx(expected.item(), rel=1e-5), "as torch has it"
+        if not a:
+            plain = torch.nn.functional.cross_entropy(given[0]["logits"].flatten(0, -2), given[1].flatten(), reduction="sum")
+            assert torch.equal(loss_of_logits(*given, label_smoothing=a), plain / (given[1] != IGNORED).sum()), "bit-equal to the plain one"
+
+
+@pytest.mark.parametrize("a", [0.0, 0.1, 0.9])
+def test_span_qa_spreads_over_the_real_tokens_of_each_window_and_its_gradient_is_finite(a):
+    rng = np.random.default_rng(1)
+    lengths, positions = [5, 9, 2], 9
+    labels = torch.tensor([[1, 3, 5], [8, 8, 9], [0, 0, 2]])
+    logits = {name: torch.from_numpy(rng.normal(size=(3, positions)).astype(np.float32)).requires_grad_() for name in ("start", "end")}
+    outputs = {f"{name}_logits": values for name, values in logits.items()}
+    rows = [
+        plain_smoothed(logits[name].detach().numpy()[row, :length], int(labels[row, column]), a)
+        for row, length in enumerate(lengths)
+        for column, name in enumerate(("start", "end"))
+    ]
+    value = span_qa.loss(outputs, labels, label_smoothing=a)
+    assert value.item() == pytest.approx(np.mean(rows), rel=1e-5)
+    assert span_qa.loss(outputs, labels, torch.tensor(30), a).item() == pytest.approx(sum(rows) / 2 / 10, rel=1e-5), (
+        "ten windows in the step"
+    )
+    value.backward()
+    for values in logits.values():
+        assert values.grad.isfinite().all() and values.grad.any()
+        assert all(not values.grad[row, length:].any() for row, length in enumerate(lengths)), "padding has no part in it"
+        assert values.grad.sum(1).abs().max() < 1e-6
+
+
+def test_a_window_without_labels_adds_nothing_to_a_smoothed_loss():
+    """An empty share of a step's last examples has its labels blanked out, all three columns."""
+    logits = {
+        name: torch.randn(1, 4, generator=torch.Generator().manual_seed(2)).requires_grad_() for name in ("start_logits", "end_logits")
+    }
+    value = span_qa.loss(logits, torch.full((1, 3), IGNORED), torch.tensor(3), 0.1)
+    value.backward()
+    assert value.item() == 0 and not any(values.grad.any() for values in logits.values())
 
 
 # ---- multiple choice
@@ -473,3 +618,78 @@ def test_a_context_that_tokenises_to_nothing_gives_an_empty_answer():
                 "answers": [{"text": ["x"], "answer_start": [-1]}, {"text": ["b"], "answer_start": [1]}]}  # fmt: skip
     features = span_qa.to_features(examples, tokenizer, SQUAD, 16, 8)
     assert span_qa.decode(Dataset.from_dict(examples), features, logits_at_labels(features), SQUAD) == ["", "b"]
+
+
+def test_the_memory_of_a_long_context_grows_with_its_length():
+    """An array of windows x tokens, as there was, takes 650 MB for 100,000 tokens and 5.6 GB for 300,000."""
+    tokenizer = tokenizer_of(words=["a", "q"])
+    examples = qa_examples("a " * 100_000, ["a"])
+    span_qa.to_features(qa_examples("a", ["a"]), tokenizer, SQUAD, 384, 128)
+    assert memory_growth(lambda: span_qa.to_features(examples, tokenizer, SQUAD, 384, 128)) < 300
+
+
+# ---- before training
+
+
+def test_a_question_that_leaves_no_room_is_named_with_language_row_and_length():
+    tokenizer = tokenizer_of(words=["q", "a"])
+    examples = Dataset.from_list([row_of(qa_examples("a a", ["a"], asked=asked), 0) | {"id": name} for name, asked in
+                                  (("first", "q"), ("second", "q " * 55), ("third", "q " * 56), ("fourth", "q " * 200))])  # fmt: skip
+    message = (
+        "squad_v1 de: --max_seq_length 60 is too short: the question of 'third' (row 3) has 56 tokens, and with 4 special tokens leaves"
+        " no room for a context: 'q q q "
+    )
+    with pytest.raises(InputError, match=f"^{re.escape(message)}"):
+        check_lengths(examples, tokenizer, SQUAD, 60, "de")
+    with pytest.raises(InputError, match="'fourth' .row 4. has 200 tokens"):  # of which 64 are read
+        check_lengths(examples, tokenizer, SQUAD, 68, "de")
+    check_lengths(examples, tokenizer, SQUAD, 69, "de")
+    for rows, length in ((3, 61), (4, 69)):  # the check says what making the features would say
+        span_qa.to_features(examples.select(range(rows))[:], tokenizer, SQUAD, length, 32)
+        with pytest.raises(InputError):
+            span_qa.to_features(examples.select(range(rows))[:], tokenizer, SQUAD, length - 1, 32)
+
+
+def test_a_choice_that_is_too_long_is_named_with_its_row_and_length():
+    tokenizer = tokenizer_of(words=["q", "a"])
+    rows = [{"context": "", "question": "q", "choices": choices, "label": 0} for choices in (["a", "a " * 12], ["a " * 13, "a"])]
+    with pytest.raises(InputError, match="^hellaswag en: --max_seq_length 16 is too short: a choice of row 2 has 13 tokens, and 4 special"):
+        check_lengths(Dataset.from_list(rows), tokenizer, HELLASWAG, 16, "en")
+    check_lengths(Dataset.from_list(rows), tokenizer, HELLASWAG, 17, "en")
+    check_lengths(Dataset.from_list(rows[:1]), tokenizer, HELLASWAG, 16, "en")
+
+
+def test_lengths_that_are_surely_enough_need_no_tokenizer():
+    check_lengths(Dataset.from_dict(qa_examples("a", ["a"], asked="q" * 500)), None, SQUAD, 128, "en")
+    check_lengths(Dataset.from_dict(qa_examples("a", ["a"], asked="q" * 20)), None, SQUAD, 64, "en")
+    row = {"context": "a" * 900, "question": "q" * 900, "choices": ["a" * 40, "b"], "label": 0}
+    check_lengths(Dataset.from_list([row]), None, HELLASWAG, 64, "en")
+
+
+@pytest.mark.parametrize("text", ["abc", "\ufdfa" * 5, "Å" * 7, "กำ" * 9, "🙂 é"])
+def test_no_tokenizer_makes_more_tokens_than_are_counted_on(text):
+    for family in FAMILIES.values():
+        assert len(family.tokenizer()(text, add_special_tokens=False)["input_ids"]) <= span_qa.most_tokens(text), family.models
+
+
+def test_the_ceiling_counts_the_questions_whose_answer_stands_in_some_window():
+    """Windows of 10 tokens that do not overlap: an answer across an edge stands in none, unless another gold answer does."""
+    tokenizer, words = tokenizer_of(words=["q", *(f"w{i}" for i in range(30))]), [f"w{i}" for i in range(30)]
+    context = " ".join(words)
+
+    def answers(*spans):
+        texts = [" ".join(words[first : last + 1]) for first, last in spans]
+        return {"text": texts, "answer_start": [context.index(text) for text in texts]}
+
+    golds = [answers((2, 4)), answers((9, 10)), answers((9, 10), (19, 19)), answers((18, 21)), answers(), answers((10, 19))]
+    examples = Dataset.from_dict({"id": list("abcdef"), "context": [context] * 6, "question": ["q"] * 6, "answers": golds})
+    for stride, reachable in ((10, 4), (5, 6)):
+        features = Dataset.from_dict(span_qa.to_features(examples[:], tokenizer, SQUAD, 15, stride))
+        assert max(map(len, features["offsets"])) == 10
+        ceiling = span_qa.answer_ceiling(examples, features, stride)
+        assert ceiling == {"questions": 6, "reachable": reachable, "ceiling": pytest.approx(100 * reachable / 6)}
+    low, whole = {"questions": 6, "reachable": 4, "ceiling": 200 / 3}, {"questions": 6, "reachable": 6, "ceiling": 100.0}
+    line = span_qa.ceiling_line(SQUAD, {"de": low, "en": whole}, 15, 10)
+    assert line.endswith("--max_seq_length 15 --doc_stride 10 some answers stand in no window. The highest possible exact match:"
+                         " de 66.7 (2 of 6 lost)")  # fmt: skip
+    assert span_qa.ceiling_line(SQUAD, {"en": whole}, 15, 10) is None

@@ -2,13 +2,10 @@
 
 import json
 import shutil
-import sys
-from functools import partial
-from types import SimpleNamespace
 
 import pytest
 import torch
-from conftest import launch
+from conftest import begin, launch
 from one_update import update
 from safetensors.torch import load_file, save_file
 from transformers import (
@@ -17,16 +14,14 @@ from transformers import (
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
 )
+from whole_epochs import RUNS, train_all
 
-import arguments
-import run_intermediate
-import run_target
 from arguments import InputError
-from report import grid_table
 from results import lineage_of
 from task_adapters import TASKS
 from task_adapters.mnli import NLI_LABELS
-from trainer.checkpoints import draw_head, last_complete_checkpoint, load_encoder, load_model, load_tokenizer
+from trainer.checkpoints import draw_head, last_complete_checkpoint, load_encoder, load_model
+from trainer.tokenizers import load_tokenizer
 
 HEADS = ("mnli", "udpos", "squad_v1", "hellaswag")  # classification, tagging, span QA, multiple choice
 LAYOUTS = {
@@ -75,6 +70,49 @@ def test_a_batch_cut_into_pieces_gives_the_same_update(task, layout, updated, ti
     assert len(losses) == 2 and losses[0] == pytest.approx(losses[1], rel=1e-4) and losses[0] > 0.1, (
         "scored by all processes, each feature once"
     )
+
+
+EPOCH_LAYOUTS = {
+    "1 process x 12": (1, ("--per_device_train_batch_size", "12")),
+    "1 process x 4 x 3 steps": (1, ("--per_device_train_batch_size", "4")),
+    "2 processes x 2 x 3 steps": (2, ("--per_device_train_batch_size", "2")),
+    "3 processes x 4": (3, ("--per_device_train_batch_size", "4")),
+}
+
+
+@pytest.fixture(scope="module")
+def whole_epochs(tiny_model, data_dir, tmp_path_factory):
+    """{layout: {name of the run: (losses of its steps, weights by file, results)}}"""
+    folders = {layout: tmp_path_factory.mktemp("epochs") for layout in EPOCH_LAYOUTS}
+    for layout, (processes, flags) in EPOCH_LAYOUTS.items():
+        if processes == 1:
+            train_all(tiny_model, data_dir, folders[layout], *flags)
+        else:
+            launch("tests/whole_epochs.py", tiny_model, data_dir, folders[layout], *flags, processes=processes)
+
+    def outcome(folder):
+        results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+        losses = [entry["loss"] for entry in results["training"]["log"] if "loss" in entry]
+        return losses, {file.relative_to(folder): load_file(file) for file in folder.rglob("*.safetensors")}, results
+
+    return {layout: {name: outcome(out / name) for name in RUNS} for layout, out in folders.items()}
+
+
+@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize("layout", list(EPOCH_LAYOUTS)[1:])
+def test_whole_epochs_with_a_smaller_last_step_are_the_same_in_every_layout(layout, name, whole_epochs):
+    """No example is read twice in an epoch, no gradient counts twice, and a process without examples takes part in the step."""
+    losses, weights, whole = whole_epochs["1 process x 12"][name]
+    cut_losses, cut_weights, cut = whole_epochs[layout][name]
+    assert cut["world_size"] == EPOCH_LAYOUTS[layout][0] and cut["effective_batch_size"] == 12
+    assert len(losses) == cut["training"]["steps"] == {"few_shot": 2, "sequential": 6, "padding_free": 6, "together": 18}.get(name, 8)
+    assert cut_losses == pytest.approx(losses, abs=2e-5), "of each step"
+    assert max(losses) - min(losses) > 1e-3, "the steps must differ"
+    assert cut["training"]["tokens"]["real_tokens"] == whole["training"]["tokens"]["real_tokens"]
+    assert weights.keys() == cut_weights.keys()
+    for file, state in weights.items():
+        for key, weight in state.items():
+            assert (weight - cut_weights[file][key]).norm() <= 1e-4 * weight.norm() + 1e-5, f"{file} {key}"
 
 
 def test_a_head_is_drawn_alike_whatever_holds_it(tiny_model, monkeypatch):
@@ -187,6 +225,7 @@ def test_a_run_goes_on_from_the_newest_checkpoint_that_is_whole(tmp_path):
     for name, state in (("9", "{}"), ("10", "{}"), ("11", '{"half'), ("12", None), ("13-old", "{}")):
         folder = tmp_path / f"checkpoint-{name}"
         folder.mkdir()
+        save_file({"a": torch.ones(2)}, folder / "model.safetensors")
         if state is not None:
             (folder / "trainer_state.json").write_text(state)
     assert last_complete_checkpoint(str(tmp_path)) == str(tmp_path / "checkpoint-10")
@@ -197,135 +236,12 @@ def test_a_slow_tokenizer_is_refused_where_offsets_are_needed(tiny_model, monkey
     from transformers import AutoTokenizer
 
     class Slow:
-        is_fast, pad_token, model_input_names, __len__ = False, "<pad>", ["input_ids"], lambda self: 1000
+        is_fast, pad_token, model_input_names, __len__ = False, "<pad>", ["input_ids"], lambda self: 280
 
     monkeypatch.setattr(AutoTokenizer, "from_pretrained", lambda path, **_: Slow())
     assert load_tokenizer(tiny_model, needs_offsets=False).is_fast is False
     with pytest.raises(InputError, match="has a slow tokenizer"):
         load_tokenizer(tiny_model, needs_offsets=True)("a")
-
-
-@pytest.mark.parametrize("given, world, expected", [
-    ({}, 1, (8, 4)),
-    ({}, 2, (8, 2)),
-    ({"per_device_train_batch_size": "2"}, 1, (2, 16)),
-    ({"gradient_accumulation_steps": "1"}, 1, (32, 1)),
-    ({"gradient_accumulation_steps": "8", "per_device_train_batch_size": "1"}, 1, (1, 8)),
-    ({"effective_batch_size": "6"}, 1, (6, 1)),
-])  # fmt: skip
-def test_the_effective_batch_is_reached_by_accumulation(given, world, expected, monkeypatch):
-    from arguments import batch_and_accumulation
-
-    monkeypatch.setenv("WORLD_SIZE", str(world))
-    monkeypatch.setattr(sys, "argv", ["run.py", "--use_cpu"])
-    names = ("effective_batch_size", "per_device_train_batch_size", "gradient_accumulation_steps")
-    found = batch_and_accumulation(32, SimpleNamespace(**{name: given.get(name) for name in names}))
-    assert (found["per_device_train_batch_size"], found["gradient_accumulation_steps"]) == expected
-
-
-@pytest.mark.parametrize("gigabytes, flags, train, scoring", [
-    (79, "--task xnli", 32, 128), (39.4, "--task xnli", 32, 128), (23.6, "--task xnli", 16, 64), (15.8, "--task xnli", 8, 32),
-    (79, "--task xquad", 16, 84), (23.6, "--task xquad", 8, 40), (79, "--task xnli --max_seq_length 512", 16, 64),
-    (79, "--task xnli --per_device_train_batch_size 4", 4, 128), (79, "--task xnli --use_cpu", 8, 32),
-])  # fmt: skip
-def test_a_large_gpu_reads_as_many_examples_at_once_as_it_surely_has_room_for(gigabytes, flags, train, scoring, monkeypatch, tmp_path):
-    """A few short sentences leave it waiting; the update is the same."""
-    found = on_a_gpu(gigabytes, flags, monkeypatch)
-    assert found["per_device_train_batch_size"] == train and found["per_device_eval_batch_size"] == scoring
-    assert train * found["gradient_accumulation_steps"] == TASKS[flags.split()[1]].recipes["jiant"].effective_batch_size
-
-
-def test_choices_are_read_side_by_side_and_need_room_as_such(monkeypatch):
-    for flags, train in (("hellaswag", 8), ("hellaswag --max_seq_length 128", 16), ("commonsenseqa --max_seq_length 128", 8)):
-        assert on_a_gpu(79, f"--task {flags}", monkeypatch, "intermediate")["per_device_train_batch_size"] == train, flags
-
-
-def on_a_gpu(gigabytes, flags, monkeypatch, phase="target"):
-    """The defaults of a command line on such a machine."""
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: SimpleNamespace(total_memory=gigabytes * 2**30))
-    monkeypatch.setattr(sys, "argv", ["run.py", *flags.split()])
-    names = ("task", "recipe", "eval_strategy", "eval_steps", "save_strategy", "deepspeed", "select_on", "mlm_languages", "max_seq_length",
-             "gradient_accumulation_steps", "per_device_train_batch_size", "effective_batch_size")  # fmt: skip
-    words = flags.split()
-    given = SimpleNamespace(**{name: words[words.index(f"--{name}") + 1] if f"--{name}" in words else None for name in names})
-    tasks = arguments.find_tasks([given.task], "jiant", phase)
-    return arguments.training_defaults(tasks, tasks[0].recipes["jiant"], given, deepspeed=False)
-
-
-@pytest.mark.parametrize("given, world, message", [
-    ({"effective_batch_size": "8", "per_device_train_batch_size": "2", "gradient_accumulation_steps": "4"}, 2,
-     "2 per device x 4 steps x 2 devices is 16, not --effective_batch_size 8"),
-    ({"gradient_accumulation_steps": "3"}, 1, "3 accumulation steps on 1 devices do not divide an effective batch of 32"),
-    ({"gradient_accumulation_steps": "16"}, 4, "16 accumulation steps on 4 devices do not divide"),
-    ({}, 3, "3 devices do not divide an effective batch of 32"),
-    ({"per_device_train_batch_size": "3"}, 2, "3 per device x 2 devices does not divide an effective batch of 32"),
-    ({"per_device_train_batch_size": "0"}, 1, "--per_device_train_batch_size 0 is not a positive whole number"),
-])  # fmt: skip
-def test_batches_that_do_not_come_out_are_refused(given, world, message, monkeypatch):
-    from arguments import batch_and_accumulation
-
-    monkeypatch.setenv("WORLD_SIZE", str(world))
-    monkeypatch.setattr(sys, "argv", ["run.py", "--use_cpu"])
-    names = ("effective_batch_size", "per_device_train_batch_size", "gradient_accumulation_steps")
-    with pytest.raises(InputError, match=message):
-        batch_and_accumulation(32, SimpleNamespace(**{name: given.get(name) for name in names}))
-
-
-@pytest.mark.parametrize("flags, environment, expected", [
-    ((), {"LOCAL_RANK": "0"}, (8, 4)),  # torchrun --nproc_per_node 1: one of the four GPUs
-    (("--use_cpu=true",), {}, (8, 4)),
-    ((), {"ACCELERATE_USE_CPU": "True"}, (8, 4)),
-    (("--use_cpu", "false"), {}, (8, 1)),  # all four; refused later
-    ("deepspeed", {}, (8, 4)),
-])  # fmt: skip
-def test_only_the_devices_that_a_process_will_use_are_counted(flags, environment, expected, monkeypatch):
-    from arguments import batch_and_accumulation
-
-    for name, value in {"WORLD_SIZE": "1", **environment}.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
-    monkeypatch.setattr(sys, "argv", ["run.py", *flags])
-    nothing = SimpleNamespace(effective_batch_size=None, per_device_train_batch_size=None, gradient_accumulation_steps=None)
-    found = batch_and_accumulation(32, nothing, deepspeed=flags == "deepspeed")
-    assert (found["per_device_train_batch_size"], found["gradient_accumulation_steps"]) == expected
-
-
-@pytest.mark.parametrize("flags, environment, message", [
-    ({"n_gpu": 2}, {}, "One process sees 2 GPUs: start one for each"),  # DataParallel would multiply the loss by two
-    ({"fsdp": ["full_shard"]}, {}, "FSDP has not been tried"),
-    ({}, {"ACCELERATE_USE_FSDP": "true"}, "FSDP has not been tried"),
-    ({"label_smoothing_factor": 0.1}, {}, "--label_smoothing_factor would have no effect"),
-    ({}, {"WORLD_SIZE": "2"}, "2 processes were launched, but each of them runs alone"),
-    ({"output_dir": None}, {}, "--output_dir is missing"),
-])  # fmt: skip
-def test_ways_to_run_that_would_give_other_numbers_are_refused(flags, environment, message, monkeypatch):
-    from arguments import check_processes
-
-    plain = {"world_size": 1, "n_gpu": 1, "fsdp": [], "label_smoothing_factor": 0.0, "output_dir": "out"}
-    check_processes(SimpleNamespace(**plain))
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    with pytest.raises(InputError, match=message):
-        check_processes(SimpleNamespace(**{**plain, **flags}))
-
-
-@pytest.mark.parametrize("flags, message", [
-    ({"deepspeed": "x.json"}, "not been tried under DeepSpeed"),
-    ({"keep_head": True}, "--keep_head is for one task alone"),
-    ({"train_languages": ["de"]}, "--train_languages is for one task"),
-    ({"train_file": ["de=x.tsv"]}, "--train_file is for one task"),
-    ({"train_sampling_strategy": "group_by_length"}, "--train_sampling_strategy group_by_length is for one task alone"),
-])  # fmt: skip
-def test_what_several_tasks_cannot_have_is_refused(flags, message):
-    from arguments import check_together
-
-    plain = {"deepspeed": None, "keep_head": False, "train_languages": None, "train_file": None, "train_sampling_strategy": "random"}
-    for given in (plain, {**plain, "train_languages": ["en"]}):
-        check_together(("mnli", "qqp"), SimpleNamespace(**given), SimpleNamespace(**given))
-    with pytest.raises(InputError, match=message):
-        check_together(("mnli", "qqp"), SimpleNamespace(**{**plain, **flags}), SimpleNamespace(**{**plain, **flags}))
 
 
 def test_a_models_revision_is_its_weights_checksum_in_a_folder_and_never_that_of_nothing(tiny_model, tmp_path):
@@ -348,26 +264,21 @@ def test_a_models_revision_is_its_weights_checksum_in_a_folder_and_never_that_of
 
 def test_the_second_process_does_not_write_run_json_again(tmp_path):
     """Seven processes that move the same file into place at once lose it to each other."""
-    from results import start_run
-
     run = {"phase": "target", "languages": ("de", "en"), "seed": 1}
-    assert not start_run(str(tmp_path), run, False, 0.0)
+    assert not begin(tmp_path, run)
     written = (tmp_path / "run.json").stat().st_ino
-    assert not start_run(str(tmp_path), run, False, 0.0) and (tmp_path / "run.json").stat().st_ino == written
-    assert not start_run(str(tmp_path), {**run, "seed": 2}, False, 0.0) and (tmp_path / "run.json").stat().st_ino != written
+    assert not begin(tmp_path, run) and (tmp_path / "run.json").stat().st_ino == written
 
 
 def test_a_folder_holds_its_run_until_it_is_overwritten(tmp_path):
-    from results import start_run
-
     run, other = {"seed": 1}, {"seed": 2}
     for name in ("results.json", "checkpoint-3", "predictions", "failed_tries.json"):
         folder = tmp_path / name
-        assert not start_run(str(folder), run, overwrite=False, started=0.0)
-        (folder / name).write_text("{}") if name.endswith(".json") else (folder / name).mkdir()
+        assert not begin(folder, run)
+        (folder / name).write_text('{"seed": 1}') if name.endswith(".json") else (folder / name).mkdir()
         with pytest.raises(InputError, match="holds a run with seed 1; this command says 2"):
-            start_run(str(folder), other, overwrite=False, started=0.0)
-        assert start_run(str(folder), run, overwrite=False, started=0.0) == (name == "results.json"), "finished, or to be gone on with"
+            begin(folder, other)
+        assert bool(begin(folder, run)) == (name == "results.json"), "finished, or to be gone on with"
     for name in (
         "results.json",
         "config.json",
@@ -382,20 +293,19 @@ def test_a_folder_holds_its_run_until_it_is_overwritten(tmp_path):
     ):  # what is left would be gone on with, or scored
         (folder / name).touch()
     (folder / "notes.txt").touch()
-    assert not start_run(str(folder), other, overwrite=True, started=0.0)
-    assert sorted(path.name for path in folder.iterdir()) == ["notes.txt", "run.json", "run.lock", "starts.json"]
+    assert not begin(folder, other, overwrite=True)
+    assert sorted(path.name for path in folder.iterdir()) == ["notes.txt", "progress.json", "run.json", "run.lock", "starts.json"]
     foreign = tmp_path / "foreign"
     foreign.mkdir()
     (foreign / "config.json").touch()
     for overwrite in (False, True):
         with pytest.raises(InputError, match="holds a model or results that no run of this collection left"):
-            start_run(str(foreign), run, overwrite, 0.0)
+            begin(foreign, run, overwrite)
     assert [path.name for path in foreign.iterdir()] == ["config.json"]
 
 
 def test_what_a_result_says_of_its_languages_and_of_the_runs_before(tmp_path):
-    from results import lineage_of, mean_over_languages, model_identity, xtreme_score
-    from task_adapters import TASKS
+    from results import mean_over_languages, xtreme_score
 
     task = TASKS["mlqa"]
     scores = {language: {"exact_match": 40.0, "f1": 60.0, "examples": 1} for language in task.languages}
@@ -408,116 +318,3 @@ def test_what_a_result_says_of_its_languages_and_of_the_runs_before(tmp_path):
     (tmp_path / "results.json").write_text(json.dumps(second))
     before = lineage_of(str(tmp_path))
     assert [run["task"] for run in before] == ["mnli", "qqp"] and before[1]["seed"] == 3 and before[1]["dev"] == {"accuracy": 90.0}
-    assert (
-        model_identity(f"{tmp_path}/") == model_identity(str(tmp_path)) == {"model_name_or_path": str(tmp_path), "model_finished": "2031"}
-    )
-
-
-@pytest.fixture
-def described(monkeypatch, tmp_path):
-    """described(script, "--task", "xnli", "--flag", value, ...): what a run with this command line is."""
-    from arguments import parse
-    from trainer.loop import describe_run
-
-    def run(script, *flags):
-        monkeypatch.setattr(sys, "argv", ["run.py", "--use_cpu", "--output_dir", str(tmp_path), *flags])
-        phase = script.__name__.removeprefix("run_")
-        args, training_args, tasks, _ = parse(script.ScriptArguments, phase)
-        return describe_run(phase, args, training_args, tasks)
-
-    return run
-
-
-# What stands behind --task, and the flags that make another run of it, one at a time.
-OF_EVERY_RUN = (
-    "--model_name_or_path a/b", "--keep_head", "--recipe xtreme", "--seed 7", "--data_seed 7", "--effective_batch_size 64",
-    "--learning_rate 1e-3", "--num_train_epochs 9", "--max_steps 9", "--warmup_steps 9", "--lr_scheduler_type cosine", "--weight_decay 0.5",
-    "--adam_epsilon 1e-3", "--max_grad_norm 9", "--eval_strategy epoch", "--eval_steps 9", "--load_best_model_at_end false", "--bf16",
-    "--fp16", "--optim sgd", "--train_sampling_strategy random", "--adam_beta1 0.5", "--adam_beta2 0.98", "--lr_scheduler_kwargs {\"a\":1}",
-    "--optim_args a=1", "--neftune_noise_alpha 5", "--dataloader_drop_last", "--bf16_full_eval", "--fp16_full_eval",
-    "--max_seq_length 99", "--doc_stride 9", "--max_train_samples 9", "--max_eval_samples 9", "--max_predict_samples 9", "--languages de",
-    "--freeze_embeddings", "--padding_free on", "--train_languages de", "--train_file de=FILE", "--train_file fr=FILE",
-    "--select_on mean", "--oracle", "--metric_for_best_model loss", "--save_steps 3000",
-)  # fmt: skip
-OF_SEVERAL_TASKS = (
-    "--sampling uniform",
-    "--sampling_cap 9",
-    "--sampling temperature --temperature 2",
-    "--sampling temperature --temperature 3",
-)
-OF_MASKED_LM = ("--mlm_languages de sw", "--mlm_data de=FILE", "--mlm_share 0.25", "--mlm_alpha 0.5", "--mlm_eval_samples 9")
-
-
-CELLS = pytest.mark.parametrize("script, plain, others", [
-    (run_target, "xnli", OF_EVERY_RUN),
-    (run_intermediate, "squad_v2", ("--no_answer_threshold 1",)),
-    (run_intermediate, "mnli qqp", OF_SEVERAL_TASKS),
-    (run_intermediate, "mnli --mlm_languages de", OF_MASKED_LM),
-])  # fmt: skip
-
-
-@CELLS
-def test_every_flag_that_changes_a_score_makes_another_cell(script, plain, others, described, tmp_path):
-    """A setting that `describe_run` forgets would let a finished run stand for another one."""
-    (tmp_path / "file.tsv").write_text("a\tb\tneutral\n", encoding="utf-8")
-    before = described(script, "--task", *plain.split())
-    seen = [before]
-    for other in others:
-        found = described(script, "--task", *plain.split(), *other.replace("FILE", str(tmp_path / "file.tsv")).split())
-        assert found not in seen, other
-        seen.append(found)
-    for alike in ("--per_device_train_batch_size 1", "--per_device_eval_batch_size 1", "--logging_steps 1", "--overwrite", "--retries 1"):
-        assert described(script, "--task", *plain.split(), *alike.split()) == before, alike
-
-
-@CELLS
-def test_what_every_such_flag_makes_cannot_stand_in_one_table_with_the_plain_run(script, plain, others, described, tmp_path):
-    (tmp_path / "file.tsv").write_text("a\tb\tneutral\n", encoding="utf-8")
-    before = described(script, "--task", *plain.split())
-
-    def write(folder, run, **more):
-        folder.mkdir(parents=True)
-        tasks = [run["task"]] if isinstance(run["task"], str) else run["task"]
-        scores = {task: {TASKS[task].dev_metric: 50.0, "examples": 2} for task in tasks}
-        kind = {"scores": {"de": scores[tasks[0]]}} if run["phase"] == "target" else {"dev": scores if len(tasks) > 1 else scores[tasks[0]]}
-        results = {**run, "data": [], "lineage": [], "seconds": 1, "finished": "2031", **kind, **more}
-        (folder / "results.json").write_text(json.dumps(results), encoding="utf-8")
-
-    starts_and_what_is_scored = ("--model_name_or_path", "--seed", "--languages", "--oracle")
-    for place, flags in enumerate(flags for flags in others if flags.split()[0] not in starts_and_what_is_scored):
-        flag = flags.split()[0].removeprefix("--")
-        name = {"keep_head": "head", "train_file": "train_languages"}.get(flag, flag)
-        changed = described(script, "--task", *plain.split(), *flags.replace("FILE", str(tmp_path / "file.tsv")).split())
-        folder = tmp_path / f"{place}"
-        for seed, run in enumerate((before, changed), start=1):
-            write(folder / f"{seed}", {**run, "seed": seed})
-        with pytest.raises(InputError, match=f"{folder}/1 and {folder}/2 cannot stand in one table: {name} of"):
-            grid_table.collect(folder)
-        if script is run_intermediate:
-            after = {seed: lineage_of(str(folder / f"{seed}")) for seed in (1, 2)}
-            for seed, lineage in after.items():
-                shutil.rmtree(folder / f"{seed}")
-                write(folder / f"{seed}", {"phase": "target", "task": "xnli", "seed": seed}, lineage=lineage)
-            with pytest.raises(InputError, match=f"cannot stand in one table: {name} of"):
-                grid_table.collect(folder)
-
-
-def test_the_order_in_which_tasks_and_languages_are_named_makes_no_other_run(described):
-    for one, other in (("mnli qqp", "qqp mnli"), ("mnli --mlm_languages de sw", "mnli --mlm_languages sw de")):
-        assert described(run_intermediate, "--task", *one.split()) == described(run_intermediate, "--task", *other.split())
-
-
-def test_the_plain_run_names_no_rare_flag(described):
-    from trainer.loop import RARE_SETTINGS
-
-    compared = ("--eval_strategy", "steps", "--load_best_model_at_end", "true", "--metric_for_best_model")
-    described = partial(described, run_target, "--task", "xnli")
-    plain, best = described(), described(*compared, "accuracy", "--greater_is_better", "true")
-    assert not {*RARE_SETTINGS, "metric_for_best_model", "greater_is_better"} & {*plain, *best}
-    for name, value in (("adam_beta2", "0.98"), ("neftune_noise_alpha", "5.0"), ("bf16_full_eval", "true"), ("optim_args", "a=1")):
-        changed = described(f"--{name}", value)
-        assert changed != plain and {key: changed[key] for key in plain} == plain, name
-    saved_less_often = described(*compared, "accuracy", "--greater_is_better", "true", "--save_steps", str(2 * best["eval_steps"]))
-    assert saved_less_often == {**best, "save_steps": 2 * best["eval_steps"]}, "only what is saved can be chosen"
-    by_loss = described(*compared, "loss", "--greater_is_better", "false")
-    assert by_loss != best and by_loss["metric_for_best_model"] == "loss" and by_loss["greater_is_better"] is False

@@ -1,14 +1,17 @@
 """Other training data than the hub's English: languages, few-shot draws, files, translations; and choosing by other dev data."""
 
 import json
+import os
 import random
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from conftest import NLI, UPOS, WORDS, launch, nli_rows, qa_rows, tag_rows, text, write_hub_folder
+from conftest import NLI, ROOT, UPOS, WORDS, launch, nli_rows, qa_rows, tag_rows, text, write_hub_folder
 from datasets import ClassLabel, Dataset, Features, List, Value
 
 import run_intermediate
@@ -16,7 +19,7 @@ import run_target
 import translate
 from task_adapters import TASKS, InputError, find_train_files, find_train_languages, load_examples, load_training_data
 from task_adapters.__main__ import parts_of
-from task_adapters.training_data import BROKEN
+from task_adapters.examples import NOT_A_PAIR as BROKEN
 from task_adapters.training_data import load_file as load_train_file
 from trainer.selection import best_steps, selection_score
 from translate import answer_place, sentences, translated
@@ -227,14 +230,14 @@ PAIR = {"premise": "p", "hypothesis": "h", "label": "neutral"}
 
 
 @pytest.mark.parametrize("name, content, message", [
-    ("a.jsonl", "", "the file is empty"),
+    ("a.jsonl", "", "a.jsonl is empty"),
     ("a.jsonl", "\n\n", "holds no rows"),
     ("a.jsonl", json.dumps(PAIR) + "\n{", "a.jsonl, line 2: not JSON"),
     ("a.jsonl", json.dumps(PAIR) + "\n\n" + json.dumps({**PAIR, "label": "entails"}),
      "a.jsonl, line 3: label 'entails' is not one of contradiction, entailment, neutral"),
     ("a.jsonl", json.dumps({**PAIR, "label": 2}), "line 1: label 2 is a number, and its name is not known: one of contra"),
     ("a.jsonl", json.dumps({"premise": "p", "label": "neutral"}), "line 1: no column 'hypothesis'. It has: premise, label; mnli needs the"),
-    ("a.jsonl", json.dumps({**PAIR, "premise": None}), "line 1: text_a None is not text"),
+    ("a.jsonl", json.dumps({**PAIR, "premise": None}), "line 1: column 'premise' is or holds null"),
     ("a.jsonl", json.dumps([1]), "line 1: not an object"),
     ("a.jsonl", json.dumps({**PAIR, "language": "fr"}), "line 1: language 'fr', where de should stand"),
     ("a.csv", "premise,hypothesis,label\np,h\n", "a.csv, line 2: 2 fields under 3 columns"),
@@ -267,7 +270,7 @@ def test_a_broken_note_beside_a_translated_file_is_named(content, tmp_path):
 def test_a_file_without_a_language_or_that_is_not_there_is_refused(tmp_path):
     file = write_jsonl(tmp_path / "a.jsonl", [PAIR])
     assert f"which language? Write --train_file de={file}" in refusal("mnli", file)
-    assert "there is no file" in refusal("mnli", "de=nowhere.jsonl")
+    assert "there is no file nowhere.jsonl" in refusal("mnli", "de=nowhere.jsonl")
     assert "the same rows are given twice" in refusal("mnli", f"de={file}", f"fr={file}")
 
 
@@ -290,7 +293,7 @@ def test_a_translated_file_trains_and_its_language_is_learned(call, tiny_model, 
     rows = [{**translated(example, dictionary, "de"), "language": "de"} for example in english.to_list()]
     file = write_jsonl(tmp_path / "mnli.de.jsonl", rows)
     flags = ("--task", "xnli", "--model_name_or_path", tiny_model, "--data_dir", data_dir, *FAST, "--num_train_epochs", "6",
-             "--languages", "de", "--output_dir", tmp_path / "out")  # fmt: skip
+             "--eval_strategy", "no", "--languages", "de", "--output_dir", tmp_path / "out")  # fmt: skip
     results = call(run_target, *flags, "--train_file", file)
     assert results["scores"]["de"]["accuracy"] > 80, results["scores"]
     (provenance,) = [p for p in results["data"] if p["split"] == "train"]
@@ -614,6 +617,69 @@ def test_a_finished_file_with_a_foreign_note_is_not_taken(about, call, tmp_path)
     (tmp_path / "a.jsonl.about.json").write_text(about)
     with pytest.raises(InputError, match="a.jsonl exists and was made otherwise"):
         call(translate, "--task", "mnli", "--language", "de", "--output_file", tmp_path / "a.jsonl")
+
+
+def test_of_two_translations_into_one_file_at_once_the_second_is_refused(call, translation_model, data_dir, tmp_path, monkeypatch):
+    """The second one is another process, as locks are; it ends before it reads data or model."""
+    file, answers, once = tmp_path / "new" / "mnli.de.jsonl", [], translate.Translator.__call__
+    flags = translate_flags(translation_model, data_dir, file)
+
+    def start_a_second_one(self, texts):
+        for output in (file, file.with_name("other.jsonl")):
+            code = f"import results; from pathlib import Path; print(results.hold(Path({str(file.parent)!r}), {f'.{output.name}.lock'!r}))"
+            answers.append(
+                subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+            )
+        return once(self, texts)
+
+    monkeypatch.setattr(translate.Translator, "__call__", start_a_second_one)
+    made = call(translate, *flags)
+    assert answers[0].startswith(f"process {os.getpid()} on ") and answers[1] == "None", "other files of the folder are free"
+    assert made["examples"] == len(rows_of(file))
+    monkeypatch.setattr(translate, "hold", lambda folder, name: "process 7 on node3")
+    call(translate, *flags)  # it is finished, and only read
+    file.unlink()
+    with pytest.raises(InputError, match="process 7 on node3 is at work on --output_file .*mnli.de.jsonl: wait for its end"):
+        call(translate, *flags)
+
+
+def test_a_file_that_another_process_has_finished_meanwhile_is_not_made_twice(call, tmp_path, monkeypatch):
+    """It was not there when this process looked, and is there when this process has the lock."""
+    file = tmp_path / "a.jsonl"
+    flags = ("--task", "mnli", "--language", "de", "--output_file", file)
+
+    def finish(folder, name):
+        file.write_text("{}\n")
+        settings = {"task": "mnli", "language": "de", "translation_model": "facebook/nllb-200-distilled-600M", "max_samples": None,
+                    "seed": 42, "num_beams": 4, "max_length": 256, "bf16": False}  # fmt: skip
+        file.with_name("a.jsonl.about.json").write_text(json.dumps({**settings, "examples": 1}))
+
+    monkeypatch.setattr(translate, "hold", finish)
+    assert call(translate, *flags)["examples"] == 1
+
+
+@pytest.mark.parametrize("about", ["", "{", '{"task": "mn', "\0\0\0"])
+def test_a_torn_note_beside_a_finished_file_blocks_nothing(about, call, translation_model, data_dir, tmp_path, capsys):
+    file, note = tmp_path / "a.jsonl", tmp_path / "a.jsonl.about.json"
+    file.write_text("{}\n")
+    note.write_text(about)
+    made = call(translate, *translate_flags(translation_model, data_dir, file, "--max_samples", "6"))
+    assert "a.jsonl.about.json is not valid JSON" in capsys.readouterr().out
+    assert made["examples"] == len(rows_of(file)) and json.loads(note.read_text())["examples"] == made["examples"]
+
+
+@pytest.mark.parametrize("torn", [b"", b'{"ta', b"\0\0\0\0"])
+def test_a_partial_file_that_was_cut_off_in_its_first_line_is_begun_anew(torn, tmp_path):
+    partial = tmp_path / "a.jsonl.partial"
+    partial.write_bytes(torn)
+    assert translate.go_on(partial, {"task": "mnli"}) == [] and rows_of(partial) == [{"task": "mnli"}]
+
+
+def test_zeros_at_the_end_of_a_partial_file_are_removed(tmp_path):
+    partial = tmp_path / "a.jsonl.partial"
+    partial.write_bytes(b'{"task": "mnli"}\n{"dropped": ""}\n{"dro\0\0\0')
+    assert translate.go_on(partial, {"task": "mnli"}) == [{"dropped": ""}]
+    assert partial.read_bytes() == b'{"task": "mnli"}\n{"dropped": ""}\n'
 
 
 @pytest.mark.parametrize("line, message", [

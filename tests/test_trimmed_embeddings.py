@@ -78,7 +78,7 @@ def test_the_state_dict_holds_all_rows_and_takes_them():
     whole, part = encoders()
     assert part.state_dict().keys() == whole.state_dict().keys() and torch.equal(part.state_dict()["words.weight"], whole.words.weight)
     with torch.no_grad():
-        part.words.weight[part.words.places[5]] += 1
+        part.words.weight[part.words.rows[5]] += 1
     found = part.state_dict()["words.weight"]
     assert torch.equal(found[5], whole.words.weight[5] + 1) and torch.equal(found[6:], whole.words.weight[6:])
     other, _ = Encoder(), torch.nn.init.normal_(whole.words.weight)
@@ -136,7 +136,7 @@ def test_kept_are_the_pieces_that_occur_the_padding_and_one_that_tells_of_the_ot
         encoder.words.weight[absent[:2]] = 0  # zeros decay to zeros
     set_up(encoder, "auto", "adamw_torch", READ, TOKENIZER)
     assert sorted(encoder.words.pieces.tolist()) == sorted([*expected, absent[2]])
-    assert encoder.words.pieces[encoder.words.witness] == absent[2]
+    assert encoder.words.pieces[encoder.words.unused_row] == absent[2]
     assert capsys.readouterr().out == "6 of 12 pieces occur: the embeddings of the others wait on the host\n"
 
 
@@ -263,6 +263,10 @@ def test_a_cut_off_run_on_other_data_is_one_line_and_one_of_earlier_code_goes_on
     cut_off(tmp_path / "out")
     rows = Dataset.from_parquet(str(train))
     rows.map(lambda row: {"premise": "ein Hund " + row["premise"]}, features=rows.features).to_parquet(train)
+    with pytest.raises(InputError, match="began with other data: what was read as mnli train en has changed"):
+        call(run_intermediate, *flags)
+    run = json.loads((tmp_path / "out/run.json").read_text())
+    (tmp_path / "out/run.json").write_text(json.dumps({name: value for name, value in run.items() if name != "content"}))  # earlier code
     with pytest.raises(InputError, match="checkpoint-6 is of data in which other pieces occur: they have changed. --overwrite begins anew"):
         call(run_intermediate, *flags)
     rows.to_parquet(train)

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT, SHARED, WORDS, qa_rows, text, write_hub_folder
+from conftest import ROOT, SHARED, WORDS, Cut, qa_rows, text, write_hub_folder
 
 import metrics
 import run_intermediate
@@ -16,13 +16,15 @@ import run_retrieval
 import run_target
 from metrics import average_precision, mean_average_precision, mean_reciprocal_rank
 from predictions import prediction_path, read_labels, read_predictions, score_folders, write_labels, write_predictions
-from report.grid_table import collect
+from report.collect import collect
+from results import RunFolder
 from samples.lexicon import LANGUAGES
 from samples.write_data import write_all
 from task_adapters import BENCHMARKS, PAPERS_TASKS, TASKS, InputError, benchmark_of, load_examples, with_languages_of
 from task_adapters.__main__ import main as check
 from task_adapters.flores import TWO_LETTERS
 from task_types import ranking
+from trainer import loop
 from trainer.generalised import matrix_lines
 from trainer.stages import flags_of_first_stage
 
@@ -62,7 +64,7 @@ def test_tsv_files_of_sib200_keep_quotation_marks_and_the_dev_file_is_the_dev_sp
 
 def test_a_topic_outside_the_seven_is_refused(tmp_path):
     write_tsv(tmp_path / "Davlan/sib200/data/swh_Latn/test.tsv", ("1", "weather", "Mvua."))
-    with pytest.raises(InputError, match=r"swh_Latn, test\), row 0: label 'weather' is not one of entertainment, geography"):
+    with pytest.raises(InputError, match=r"swh_Latn/test.tsv, line 2: label 'weather' is not one of entertainment, geography"):
         load_examples(TASKS["sib200"], "test", "sw", str(tmp_path))
 
 
@@ -148,8 +150,8 @@ def test_one_command_trains_both_stages_of_xcopa(call, tiny_model, choice_data, 
 def test_a_grid_counts_the_first_stage_of_xcopa_as_no_intermediate_training(call, siqa_run, choice_data, tmp_path):
     shutil.copytree(siqa_run, tmp_path / "siqa")
     call(run_target, *xcopa_flags(str(tmp_path / "siqa"), choice_data), "--num_train_epochs", "1", "--output_dir", tmp_path / "xcopa")
-    runs, _ = collect(str(tmp_path))
-    assert [(run.start, run.target) for run in runs] == [("nothing", "xcopa")]
+    collection = collect([str(tmp_path)])
+    assert [(run.start, run.task) for run in collection.scored] == [("baseline", "xcopa")] and not collection.problems
 
 
 def test_a_checkpoint_that_has_seen_social_iqa_skips_the_first_stage(call, siqa_run, choice_data, tmp_path):
@@ -166,6 +168,47 @@ def test_a_finished_first_stage_is_not_trained_again_when_the_second_is_begun(ca
     results = call(run_target, *xcopa_flags(tiny_model, choice_data), "--output_dir", tmp_path / "xcopa")
     assert (tmp_path / "xcopa/siqa/model.safetensors").stat().st_mtime_ns == before
     assert [stage["task"] for stage in results["stages"]] == ["siqa"]
+
+
+def test_a_kill_in_either_stage_of_xcopa_and_between_them_changes_nothing(call, cut, tiny_model, choice_data, tmp_path):
+    flags = xcopa_flags(tiny_model, choice_data)
+    whole = call(run_target, *flags, "--output_dir", tmp_path / "whole")
+    first, second = tmp_path / "killed/siqa", tmp_path / "killed"
+
+    def trains(trainer, folder):
+        return trainer.args.output_dir == str(folder)
+
+    kills = {
+        "at the end of the first training": (loop.RunTrainer, "_finalize_training", lambda trainer, *_: trains(trainer, first)),
+        "between the stages": (RunFolder, "begin", lambda folder, *_: folder.path == second),
+        "at the end of the second training": (loop.RunTrainer, "_finalize_training", lambda trainer, *_: trains(trainer, second)),
+        "while the second language is scored": (loop, "score_with_loss", lambda *args: args[-2] == "et"),
+        "before the results": (RunFolder, "finish", lambda folder, *_: folder.path == second),
+    }  # fmt: skip
+    for when, kill in kills.items():  # one folder: each kill comes later than the one before
+        undo = cut(*kill)
+        before = (first / "results.json").read_bytes() if (first / "results.json").exists() else None
+        with pytest.raises(Cut):
+            call(run_target, *flags, "--output_dir", second)
+        undo()
+        assert not (second / "results.json").exists(), when
+        assert before is None or before == (first / "results.json").read_bytes(), when
+    results = call(run_target, *flags, "--output_dir", second)
+    assert results["scores"] == whole["scores"] and results["lineage"] == [] and results["model"] == whole["model"]
+    assert [stage["task"] for stage in results["stages"]] == ["siqa"]
+    for name in ("model.safetensors", "siqa/model.safetensors", "predictions/xcopa/test-it.jsonl", "predictions/xcopa/test-et.jsonl"):
+        assert (second / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
+
+
+def test_other_settings_than_those_of_a_killed_second_stage_are_refused_before_the_first(call, cut, tiny_model, choice_data, tmp_path):
+    undo = cut(RunFolder, "finish", lambda folder, *_: folder.path == tmp_path)
+    with pytest.raises(Cut):
+        call(run_target, *xcopa_flags(tiny_model, choice_data), "--num_train_epochs", "1", "--output_dir", tmp_path)
+    undo()
+    shutil.rmtree(tmp_path / "siqa")
+    with pytest.raises(InputError, match="holds a run with num_train_epochs 1"):
+        call(run_target, *xcopa_flags(tiny_model, choice_data), "--num_train_epochs", "2", "--output_dir", tmp_path)
+    assert not (tmp_path / "siqa").exists()
 
 
 def test_the_recipe_copa_trains_on_copa_alone(call, tiny_model, choice_data, tmp_path):
@@ -192,7 +235,8 @@ def test_what_the_second_stage_cannot_have_is_refused_before_the_first(more, sai
 
 def test_a_folder_of_another_run_is_refused_before_the_first_stage(call, tiny_model, choice_data, tmp_path):
     (tmp_path / "run.json").write_text('{"task": "xnli"}')
-    with pytest.raises(InputError, match="holds a run of xnli"):
+    (tmp_path / "predictions").mkdir()
+    with pytest.raises(InputError, match="holds a run with phase None; this command says 'target'"):
         call(run_target, *xcopa_flags(tiny_model, choice_data), "--output_dir", tmp_path)
     assert not (tmp_path / "siqa").exists()
 
@@ -220,7 +264,7 @@ def test_the_papers_tasks_are_still_eighteen():
     assert len(PAPERS_TASKS) == 18 and not {"siqa", "copa"} & set(PAPERS_TASKS)
     from arguments import find_tasks
 
-    assert len(find_tasks(["all"], "jiant", "intermediate")) == 9
+    assert len(find_tasks({"task": ["all"]}, "intermediate")) == 9
 
 
 # ---- ranking scores
@@ -358,7 +402,7 @@ def test_lareqa_is_scored_over_the_candidates_of_all_languages(call, tiny_model,
     assert again["map20"] == results["scores"]["de"]["map20"]
     reciprocal = [1 / (1 + predicted[name].index(f"en-{name[1]}-{int(name[0] == 'r')}")) for name in gold]
     assert results["language_bias"]["de"]["en"] == pytest.approx(100 * sum(reciprocal) / 6)
-    with pytest.raises(InputError, match="--max_predict_samples counts pairs; lareqa is mined from all sentences"):
+    with pytest.raises(InputError, match="--max_predict_samples counts pairs; lareqa is ranked among all candidates"):
         call(run_retrieval, *flags, "--max_predict_samples", "3")
 
 

@@ -1,4 +1,4 @@
-"""Models and tokenizers, from the hub or from an earlier phase: the encoder is taken over, the head is fresh.
+"""Models from the hub or from an earlier phase: the encoder is taken over, the head is fresh.
 
 An MNLI head would fit XNLI (same class, same shape) and a tagging head would fit multiple choice (same key): loaded without a
 thought, they would slip into the next phase unseen.
@@ -9,24 +9,25 @@ import json
 import os
 import pickle
 import re
-from functools import partial
+import zipfile
 from pathlib import Path
 
 import torch
 import transformers
 from huggingface_hub import try_to_load_from_cache
-from transformers import AutoConfig, AutoModel, AutoTokenizer, set_seed
+from safetensors import SafetensorError, safe_open
+from transformers import AutoConfig, AutoModel, set_seed
 from transformers.integrations import is_deepspeed_zero3_enabled
-from transformers.utils import cached_file
 
+from console import say
 from task_adapters.base import InputError
-from task_types.heads import model_for
-from task_types.late_tokenizer import FILES, LateTokenizer
+from task_types.heads import check_label_names, model_for
 from trainer.deepspeed import gathered
 
 # Where a hub model has .bin weights only, transformers would ask the hub, in a thread, to convert them for everybody.
 os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
-UNREADABLE = (OSError, ValueError, RuntimeError, pickle.UnpicklingError)  # the last: .bin weights that hold more than tensors
+# The last: .bin weights that hold more than tensors.
+UNREADABLE = (OSError, ValueError, RuntimeError, SafetensorError, pickle.UnpicklingError)
 
 # A block's output is what the next one reads. Others normalise what the last block leaves, and that alone.
 NORMALISED_BLOCKS = ("bert", "roberta", "xlm-roberta", "rembert", "deberta-v2")
@@ -34,55 +35,8 @@ NORMALISED_BLOCKS = ("bert", "roberta", "xlm-roberta", "rembert", "deberta-v2")
 OFFSET_POSITIONS = ("camembert", "xmod", "mpnet", "ibert", "data2vec-text", "longformer", "luke", "mluke")
 
 
-def load_tokenizer(path: str, needs_offsets: bool):
-    """The tokenizer of a checkpoint, with the input names of its model; one with a tokenizer.json is read when it is to tokenise.
-
-    Raises InputError, then or now, where it cannot be read, and where offsets are needed and it cannot give them.
-    """
-    config = load_config(path)  # of a hub model the cache now knows the newest commit
-    has_types = (getattr(config, "type_vocab_size", None) or 0) > 1
-    folder = Path(path) if Path(path).is_dir() else hub_snapshot(path)
-    if folder and not Path(path).is_dir():
-        try:
-            for name in FILES:  # those of that commit, now: what is read in an hour must be what the features' key names
-                cached_file(path, name, revision=folder.name, _raise_exceptions_for_missing_entries=False)
-        except OSError as error:
-            raise InputError(f"Cannot load a tokenizer from {path!r}: {first_line(error)}") from error
-    read = partial(_read_tokenizer, path, config, needs_offsets, has_types)
-    if folder and (folder / "tokenizer.json").is_file():
-        # Where the tokenizer's own files name no class, the configuration does.
-        late = LateTokenizer(folder, read, f"{config.model_type} {getattr(config, 'tokenizer_class', None)} {has_types}")
-        if late.is_complete(config):
-            return late
-    return read(path)
-
-
-def _read_tokenizer(path, config, needs_offsets, has_types, folder):
-    """path: the model's, for what is said; folder: where its tokenizer's files are read."""
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, config=config, trust_remote_code=False)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:  # the last three: files of another kind
-        raise InputError(f"Cannot load a tokenizer from {path!r}: {first_line(error)}") from error
-    tokenizer.name_or_path = path
-    if needs_offsets and not tokenizer.is_fast:
-        raise InputError(
-            f"{path!r} has a slow tokenizer ({type(tokenizer).__name__}) without offsets; this task needs a fast one (tokenizer.json)."
-        )
-    if tokenizer.pad_token is None:
-        raise InputError(f"{path!r} has a tokenizer without a padding token. Set pad_token in its tokenizer_config.json.")
-    rows = getattr(config, "vocab_size", None) or 0
-    if len(tokenizer) < rows // 2:  # transformers makes an empty one where there are no files
-        raise InputError(f"{path!r} has a tokenizer of {len(tokenizer)} pieces for a model of {rows}: are its files missing?")
-    # A name that the model does not know would be an error or nothing; RemBERT's tokenizer leaves out one that its model was trained with.
-    names = [name for name in tokenizer.model_input_names if name != "token_type_ids"]
-    tokenizer.model_input_names = names + ["token_type_ids"] * has_types
-    tokenizer.padding_side = "right"  # tokenizers made for decoders pad left; windows, words and losses here count from the start
-    return tokenizer
-
-
 def load_config(path: str, **changes):
     """The configuration of a checkpoint, as an InputError of one line where there is none."""
-    _refuse_unfinished(path)
     try:
         return AutoConfig.from_pretrained(path, trust_remote_code=False, **changes)
     except (OSError, ValueError) as error:
@@ -120,10 +74,7 @@ def load_model(model_class, path: str, labels: tuple[str, ...], seed: int, keep_
     fresh = {"id2label": dict(enumerate(names)), "label2id": {name: i for i, name in enumerate(names)}}
     config = load_config(path, **({} if keep_head and labels else fresh))
     if keep_head and labels:
-        kept = tuple(config.id2label[i] for i in range(config.num_labels))
-        if set(kept) != set(labels):
-            raise InputError(f"--keep_head: the head of {path!r} names {', '.join(kept)}; this task needs {', '.join(labels)}.")
-        labels = kept
+        labels = check_label_names(config, labels, path)
     if keep_head:
         _refuse_other_head(path, model_class, config)
     model_class = model_for(model_class, type(config))
@@ -184,7 +135,7 @@ def draw_head(model, seed: int) -> None:
             parameter.data = data.copy_(parameter.data)
 
 
-def load_encoder(path: str, layer: int | None):
+def load_encoder(path: str, layer: int | None, pooling: str = "mean"):
     """The bare encoder in fp32, for embedding: as far as hidden state `layer` takes it (0: the embedding output; None: whole)."""
     config = load_config(path)
     if layer is not None:
@@ -194,27 +145,81 @@ def load_encoder(path: str, layer: int | None):
     missing = sorted(key for key in loading["missing_keys"] if "pooler." not in key)
     if missing:
         raise InputError(f"{path!r} holds no complete {config.model_type} encoder: {len(missing)} weights are missing, {missing[0]} first.")
+    has_pooler = getattr(model, "pooler", None) is not None and not any("pooler." in key for key in loading["missing_keys"])
+    if pooling == "cls" and not has_pooler:
+        say(f"{path} holds no pooler: its first token was not trained to stand for a sentence (--pooling mean reads all tokens)")
     return model
 
 
 def last_complete_checkpoint(output_dir: str) -> str | None:
-    """The newest checkpoint-N that was written to its end. The Trainer writes trainer_state.json last; a kill may come before."""
-    complete = []
-    for folder in Path(output_dir).glob("checkpoint-*"):
-        match = re.fullmatch(r"checkpoint-(\d+)", folder.name)
-        try:
-            json.loads((folder / "trainer_state.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            continue
-        if match:
-            complete.append((int(match[1]), str(folder)))
-    return max(complete, default=(0, None))[1]
+    """The newest checkpoint-N from which a run can go on: all its files are whole, and those of the best one that it names.
+
+    A newer one that a kill or a power cut has left broken is passed over, and a line names what is wrong with it.
+    """
+    for _, folder in checkpoints_of(output_dir):
+        fault = fault_of_checkpoint(folder)
+        if fault is None:
+            return str(folder)
+        say(f"{folder} is passed over: {fault}")
+    return None
+
+
+def checkpoints_of(output_dir: str | Path) -> list[tuple[int, Path]]:
+    """(step, folder) of every checkpoint, the newest first."""
+    matches = ((re.fullmatch(r"checkpoint-(\d+)", folder.name), folder) for folder in Path(output_dir).glob("checkpoint-*"))
+    return sorted(((int(match[1]), folder) for match, folder in matches if match), reverse=True)
+
+
+def fault_of_checkpoint(folder: Path) -> str | None:
+    """Why a run cannot go on from a checkpoint; None where it can."""
+    if not (folder / "trainer_state.json").is_file():  # the Trainer writes it last
+        return "it was not written to its end"
+    if not any(folder.glob("*.safetensors")):
+        return "it holds no weights"
+    fault = fault_of_files(folder)
+    if fault is None and (best := best_checkpoint(folder)) is not None and best != folder:
+        fault = f"{best.name}, the best one so far, is not there" if not best.is_dir() else fault_of_files(best)
+    return fault
+
+
+def best_checkpoint(folder: Path) -> Path | None:
+    """The best checkpoint that a checkpoint names, where it lies now: the whole output folder may have been moved."""
+    best = json.loads((folder / "trainer_state.json").read_text(encoding="utf-8")).get("best_model_checkpoint")
+    return best and folder.parent / Path(best).name
+
+
+def fault_of_files(folder: Path) -> str | None:
+    """The first file of a folder that was cut off or cannot be read, as text; None where there is none."""
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        if fault := fault_of_file(path):
+            return f"{path.relative_to(folder)} {fault}"
+    return None
+
+
+def fault_of_file(path: Path) -> str | None:
+    """What is wrong with a file by its form alone, without reading the weights in it; None where nothing is, or the form is unknown."""
+    try:
+        if path.suffix == ".json":
+            json.loads(path.read_text(encoding="utf-8"))
+        elif path.suffix == ".safetensors":
+            with safe_open(path, "pt"):  # compares the length of the file with what its head says
+                pass
+        elif path.suffix in (".pt", ".pth", ".bin"):
+            with path.open("rb") as file:
+                head = file.read(2)
+            if head == b"PK":  # what torch.save writes is a zip archive, whose list of contents stands at the end
+                zipfile.ZipFile(path).close()
+            elif not head:
+                return "is empty"
+    except (ValueError, OSError, SafetensorError, zipfile.BadZipFile) as error:
+        return f"is broken ({first_line(error)})"
+    return None
 
 
 def describe_model(path: str, config) -> dict:
     """What a result says of the model it started from."""
     return {
-        "name_or_path": path,
+        "name_or_path": os.path.normpath(path) if Path(path).is_dir() else path,
         "revision": hub_commit(path) or checksum(path),
         "model_type": config.model_type,
         "layers": config.num_hidden_layers,
@@ -245,7 +250,8 @@ def checksum(path: str) -> str | None:
     return f"sha256:{digest.hexdigest()}"
 
 
-def _refuse_unfinished(path):
+def check_model(path: str) -> None:
+    """Refuses what is no model, and the folder of a run that is not finished or that failed to learn."""
     folder = Path(path)
     if folder.is_file():
         raise InputError(f"{path} is a file. A model is given by its folder.")

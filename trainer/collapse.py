@@ -1,69 +1,105 @@
-"""Runs that fail to learn: found while they train, ended with exit code 3 or begun again with another seed, and never forgotten.
+"""Runs that fail to learn: seen while they train, ended with exit code 3 or begun again with another seed, and never forgotten.
 
-A large encoder may collapse: its loss becomes NaN, or stays at (falls back to) what knowing the label frequencies alone gives, and one
-answer is given for all. A failed seed that nobody sees is a lie in the mean. What is called a collapse:
+A large encoder may collapse: its loss becomes NaN, or stays at (falls back to) what knowing the label frequencies alone gives, and the
+model gives one answer for all examples. A failed seed that nobody sees makes a mean wrong. A run has collapsed if
 
-1. weights that are not finite, or `READ_EVERY` steps in a row without a finite loss, 3 at the end (a single one can happen in fp16);
-2. in a long run, once `GRACE_STEPS` and a tenth of all steps have passed since warm-up: the mean training loss of a whole window
-   (`WINDOW_STEPS`, or a tenth of all steps if that is more) is not below chance (`chance_loss`);
-3. at the end, at least `JUDGED_STEPS` after warm-up: the last window is at chance *and* the dev score of every task is about that of
-   one answer for all. Only one of the two, or fewer steps, is a warning: a small or a hard data set is no collapse.
+1. its weights are not finite numbers, or `READ_EVERY` steps in a row had no finite loss, 3 at the end (a single one can happen in fp16);
+2. it has come to half of its steps, and `GRACE_STEPS` beyond warm-up, and the mean training loss of a whole window (`WINDOW_STEPS`, or a
+   tenth of all steps if that is more) is not below chance (`chance_loss`). Some runs that learn in the end stay at chance for an epoch;
+3. it has ended, at least `JUDGED_STEPS` after warm-up, a whole window is at chance, *and* the dev score of every task is about that of one
+   answer for all. If only one of the two holds, or if there were fewer steps, the user reads a warning: a small or a hard data set is no
+   collapse.
 
-Of several tasks together the window has the losses of all, each as a share of its own chance. A single one that stays at chance among
-others that learn is no collapse of the encoder: it is a warning, on the way (from 2. on) and at the end, where it has `READ_EVERY` losses
-in the window.
+Where several tasks are trained together, the window has the losses of all tasks, each as a share of its own chance loss. If a single
+task stays at chance while others learn, the encoder has not collapsed: the user reads a warning while the run trains (from 2. on) and at
+its end, if the window has `READ_EVERY` losses of the task.
 
-Watching reads the losses and changes nothing: a run that is not stopped is the same run. With --retries N a failed run is begun again
-with seed + 1000, seed + 2000 ... (neighbouring seeds are likely to be cells of their own), everything drawn anew but the few-shot sample
-of --max_train_samples and the texts and masks of masked LM. Each failed try stands in failed_tries.json of the output folder as soon as
-its checkpoints are removed, and in results.json beside `seed_used`. Run again, a collapsed cell ends at once with exit code 3 unless
---retries now allows one more try.
-(`torchrun` and `accelerate launch` turn every exit code into 1; failed_tries.json without results.json tells then.)
+`--collapse warn` makes 2. and 3. warnings, `--collapse off` leaves them out. Watching reads the losses and changes nothing: a run that is
+not stopped is the same run. With --retries N a failed run is begun again with seed + 1000, seed + 2000 ... (neighbouring seeds are likely
+to be cells of their own). Everything is then drawn anew except the few-shot sample of --max_train_samples and the texts and masks of masked
+LM. Each failed attempt stands in failed_tries.json of the output folder, and in results.json beside `seed_used`. If a collapsed cell is run
+again, it ends at once with exit code 3 unless --retries allows one more attempt.
+(`torchrun` and `accelerate launch` turn every exit code into 1. A folder with failed_tries.json and without results.json has failed.)
 """
 
 import gc
 import math
 from collections import Counter, deque
-from pathlib import Path
 
 import numpy as np
 import torch
 from transformers import TrainerCallback
 
 from console import Collapsed, is_main_process, say
-from results import read_json, remove_checkpoints, write_json
+from results import read_note, remove_checkpoints, write_json
 from task_adapters import InputError
 from task_types import TASK_TYPES
 from task_types.loss import IGNORED
 
-READ_EVERY = 25  # steps between two looks: losses stay on the device until then
+READ_EVERY = 25  # steps between two looks at the losses, which stay on the device until then
 WINDOW_STEPS = 250
 GRACE_STEPS = 1000
 JUDGED_STEPS = 300
-AT_CHANCE = {"classification": 0.99, "multiple_choice": 0.99, "tagging": 0.99, "span_qa": 0.95}  # share of the chance loss; see below
+# Share of the chance loss from which on a loss counts as at chance. Span QA: see `chance_loss`.
+AT_CHANCE = {"classification": 0.99, "multiple_choice": 0.99, "tagging": 0.99, "span_qa": 0.95}
 NEAR_FLOOR = 10  # points of the dev metric above one answer for all
 SEED_STEP = 1000
 RECORD = "failed_tries.json"
 
 
-def chance_loss(task_type: str, features) -> float | None:
+def chance_loss(task_type: str, features, smoothing: float = 0.0, classes: int = 0) -> float | None:
     """The loss, in nats, of a model that has learned how often each label comes and nothing else; None where there is one label only.
 
     Multiple choice scores the choices one by one and cannot know their places: ln K. Span QA: the entropy of the places, or a uniform
     guess within the window if that is less; a model that sees where the question ends does a little better, hence its lower AT_CHANCE.
+    smoothing: with it, the entropy of the smoothed frequencies; classes: how many labels there are.
     """
     if task_type == "pairs":
         return None  # it depends on how many questions a step has, not on the features
     if task_type == "multiple_choice":
         return math.log(len(features[0]["input_ids"]))
-    column = features.select_columns("labels").with_format("arrow")[:]["labels"].combine_chunks()
-    while hasattr(column, "flatten") and not column.type.equals(column.flatten().type):  # lists of labels
-        column = column.flatten()
-    labels = column.to_numpy(zero_copy_only=False)
+    labels = all_labels(task_type, features)
     if task_type == "span_qa":
         starts, ends, lengths = labels.reshape(-1, 3).T
-        return min((entropy(starts) + entropy(ends)) / 2, float(np.log(lengths).mean())) or None
-    return entropy(labels[labels != IGNORED]) or None
+        # A position is in a smoothed target of every window that reaches as far as it.
+        uniform = (np.bincount(lengths, 1 / lengths)[::-1].cumsum()[::-1] / len(lengths))[1:]
+        entropies = [entropy(starts), entropy(ends)]
+        if smoothing and max(entropies):
+            entropies = [smoothed_entropy(np.bincount(places, minlength=len(uniform)), uniform, smoothing) for places in (starts, ends)]
+        return min(sum(entropies) / 2, float(np.log(lengths).mean())) or None
+    labels = labels[labels != IGNORED]
+    if smoothing and len(np.unique(labels)) > 1:
+        return smoothed_entropy(np.bincount(labels, minlength=classes), np.full(classes, 1 / classes), smoothing)
+    return entropy(labels) or None
+
+
+def floor_loss(task_type: str, features, smoothing: float, classes: int) -> float:
+    """The entropy of a smoothed target, in nats: no model's training loss is lower on average. 0 without smoothing."""
+    if not smoothing:
+        return 0.0
+    if task_type == "span_qa":
+        sizes = all_labels(task_type, features).reshape(-1, 3)[:, 2]
+    else:
+        sizes = np.array([len(features[0]["input_ids"]) if task_type == "multiple_choice" else classes])
+    other, label = smoothing / sizes, 1 - smoothing + smoothing / sizes
+    return float(-(label * np.log(label) + (sizes - 1) * other * np.log(other)).mean())
+
+
+def all_labels(task_type: str, features) -> np.ndarray:
+    """The labels of all features, one after the other."""
+    column = features.select_columns("labels").with_format("arrow")[:]["labels"].combine_chunks()
+    if task_type == "tagging" and hasattr(column.type.value_type, "value_type"):  # two rows, tags and numbers of pieces
+        column = column.flatten().take(np.arange(0, 2 * len(column), 2))
+    while hasattr(column, "flatten") and not column.type.equals(column.flatten().type):  # lists of labels
+        column = column.flatten()
+    return column.to_numpy(zero_copy_only=False)
+
+
+def smoothed_entropy(counts, uniform, smoothing: float) -> float:
+    """The entropy of label frequencies of which a share is spread evenly. counts, uniform: one number for each label."""
+    shares = (1 - smoothing) * counts / counts.sum() + smoothing * uniform
+    shares = shares[shares > 0]
+    return float(-(shares * np.log(shares)).sum())
 
 
 def entropy(labels) -> float:
@@ -74,104 +110,132 @@ def entropy(labels) -> float:
 class CollapseWatch(TrainerCallback):
     """Sees the loss of every step, over all processes, and raises `Collapsed` on all of them at the same step.
 
-    Losses are taken where they are made: the Trainer's log is later, and leaves NaN out of it (`logging_nan_inf_filter`).
+    The trainer hands over the loss of each micro-batch (`add`). Losses in the Trainer's log come later and without NaN.
+    `state` and `restore` carry it from one start of a run to the next.
+
+    tasks   {name: task} that are trained; chance_losses: {name: loss in nats, or None}, see `chance_loss`.
+    reduce  the mean over all processes of a tensor.
+    action  "stop", "warn" or "off": what becomes of a run whose loss is at chance.
+    floors  {name: the least loss that any model can have, see `floor_loss`}; 0 where nothing is given.
     """
 
-    def __init__(self, trainer, tasks: dict, chance: dict):
-        self.trainer, self.chance = trainer, chance
-        self.bars = {name: chance[name] * AT_CHANCE[tasks[name].task_type] for name in tasks if chance.get(name)}
-        self.only = next(iter(tasks))  # a batch of a single task does not say which
-        self.pending, self.raw, self.step_loss = [], deque(maxlen=READ_EVERY), 0
-        self.window = deque(maxlen=WINDOW_STEPS)  # (task, share of its bar, share of its chance loss)
+    def __init__(self, tasks: dict, chance_losses: dict, reduce, action: str = "stop", floors: dict | None = None):
+        self.chance_losses = {name: chance_losses[name] for name in tasks if chance_losses.get(name)}
+        floors = {name: (floors or {}).get(name, 0.0) for name in self.chance_losses}
+        self.bars = {
+            name: floors[name] + (loss - floors[name]) * AT_CHANCE[tasks[name].task_type] for name, loss in self.chance_losses.items()
+        }
+        self.tasks, self.reduce, self.action = tasks, reduce, action
+        self.warmup = 0
+        self.step_task, self.step_loss = None, 0  # of the step that is being computed
+        self.unread = []  # (task, loss) of the steps whose losses are still on the device
+        self.last_losses = deque(maxlen=READ_EVERY)
+        self.window = deque(maxlen=WINDOW_STEPS)  # (task, loss) after warm-up, finite ones only
+        self.loss_sum, self.loss_count = 0.0, 0  # over all steps
         self.warned = set()
-        training_step = trainer.training_step
 
-        def watched_step(model, inputs, *rest, **named):
-            self.name = inputs.get("task", self.only)
-            loss = training_step(model, inputs, *rest, **named)
-            self.step_loss = self.step_loss + loss.float()  # each is its micro-batch's share of the step
-            return loss
+    def add(self, task: str, loss) -> None:
+        """The loss of a micro-batch, as its share of the step's."""
+        self.step_task, self.step_loss = task, self.step_loss + loss.float()
 
-        trainer.training_step = watched_step
-        trainer.collapse_watch = self
-        trainer.add_callback(self)
+    def state(self) -> dict:
+        """What the watch has seen, as JSON."""
+        losses = {"loss_sum": self.loss_sum, "loss_count": self.loss_count}
+        return {"window": list(self.window), "last_losses": list(self.last_losses), "warmup": self.warmup, **losses}
+
+    def restore(self, state: dict) -> None:
+        """Goes on from the `state` of an earlier start of the run."""
+        self.window = deque(map(tuple, state["window"]), maxlen=max(WINDOW_STEPS, len(state["window"])))
+        self.last_losses.extend(state["last_losses"])
+        self.warmup = state["warmup"]
+        self.loss_sum, self.loss_count = state["loss_sum"], state["loss_count"]
+
+    def mean_loss(self) -> float | None:
+        """The mean training loss of all steps; None where there was none."""
+        return self.loss_sum / self.loss_count if self.loss_count else None
 
     def on_train_begin(self, args, state, control, **_):
         self.warmup = args.get_warmup_steps(state.max_steps)
-        self.window = deque(maxlen=max(WINDOW_STEPS, state.max_steps // 10))
+        self.window = deque(self.window, maxlen=max(WINDOW_STEPS, state.max_steps // 10))
 
-    def on_step_end(self, args, state, control, **_):
-        self.pending.append((self.name, self.step_loss))
+    def on_step_end(self, args, state, control, model=None, **_):
+        self.unread.append((self.step_task, self.step_loss))
         self.step_loss = 0
-        # Before weights are evaluated or saved (the flags are set by now), they must be known to be numbers.
-        used = control.should_evaluate or control.should_save or state.global_step >= state.max_steps
-        if used or len(self.pending) >= READ_EVERY:
-            self.read(state)
-            self.judge(state, used)
+        # Weights must be known to be numbers before they are evaluated or saved. The flags for both are set by now.
+        is_used = control.should_evaluate or control.should_save or state.global_step >= state.max_steps
+        if is_used or len(self.unread) >= READ_EVERY:
+            self.read(state.global_step)
+            self.judge(args, state, model, is_used)
 
-    def on_epoch_end(self, args, state, control, **_):
+    def on_epoch_end(self, args, state, control, model=None, **_):
         if control.should_evaluate or control.should_save:  # --eval_strategy epoch, --save_strategy epoch
-            self.read(state)
-            self.judge(state, True)
+            self.read(state.global_step)
+            self.judge(args, state, model, is_used=True)
 
-    def read(self, state):
-        if not self.pending:
+    def read(self, step: int) -> None:
+        """Takes the losses of the last steps from the device. step: the number of the last one."""
+        if not self.unread:
             return
-        losses = self.trainer.accelerator.reduce(torch.stack([loss for _, loss in self.pending]), "mean").tolist()
-        first = state.global_step - len(losses) + 1
-        for step, (name, _), loss in zip(range(first, state.global_step + 1), self.pending, losses):
-            self.raw.append(loss)
-            if step > self.warmup and name in self.bars and math.isfinite(loss):
-                self.window.append((name, loss / self.bars[name], loss / self.chance[name]))
-        self.pending = []
+        losses = self.reduce(torch.stack([loss for _, loss in self.unread])).tolist()
+        for number, (task, _), loss in zip(range(step - len(losses) + 1, step + 1), self.unread, losses):
+            self.last_losses.append(loss)
+            if math.isfinite(loss):
+                self.loss_sum, self.loss_count = self.loss_sum + loss, self.loss_count + 1
+                if number > self.warmup and task in self.bars:
+                    self.window.append((task, loss))
+        self.unread = []
 
-    def judge(self, state, used):
-        if (used or not math.isfinite(self.raw[-1])) and not self.weights_are_finite():
-            raise self.collapsed("weights that are not finite numbers")
-        # At the end there is no waiting. (DeepSpeed skips updates that are not finite: weights may stay numbers, and useless.)
+    def judge(self, args, state, model, is_used: bool) -> None:
+        """Raises `Collapsed` where the run has, or names tasks that stay at chance. is_used: weights are about to be evaluated or saved."""
+        if (is_used or not math.isfinite(self.last_losses[-1])) and not self.weights_are_finite(model, args):
+            raise self.collapsed("weights that are not finite numbers", args.seed, state)
+        # At the end there is no waiting. (DeepSpeed skips updates that are not finite: the weights may stay numbers, and useless.)
         count = 3 if state.global_step >= state.max_steps else READ_EVERY
-        if len(self.raw) >= count and not any(map(math.isfinite, list(self.raw)[-count:])):
-            raise self.collapsed(f"no finite loss in its last {count} steps")
-        judged = self.warmup + max(GRACE_STEPS, state.max_steps // 10)
-        if state.global_step >= judged and len(self.window) == self.window.maxlen:
-            if self.is_at_chance():
-                raise self.collapsed(self.loss_line())
-            for name in self.tasks_at_chance():
+        if len(self.last_losses) >= count and not any(map(math.isfinite, list(self.last_losses)[-count:])):
+            raise self.collapsed(f"no finite loss in its last {count} steps", args.seed, state)
+        if self.action != "off" and self.is_time_to_judge(state) and len(self.window) == self.window.maxlen:
+            if self.is_at_chance() and self.action == "stop":
+                raise self.collapsed(self.loss_line(), args.seed, state)
+            for name in self.tasks_at_chance() or [None] * self.is_at_chance():
                 if name not in self.warned:
                     say(f"warning: at step {state.global_step} {self.loss_line(name)}")
                 self.warned.add(name)
 
-    def weights_are_finite(self) -> bool:
-        weights = [held(weight, self.trainer.args.process_index) for weight in self.trainer.model.parameters()]
-        # By the largest of each: `isfinite` of the word embeddings alone would take half as much memory again as they do.
-        largest = [torch.linalg.vector_norm(weight, torch.inf).to(self.trainer.args.device) for weight in weights if weight.numel()]
-        broken = (~torch.isfinite(torch.stack([value.float() for value in largest]))).any().float()
-        return self.trainer.accelerator.reduce(broken, "sum").item() == 0
+    def is_time_to_judge(self, state) -> bool:
+        """Whether a run that still is at chance is not just a slow starter."""
+        return state.global_step >= max(self.warmup + GRACE_STEPS, state.max_steps // 2)
+
+    def weights_are_finite(self, model, args) -> bool:
+        weights = [own_part(weight, args.process_index) for weight in model.parameters()]
+        # The largest of each weight tells: `isfinite` of the word embeddings alone would take half as much memory again as they do.
+        largest = [torch.linalg.vector_norm(weight, torch.inf).to(args.device) for weight in weights if weight.numel()]
+        share_of_broken = (~torch.isfinite(torch.stack([value.float() for value in largest]))).any().float()
+        return self.reduce(share_of_broken).item() == 0
 
     def is_at_chance(self) -> bool:
-        return np.mean([to_bar for _, to_bar, _ in self.window]) >= 1
+        return bool(self.window) and bool(np.mean([loss / self.bars[task] for task, loss in self.window]) >= 1)
 
     def tasks_at_chance(self) -> list[str]:
-        """Of several tasks those that do not learn, by enough of their own losses to tell."""
-        shares = {name: [to_bar for task, to_bar, _ in self.window if task == name] for name in self.bars}
-        return [name for name, mine in shares.items() if len(shares) > 1 and len(mine) >= READ_EVERY and np.mean(mine) >= 1]
+        """Of several tasks those that do not learn, if the window has enough of their losses to tell."""
+        losses = {name: [loss for task, loss in self.window if task == name] for name in self.bars}
+        return [name for name in losses
+                if len(losses) > 1 and len(losses[name]) >= READ_EVERY and np.mean(losses[name]) >= self.bars[name]]  # fmt: skip
 
-    def loss_line(self, name=None) -> str:
-        """name: of this task alone."""
-        ratios = [to_chance for task, _, to_chance in self.window if name in (None, task)]
-        of = f" of {name}" if name else ""
-        return f"the training loss of {len(ratios)} steps{of} is {np.mean(ratios):.3f} times that of knowing the label frequencies alone"
+    def loss_line(self, name: str | None = None) -> str:
+        """How the losses in the window, those of one task or of all, compare with chance."""
+        ratios = [loss / self.chance_losses[task] for task, loss in self.window if name in (None, task)]
+        steps = f"{len(ratios)} steps" + (f" of {name}" if name else "")
+        return f"the training loss of {steps} is {np.mean(ratios):.3f} times that of knowing the label frequencies alone"
 
-    def collapsed(self, reason):
-        seed, state = self.trainer.args.seed, self.trainer.state
-        last = [round(loss, 4) if math.isfinite(loss) else str(loss) for loss in list(self.raw)[-5:]]
+    def collapsed(self, reason: str, seed: int, state) -> Collapsed:
+        last = [round(loss, 4) if math.isfinite(loss) else str(loss) for loss in list(self.last_losses)[-5:]]
         return Collapsed(reason, {"seed": seed, "step": state.global_step, "steps": state.max_steps, "reason": reason, "last_losses": last})
 
 
-def held(weight, process: int):
-    """What a process holds of a weight: all of it, under ZeRO-3 a slice.
+def own_part(weight, process: int):
+    """The numbers of a weight that a process has: all of them, under ZeRO-3 a slice.
 
-    Slices are equally long; what the last ones have behind the weight's end is memory that nobody has written, and may be anything.
+    Slices are equally long. What the last ones have behind the weight's end is memory that nobody has written, and may be anything.
     """
     if not hasattr(weight, "ds_tensor"):
         return weight.detach()
@@ -179,21 +243,22 @@ def held(weight, process: int):
     return part[: max(0, weight.ds_numel - process * part.numel())]
 
 
-def check_learned(trainer, tasks: dict, examples: dict, dev: dict) -> str | None:
-    """The judgement at the end. tasks, examples, dev: by task name; dev as from `training.score`.
+def check_learned(watch: CollapseWatch, state, seed: int, tasks: dict, examples: dict, dev: dict) -> str | None:
+    """The judgement at the end of training. tasks, examples, dev: by task name; dev as from `loop.score`. state: the Trainer's.
 
-    Raises `Collapsed`; returns a warning where the run learned little but is not called collapsed, None where it learned.
+    Raises `Collapsed`; returns a warning where the run learned little but has not collapsed, None where it learned.
     """
-    watch, state, doubts = trainer.collapse_watch, trainer.state, []
+    if watch.action == "off":
+        return None
+    doubts = []
     for name, task in tasks.items():
-        floor, found = one_answer_for_all(task, examples[name]), dev[name][task.dev_metric]
-        if found <= floor + NEAR_FLOOR and floor + NEAR_FLOOR < 100:
-            doubts.append(f"dev {task.dev_metric} of {name} is {found:.1f}, one answer for all has {floor:.1f}")
-    # A run that was resumed after its last step has seen no loss.
-    at_chance = bool(watch.bars) and (not watch.window or watch.is_at_chance())
-    if len(doubts) == len(tasks) and at_chance and state.global_step - watch.warmup >= JUDGED_STEPS:
-        raise watch.collapsed("; ".join([*doubts, *([watch.loss_line()] if watch.window else [])]))
-    doubts += [watch.loss_line()] if watch.window and at_chance else map(watch.loss_line, watch.tasks_at_chance())
+        floor, score = one_answer_for_all(task, examples[name]), dev[name][task.dev_metric]
+        if score <= floor + NEAR_FLOOR and floor + NEAR_FLOOR < 100:
+            doubts.append(f"dev {task.dev_metric} of {name} is {score:.1f}, one answer for all has {floor:.1f}")
+    is_long = state.global_step - watch.warmup >= JUDGED_STEPS and len(watch.window) >= min(WINDOW_STEPS, JUDGED_STEPS)
+    if len(doubts) == len(tasks) and watch.is_at_chance() and is_long and watch.action == "stop":
+        raise watch.collapsed("; ".join([*doubts, watch.loss_line()]), seed, state)
+    doubts += [watch.loss_line()] if watch.is_at_chance() else map(watch.loss_line, watch.tasks_at_chance())
     if not doubts:
         return None
     say(f"warning: {'; '.join(doubts)} ({state.global_step} steps, {watch.warmup} of them warm-up)")
@@ -214,27 +279,32 @@ def one_answer_for_all(task, examples) -> float:
     return max(task.metric(gold, guess, "en")[task.dev_metric] for guess in guesses)
 
 
-def refuse_failed(output_dir: str, retries: int, failed: list[dict] | None = None) -> list[dict]:
-    """The failed tries of this cell so far: `failed`, else those on disk. Raises `Collapsed` where --retries allows no further one."""
+def refuse_failed(folder, retries: int, failed: list[dict] | None = None) -> list[dict]:
+    """The failed attempts of this cell so far: `failed`, else those on disk. Raises `Collapsed` where --retries allows no further one.
+
+    folder  the run's `RunFolder`.
+    """
     if retries < 0:
         raise InputError(f"--retries {retries} is not a number of tries: 0 or more.")
-    failed = failed or read_json(Path(output_dir) / RECORD) or []
+    if failed is None:
+        failed = [] if folder.overwrite else read_note(folder.path / RECORD, list) or []
     if len(failed) > retries:
-        tries = "; ".join(f"seed {record['seed']} at step {record['step']} of {record['steps']}: {record['reason']}" for record in failed)
+        attempts = [f"seed {attempt['seed']} at step {attempt['step']} of {attempt['steps']}: {attempt['reason']}" for attempt in failed]
         more = f"--retries {len(failed)} tries another seed, --overwrite begins anew"
-        raise Collapsed(f"{output_dir} failed to learn ({tries}). {more}.")
+        raise Collapsed(f"{folder.path} failed to learn ({'; '.join(attempts)}). {more}.")
     return failed
 
 
-def train_with_retries(attempt, training_args, retries: int):
+def train_with_retries(attempt, folder, training_args, retries: int):
     """Calls `attempt()` under one seed after the other until one learns. -> (what it returned, {seed_used, failed_tries})
 
     attempt  makes the model with `training_args.seed`, trains it and raises `Collapsed` where that failed; it must keep nothing of it.
-    Raises `Collapsed` where no try is left. All processes come here and fail alike.
+    folder   the run's `RunFolder`.
+    Raises `Collapsed` where no attempt is left. All processes come here and fail alike.
     """
     seed, failed = training_args.seed, None
     while True:
-        failed = refuse_failed(training_args.output_dir, retries, failed)
+        failed = refuse_failed(folder, retries, failed)
         training_args.seed = seed + SEED_STEP * len(failed)
         if failed:
             say(f"try {len(failed) + 1} of {retries + 1}, with seed {training_args.seed}")
@@ -242,14 +312,14 @@ def train_with_retries(attempt, training_args, retries: int):
             return attempt(), {"seed_used": training_args.seed, "failed_tries": failed}
         except Collapsed as collapsed:
             failed.append(collapsed.record)
-        gc.collect()  # the Trainer of the failed try, its model and its optimiser hold each other
+        gc.collect()  # the Trainer of the failed attempt, its model and its optimiser hold each other
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-        with training_args.main_process_first(desc="failed try"):
+        with training_args.main_process_first(desc="failed attempt"):
             if is_main_process():
                 say(f"seed {training_args.seed} failed to learn, at step {failed[-1]['step']}: {failed[-1]['reason']}")
-                # In this order: a kill between the two repeats this try, and never goes on from its checkpoint in the next.
-                remove_checkpoints(training_args.output_dir)
-                write_json(Path(training_args.output_dir) / RECORD, failed)
+                # A kill in between does no harm: the next attempt has another seed, and `RunFolder.begin` removes what this one left.
+                write_json(folder.path / RECORD, failed)
+                remove_checkpoints(folder.path)
         if training_args.deepspeed and len(failed) <= retries:  # accelerate refuses a second Accelerator with it
-            raise Collapsed(f"{training_args.output_dir} failed to learn; under DeepSpeed each try is a call of its own: run it again.")
+            raise Collapsed(f"{folder.path} failed to learn; under DeepSpeed run the command again for each new seed.")

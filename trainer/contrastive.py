@@ -7,30 +7,37 @@ carry their part of that gradient back. One pass more, and the memory of one mic
 """
 
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 from accelerate.utils import gather
 
-from speed.real_tokens import RealTokensTrainer
-from task_adapters.base import InputError
-from task_types.dual_encoder import contrastive
+from task_types.dual_encoder import contrastive, set_up
+from task_types.loss import IGNORED
+from trainer.loop import RunTrainer
+
+COUNTED = ("real_tokens", "is_empty")  # what `speed.real_tokens.CountingCollator` adds for the host, not for the model
 
 
-class ContrastiveTrainer(RealTokensTrainer):
+def trainer_class_for(model, task, is_trained: bool):
+    """The Trainer for the type of a task. A model that is a dual encoder gets what the task's recipe says of it.
+
+    is_trained  whether the model's weights are those of a dual encoder: then it keeps the scale that it has learned.
+    """
+    if task.task_type != "pairs":
+        return RunTrainer
+    set_up(model, task.dual, is_trained)
+    return partial(ContrastiveTrainer, among=task.dual.negatives_among)
+
+
+class ContrastiveTrainer(RunTrainer):
     """Our Trainer, whose loss is one over the whole step. Models return `task_types.dual_encoder.Vectors`."""
 
     micro_batches = ()  # of the step that is being taken, in order
 
-    def __init__(self, model, args, among=None, **rest):
-        if args.deepspeed:
-            raise InputError("A dual encoder has not been trained under DeepSpeed: leave --deepspeed out.")
-        if among and args.per_device_train_batch_size % among:
-            raise InputError(
-                f"--per_device_train_batch_size {args.per_device_train_batch_size} cuts through the {among} questions that are negatives"
-                f" of each other in this recipe: a multiple of {among} would be right."
-            )
+    def __init__(self, model, args, among=None, **options):
         self.among = among
-        super().__init__(model, args, **rest)
+        super().__init__(model, args, **options)
 
     def get_batch_samples(self, epoch_iterator, num_batches, device):
         batches, num_items = super().get_batch_samples(epoch_iterator, num_batches, device)
@@ -55,7 +62,7 @@ class ContrastiveTrainer(RealTokensTrainer):
         """Computes all vectors of the step, its loss, and the gradient of the loss by the vectors of this process and by the scale."""
         vectors, labels, self.random_states = [], [], []
         for batch in self.micro_batches:
-            batch = self._prepare_inputs({name: values for name, values in batch.items() if name != "real_tokens"})
+            batch = self._prepare_inputs({name: values for name, values in batch.items() if name not in COUNTED})
             labels.append(batch.pop("labels"))
             self.random_states.append(self.random_state())
             with torch.no_grad():
@@ -67,9 +74,10 @@ class ContrastiveTrainer(RealTokensTrainer):
         longest, rank = max(counts), self.accelerator.process_index
         everyone, all_labels = (gather(self.filled(part, longest)) for part in (own, own_labels))
         rows = [row + process * longest for process, number in enumerate(counts) for row in range(number)]
-        everyone, scale = everyone[rows].requires_grad_(), outputs.scale.detach().float().requires_grad_()
+        everyone, scale, all_labels = everyone[rows].requires_grad_(), outputs.scale.detach().float().requires_grad_(), all_labels[rows]
+        examples = (all_labels != IGNORED).nonzero()[:, 0]  # without those of empty micro-batches
         with torch.enable_grad(), torch.autocast(own.device.type, enabled=False):
-            loss = contrastive(everyone, all_labels[rows], scale, self.among).mean()
+            loss = contrastive(everyone[examples], all_labels[examples], scale, self.among).mean()
             by_vectors, self.scale_gradient = torch.autograd.grad(loss, (everyone, scale))
         start = sum(counts[:rank])
         self.gradients = by_vectors[start : start + len(own)].split(sizes)

@@ -1,6 +1,6 @@
-"""What DeepSpeed needs beside the Trainer: a start without MPI and without a compiler, settings that agree, a checkpoint without it.
+"""What DeepSpeed needs beside the Trainer: a start without MPI and compiler, settings that agree with the flags, an ordinary checkpoint.
 
-Nothing here does anything in a run without --deepspeed. The settings themselves are JSON: ds_configs/.
+Nothing here has an effect without --deepspeed. The settings are JSON files, of which ds_configs/ holds five.
 """
 
 import contextlib
@@ -14,11 +14,12 @@ from pathlib import Path
 
 import torch
 from transformers.integrations import is_deepspeed_zero3_enabled
+from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
 from results import read_json, write_json
 from task_adapters.base import InputError
 
-# What stands in braces in DeepSpeed's files, and what most often does; anything else there ends in a traceback of one of three libraries.
+# Sections of a DeepSpeed file that must be objects, with an example. Any other value ends in a traceback of one of three libraries.
 SECTIONS = {
     "zero_optimization": '{"stage": 2}',
     "bf16": '{"enabled": "auto"}',
@@ -49,15 +50,15 @@ def config_path(flag: str | None) -> str | None:
 def read_config(path: str) -> dict:
     """The settings in a DeepSpeed file. Raises InputError where it is missing, broken, or leaves no plain checkpoint.
 
-    By the JSON alone: DeepSpeed, which `check_settings` asks, must not be imported before `prepare_processes`, or it settles on a GPU
-    that --use_cpu leaves alone.
+    Looks at the JSON alone. DeepSpeed must not be imported before `prepare_processes`, because it would choose a GPU in spite of
+    --use_cpu. `check_settings` asks DeepSpeed itself, later.
     """
     if importlib.util.find_spec("deepspeed") is None:
         raise InputError(f"--deepspeed {path}: DeepSpeed is not installed (pip install deepspeed).")
     try:
         config = json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
-        ours = ", ".join(sorted(file.name for file in (Path(__file__).parent / "ds_configs").glob("*.json")))
+        ours = ", ".join(sorted(file.name for file in (Path(__file__).parents[1] / "ds_configs").glob("*.json")))
         raise InputError(f"--deepspeed {path} cannot be read ({error.strerror}). In ds_configs/: {ours}.") from error
     except ValueError as error:
         raise InputError(f"--deepspeed {path} is not valid JSON ({error}).") from error
@@ -67,8 +68,8 @@ def read_config(path: str) -> dict:
     zero = config["zero_optimization"]
     check_sections(path, zero, "zero_optimization.")
     if type(zero.get("stage")) is not int or zero["stage"] not in (1, 2, 3):
-        found = json.dumps(zero["stage"]) if "stage" in zero else "none"
-        raise InputError(f"{path}: zero_optimization.stage must be 1, 2 or 3, a whole number; there is {found}.")
+        stage = json.dumps(zero["stage"]) if "stage" in zero else "none"
+        raise InputError(f"{path}: zero_optimization.stage must be 1, 2 or 3, a whole number; there is {stage}.")
     for name in ("offload_optimizer", "offload_param"):
         if zero.get(name, {}).get("device") == "nvme":
             raise InputError(f'{path} says zero_optimization.{name}.device "nvme", which has not been tried here: "cpu" is host memory.')
@@ -98,8 +99,8 @@ def check_sections(path: str, holder: dict, inside: str = "") -> None:
 
 
 def prepare_processes(use_cpu: bool) -> None:
-    """Must run before `TrainingArguments` are made, which start DeepSpeed's communication."""
-    # DeepSpeed still calls what torch has renamed; under ZeRO-3 torch says so at every step, for hundreds of lines.
+    """Prepares this process for DeepSpeed. Must run before `TrainingArguments` are made, because they start DeepSpeed's communication."""
+    # DeepSpeed calls functions by names that torch has replaced. Under ZeRO-3 torch would warn at every step, hundreds of times.
     renamed = r"`torch\.distributed\.(reduce_scatter_tensor|all_gather_into_tensor)` is deprecated"
     warnings.filterwarnings("ignore", renamed, FutureWarning)
     if "RANK" not in os.environ:  # python or `accelerate launch` with one process: DeepSpeed would look for MPI
@@ -114,16 +115,16 @@ def prepare_processes(use_cpu: bool) -> None:
     os.environ["DS_ACCELERATOR"] = "cpu"
     import deepspeed
 
-    # On CPU DeepSpeed compiles this kernel at every user's first start; torch's gloo does the same work uncompiled.
+    # On a CPU, DeepSpeed would compile this kernel at each user's first start. torch's gloo does the same without compiling.
     deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
     deepspeed.init_distributed("gloo", auto_mpi_discovery=False)
 
 
 def check_agreement(path: str, config: dict, training_args) -> None:
-    """Refuses a file that says otherwise than the flags do: one of the two would be silently without effect."""
+    """Refuses a file that contradicts the flags: one of the two would have no effect, without a word."""
     if training_args.torch_compile:
         raise InputError(f"--torch_compile has not been tried under DeepSpeed ({path}): leave out one of the two.")
-    for precision in ("bf16", "fp16"):  # transformers would train all of the model in it
+    for precision in ("bf16", "fp16"):  # transformers would train the whole model in the precision of scoring
         if getattr(training_args, f"{precision}_full_eval") and not getattr(training_args, precision):
             flag = f"--{precision}_full_eval"
             raise InputError(
@@ -143,12 +144,12 @@ def check_agreement(path: str, config: dict, training_args) -> None:
 
 
 def check_settings(path: str, training_args) -> None:
-    """Refuses what DeepSpeed itself would refuse, in a traceback, when all data have been read: unknown names, values of another kind."""
+    """Refuses unknown names and values of a wrong kind. DeepSpeed would refuse them with a traceback, when all data have been read."""
     from deepspeed import DeepSpeedConfig, DeepSpeedConfigError
     from pydantic import ValidationError
 
     config = copy.deepcopy(training_args.hf_deepspeed_config.config)
-    # Batches have been compared with the flags; DeepSpeed would multiply them by processes that it may not know of yet.
+    # `check_agreement` compared the batches with the flags. DeepSpeed would multiply them by a number of processes it may not know yet.
     for name in ("train_batch_size", "gradient_accumulation_steps"):
         config.pop(name, None)
     try:
@@ -156,21 +157,32 @@ def check_settings(path: str, training_args) -> None:
     except ValidationError as error:
         sections = {"DeepSpeedZeroConfig": ["zero_optimization"], "DeepSpeedBF16Config": ["bf16"], "DeepSpeedFP16Config": ["fp16"]}
         first = error.errors()[0]
-        where = ".".join(map(str, (*sections.get(error.title, []), *first["loc"])))
-        what = "no setting of that name" if first["type"] == "extra_forbidden" else first["msg"]
-        raise InputError(f"{path}: {where}: {what}. DeepSpeed's are in https://www.deepspeed.ai/docs/config-json/") from error
+        name = ".".join(map(str, (*sections.get(error.title, []), *first["loc"])))
+        reason = "no setting of that name" if first["type"] == "extra_forbidden" else first["msg"]
+        raise InputError(f"{path}: {name}: {reason}. DeepSpeed's are in https://www.deepspeed.ai/docs/config-json/") from error
     except (DeepSpeedConfigError, ValueError, AssertionError) as error:
         raise InputError(f"{path}: {' '.join(str(error).split())}") from error
 
 
 def optimizer_of(training_args) -> str:
-    """What makes the update: a name of --optim, or the type in DeepSpeed's file."""
+    """The name of the optimizer: that of --optim, or the type in DeepSpeed's file."""
     config = training_args.hf_deepspeed_config.config if training_args.deepspeed else {}
     return f"{config['optimizer']['type']} of {training_args.deepspeed}" if "optimizer" in config else training_args.optim.value
 
 
+def load_plainly() -> None:
+    """Has the next models loaded whole, as without DeepSpeed: of a run that is trained only the scores are left to make."""
+    unset_hf_deepspeed_config()
+
+
+def place_plainly(trainer) -> None:
+    """Puts a whole model where DeepSpeed's engine would have it, and into the precision in which the engine computes."""
+    args = trainer.args
+    trainer.model.to(args.device, torch.bfloat16 if args.bf16 else torch.float16 if args.fp16 else torch.float32)
+
+
 def layout_of_run(training_args) -> str:
-    """Who wrote, or can read, the optimiser states of a checkpoint; world size counts under DeepSpeed alone."""
+    """The layout in which this run writes and reads optimizer states. The number of processes matters under DeepSpeed alone."""
     if not training_args.deepspeed:
         return "no DeepSpeed"
     stage = "stage 3" if training_args.hf_deepspeed_config.is_zero3() else "stage 1 or 2"
@@ -178,7 +190,7 @@ def layout_of_run(training_args) -> str:
 
 
 def layout_of_checkpoint(folder: str) -> str:
-    """The same, read off the names of a checkpoint's files."""
+    """The layout in which a checkpoint was written, by the names of its files."""
     processes = len(list(Path(folder).glob("global_step*/*_optim_states.pt")))
     if not processes:
         return "no DeepSpeed"
@@ -187,7 +199,7 @@ def layout_of_checkpoint(folder: str) -> str:
 
 
 def gathered(parameters):
-    """Under ZeRO-3 each process holds a slice of a weight: gather, change on the first, scatter."""
+    """A context in which whole weights can be read, and changed by the first process. Under ZeRO-3 each process holds a slice of them."""
     if is_deepspeed_zero3_enabled():
         import deepspeed
 
@@ -196,10 +208,10 @@ def gathered(parameters):
 
 
 def save_full_precision(trainer, output_dir: str, embeddings=None) -> None:
-    """Saves the fp32 weights that DeepSpeed trains where the model itself is a rounded copy (bf16, fp16), as plain --bf16 does.
+    """Saves the fp32 weights that DeepSpeed trains, where the model in memory is a copy in bf16 or fp16, as a run with plain --bf16 does.
 
-    All processes must call it, after `trainer.save_model`. Frozen weights have no such original: they stay rounded.
-    embeddings  the model's `TrimmedEmbedding`, which has all rows, where it is trimmed.
+    All processes must call it, after `trainer.save_model`. Frozen weights have no fp32 original, and stay rounded.
+    embeddings  the `TrimmedEmbedding` of the model, which has all rows; None where the model is not trimmed.
     """
     if not trainer.is_deepspeed_enabled or trainer.model.dtype == torch.float32:
         return
@@ -217,5 +229,5 @@ def save_full_precision(trainer, output_dir: str, embeddings=None) -> None:
             weights[name] = embeddings.expanded(weight) if is_trimmed else weight.cpu()
     if trainer.args.should_save:
         trainer.model.save_pretrained(output_dir, state_dict=weights)
-        config = Path(output_dir) / "config.json"  # it names the type of the model in memory, by which others would load
+        config = Path(output_dir) / "config.json"  # it names the dtype of the copy in memory, and a loader would follow it
         write_json(config, {**read_json(config), "dtype": "float32"})

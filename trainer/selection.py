@@ -1,9 +1,14 @@
-"""By which dev data checkpoints are compared: English, the target languages', or both (`--select_on`); and the oracle beside (`--oracle`).
+"""On which languages' dev data checkpoints are compared (`--select_on`), and the best checkpoint of each language (`--oracle`).
 
-The oracle of a language is the checkpoint with the best score on that language's own dev data, among those that the run compared. Zero-shot
-transfer cannot know it; how far the chosen checkpoint stays behind it is what choosing by other data costs. While the run goes on, the
-weights of every language's best checkpoint so far are kept in <output_dir>/oracle (at most one copy for each language and two more, without
-optimiser state); at the end each language's test data are scored with its own. Test data are never looked at before.
+`--select_on` compares checkpoints on English dev data, on the mean over the scored target languages, or on the mean over both.
+
+The oracle of a language is the checkpoint with the best score on that language's own dev data, among those that the run compared.
+Zero-shot transfer cannot know it. The distance between it and the chosen checkpoint is the price of choosing on other data. During
+training, `<output_dir>/oracle` holds the weights of the best checkpoint so far of each language, without optimizer states: at most
+(number of languages + 2) copies of the model. At the end, the test data of each language are scored with that language's checkpoint; no
+test data are scored before.
+
+`trainer/comparison.py` says how many checkpoints there are.
 """
 
 from pathlib import Path
@@ -11,17 +16,16 @@ from pathlib import Path
 from safetensors.torch import load_model, save_model
 
 from console import say
-from speed.real_tokens import RealTokensTrainer
 from task_adapters import InputError
-from trainer.loop import score
+from trainer.loop import RunTrainer, score
 
 
 def check_selection(task, args, training_args) -> None:
-    """Flags that ask for comparing checkpoints where none are compared, or by a number that nobody computes for several languages."""
-    several = args.select_on != "en" or args.oracle
-    by = training_args.metric_for_best_model
-    if several and training_args.load_best_model_at_end and by.removeprefix("eval_") != task.dev_metric:
-        raise InputError(f"--metric_for_best_model {by}: --select_on and --oracle compare checkpoints by {task.dev_metric} alone.")
+    """Raises InputError where --select_on or --oracle is given and the run compares no checkpoints, or compares them by another metric."""
+    compares_languages = args.select_on != "en" or args.oracle
+    metric = training_args.metric_for_best_model
+    if compares_languages and training_args.load_best_model_at_end and metric.removeprefix("eval_") != task.dev_metric:
+        raise InputError(f"--metric_for_best_model {metric}: --select_on and --oracle compare checkpoints by {task.dev_metric} alone.")
     if args.select_on != "en" and not training_args.load_best_model_at_end:
         raise InputError(
             f"--select_on {args.select_on} compares checkpoints: leave --load_best_model_at_end on and --eval_strategy on steps."
@@ -33,31 +37,44 @@ def check_selection(task, args, training_args) -> None:
 
 
 def dev_languages(task, args) -> list[str]:
-    """The scored languages, without English, whose own dev data are asked for. One line where some have none, InputError where all."""
+    """The scored languages other than English whose own dev data --select_on or --oracle needs; [] where neither is given.
+
+    Says in one line which languages have no dev data. Raises InputError where none has, where no language but English is scored, and where
+    the task's only dev data are its test data.
+    """
     if args.select_on == "en" and not args.oracle:
         return []
-    flag = f"--select_on {args.select_on}" if args.select_on != "en" else "--oracle"
+    flag = flag_of(args.select_on)
     scored = [language for language in args.languages or task.languages if language != "en"]
     if not scored:
         raise InputError(f"{flag} needs a target language, and --languages names none but English.")
     if any(source.splits.get("dev", "") == source.splits.get("test") for source in task.sources):
         raise InputError(f"{flag}: {task.name} has no dev data but those that are scored; choosing by them would be choosing by the test.")
-    found = [language for language in scored if language in task.languages_with("dev")]
-    if not found:
+    with_dev = [language for language in scored if language in task.languages_with("dev")]
+    if not with_dev:
         raise InputError(f"{flag}: {task.name} has no dev data in {', '.join(scored)}. Leave the flag out to choose by English dev data.")
-    if found != scored:
-        say(f"{flag}: {task.name} has no dev data in {', '.join(lang for lang in scored if lang not in found)}; the others are used.")
-    return found
+    if with_dev != scored:
+        without = [language for language in scored if language not in with_dev]
+        say(f"{flag}: {task.name} has no dev data in {', '.join(without)}; the others are used.")
+    return with_dev
 
 
-def selection_score(dev: dict[str, float], select_on: str) -> float:
-    """One number of the dev scores of all languages: English's, the unweighted mean of the others, or that of all."""
-    kept = [value for language, value in dev.items() if select_on == "mean" or (language == "en") == (select_on == "en")]
-    return sum(kept) / len(kept)
+def flag_of(select_on: str) -> str:
+    """The flag by which the user asks for several languages' dev data."""
+    return f"--select_on {select_on}" if select_on != "en" else "--oracle"
+
+
+def selection_score(dev_scores: dict[str, float], select_on: str) -> float:
+    """The number by which checkpoints are compared: the unweighted mean of the dev scores of the languages that `select_on` names.
+
+    dev_scores  {language: score}; select_on: "en" (English alone), "target" (all languages but English) or "mean" (all).
+    """
+    scores = [score for language, score in dev_scores.items() if select_on == "mean" or (language == "en") == (select_on == "en")]
+    return sum(scores) / len(scores)
 
 
 def best_steps(history: list[dict], languages, metric: str) -> dict[str, int]:
-    """For each language the step of its best evaluation, the first of equal ones. history: the Trainer's log entries."""
+    """{language: the step of its best evaluation, the first of equal ones}. history: the Trainer's log entries."""
     best = {}
     for language in languages:
         entries = [entry for entry in history if f"eval_{language}_{metric}" in entry]
@@ -66,71 +83,78 @@ def best_steps(history: list[dict], languages, metric: str) -> dict[str, int]:
     return best
 
 
-class LanguagesTrainer(RealTokensTrainer):
-    """Our Trainer, whose evaluation scores several languages' dev data and compares checkpoints by one number of them.
+class LanguagesTrainer(RunTrainer):
+    """Our Trainer, whose evaluation scores the dev data of several languages and compares checkpoints by `selection_score`.
 
-    selection  {language: (examples, features)}, English among them.
+    selection  {language: (examples, features)}, English among them; select_on, oracle: as the flags of these names.
     """
 
     def __init__(self, *args, task, selection, select_on, oracle, **kwargs):
         super().__init__(*args, **kwargs)
         self.task, self.selection, self.select_on, self.oracle = task, selection, select_on, oracle
+        self.asked_by = flag_of(select_on)
         self.folder = Path(self.args.output_dir) / "oracle"
 
     def evaluate(self, *_, **__):
+        """Scores every language's dev data. -> {"eval_<language>_<metric>": value, "eval_<metric>": what checkpoints are compared by}"""
         metric = self.task.dev_metric
-        dev = {language: score(self, self.task, *data, language)[1][metric] for language, data in self.selection.items()}
-        found = {f"eval_{language}_{metric}": value for language, value in dev.items()}
-        found[f"eval_{metric}"] = selection_score(dev, self.select_on)
-        before = self.best_steps()
-        self.log(found)
+        dev_scores = {language: score(self, self.task, *data, language)[1][metric] for language, data in self.selection.items()}
+        metrics = {f"eval_{language}_{metric}": value for language, value in dev_scores.items()}
+        metrics[f"eval_{metric}"] = selection_score(dev_scores, self.select_on)
+        best_before = self.best_steps()
+        self.log(metrics)
         if self.oracle and self.args.should_save:
-            self.keep_weights(before)
-        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, found)
-        return found
+            self.keep_weights(best_before)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
 
     def best_steps(self):
         return best_steps(self.state.log_history, self.selection, self.task.dev_metric)
 
-    def keep_weights(self, before):
-        """Keeps this step's weights if they are some language's best. Those that were so before this evaluation stay until the next:
+    def keep_weights(self, best_before):
+        """Saves the weights of this step if they are the best of some language, and removes those that nobody needs any more.
 
-        a run that is cut off here goes on from an earlier checkpoint, whose history may name them.
+        best_before  {language: best step before this evaluation}. The weights of these steps stay until the next evaluation: a run that is
+        killed now goes on from an earlier checkpoint, and the history in that checkpoint may name them.
         """
-        after = self.best_steps()
+        best = self.best_steps()
         self.folder.mkdir(exist_ok=True)
         for file in self.folder.glob("*.safetensors"):
-            if int(file.stem) not in {*before.values(), *after.values()}:
+            if int(file.stem) not in {*best_before.values(), *best.values()}:
                 file.unlink()
-        if self.state.global_step in after.values():
+        if self.state.global_step in best.values():
             part = self.folder / "part"
             save_model(self.model, str(part))
             part.replace(self.folder / f"{self.state.global_step}.safetensors")
 
 
 def score_oracle(trainer, test_examples, features_of) -> dict:
-    """Scores each language's test data with the weights that its own dev data chose; the trainer's model is another one afterwards.
+    """Scores each language's test data with the checkpoint that is best on its own dev data. The trainer's model ends with other weights.
 
-    test_examples: {language: examples}. Returns {language: {"step", "dev", and the metrics of the test}}.
+    test_examples  {language: examples}; features_of: examples -> features.
+    Returns {language: {"step", "dev": its score there, and the metrics on the test data}}.
     """
-    metric, found = trainer.task.dev_metric, {}
+    metric, scores = trainer.task.dev_metric, {}
     trainer.accelerator.wait_for_everyone()
-    chosen = {language: step for language, step in trainer.best_steps().items() if language in test_examples}
-    for step in sorted(set(chosen.values())):
+    steps = {language: step for language, step in trainer.best_steps().items() if language in test_examples}
+    for step in sorted(set(steps.values())):
         load_model(trainer.model, trainer.folder / f"{step}.safetensors")
-        for language in [language for language in chosen if chosen[language] == step]:
+        for language in [language for language in steps if steps[language] == step]:
             examples = test_examples[language]
             dev = max(entry.get(f"eval_{language}_{metric}", -1.0) for entry in trainer.state.log_history)
-            found[language] = {"step": step, "dev": dev, **score(trainer, trainer.task, examples, features_of(examples), language)[1]}
-    return found
+            scores[language] = {"step": step, "dev": dev, **score(trainer, trainer.task, examples, features_of(examples), language)[1]}
+    return scores
 
 
 def oracle_lines(task, scores, oracle) -> list[str]:
-    """The oracle's scores beside those of the chosen checkpoint, as lines that line up; [] where there is none."""
+    """A table, line by line: for each language the test score of the chosen checkpoint and of the oracle; [] without an oracle.
+
+    scores  {language: metrics of the chosen checkpoint}; oracle: what `score_oracle` returns, or None.
+    """
     if not oracle:
         return []
     lines = [f"{task.dev_metric:<10}{'chosen':>10}{'oracle':>10}{'of step':>10}"]
-    for language, found in oracle.items():
-        lines.append(f"{language:<10}{scores[language][task.dev_metric]:>10.2f}{found[task.dev_metric]:>10.2f}{found['step']:>10}")
+    for language, best in oracle.items():
+        lines.append(f"{language:<10}{scores[language][task.dev_metric]:>10.2f}{best[task.dev_metric]:>10.2f}{best['step']:>10}")
     means = [sum(values[language][task.dev_metric] for language in oracle) / len(oracle) for values in (scores, oracle)]
     return [*lines, f"{'mean':<10}{means[0]:>10.2f}{means[1]:>10.2f}"]

@@ -5,13 +5,15 @@ The first stage is a run of `run_intermediate.py` in a folder of its own, <outpu
 
 import argparse
 import sys
+import time
 
-from results import lineage_of, read_json
-from task_adapters.base import InputError, load_examples
+from results import RunFolder, lineage_of
+from settings import describe_run
+from task_adapters import InputError, load_examples
 
 # Flags of run_target.py that say nothing about the first stage. All others hold for both stages.
 SECOND_STAGE = ("task", "output_dir", "model_name_or_path", "languages", "max_predict_samples", "select_on", "oracle", "g_xlt",
-                "train_languages", "train_file", "keep_head", "benchmark")  # fmt: skip
+                "train_languages", "train_file", "keep_head", "benchmark", "save_probabilities")  # fmt: skip
 
 
 def has_stage_before(recipe) -> bool:
@@ -34,9 +36,9 @@ def train_stage_before(task, recipe, args, training_args, run_intermediate) -> N
             f"{task.name} is trained in two stages, {recipe.before} first. Under --deepspeed each is a command of its own:"
             f" run_intermediate.py --task {recipe.before} --output_dir DIR, then this one with --model_name_or_path DIR."
         )
-    earlier = read_json(f"{training_args.output_dir}/run.json")
-    if earlier and earlier.get("task") != task.name and not args.overwrite:
-        raise InputError(f"--output_dir {training_args.output_dir} holds a run of {earlier.get('task')}. Choose another folder.")
+    settings = describe_run("target", args, training_args, [task])
+    with training_args.main_process_first(local=False, desc="output folder"):
+        RunFolder(training_args.output_dir, settings, args.model_name_or_path, args.overwrite, time.time())  # it refuses another run
     with training_args.main_process_first(desc=f"{task.name} test data"):
         for language in args.languages or task.languages:
             load_examples(task, "test", language, args.data_dir)
@@ -55,19 +57,20 @@ def flags_of_first_stage(argv: list[str]) -> list[str]:
     """The user's flags without those that are for the second stage alone (`SECOND_STAGE`)."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     for name in SECOND_STAGE:
-        parser.add_argument(f"--{name}", f"--{name.replace('_', '-')}", nargs="*")
+        spellings = {f"--{prefix}{name}".replace("_", dash) for prefix in ("", "no_") for dash in "_-"}
+        parser.add_argument(*sorted(spellings), nargs="*")
     return parser.parse_known_args(argv)[1]
 
 
-def lineage_and_stages(model_name_or_path: str, recipe) -> dict:
-    """{"lineage"}; of a recipe with two stages also {"stages", "model"}: its first stage is part of the target, no intermediate training.
+def lineage_and_stages(lineage: list[dict], recipe) -> dict:
+    """{"lineage", "stages", "model"} of a recipe with two stages: its first stage is part of the target, and no intermediate training.
 
-    "model" is then the model that the first stage started from.
+    lineage  of the model that the second stage starts from. "model" is the model that the first stage started from.
+    Returns {} for other recipes: their results keep what run.json says.
     """
-    lineage = lineage_of(model_name_or_path)
     stages = _stages(lineage, recipe)
     if not stages:
-        return {"lineage": lineage}
+        return {}
     return {"lineage": lineage[:-1], "stages": stages, "model": stages[0]["model"]}
 
 

@@ -1,0 +1,217 @@
+"""Kills runs at file operations drawn at random and starts them again: each must end as a run that nobody disturbed.
+
+    python benchmarks/kills.py --kills 48                     # the miniature data; about 10 minutes on one core
+    python benchmarks/kills.py --kills 6 --cases oracle clean_up --seed 3
+
+A run counts what it does to the files of its output folder (opening to write, moving, removing, making folders), and the process ends with
+SIGKILL just before the operation that was drawn. One kill in four also cuts the file that was written last in half, as a power cut may.
+The run is then started again with the same command, and some are killed once more. Compared with the undisturbed run: all weights bit by
+bit, scores, predictions, steps, training loss, tokens, what checkpoints were compared by; and nothing may be left behind.
+Needs a system with fork.
+"""
+
+import argparse
+import json
+import os
+import random
+import shutil
+import signal
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # a second thread is not forked along
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+import torch
+from safetensors.torch import load_file
+
+# Imported once, before runs are forked: nothing in here may start a thread.
+import run_intermediate
+import run_retrieval
+import run_target
+from console import run_script
+from task_types import TASK_TYPES  # noqa: F401
+from trainer import masked_lm, multitask, selection  # noqa: F401
+
+SHORT = ("--use_cpu --disable_tqdm true --max_seq_length 64 --learning_rate 1e-3 --max_train_samples 150 --max_eval_samples 40"
+         " --eval_strategy steps --eval_steps 8 --save_steps 8 --max_steps 21 --effective_batch_size 16"
+         " --per_device_train_batch_size 8").split()  # fmt: skip
+PREDICT = "--languages de en --max_predict_samples 60".split()
+# Name: script, its flags, those of another run that the folder held before (then --overwrite is given).
+CASES = {
+    "one_task": (run_intermediate, ["--task", "mnli", *SHORT], None),
+    "several_tasks": (run_intermediate, ["--task", "mnli", "squad_v1", *SHORT], None),
+    "masked_lm": (run_intermediate, ["--task", "mnli", "--mlm_languages", "de", "en", "--mlm_eval_samples", "20", *SHORT], None),
+    "target": (run_target, ["--task", "xquad", *SHORT, *PREDICT], None),
+    "oracle": (run_target, ["--task", "xnli", *SHORT, *PREDICT, "--oracle", "--select_on", "mean", "--recipe", "jiant"], None),
+    "retrieval": (run_retrieval, ["--task", "tatoeba", "--languages", "de", "--layer", "1", "--use_cpu"], None),
+    "clean_up": (run_target, ["--task", "udpos", *SHORT, *PREDICT, "--save_total_limit", "2"], None),
+    "overwrite": (run_target, ["--task", "udpos", *SHORT, *PREDICT], ["--seed", "7"]),
+}
+WRITES = {"os.rename": 1, "os.remove": 0, "os.rmdir": 0, "os.mkdir": 0, "shutil.rmtree": 0}  # operation: which argument is its path
+
+
+def run(script, argv, output_dir: Path, kill_at: int | None = None, log: Path | None = None) -> int:
+    """Runs a command in a child process. -> the number of file operations below `output_dir`, -1 where it was killed before one of them.
+
+    kill_at: the number of the operation, from 0, before which it is killed.
+    """
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(reader)
+        file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.dup2(file, 1), os.dup2(file, 2)
+        operations = 0
+
+        def watch(event, arguments):
+            nonlocal operations
+            if event == "open":
+                path, mode, flags = arguments
+                if not flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
+                    return
+            elif event in WRITES:
+                path = arguments[WRITES[event]]
+            else:
+                return
+            if isinstance(path, str | os.PathLike) and os.path.abspath(path).startswith(f"{output_dir}/"):
+                if operations == kill_at:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                operations += 1
+
+        sys.addaudithook(watch)
+        sys.argv = [f"{script.__name__}.py", *argv]
+        code = 1
+        try:
+            run_script(script.main)
+            code = 0
+        except SystemExit as error:
+            code = error.code or 0
+        finally:
+            sys.stdout.flush(), sys.stderr.flush()
+            os.write(writer, str(operations).encode())
+            os._exit(code)
+    os.close(writer)
+    with os.fdopen(reader) as counts:
+        count = counts.read()
+    _, status = os.waitpid(child, 0)
+    if os.WIFSIGNALED(status):
+        return -1
+    assert os.WEXITSTATUS(status) == 0, f"{' '.join(argv)}: exit code {os.WEXITSTATUS(status)}\n{log.read_text()[-3000:]}"
+    return int(count)
+
+
+def outcome(folder: Path) -> dict:
+    """What two runs are compared by."""
+    results = json.loads((folder / "results.json").read_text())
+    training = results.get("training") or {}
+    texts = {path.relative_to(folder): path.read_bytes() for name in ("predictions", "labels") for path in folder.glob(f"{name}/**/*.*")}
+    tensors = {path.relative_to(folder): load_file(path) for path in folder.glob("**/*.safetensors")}
+    names = ("scores", "mean", "dev", "dev_mean", "oracle", "mining", "seed_used", "failed_tries", "selected_on", "lineage")
+    of_training = ("steps", "train_loss", "tokens", "best_step", "best_selection_score", "warning", "log", "mlm", "drawn")
+    return {
+        "results": {name: results.get(name) for name in names},
+        "training": {name: without_times(training.get(name)) for name in of_training},
+        "texts": texts,
+        "tensors": tensors,
+        "files": sorted(str(path.relative_to(folder)) for path in folder.rglob("*")),
+    }
+
+
+def without_times(log):
+    """Log entries without the speed of the machine."""
+    if not isinstance(log, list):
+        return log
+    return [{name: value for name, value in entry.items() if not name.endswith(("_runtime", "_per_second"))} for entry in log]
+
+
+def difference(one: dict, other: dict) -> str | None:
+    """Where two outcomes differ, None where they do not."""
+    for part in ("results", "training", "texts", "files"):
+        if one[part] != other[part]:
+            return f"{part}: {one[part]} and {other[part]}"
+    for path, tensors in one["tensors"].items():
+        if set(tensors) != set(other["tensors"][path]):
+            return f"{path} has other weights"
+        for name, tensor in tensors.items():
+            if not torch.equal(tensor, other["tensors"][path][name]):
+                return f"{path}: {name} differs by up to {(tensor - other['tensors'][path][name]).abs().max():.1e}"
+    return None
+
+
+def cut_newest_file(folder: Path) -> str:
+    """Halves the file that was written last, of those that hold more than a note. -> its name"""
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name != "run.lock"]
+    newest = max(files, key=lambda path: path.stat().st_mtime_ns, default=None)
+    if newest is None:
+        return "nothing"
+    os.truncate(newest, newest.stat().st_size // 2)
+    return str(newest.relative_to(folder))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kills", type=int, default=48)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--cases", nargs="+", default=list(CASES), choices=list(CASES))
+    parser.add_argument("--output_dir", default="out/kills", help="is removed before and, where all went well, after")
+    parser.add_argument("--model_name_or_path", default="samples/encoder")
+    parser.add_argument("--data_dir", default="samples/data")
+    parser.add_argument("--mlm_data", default="samples/data/text", help="folder of de.txt and en.txt")
+    args = parser.parse_args()
+    root, draw, failures = Path(args.output_dir).absolute(), random.Random(args.seed), []
+    shutil.rmtree(root, ignore_errors=True)
+    root.mkdir(parents=True)
+    common = ["--model_name_or_path", args.model_name_or_path, "--data_dir", args.data_dir]
+    undisturbed = {}
+    for number in range(args.kills):
+        name = args.cases[number % len(args.cases)]
+        script, flags, before = CASES[name]
+        log = root / f"{name}.log"
+        flags = [*common, *flags, *(["--mlm_data", args.mlm_data] if name == "masked_lm" else [])]
+        overwrite = ["--overwrite"] if before else []
+
+        def start(folder, *more, kill_at=None):
+            return run(script, [*flags, "--output_dir", str(folder), *more], folder, kill_at, log)  # noqa: B023
+
+        if name not in undisturbed:
+            whole = root / name / "whole"
+            if before:
+                start(whole, *before)
+            undisturbed[name] = start(whole, *overwrite), outcome(whole)
+        operations, expected = undisturbed[name]
+        folder, kills, said = root / name / f"kill{number}", [], ""
+        if before:
+            start(folder, *before)
+        started = time.time()
+        kill_at = draw.randrange(operations)
+        # A second --overwrite would begin anew; without the flag the same run goes on, if it has begun.
+        while start(folder, *overwrite, kill_at=kill_at) < 0:
+            kills.append(kill_at)
+            if draw.random() < 0.25:
+                said += f", {cut_newest_file(folder)} cut in half"
+            if len(kills) == 2 or draw.random() < 0.6:
+                kill_at = None
+            else:
+                kill_at = draw.randrange(operations)
+        fault = difference(expected, outcome(folder))
+        if fault:
+            failures.append(f"{name}, killed before operations {kills} of {operations}{said}: {fault[:2000]}")
+        state = "FAILED" if fault else "same"
+        print(f"[{number + 1}/{args.kills}] {name}: killed before operations {kills} of {operations}{said}: {state},"
+              f" {time.time() - started:.0f} s", flush=True)  # fmt: skip
+        if not fault:
+            shutil.rmtree(folder)
+    for failure in failures:
+        print(failure, file=sys.stderr)
+    if failures:
+        sys.exit(1)
+    shutil.rmtree(root)
+    print(f"{args.kills} kills: every run ended with the same weights, scores, predictions and figures")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# A small grid with a real encoder on real languages: the baseline, MNLI, SQuAD and both together, each before XNLI, POS tagging, XQuAD and
+# Tatoeba. Epochs and learning rates are for small encoders and training sets of about 1,000 to 2,000 examples.
+#
+#   recipes/real_languages.sh                                      # seed 42, data from the hub
+#   DATA_DIR=../shared/real/datasets recipes/real_languages.sh 42 43 44
+#   MODEL=path/to/encoder OUT=out/mine JOBS=4 FLAGS="--max_train_samples 500" recipes/real_languages.sh
+#
+# The arguments are seeds. Relative paths start at the repository's folder. From the environment, where set:
+#   MODEL         a folder or hub id (intfloat/multilingual-e5-small)
+#   DATA_DIR      a folder laid out by hub id; without it the data come from the hub, whose training sets are large
+#   OUT           where results go (out/real_languages); every run keeps its model there
+#   JOBS          cells side by side, of one thread each (2)
+#   STARTS        of: none mnli squad_v1 mnli+squad_v1 (none is the baseline)
+#   TARGETS       of: xnli udpos xquad tatoeba
+#   FLAGS         for every script that trains
+#   TARGET_FLAGS  for every script that scores, such as TARGET_FLAGS="--max_predict_samples 500"
+#   LAYER         the layer that Tatoeba reads (12, the last of a small encoder)
+#
+# Restartable: finished cells are skipped, one that was cut off goes on. Ends with the report of run_report.py, in OUT/report.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+MODEL=${MODEL:-intfloat/multilingual-e5-small}
+OUT=${OUT:-out/real_languages}
+STARTS=${STARTS:-none mnli squad_v1 mnli+squad_v1}
+TARGETS=${TARGETS:-xnli udpos xquad tatoeba}
+SEEDS=${SEEDS:-42}
+LAUNCH=${LAUNCH:-python}
+# shellcheck source=recipes/cells.sh
+source recipes/cells.sh
+help_or_refuse 99 "$@"
+SEEDS=${*:-$SEEDS}
+for seed in $SEEDS; do
+  if ! [[ $seed =~ ^[0-9]+$ ]]; then refuse "'$seed' is no seed: a whole number would be right."; fi
+  if (($(grep -cx "$seed" <<<"${SEEDS// /$'\n'}") > 1)); then refuse "seed $seed is named twice."; fi
+done
+if [[ ${DATA_DIR:-} ]]; then
+  if [[ ! -d $DATA_DIR ]]; then refuse "DATA_DIR=$DATA_DIR: no such folder."; fi
+  if [[ $DATA_DIR == *[[:space:]]* ]]; then refuse "DATA_DIR=$DATA_DIR: a path without spaces would be right."; fi
+  FLAGS="--data_dir $DATA_DIR $FLAGS"
+  RETRIEVAL_FLAGS="--data_dir $DATA_DIR $RETRIEVAL_FLAGS"
+fi
+
+# flags_of START or TARGET: called for each cell by run_cell of cells.sh.
+flags_of() {
+  case $1 in
+    mnli | mnli+squad_v1) echo "--num_train_epochs 5 --learning_rate 1e-4" ;;
+    squad_v1) echo "--num_train_epochs 4 --learning_rate 2e-4 --max_seq_length 256" ;;
+    xnli) echo "--num_train_epochs 5 --learning_rate 1e-4 --languages en sw ${TARGET_FLAGS:-}" ;;
+    udpos)
+      echo "--num_train_epochs 3 --learning_rate 5e-5 --languages en af bg de el fa he hu id ko mr vi ${TARGET_FLAGS:-}" ;;
+    xquad)
+      echo "--num_train_epochs 4 --learning_rate 2e-4 --max_seq_length 256 --languages en ar de es hi ru zh ${TARGET_FLAGS:-}" ;;
+    tatoeba)
+      echo "--layer ${LAYER:-12} --languages af ar bg de el es fa fr he hu id ja ko mr ru sw th vi zh ${TARGET_FLAGS:-}" ;;
+  esac
+}
+export -f flags_of
+export MODEL OUT SEEDS STARTS TARGETS LAUNCH FLAGS RETRIEVAL_FLAGS
+export AT_ONCE=${JOBS:-2} OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE TOKENIZERS_PARALLELISM=false
+exec recipes/paper_grid.sh
