@@ -162,6 +162,9 @@ def main():
     parser.add_argument("--data_dir", default="samples/data")
     parser.add_argument("--mlm_data", default="samples/data/text", help="folder of de.txt and en.txt")
     args = parser.parse_args()
+    for name in (args.data_dir, args.mlm_data):
+        if not Path(name).is_dir():
+            parser.error(f"there is no {name}: python -m samples.write_data writes samples/data with its texts")
     root, draw, failures = Path(args.output_dir).absolute(), random.Random(args.seed), []
     shutil.rmtree(root, ignore_errors=True)
     root.mkdir(parents=True)

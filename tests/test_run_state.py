@@ -450,6 +450,22 @@ def test_an_older_checkpoint_goes_only_when_the_newer_one_is_on_the_disk(target,
     assert [kind for kind, _ in order] == ["on the disk", "on the disk", "removed", "on the disk", "removed"]
 
 
+def test_a_language_counts_as_scored_only_when_its_predictions_are_on_the_disk(target, tmp_path, monkeypatch):
+    on_disk, noted, flush = set(), [], results.flush
+    monkeypatch.setattr(results, "flush", lambda paths: (paths := list(paths), on_disk.update(path.name for path in paths), flush(paths)))
+    write = results.write_json
+
+    def written(path, value):
+        if path.name == "progress.json":
+            noted.append((set(value.get("scored", {})), set(on_disk)))
+        write(path, value)
+
+    monkeypatch.setattr(results, "write_json", written)
+    target(tmp_path / "out")
+    assert [languages for languages, _ in noted if languages] == [{"de"}, {"de", "en"}]
+    assert all(f"test-{language}.tsv" in files for languages, files in noted for language in languages)
+
+
 # ---- kills at random
 
 
