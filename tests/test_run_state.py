@@ -113,7 +113,7 @@ def with_german_dev(data_dir, root):
 ])  # fmt: skip
 def test_a_run_goes_on_only_with_the_data_it_began_with(part, named, target, data_dir, tmp_path, cut):
     other = rotated_labels(data_dir, tmp_path / "other", part)
-    undo = cut(loop, "score_with_loss", lambda *args: args[-1] == "de")
+    undo = cut(loop, "score_with_loss", lambda *args: args[4] == "de")
     with pytest.raises(Cut):
         target(tmp_path / "out")
     undo()
@@ -236,8 +236,8 @@ def test_a_run_killed_while_it_is_scored_is_not_trained_again(at, target, whole,
     seen = []
 
     def reached(*args):
-        seen.append(args[-1])
-        return {"dev": len(seen) == 4, "test de": args[-1] == "de", "test en": len(seen) > 5}.get(at, False)
+        seen.append(args[4])
+        return {"dev": len(seen) == 4, "test de": args[4] == "de", "test en": len(seen) > 5}.get(at, False)
 
     undo = cut(RunFolder, "finish") if at == "results" else cut(loop, "score_with_loss", reached)
     with pytest.raises(Cut):
@@ -298,7 +298,7 @@ def test_a_run_killed_while_it_is_scored_is_judged_by_the_losses_it_had(call, ti
     monkeypatch.setattr(collapse, "NEAR_FLOOR", 90)  # the dev score never clears a run: only its losses do
     flags = ("--task", "udpos", "--languages", "de", *TRAINING, *STEPS, "--warmup_steps", "0", "--model_name_or_path", tiny_model,
              "--data_dir", data_dir, "--output_dir", tmp_path)  # fmt: skip
-    undo = cut(loop, "score_with_loss", lambda *args: args[-1] == "de")
+    undo = cut(loop, "score_with_loss", lambda *args: args[4] == "de")
     with pytest.raises(Cut):
         call(run_target, *flags)
     undo()
@@ -345,7 +345,7 @@ def test_where_the_best_checkpoint_is_broken_its_followers_are_passed_over(targe
 
 
 def test_a_trained_model_that_is_broken_is_taken_from_its_checkpoints_again(target, whole, tmp_path, cut, capsys):
-    undo = cut(loop, "score_with_loss", lambda *args: args[-1] == "de")
+    undo = cut(loop, "score_with_loss", lambda *args: args[4] == "de")
     with pytest.raises(Cut):
         target(tmp_path / "out")
     undo()
