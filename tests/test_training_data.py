@@ -22,7 +22,7 @@ from task_adapters.__main__ import parts_of
 from task_adapters.examples import NOT_A_PAIR as BROKEN
 from task_adapters.training_data import load_file as load_train_file
 from trainer.selection import best_steps, selection_score
-from translate import answer_place, sentences, translated
+from translate import answer_span, sentences, translated
 
 TEXT = Value("string")
 NLI_COLUMNS = Features({"premise": TEXT, "hypothesis": TEXT, "label": ClassLabel(names=NLI)})
@@ -444,7 +444,7 @@ def test_sentences_are_cut_after_their_ends_and_not_after_initials():
     ("Haus", " . ", (0, 4), "de", None),
 ])  # fmt: skip
 def test_answers_are_found_as_whole_words_in_their_sentence_first(context, answer, span, language, place):
-    assert answer_place(context, answer, span, language) == place
+    assert answer_span(context, answer, span, language) == place
 
 
 def test_a_translated_question_keeps_the_answer_of_its_sentence_or_is_dropped():
