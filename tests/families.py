@@ -1,6 +1,6 @@
-"""Tiny random encoders of every family, each with a tokenizer of the family's kind; no weights of anybody's, no network.
+"""Tiny random encoders of every family, each with a tokenizer of the family's kind. Nothing is downloaded.
 
-`PYTHONPATH=.:tests python tests/families.py` writes the table of docs/encoders.md from what these models and the code say.
+`PYTHONPATH=.:tests python tests/families.py` writes the table of docs/encoders.md from these models and the code.
 """
 
 import json
@@ -14,12 +14,12 @@ from conftest import ROOT, WORDS, text
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import AutoModel, AutoModelForMaskedLM, PreTrainedTokenizerFast, set_seed
 
-POSITIONS = 96  # that a text can use
+POSITIONS = 96  # The number of positions that a text can use.
 SPECIAL = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
 
 
 def lines():
-    """What the tokenizers learn from."""
+    """The texts from which the tokenizers are trained."""
     rng = random.Random(1)
     found = [text(rng, language) for language in WORDS for _ in range(100)]
     return found + [f"number ? {rng.randrange(100, 1000)}" for _ in range(300)] + [" ".join(w["NLI"].values()) for w in WORDS.values()] * 20
@@ -35,7 +35,7 @@ def learn(model, trainer, pre_tokenizer, normalizer=None):
 
 
 def template(backend, before, after):
-    """`before A after B after`, without token types: what decoders' tokenizers were given for encoders."""
+    """The template `before A after B after` without token types, as in decoders' tokenizers that were adapted to encoders."""
     ids = [(token, backend.token_to_id(token)) for token in (before, after)]
     return processors.TemplateProcessing(single=f"{before} $A {after}", pair=f"{before} $A {after} $B {after}", special_tokens=ids)
 
@@ -48,7 +48,7 @@ def wordpiece():
 
 
 def unigram(tokenizer_class, specials, last=()):
-    """Unigram pieces as SentencePiece has them: the special ones first, <mask> last."""
+    """Unigram pieces in SentencePiece's order: the special pieces first, <mask> last."""
     backend = learn(
         models.Unigram(), trainers.UnigramTrainer(vocab_size=260, special_tokens=[], unk_token="<unk>", show_progress=False),
         pre_tokenizers.Metaspace(),
@@ -58,7 +58,7 @@ def unigram(tokenizer_class, specials, last=()):
 
 
 def byte_level():
-    """ModernBERT's: no space is put before a text's first word."""
+    """ModernBERT's tokenizer, which puts no space before the first word of a text."""
     backend = learn(
         models.BPE(), trainers.BpeTrainer(vocab_size=500, special_tokens=list(SPECIAL.values()), show_progress=False,
                                           initial_alphabet=pre_tokenizers.ByteLevel.alphabet()),
@@ -69,7 +69,7 @@ def byte_level():
 
 
 def llama_level():
-    """EuroBERT's, which is Llama 3's: no unknown token, offsets with the space before a word."""
+    """EuroBERT's tokenizer, which is Llama 3's: it has no unknown token, and its offsets include the space before a word."""
     names = {"bos": "<|begin_of_text|>", "eos": "<|end_of_text|>", "pad": "<|pad|>", "mask": "<|mask|>"}
     backend = learn(
         models.BPE(), trainers.BpeTrainer(vocab_size=500, special_tokens=list(names.values()), show_progress=False,
@@ -81,7 +81,7 @@ def llama_level():
 
 
 def gemma_level():
-    """mmBERT's, which is Gemma 2's: spaces become ▁, unknown characters bytes; made for a decoder, so it pads left."""
+    """mmBERT's tokenizer, which is Gemma 2's: spaces become ▁, unknown characters become bytes, and padding is on the left."""
     names = {"pad": "<pad>", "eos": "<eos>", "bos": "<bos>", "unk": "<unk>", "mask": "<mask>"}
     backend = learn(
         models.BPE(byte_fallback=True, unk_token="<unk>", fuse_unk=True),
@@ -89,7 +89,7 @@ def gemma_level():
                             initial_alphabet=["▁", "a", "b"], show_progress=False),
         pre_tokenizers.Split("▁", "merged_with_next"), normalizers.Replace(" ", "▁"),
     )  # fmt: skip
-    backend.pre_tokenizer = pre_tokenizers.Split(" ", "merged_with_previous")  # Gemma's own, which finds no space any more
+    backend.pre_tokenizer = pre_tokenizers.Split(" ", "merged_with_previous")  # Gemma's; the normalizer has already replaced all spaces
     backend.decoder, backend.post_processor = decoders.ByteFallback(), template(backend, names["bos"], names["eos"])
     names = {f"{name}_token": token for name, token in names.items()}
     return PreTrainedTokenizerFast(tokenizer_object=backend, padding_side="left", **names)
@@ -104,7 +104,7 @@ def deberta():
 
 
 def rembert():
-    """RemBERT's, in the order in which transformers looks for the unknown."""
+    """RemBERT's tokenizer. The unknown token is at the position where transformers looks for it."""
     tokenizer = unigram(transformers.RemBertTokenizer, ("<pad>", "</s>", "<unk>", "[CLS]", "[SEP]", "[MASK]"))
     backend = tokenizer.backend_tokenizer
     ids = [(token, backend.token_to_id(token)) for token in ("[CLS]", "[SEP]")]
@@ -115,7 +115,7 @@ def rembert():
 
 @dataclass(frozen=True)
 class Family:
-    """One architecture: its configuration's class and what is special in it; what is said of the published models."""
+    """One architecture: the class of its configuration, its special settings, and facts about the published models."""
 
     models: str
     config: str
@@ -151,7 +151,7 @@ FAMILIES = {
 
 
 def write_family(name, folder) -> str:
-    """A tiny encoder of the family, random, as its published models come: with their masked-LM head, or bare (LaBSE). -> folder"""
+    """Writes a tiny random encoder of the family, with a masked-LM head if its published models have one (LaBSE has none). -> folder"""
     family, tokenizer = FAMILIES[name], FAMILIES[name].tokenizer()
     ids = {f"{kind}_token_id": getattr(tokenizer, f"{kind}_token_id") for kind in ("pad", "bos", "eos", "cls", "sep", "mask")}
     settings = {
@@ -166,7 +166,7 @@ def write_family(name, folder) -> str:
 
 
 def table(root) -> str:
-    """The table of docs/encoders.md: what is read off the code and the tiny models, beside what is said of the published ones."""
+    """The table of docs/encoders.md: facts that come from the code and the tiny models, and facts about the published models."""
     from task_types import TASK_TYPES
     from task_types.tagging import needs_space
     from trainer.checkpoints import load_model

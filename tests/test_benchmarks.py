@@ -1,4 +1,4 @@
-"""The benchmarks' and the samples' command lines: what makes no sense ends in one line before any work, and the hours count the grid."""
+"""The command lines of benchmarks and samples: wrong values are refused in one line before any work, and the hours fit the grid."""
 
 import importlib
 import math
@@ -72,7 +72,7 @@ from trainer.tokenizers import load_tokenizer
 ])  # fmt: skip
 def test_senseless_flags_are_refused_in_one_line(name, flags, said, call, capsys, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(write_data, "write_all", None)  # no test may overwrite samples/data
+    monkeypatch.setattr(write_data, "write_all", None)  # No test may overwrite samples/data.
     with pytest.raises(SystemExit, match="2"):
         call(importlib.import_module(name), *flags.split())
     assert said in capsys.readouterr().err.splitlines()[-1] and not list(tmp_path.iterdir())

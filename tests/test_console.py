@@ -1,4 +1,4 @@
-"""How a script ends: one line and an exit code for each kind of error, a traceback for what nobody foresaw."""
+"""The end of a script: one line and an exit code for each known kind of error, and a traceback for all other errors."""
 
 import errno
 import os
@@ -24,7 +24,7 @@ def http_error(name):
 
 
 def wrapped(error):
-    """`datasets` raises its own error from the one that it met."""
+    """`datasets` raises its own error, with the original error as its cause."""
     outer = InputError("Cannot load split 'train' of x: An error occurred while generating the dataset")
     outer.__cause__ = error
     return outer
@@ -115,7 +115,7 @@ def test_a_reader_that_has_gone_ends_a_script_quietly(tmp_path):
     command = script(tmp_path, "    for number in range(10**6):\n        say(f'line {number}')")
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
     assert process.stdout.readline() == "line 0\n"
-    process.stdout.close()  # what `| head -n 1` does
+    process.stdout.close()  # `| head -n 1` does the same.
     assert process.stderr.read() == "" and process.wait() == 141
 
 

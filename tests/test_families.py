@@ -1,4 +1,4 @@
-"""Every family of encoders goes through every task type: tiny random models of the architecture, tokenizers of the family's kind."""
+"""Every family of encoders is trained on every task type, with tiny random models and tokenizers of the family's kind."""
 
 import json
 import math
@@ -92,7 +92,7 @@ def arguments(folder, **settings):
 
 
 def body(model):
-    """The encoder's weights but the pooler's, which some task types have not got."""
+    """The encoder's weights without those of the pooler, which some task types do not have."""
     return {name: weight.clone() for name, weight in model.base_model.state_dict().items() if not name.startswith("pooler.")}
 
 
@@ -218,7 +218,7 @@ def test_heads_of_ours_score_each_choice_and_each_piece_as_the_familys_own_do(en
 
 @pytest.mark.parametrize("name", ["modernbert", "eurobert"])
 def test_a_tagger_of_two_tags_is_not_kept_for_span_qa(name, encoders, tmp_path):
-    """Both call their layer `classifier`, of the same shape, and span QA has no label names that would differ."""
+    """Both heads have a layer `classifier` of the same shape, and span QA has no label names by which they could be told apart."""
     load_model(TASK_TYPES["tagging"].Model, encoders[name], ("B", "O"), seed=1)[0].save_pretrained(tmp_path)
     with pytest.raises(InputError, match="has no head of this kind: it is a (Modern|Euro)BertForTokenClassification"):
         load_model(TASK_TYPES["span_qa"].Model, str(tmp_path), (), seed=1, keep_head=True)
@@ -256,12 +256,12 @@ def test_four_tasks_and_masked_lm_share_one_encoder_and_their_heads_are_found_ag
         torch.testing.assert_close(alone.loss, together["loss"])
 
 
-# ---- what a model reads
+# ---- lengths and words
 
 
 def test_the_usable_length_is_the_tokenizers_and_the_configurations(encoder, family):
     tokenizer, config = load_tokenizer(encoder, needs_offsets=True), load_config(encoder)
-    tokenizer.model_max_length = 10**30  # what transformers says where nothing was saved
+    tokenizer.model_max_length = 10**30  # transformers takes this value if no length was saved.
     check_length(POSITIONS, config, tokenizer, encoder)
     with pytest.raises(InputError, match=f"can read: at most {POSITIONS}."):
         check_length(POSITIONS + 1, config, tokenizer, encoder)
@@ -279,7 +279,7 @@ def test_the_usable_length_is_the_tokenizers_and_the_configurations(encoder, fam
 
 
 def test_words_are_read_as_in_running_text_and_each_has_one_tag(encoder, family):
-    """Else byte-level pieces say that every word of a list is the rest of a longer one."""
+    """Otherwise byte-level tokens mark every word of a list as the continuation of a longer word."""
     tokenizer = load_tokenizer(encoder, needs_offsets=True)
     task, tagging = TASK_OF["tagging"], TASK_TYPES["tagging"]
     assert needs_space(tokenizer) == (family in ("modernbert", "mmbert", "eurobert"))
@@ -303,7 +303,7 @@ def test_words_are_read_as_in_running_text_and_each_has_one_tag(encoder, family)
 
 
 def test_answers_are_found_again_by_their_pieces_in_any_script(encoder):
-    """Offsets: byte-level pieces cut through characters, and some hold the space before a word."""
+    """Offsets: byte-level tokens can end inside a character, and some contain the space before a word."""
     tokenizer, span_qa = load_tokenizer(encoder, needs_offsets=True), TASK_TYPES["span_qa"]
     rows = []
     for context, answer in (("the dog sees 12 trees .", "12"), ("das Haus, (grüne) Bäume", "(grüne)"), ("city\u00a0book a", "book")):
@@ -326,7 +326,7 @@ def test_answers_are_found_again_by_their_pieces_in_any_script(encoder):
 
 @pytest.mark.parametrize("pooling", ["mean", "cls"])
 def test_every_layer_is_that_of_the_whole_model(encoder, family, pooling):
-    """The encoder is cut behind the layer that is read; padding beside longer texts changes nothing."""
+    """The encoder has no blocks after the layer that is used. Padding in a batch with longer texts changes nothing."""
     tokenizer = load_tokenizer(encoder, needs_offsets=False)
     texts = ["the dog sees a cat .", "ein Baum", "das kleine Kind findet das alte Buch ."]
     whole, accelerator = load_encoder(encoder, None).eval(), Accelerator(cpu=True)
@@ -347,7 +347,7 @@ def test_every_layer_is_that_of_the_whole_model(encoder, family, pooling):
         assert layer > 1 or parameters < sum(weight.numel() for weight in whole.parameters())
 
 
-# ---- what is refused, and what is not
+# ---- refused models
 
 
 @pytest.mark.parametrize("flag", ["fp16", "fp16_full_eval"])

@@ -1,4 +1,4 @@
-"""What only a GPU can show: its kernels, its precisions, its defaults. Skipped where there is none; `benchmarks/on_a_gpu.sh` runs it."""
+"""Tests that need a GPU: its kernels, precisions and defaults. They are skipped without a GPU. `benchmarks/on_a_gpu.sh` runs them."""
 
 import json
 import shutil
@@ -47,7 +47,7 @@ def prepared(name, path, data_dir, precision, packed):
 
 
 def off(found, truth):
-    """How far gradients are from the true ones, as one vector, relative."""
+    """The relative distance of all gradients, as one vector, from the true gradients."""
     squares = sum((found[1][name] - gradient).square().sum() for name, gradient in truth[1].items())
     return float(squares.sqrt() / sum(gradient.square().sum() for gradient in truth[1].values()).sqrt())
 
@@ -102,7 +102,7 @@ def test_a_step_of_known_length_never_waits_for_the_gpu(tiny_model, data_dir):
         loss(model(**batch), labels).backward()
 
     real = int(batch["attention_mask"].sum())
-    step(real)  # what is made once is made
+    step(real)  # This step allocates everything that is made only once.
     torch.cuda.set_sync_debug_mode("error")
     try:
         step(real)

@@ -1,4 +1,4 @@
-"""The grid: which commands it is, what the table makes of their results, and that a loop can be run again."""
+"""The grid: its commands, the table of their results, and that the loop can be run again."""
 
 import json
 import os
@@ -21,8 +21,8 @@ from trainer import masked_lm
 
 RECIPES = sorted((ROOT / "recipes").iterdir())
 FAKE_LAUNCH = """#!{python}
-# Stands for a launcher: notes the command, fails where $FAIL is in it, else leaves the results of a run with a score of 10 x seed.
-# $TOGETHER: goes on when so many of its script have begun, and notes its end. $HANG: notes itself and its child, and neither ends.
+# Replaces a launcher: writes the command to a file, fails if $FAIL is in it, otherwise leaves results with a score of 10 x seed.
+# $TOGETHER: waits until so many commands have begun, and records its end. $HANG: records itself and its child, and neither ends.
 import json, os, subprocess, sys, time
 from pathlib import Path
 line, notes = " ".join(sys.argv[1:]), Path(os.environ["NOTES"])
@@ -74,14 +74,14 @@ def after(task, seed, **more):
     return [{"task": task, "seed": seed, "data": data, **more}]
 
 
-# ---- which commands
+# ---- commands
 
 
 def test_the_grid_is_thirty_trainings_and_every_start_before_every_target():
     todo = grid.cells("out")
     trained = [cell for cell in todo if cell.script == "run_intermediate"]
     scored = [cell for cell in todo if cell.script != "run_intermediate"]
-    assert len(trained) == 10 * 3 and len(scored) == 11 * 9 * 3 - 2 * 2  # retrieval from nothing has no seed
+    assert len(trained) == 10 * 3 and len(scored) == 11 * 9 * 3 - 2 * 2  # The baseline of retrieval has no seed.
     assert len({cell.folder for cell in todo}) == len(todo)
     for place, cell in enumerate(todo):
         assert cell.after is None or cell.after in {earlier.folder for earlier in todo[:place]}
@@ -121,7 +121,7 @@ def test_recipes_are_valid_bash(recipe):
         subprocess.run(["shellcheck", "-x", recipe], check=True, cwd=ROOT)
 
 
-# ---- the paper's grid, with a launcher that only notes what it was told
+# ---- the paper's grid, with a launcher that only records its commands
 
 
 @pytest.fixture
@@ -540,7 +540,7 @@ def test_the_command_line_shows_one_line_and_exit_code_2(tmp_path, monkeypatch, 
 
 
 def places(value, path=()):
-    """Every place in a JSON value, as the keys that lead there."""
+    """The path of every value inside a JSON value, as a list of keys."""
     yield path
     for key in value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ():
         yield from places(value[key], (*path, key))

@@ -27,7 +27,7 @@ def world(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def fresh_encoder(tmp_path_factory):
-    """The same architecture and tokenizer with random weights: what a phase would start from if the hand-over were broken."""
+    """The same architecture and tokenizer with random weights, as if the weights of the first phase had not been loaded."""
     from transformers import AutoConfig, AutoModelForMaskedLM, AutoTokenizer, set_seed
 
     folder = tmp_path_factory.mktemp("fresh")
@@ -56,7 +56,7 @@ def trained(world, fresh_encoder, tmp_path_factory):
 
 
 def test_zero_shot_tagging_reaches_the_nearest_language_through_the_encoder_alone(trained):
-    """A hand-over that drops the encoder would leave English fine and the other language at the level of a fresh one."""
+    """If the next phase started from a fresh encoder, English would still be learned, but the other language would not."""
     flags = ("--num_train_epochs", "6", "--languages", "en", "de")
     handed_over, fresh = trained("udpos", "encoder", *flags)["scores"], trained("udpos", "fresh", *flags)["scores"]
     assert handed_over["en"]["f1"] > 95 and fresh["en"]["f1"] > 80, "both learn English"

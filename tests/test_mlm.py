@@ -1,4 +1,4 @@
-"""Masked LM beside the tasks: drawn and masked by the formulas, the same on all processes and after a kill, learned with its own head."""
+"""Masked LM together with tasks: sampling and masking by the formulas, the same in all processes and after a kill, with its own head."""
 
 import json
 import math
@@ -68,7 +68,7 @@ def numbered(language, sizes, held_out=100, seed=0):
     return Texts(language, groups, held_out, seed, language), opened
 
 
-# ---- which language, which text
+# ---- sampling of languages and texts
 
 
 @pytest.mark.parametrize("alpha", [0.3, 0.0, 1.0])
@@ -256,7 +256,7 @@ def test_the_pretrained_head_is_tied_to_the_shared_encoder_and_no_weight_is_ther
 
 
 def test_the_loss_and_its_gradients_are_those_of_the_checkpoints_own_masked_lm(models, tiny_model, tokenizer, text_dir):
-    """Computed at the masked pieces alone; the embeddings have gradients from both ends."""
+    """Logits are computed only at the masked tokens. The embeddings get gradients as input and as output layer."""
     texts, _ = open_texts(["en"], [str(text_dir)], None, 10, seed=0)
     masked = MaskedText(texts, 0.3, tokenizer, 64, seed=0)
     masked.draw(8)

@@ -1,4 +1,4 @@
-"""Several tasks at once: drawn as the formula says, the same on all processes, learned, resumed, handed over, and heads found again."""
+"""Several tasks at once: sampling by the formula, the same in all processes, learning, resuming, the next phase, and kept heads."""
 
 import json
 import os
@@ -36,7 +36,7 @@ def results_of(folder):
     return json.loads((Path(folder) / "results.json").read_text(encoding="utf-8"))
 
 
-# ---- which task, which features
+# ---- sampling of tasks and features
 
 
 @pytest.mark.parametrize("sampling, cap, temperature, expected", [
@@ -124,7 +124,7 @@ def test_processes_and_accumulation_agree_in_each_steps_task_its_rows_and_the_we
 
 @pytest.mark.parametrize("processes", [1, 2])
 def test_a_head_that_no_step_used_stays_as_it_was_drawn(processes, call, tiny_model, data_dir, tmp_path):
-    """AdamW with decay would shrink it, were its gradient zero and not absent; and under DDP the step must not wait for it."""
+    """With a zero gradient AdamW would still shrink the weights by weight decay, so there must be none. DDP must not wait for it."""
     flags = ("--task", "mnli", "hellaswag", "--model_name_or_path", tiny_model, "--data_dir", data_dir, *COMMON, "--max_steps", "2",
              "--warmup_steps", "0", "--learning_rate", "0.01", "--weight_decay", "0.5", "--effective_batch_size", "4",
              "--sampling_cap", "1", "--max_eval_samples", "4", "--output_dir", tmp_path, "--seed", "4",
@@ -180,7 +180,7 @@ def test_noise_on_the_embeddings_reaches_all_tasks_and_ends_with_training(call, 
     assert any(not torch.equal(weight, weights["5"][name]) for name, weight in weights["0"].items())
 
 
-# ---- learning, and what the run leaves
+# ---- learning, and the files of the run
 
 
 @pytest.fixture(scope="module")

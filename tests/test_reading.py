@@ -1,4 +1,4 @@
-"""What stands in a file is what is read, by --data_dir as by --train_file; what cannot be read ends in one line."""
+"""Values of a file are not changed by reading, with --data_dir and with --train_file. Unreadable files are refused in one line."""
 
 import errno
 import json
@@ -52,7 +52,7 @@ RAIN = {"context": "c", "question": "q", **{f"answer{i}": "a" for i in range(4)}
 
 
 def read_both(task, file_name, content, tmp_path):
-    """The examples of the same file below --data_dir and as --train_file, which must be the same."""
+    """The examples of one file, read below --data_dir and as --train_file. Both must be equal."""
     folder, split = PLACES[task]
     file = put(tmp_path / "data" / folder / f"{split}{Path(file_name).suffix}", content)
     below, _ = load_examples(TASKS[task], "train", "en", str(tmp_path / "data"))
@@ -288,7 +288,7 @@ def test_half_a_character_is_refused_by_row(text, tmp_path):
         assert "answer holds " in message
 
 
-# ---- files that are none
+# ---- paths that are no readable files
 
 
 @pytest.mark.parametrize("end", ["csv", "tsv", "json", "jsonl"])
@@ -419,7 +419,7 @@ def test_a_cache_that_was_torn_by_a_power_cut_is_made_anew(end, torn, tmp_path):
     assert len(files) == 2
     for file in files:
         if torn == "all" or file.name.startswith("cache-") == (torn == "examples"):
-            old = file.rename(file.with_suffix(".old"))  # this process has mapped it
+            old = file.rename(file.with_suffix(".old"))  # This process has mapped the file into memory.
             file.write_bytes(old.read_bytes()[: 100 if torn == "all" else old.stat().st_size // 2])
     assert load_examples(TASKS["mnli"], "train", "en", str(tmp_path))[1] == whole
     assert load_examples(TASKS["mnli"], "train", "en", str(tmp_path))[1] == whole

@@ -1,4 +1,4 @@
-"""Real tokens only must not mean other numbers: padding-free against padded, sorted against unsorted, in any number of processes."""
+"""Training on real tokens gives the same numbers: padding-free and padded, sorted and unsorted, in any number of processes."""
 
 import json
 import os
@@ -156,7 +156,7 @@ def test_a_count_that_the_host_knows_is_taken_once_and_changes_nothing(monkeypat
 
 @pytest.mark.parametrize("task, more", [("hellaswag", ()), ("mnli squad_v1", ()), ("mnli", ("--torch_compile", "true"))])
 def test_training_tells_the_encoder_how_many_tokens_are_real(task, more, call, tiny_model, data_dir, tmp_path, monkeypatch):
-    """Else a GPU would count, and the host wait for it with each micro-batch."""
+    """Otherwise a GPU would count the tokens, and the host would wait for it at each micro-batch."""
     seen, packed_forward = [], padding_free.PackedForward.__call__
 
     def spy(forward, input_ids=None, attention_mask=None, **kwargs):
@@ -308,7 +308,7 @@ def fails(*_):
     ("twice", 16, False, "gives other numbers on this device"),
 ])  # fmt: skip
 def test_kernels_for_short_sequences_are_an_offer(kernel, width, exact, line, monkeypatch, capsys):
-    """Without Triton, or where it cannot, the flash kernel goes on, and a line says so where there was something to try."""
+    """Without Triton, or if it cannot be used, the flash kernel is used. A line says so if Triton could have been tried."""
     kernels = {"stand_in": stand_in, "fails": fails, "twice": lambda *inputs: 2 * stand_in(*inputs)}
     monkeypatch.setattr(padding_free, "by_triton", kernels.get(kernel))
     monkeypatch.setattr("importlib.util.find_spec", lambda name: kernel and name)
@@ -369,7 +369,7 @@ def test_each_device_has_its_attention(capability, dtype, tokens, expected, monk
 
 
 def test_a_model_whose_attention_alone_is_padded_gives_the_same_hidden_states(monkeypatch):
-    """The whole way of a GPU without the kernel, taken on a CPU."""
+    """All the code that a GPU without the kernel would run, run on a CPU."""
     encoder = XLMRobertaModel(XLMRobertaConfig(vocab_size=100, pad_token_id=1, **SMALL)).eval()
     ids, mask = torch.tensor([[5, 6, 7, 9], [8, 4, 1, 1], [9, 1, 1, 1]]), torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0], [1, 0, 0, 0]])
     with torch.no_grad():
@@ -708,7 +708,7 @@ def test_bf16_is_the_default_where_the_gpu_has_it_and_nothing_else_was_asked(cud
 @pytest.mark.parametrize("flags, launcher, expected, left", [
     ((), "fp16", {"bf16": False, "fp16": True}, "fp16"),
     ((), "no", {"bf16": True}, "no"),
-    (("--bf16", "false"), "fp16", {}, None),  # the flag decides, and nothing hides behind it
+    (("--bf16", "false"), "fp16", {}, None),  # The flag decides, and the launcher's precision has no effect.
 ])  # fmt: skip
 def test_what_accelerate_config_says_stands_in_the_flags(flags, launcher, expected, left, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)

@@ -1,4 +1,4 @@
-"""One process at a time works in an output folder, and hours are those of all starts."""
+"""Only one process at a time works in an output folder, and the hours of a run include all its starts."""
 
 import errno
 import json
@@ -22,7 +22,7 @@ from trainer import loop as training
 from trainer.checkpoints import last_complete_checkpoint
 
 RUN = {"phase": "target", "task": "xnli", "seed": 1}
-# Begins the run, leaves a child behind (as a data loader might) and waits.
+# Begins the run, starts a child process, as a data loader may, and waits.
 AT_WORK = f"""
 import os, sys, time
 sys.path.insert(0, "tests")
@@ -121,9 +121,9 @@ def test_seconds_are_those_of_all_starts(tmp_path, clock):
     start(100.0)
     clock.now = 160.0
     note_time(folder, trained=20.0)
-    clock.now = 190.0  # killed here: 30 seconds that nobody noted
+    clock.now = 190.0  # The process was killed now. The last 30 seconds are not in its notes.
     start(1000.0)
-    start(2000.0)  # and the second start, 5 seconds after its begin
+    start(2000.0)  # The second start was killed 5 seconds after it began.
     clock.now = 2050.0
     assert note_time(folder, trained=7.0) == {"seconds": 60 + 5 + 50, "train_seconds": 27}
     clock.now = 2051.0
@@ -194,7 +194,7 @@ def finished_folder(folder):
 
 @pytest.mark.parametrize("removals", range(1, 7))
 def test_an_overwrite_that_is_killed_leaves_a_folder_that_can_be_overwritten(removals, tmp_path, monkeypatch):
-    """Of half a checkpoint nothing says that it is whole, of half a folder nothing that it is finished, or of another program."""
+    """While a folder is being removed, a half removed checkpoint must not look complete, and a half removed run must not look finished."""
     finished_folder(tmp_path)
     done = []
 

@@ -1,4 +1,4 @@
-"""Tatoeba and BUCC: embedding, nearest neighbours, mining by margin, the two scripts' files, and what is refused."""
+"""Tatoeba and BUCC: embedding, nearest neighbours, mining by margin, the files of both tasks, and refused input."""
 
 import functools
 import json
@@ -35,7 +35,7 @@ GOLD = [("de-000000001", "en-000000002"), ("de-000000003", "en-000000001")]
 
 
 def write_bucc(root, part, language="de", source=SOURCE, target=TARGET, gold=GOLD):
-    """BUCC's three files as its archives hold them. -> their folder"""
+    """Writes BUCC's three files as in its archives. Returns their folder."""
     folder = Path(root) / "bucc2018" / f"{language}-en"
     folder.mkdir(parents=True, exist_ok=True)
     for end, lines in ((language, source.items()), ("en", target.items()), ("gold", gold)):
@@ -44,7 +44,7 @@ def write_bucc(root, part, language="de", source=SOURCE, target=TARGET, gold=GOL
 
 
 def planted(language, count, seed):
-    """Source, target and gold of a corpus whose translations are equal texts, so that any encoder finds them; half are strangers."""
+    """Source, target and gold of a corpus. Translations are equal texts, which any encoder finds. Half of the texts have none."""
     rng = random.Random(seed)
     draws = iter(dict.fromkeys(f"{text(rng, 'en')} {text(rng, 'de')}" for _ in range(9 * count)))
     shared = [next(draws) for _ in range(count // 2)]
@@ -614,7 +614,7 @@ def test_sentences_that_stand_twice_are_one_vector_and_give_all_ids_or_none():
 
 
 def reference_candidates(source, target, k=4):
-    """The method in plain loops over the whole matrix, as XTREME's mine_bitext does it."""
+    """The method of XTREME's mine_bitext, in simple loops over the whole matrix."""
     cosines = (source @ target.T).double().numpy()
     near = [np.sort(matrix, axis=1)[:, -k:].mean(1) for matrix in (cosines, cosines.T)]
     margin = cosines / ((near[0][:, None] + near[1][None]) / 2)

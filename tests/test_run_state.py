@@ -1,4 +1,4 @@
-"""A run is what its command says, whatever happens to the machine: every defect that was seen once has its right value here."""
+"""A run gives the result of its command, whatever happens to the machine. Each test is for a defect that was seen once."""
 
 import json
 import os
@@ -39,7 +39,7 @@ def same_weights(one, other):
 
 
 class Cut(BaseException):
-    """A kill: nothing catches it."""
+    """Stands for a kill. No code catches it."""
 
 
 @pytest.fixture
@@ -103,7 +103,7 @@ def with_german_dev(data_dir, root):
     return root
 
 
-# ---- what was read is part of the run
+# ---- a run's data are part of the run
 
 
 @pytest.mark.parametrize("part, named", [
@@ -223,7 +223,7 @@ def test_overwrite_removes_nothing_before_all_else_was_checked(flags, message, t
     assert {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file() and path.name != "run.lock"} == before
 
 
-# ---- trained is a state
+# ---- the state "trained"
 
 
 @pytest.fixture
@@ -373,7 +373,7 @@ def test_a_torn_note_blocks_no_folder(name, content, tmp_path, capsys):
     (tmp_path / "predictions").mkdir()
     (tmp_path / name).write_text(content)
     results.release()
-    if name == "run.json":  # nothing says any more which run this was
+    if name == "run.json":  # No other file says which run this was.
         with pytest.raises(InputError, match="run.json is damaged: .* --overwrite begins anew"):
             begin(tmp_path, settings)
     else:
@@ -462,7 +462,7 @@ def text_dir(tmp_path_factory):
 
 
 def test_killed_runs_end_with_the_same_weights_and_scores(tiny_model, data_dir, text_dir, tmp_path):
-    """A few of what `python benchmarks/kills.py` does."""
+    """A few of the kills of `python benchmarks/kills.py`."""
     data_dir = with_german_dev(data_dir, tmp_path / "data")
     command = [sys.executable, "benchmarks/kills.py", "--kills", "8", "--seed", "5", "--output_dir", tmp_path / "kills",
                "--model_name_or_path", tiny_model, "--data_dir", data_dir, "--mlm_data", text_dir]  # fmt: skip

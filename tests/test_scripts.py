@@ -1,4 +1,4 @@
-"""The three scripts as users run them: they learn, hand over, score, skip what is done, and refuse what is wrong in one line."""
+"""The three scripts as users run them: they learn, give their model to the next phase, score, skip finished runs, and refuse mistakes."""
 
 import json
 import os
@@ -138,7 +138,7 @@ def test_tagging_and_span_qa_learn_and_their_files_score_the_same(task, metric, 
 
 @pytest.mark.parametrize("script, task", [(run_intermediate, "mnli"), (run_target, "xnli")])
 def test_a_kept_head_says_what_it_said_whatever_the_order_of_its_labels(script, task, call, mnli_run, data_dir, tmp_path):
-    """The head's rows and their names are turned round together; nothing is learned."""
+    """The rows of the head and their names are reversed together. The run trains nothing."""
     model = tmp_path / "turned"
     shutil.copytree(mnli_run, model)
     weights, config = load_file(model / "model.safetensors"), json.loads((model / "config.json").read_text())
@@ -535,7 +535,7 @@ def test_the_hub_is_read_over_http_with_an_empty_cache_and_then_offline(tmp_path
 
 @pytest.mark.parametrize("script, flags", [(run_target, ["--languages", "de"]), (run_intermediate, [])])
 def test_a_model_that_knows_no_padding_token_takes_the_tokenizers(script, flags, call, tiny_model, data_dir, tmp_path):
-    """Decoders, as a rule: they look for the last piece that is none."""
+    """Such models are usually decoders, which look for the last token that is not padding."""
     from transformers import AutoConfig, LlamaConfig, LlamaModel
 
     config = LlamaConfig(vocab_size=400, hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2)

@@ -1,4 +1,4 @@
-"""How many checkpoints a run compares, whether the start is one of them, and what is said of runs that cannot learn or cannot be right."""
+"""Checkpoint selection: the number of compared checkpoints, the start as one of them, and warnings about runs that cannot learn."""
 
 import json
 import math
@@ -188,7 +188,7 @@ def mnli_run(tiny_model, data_dir, tmp_path_factory):
     return str(folder)
 
 
-# Ten updates that destroy what the head knew: the labels of the few examples that are trained on are exchanged.
+# Ten updates on a few examples with exchanged labels, after which the head gives wrong labels.
 FEW = ("--task", "xnli", "--languages", "en", "de", *FAST, "--max_steps", "10", "--warmup_steps", "0", "--max_train_samples", "40")
 
 
@@ -376,7 +376,7 @@ ROUND = dict(zip(NLI, (*NLI[1:], NLI[0])))
     ({NLI[0]: NLI[1], NLI[1]: NLI[0]}, 0.7, 400, True),
     (ROUND, 0.7, 60, True),
     (ROUND, 0.7, 9, False),  # too few to tell
-    (ROUND, 0.1, 2000, False),  # a head that hardly knows anything, under any names
+    (ROUND, 0.1, 2000, False),  # The head is hardly better than chance, whatever the names of its labels.
     ({}, 0.7, 400, False),
     ({}, 0.0, 400, False),
     ({}, 0.0, 20, False),

@@ -1,4 +1,4 @@
-"""Features and decoding of the task types: choices that stay whole, sentences that are split and joined, spans exact to the character."""
+"""Features and decoding of the task types: choices are not cut, sentences are split and joined again, spans are exact to the character."""
 
 import os
 import random
@@ -597,7 +597,7 @@ def test_an_unanswerable_question_and_a_window_without_its_answer_point_at_the_f
 
 
 def test_an_answer_that_a_window_cuts_is_no_answer_of_that_window():
-    """Half of it would be learned as the whole, or its end be looked for behind the window's."""
+    """Otherwise half of the answer would be learned as the whole, or its end would be searched for after the end of the window."""
     context = "a " * 40 + "bbbbbbbb" + " a" * 40
     tokenizer = tokenizer_of("abq")
     features = span_qa.to_features(qa_examples(context, ["bbbbbbbb"]), tokenizer, SQUAD, 32, 3)

@@ -1,4 +1,4 @@
-"""What training must not do: depend on how a batch is cut into pieces, take an earlier head over unseen, start without its encoder."""
+"""Training must not depend on micro-batches, must not silently keep an earlier head, and must not start without the encoder's weights."""
 
 import json
 import shutil
@@ -172,7 +172,7 @@ def test_keep_head_keeps_it_and_follows_its_label_order(tiny_model, tmp_path):
     weights = load_file(tmp_path / "model.safetensors")
     del weights["classifier.out_proj.weight"]
     save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(InputError, match="has no head of this kind"):  # a part of it would be drawn
+    with pytest.raises(InputError, match="has no head of this kind"):  # A part of the head would be drawn at random.
         load_model(AutoModelForSequenceClassification, str(tmp_path), NLI_LABELS, seed=5, keep_head=True)
 
 
@@ -189,7 +189,7 @@ def test_a_tagging_head_does_not_slip_into_multiple_choice(tiny_model, tmp_path)
 
 
 def test_a_checkpoint_without_its_encoder_is_refused(tiny_model, tmp_path):
-    """Else a random encoder would be trained, and only the score would tell."""
+    """Otherwise a random encoder would be trained, and only the score would show it."""
     load_model(AutoModelForTokenClassification, tiny_model, ("a", "b"), seed=1)[0].save_pretrained(tmp_path)
     weights = load_file(tmp_path / "model.safetensors")
     kept = {name: weight.contiguous() for name, weight in weights.items() if ".layer.1." not in name}

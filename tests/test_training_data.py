@@ -1,4 +1,4 @@
-"""Other training data than the hub's English: languages, few-shot draws, files, translations; and choosing by other dev data."""
+"""Training data other than the hub's English: languages, few-shot samples, files, translations; and selection on other dev data."""
 
 import json
 import os
@@ -330,7 +330,7 @@ def test_the_three_ways_to_choose_and_the_oracles_steps():
 
 @pytest.fixture(scope="module")
 def conflicting_dir(languages_dir, tmp_path_factory):
-    """English and German want opposite things: in German dev and test data the labels of two verdicts are exchanged."""
+    """In German dev and test data the labels of two verdicts are exchanged, so that the best checkpoint for English is bad for German."""
     root = tmp_path_factory.mktemp("conflict") / "data"
     shutil.copytree(languages_dir, root)
     rng, exchanged = random.Random(9), {0: 2, 1: 1, 2: 0}
@@ -644,7 +644,7 @@ def test_of_two_translations_into_one_file_at_once_the_second_is_refused(call, t
 
 
 def test_a_file_that_another_process_has_finished_meanwhile_is_not_made_twice(call, tmp_path, monkeypatch):
-    """It was not there when this process looked, and is there when this process has the lock."""
+    """The file did not exist when this process checked first, and exists when this process has the lock."""
     file = tmp_path / "a.jsonl"
     flags = ("--task", "mnli", "--language", "de", "--output_file", file)
 
