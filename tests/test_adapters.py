@@ -378,7 +378,7 @@ def test_labels_are_mapped_by_name_not_by_number(tmp_path):
 
 
 def test_xnli_trains_on_mnli_not_on_machine_translations():
-    assert TASKS["xnli"].train_on == "mnli"  # what --train_languages de does instead: test_training_data.py
+    assert TASKS["xnli"].train_on == "mnli"  # test_training_data.py tests --train_languages de.
 
 
 def test_a_second_source_serves_where_the_first_is_gone_and_the_result_says_so(tmp_path):

@@ -135,7 +135,7 @@ def script_of(task):
 
 
 def commands(task, tmp_path):
-    """(name, words of the command without the flag, with it) of each change behind a task."""
+    """Yields (name, command without the flag, command with it) for each changed flag."""
     (tmp_path / "file.tsv").write_text("a\tb\tneutral\n", encoding="utf-8")
     for name, values in CHANGES[task].items():
         for value in values:
@@ -328,10 +328,10 @@ def test_batches_that_do_not_come_out_are_refused(flags, world, message, monkeyp
 
 
 @pytest.mark.parametrize("flags, environment, deepspeed_file, devices", [
-    ("", {"LOCAL_RANK": "0"}, None, 1),  # torchrun --nproc_per_node 1: one of the four GPUs
+    ("", {"LOCAL_RANK": "0"}, None, 1),  # torchrun --nproc_per_node 1 uses one of the four GPUs.
     ("--use_cpu=true", {}, None, 1),
     ("", {"ACCELERATE_USE_CPU": "True"}, None, 1),
-    ("--use_cpu false", {}, None, 4),  # refused later
+    ("--use_cpu false", {}, None, 4),  # A later check refuses this.
     ("", {}, "zero2.json", 1),
 ])  # fmt: skip
 def test_only_the_devices_that_a_process_will_use_are_counted(flags, environment, deepspeed_file, devices, monkeypatch):
@@ -480,7 +480,7 @@ def test_what_is_right_is_taken(flags, parsed):
 @pytest.mark.parametrize("script, task", [(run_intermediate, "mnli"), (run_target, "xnli")])
 @pytest.mark.parametrize("flags", [(), ("--output_dir", "")])
 def test_without_an_output_folder_a_run_ends_in_one_line(script, task, flags, call, monkeypatch, tmp_path):
-    """TrainingArguments would write to ./trainer_output."""
+    """Without --output_dir, TrainingArguments would write to ./trainer_output."""
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match="^--output_dir is missing"):
         call(script, "--task", task, "--use_cpu", *flags)
@@ -506,7 +506,7 @@ def test_the_groups_cover_the_flags_of_training_with_the_reasons_of_each():
 
 
 def test_harmless_flags_leave_the_weights_as_they_are(call, tiny_model, data_dir, tmp_path):
-    """Each of them set to another value than its default, all at once."""
+    """All flags at once, each with another value than its default."""
     common = (
         "--task", "mnli", "--model_name_or_path", tiny_model, "--data_dir", data_dir, "--use_cpu", "--max_seq_length", "96",
         "--max_train_samples", "24", "--max_eval_samples", "8", "--effective_batch_size", "8", "--max_steps", "4", "--eval_strategy",

@@ -58,7 +58,7 @@ def soon(monkeypatch):
 
 
 def watching(*names, action="stop"):
-    """A watch over tasks of three labels that come equally often, in one process."""
+    """A watch over tasks with three equally frequent labels, in one process."""
     return collapse.CollapseWatch({name: TASKS[name] for name in names}, dict.fromkeys(names, math.log(3)), lambda value: value, action)
 
 
@@ -232,11 +232,11 @@ def test_losses_that_stay_infinite_over_healthy_weights_are_found_and_a_single_o
 
 @pytest.mark.parametrize("accuracy, ratio, count, steps, outcome", [
     (34.0, 1.02, 250, 400, "collapsed"),
-    (34.0, 1.02, 0, 400, "warning"),  # it was cut off after its last step, and an earlier version kept no losses
+    (34.0, 1.02, 0, 400, "warning"),  # cut off after its last step by an earlier version, which kept no losses
     (34.0, 1.02, 249, 400, "warning"),  # There are too few losses.
-    (34.0, 1.02, 250, 350, "warning"),  # 300 steps after warm-up, not fewer
-    (34.0, 0.5, 250, 400, "warning"),  # learned its training data
-    (90.0, 1.02, 250, 400, "warning"),  # the chosen checkpoint was good
+    (34.0, 1.02, 250, 350, "warning"),  # The check needs 300 steps after warm-up.
+    (34.0, 0.5, 250, 400, "warning"),  # The model learned its training data.
+    (90.0, 1.02, 250, 400, "warning"),  # The selected checkpoint was good.
     (90.0, 0.5, 250, 400, None),
 ])  # fmt: skip
 @pytest.mark.parametrize("action", ["stop", "warn", "off"])
@@ -354,7 +354,7 @@ def test_watching_changes_nothing(common, call, tmp_path, monkeypatch):
     assert all(torch.equal(watched[name], unwatched[name]) for name in watched)
 
 
-# ---- again with another seed
+# ---- attempts with another seed
 
 
 ONE_FAILED = ("--task", "xnli", "--languages", "de", "--max_steps", "200", "--warmup_steps", "10", "--eval_steps", "80", "--retries", "1")
@@ -362,7 +362,7 @@ ONE_FAILED = ("--task", "xnli", "--languages", "de", "--max_steps", "200", "--wa
 
 @pytest.fixture(scope="module")
 def retried(tiny_model, data_dir, tmp_path_factory):
-    """-> (folder of a run whose first try had a dead encoder, its flags, per try: models of earlier tries still in memory)"""
+    """(folder of a run whose first attempt had a dead encoder, its flags, per attempt: models of earlier attempts still in memory)"""
     folder, flags = tmp_path_factory.mktemp("retried") / "out", (*flags_of(tiny_model, data_dir), *ONE_FAILED)
     with dead_under([42]) as still_there, pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["run_target.py", *map(str, flags), "--output_dir", str(folder)])
@@ -391,7 +391,7 @@ def test_a_run_killed_in_its_second_try_goes_on_there(retried, call, tmp_path, c
     command = ["tests/dead_encoder.py", "42", "run_target", *map(str, flags), "--output_dir", str(tmp_path)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen([sys.executable, *command], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    failed = tmp_path / "failed_tries.json"  # it is written before the checkpoints of the failed attempt are removed
+    failed = tmp_path / "failed_tries.json"  # This file is written before the checkpoints of the failed attempt are removed.
 
     def second_attempt_has_a_checkpoint():
         checkpoint = last_complete_checkpoint(str(tmp_path))

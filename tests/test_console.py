@@ -96,13 +96,13 @@ def test_of_several_processes_the_main_one_says_that_it_was_stopped(monkeypatch,
 
     for rank in ("0", "1"):
         monkeypatch.setenv("RANK", rank)
-        with pytest.raises(SystemExit):  # `leave` would have ended the process
+        with pytest.raises(SystemExit):  # In a script, `leave` would have ended the process.
             run_script(main)
     assert ends == [130, 130] and len(capsys.readouterr().err.splitlines()) == 1
 
 
 def script(tmp_path, body) -> list[str]:
-    """The command of a script whose main has this body."""
+    """Returns the command line of a script whose main function has this body."""
     path = tmp_path / "script.py"
     path.write_text(f"import time\nfrom console import run_script, say\n\ndef main():\n{body}\n\nrun_script(main)\n")
     return [sys.executable, str(path)]

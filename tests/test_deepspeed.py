@@ -29,7 +29,7 @@ DEFAULT_RUNS = (("zero2_offload", 1), ("zero3", 2))
 
 @pytest.fixture
 def resolved():
-    """resolved(config, **flags): a file's values after the Trainer has filled in its own; -> (DeepSpeed configuration, arguments)"""
+    """resolved(config, **flags): (DeepSpeed's configuration after the Trainer has replaced "auto", arguments)"""
     from transformers.integrations.deepspeed import HfTrainerDeepSpeedConfig, unset_hf_deepspeed_config
 
     kept = []
@@ -312,7 +312,7 @@ def test_a_run_updates_chooses_goes_on_and_hands_over_as_without_deepspeed(name,
 @pytest.mark.parametrize("name", ["zero2_offload", "zero3"])
 def test_bf16_leaves_the_weights_that_were_trained_not_their_rounded_copy(name, tiny_model, data_dir, tmp_path):
     config = json.loads((ROOT / f"ds_configs/{name}.json").read_text())
-    (tmp_path / "bf16.json").write_text(json.dumps({**config, "bf16": {"enabled": True}}))  # the file decides as --bf16 would
+    (tmp_path / "bf16.json").write_text(json.dumps({**config, "bf16": {"enabled": True}}))  # The file has the effect of --bf16.
     flags = (*FLAGS, "--model_name_or_path", tiny_model, "--data_dir", data_dir, "--deepspeed", tmp_path / "bf16.json")
     launch("run_intermediate.py", *flags, "--output_dir", tmp_path / "out", "--max_steps", 1, "--load_best_model_at_end", "false")
     results = json.loads((tmp_path / "out/results.json").read_text())

@@ -186,7 +186,7 @@ def test_trimmed_embeddings_give_the_same_model(encoder, examples, tmp_path):
 
 
 def test_a_fresh_head_is_as_the_models_own_class_draws_it(encoder, tmp_path):
-    """ModernBERT draws its last layer wider than the rest, and only when it is asked for the whole model."""
+    """ModernBERT draws its last layer with a larger deviation, and only when it initialises the whole model."""
     encoder = copy_of(encoder, tmp_path, initializer_range=0.02)
     for kind, task_type in TASK_TYPES.items():
         labels = tuple("abcdefghijkl") if kind in ("classification", "tagging") else ()
@@ -226,7 +226,7 @@ def test_a_tagger_of_two_tags_is_not_kept_for_span_qa(name, encoders, tmp_path):
 
 def test_four_tasks_and_masked_lm_share_one_encoder_and_their_heads_are_found_again(encoder, family, examples, tmp_path):
     tokenizer, tasks = load_tokenizer(encoder, needs_offsets=True), {task.name: task for task in TASK_OF.values()}
-    has_lm = family != "labse"  # published without that head
+    has_lm = family != "labse"  # LaBSE was published without a masked-LM head.
     model, masked = load_models(encoder, tasks, seed=1, with_lm=has_lm), None
     if has_lm:
         lines = pyarrow.chunked_array([[f"{row['text_a']} {i}" for i, row in enumerate(examples["classification"])]])
@@ -332,7 +332,7 @@ def test_every_layer_is_that_of_the_whole_model(encoder, family, pooling):
     whole, accelerator = load_encoder(encoder, None).eval(), Accelerator(cpu=True)
     for layer in range(4):
         cut = load_encoder(encoder, layer).eval()
-        tight = family in ("bert", "labse", "xlm-roberta", "deberta-v2", "rembert")  # no norm behind the last block
+        tight = family in ("bert", "labse", "xlm-roberta", "deberta-v2", "rembert")  # no norm after the last block
         assert cut.config.num_hidden_layers == (max(layer, 1) if tight else min(layer + 1, 3))
         together = retrieval.embed(texts, cut, tokenizer, layer, pooling, POSITIONS, 10_000, accelerator)
         one_by_one = []
@@ -362,7 +362,7 @@ def test_fp16_is_refused_where_it_is_known_to_overflow(flag, encoder, family):
 
 
 def copy_of(encoder, folder, **changes):
-    """The family's folder once more, its config.json changed."""
+    """A copy of the family's folder with a changed config.json."""
     for file in Path(encoder).iterdir():
         (folder / file.name).write_bytes(file.read_bytes())
     config = json.loads((folder / "config.json").read_text())
@@ -396,7 +396,7 @@ def test_code_from_the_hub_stays_off(encoders, tmp_path, monkeypatch):
 
 
 def test_bin_weights_are_read_as_tensors_only(encoders, tmp_path):
-    """mDeBERTa-v3 was published as a .bin, which is a pickle: code in it must not run."""
+    """mDeBERTa-v3 was published as a .bin file, which is a pickle. Code inside a pickle must not run."""
     path = copy_of(encoders["deberta-v2"], tmp_path)
     weights = load_encoder(path, None).state_dict()
     (tmp_path / "model.safetensors").unlink()
@@ -427,7 +427,7 @@ def test_a_tokenizer_without_padding_token_is_refused(encoders, tmp_path):
 
 
 def test_a_head_that_cannot_be_made_is_one_line(tmp_path):
-    """transformers has no multiple choice for this family, and no classifier to make one of."""
+    """transformers has neither multiple choice for this family nor a classifier from which ours could be made."""
     config = transformers.BertGenerationConfig(
         vocab_size=20, hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8
     )

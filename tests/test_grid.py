@@ -59,7 +59,7 @@ folder.mkdir(parents=True, exist_ok=True)
 
 
 def write_run(folder, target, scores, lineage=(), seed=42, phase="target", seconds=36.0, **more):
-    """results.json as a run leaves it, with what the table reads. scores: language -> score."""
+    """Writes a results.json with the values that the table needs. scores: language -> score."""
     metric = grid_table.TASKS[target].dev_metric
     results = {"phase": phase, "task": target, "lineage": list(lineage), "seconds": seconds, "data": [], **more,
                "scores": {language: {"another": -1.0, metric: score, "examples": 4} for language, score in scores.items()}}  # fmt: skip
@@ -91,7 +91,7 @@ def test_the_grid_is_thirty_trainings_and_every_start_before_every_target():
         if cell.script != "run_retrieval":
             assert cell.argv[cell.argv.index("--seed") + 1] in cell.folder
     xquad = next(cell for cell in scored if cell.task == "xquad")
-    assert xquad.argv[xquad.argv.index("--languages") + 1 :][:7] == "ar de en es ru tr zh".split()  # no French XQuAD
+    assert xquad.argv[xquad.argv.index("--languages") + 1 :][:7] == "ar de en es ru tr zh".split()  # XQuAD has no French.
 
 
 def test_the_demo_runs_cells_of_the_grid():
@@ -163,7 +163,7 @@ def test_paper_grid_runs_every_cell_goes_on_after_a_failure_and_ends_in_the_tabl
         "paper_grid.sh", "some/model", out, "1 3", FAIL="seed3/mnli/xquad", FLAGS="--bf16 --data_dir D", RETRIEVAL_FLAGS="--use_cpu"
     )
     assert process.returncode == 1 and process.stderr.strip().endswith("for these alone: seed3/mnli/xquad")
-    assert len(commands) == 2 + 4 + 3  # trainings, xquad, bucc (from nothing once)
+    assert len(commands) == 2 + 4 + 3  # trainings, xquad, bucc (with one baseline)
     assert (
         commands[0]
         == f"run_intermediate.py --task mnli --model_name_or_path some/model --output_dir {out}/seed1/mnli --seed 1 --bf16 --data_dir D"
@@ -277,7 +277,7 @@ def test_slurm_arrays_cover_the_grid_and_each_job_runs_one_cell(fake, tmp_path):
     for number in range(7):
         job = {"SLURM_ARRAY_TASK_ID": str(number), "SLURM_SUBMIT_DIR": str(ROOT)}
         process, (line,) = fake("slurm_grid.sbatch", "target", SEEDS="1 3", OUT="o", FAIL="run_", **job)
-        assert process.returncode == 2  # the cell's own exit code
+        assert process.returncode == 2  # the exit code of the cell
         folders.add(line.split("--output_dir ")[1].split()[0])
     trained = {f"o/seed{seed}/{start}" for seed in (1, 3) for start in ("none", "mnli")}
     assert folders == {f"{folder}/xquad" for folder in trained} | {"o/seed1/mnli/bucc", "o/seed3/mnli/bucc", "o/none/bucc"}

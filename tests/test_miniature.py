@@ -39,7 +39,7 @@ def fresh_encoder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def trained(world, fresh_encoder, tmp_path_factory):
-    """trained(task, start) -> results of run_target on English and the nearest language, each trained once."""
+    """trained(task, start): results of run_target on English and the nearest language. Each pair is trained only once."""
     runs = {}
 
     def run(task, start, *flags):
@@ -71,7 +71,7 @@ def test_retrieval_after_training_differs_from_before_and_from_a_fresh_encoder(t
         flags = ("--data_dir", world, "--languages", "es", "fr", "--layer", "2", "--use_cpu", "--output_dir", tmp_path / name)
         scores[name] = call(run_retrieval, "--task", "tatoeba", "--model_name_or_path", model, *flags)["scores"]
     assert scores["before"] != scores["after"]
-    for language in ("es", "fr"):  # one of 150 candidates would be chance; names and numbers alone find a few more
+    for language in ("es", "fr"):  # Chance is one of 150 candidates. Names and numbers alone give a few more.
         assert scores["before"][language]["accuracy"] > scores["fresh"][language]["accuracy"] + 30, scores
 
 

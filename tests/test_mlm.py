@@ -57,7 +57,7 @@ def results_of(folder):
 
 
 def numbered(language, sizes, held_out=100, seed=0):
-    """Texts "group row" in groups of these sizes, and the list of groups in the order in which they are read."""
+    """Texts "group row" in groups of these sizes, and a list to which each read group is appended."""
     opened = []
 
     def read(group, rows):
@@ -187,7 +187,7 @@ def test_wikipedia_is_read_row_group_by_row_group_here_and_on_the_hub(tmp_path, 
 
 
 def test_fifteen_per_cent_of_the_pieces_have_a_label_and_all_others_none(tokenizer, text_dir):
-    """80% of these are <mask>, 10% another piece, 10% as they were; special tokens are left alone."""
+    """Of the selected tokens 80% become <mask>, 10% another token, 10% stay. Special tokens are never selected."""
     texts, _ = open_texts(["en"], [str(text_dir)], None, 10, seed=0)
     masked = MaskedText(texts, 0.3, tokenizer, 128, seed=0)
     masked.draw(3000)
@@ -422,7 +422,7 @@ def test_a_run_killed_in_the_middle_goes_on_to_the_same_weights(call, tiny_model
     command, quiet = [sys.executable, "run_intermediate.py", *map(str, flags), "--output_dir", str(cut)], subprocess.DEVNULL
     process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=quiet, stderr=quiet)
     while process.poll() is None and last_complete_checkpoint(str(cut)) in (None, str(cut / "checkpoint-10")):
-        time.sleep(0.02)  # not until checkpoint-20's last file is there, which may be half written then
+        time.sleep(0.02)  # waits until the last file of checkpoint-20 exists; it may be half written
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not (cut / "results.json").exists()

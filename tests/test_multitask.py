@@ -247,7 +247,7 @@ def test_heads_are_found_again_and_give_the_scores_of_the_run(joint_run, data_di
         load_task_model(str(tmp_path / "mixed"), "mnli")
 
 
-# ---- runs that are cut off, and checkpoints that are compared
+# ---- resumed runs and checkpoint selection
 
 
 def test_a_joint_run_killed_in_the_middle_goes_on_to_the_same_weights(call, tiny_model, data_dir, tmp_path):
@@ -259,7 +259,7 @@ def test_a_joint_run_killed_in_the_middle_goes_on_to_the_same_weights(call, tiny
     command, quiet = [sys.executable, "run_intermediate.py", *map(str, flags), "--output_dir", str(cut)], subprocess.DEVNULL
     process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=quiet, stderr=quiet)
     while process.poll() is None and last_complete_checkpoint(str(cut)) in (None, str(cut / "checkpoint-10")):
-        time.sleep(0.02)  # not until checkpoint-20's last file is there, which may be half written then
+        time.sleep(0.02)  # waits until the last file of checkpoint-20 exists; it may be half written
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not (cut / "results.json").exists()

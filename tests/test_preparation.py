@@ -54,8 +54,8 @@ def test_several_processes_make_the_same_features(name, length, data_dir, tiny_m
     tokenizer, task = AutoTokenizer.from_pretrained(tiny_model), TASKS[name]
     examples, _ = load_examples(task, "train", "en", data_dir)
     task = replace(task, labels=labels_of(task, examples))
-    examples = Dataset.from_file(examples.cache_files[0]["filename"])  # with a file beside which features can be kept
-    examples._fingerprint = os.path.basename(tmp_path)[:32] + name  # not made by another test before
+    examples = Dataset.from_file(examples.cache_files[0]["filename"])  # The features are cached next to this file.
+    examples._fingerprint = os.path.basename(tmp_path)[:32] + name  # No other test has this key.
     before, mapped = os.environ, []
     run_map = Dataset.map
     monkeypatch.setattr(
@@ -69,7 +69,7 @@ def test_several_processes_make_the_same_features(name, length, data_dir, tiny_m
 
     processes(1)
     again = make_features(examples, tokenizer, task, length, 8)
-    assert again.cache_files == many.cache_files  # found, though one process would have made one file
+    assert again.cache_files == many.cache_files  # The cache is used, although one process would have made one file.
     examples._fingerprint += "x"
     alone = make_features(examples, tokenizer, task, length, 8)
     assert len(alone.cache_files) == 1 and alone.to_list() == many.to_list()
@@ -91,7 +91,7 @@ def test_features_are_kept_by_everything_that_makes_them(data_dir, tiny_model, m
             (examples, tokenizer, task, 32, 7)]  # fmt: skip
     keys = [make_features(*arguments)._fingerprint for arguments in made]
     used = AutoTokenizer.from_pretrained(tiny_model)
-    used("the dog", truncation=True, max_length=3, padding="max_length")  # leaves its settings behind
+    used("the dog", truncation=True, max_length=3, padding="max_length")  # This call changes the tokenizer's settings.
     assert make_features(examples, used, task, 32, 8)._fingerprint == keys[0]
     monkeypatch.setattr(task_types, "code_of", lambda _: "as it will be")
     assert len({*keys, make_features(*made[0])._fingerprint}) == len(made) + 1
@@ -258,7 +258,7 @@ def test_a_hub_model_loads_from_a_cache_without_internet(tiny_model, tmp_path):
 ])  # fmt: skip
 def test_broken_files_are_one_line(name, text, tiny_model, tmp_path):
     folder = shutil.copytree(tiny_model, tmp_path / "model")
-    if name == "added_tokens.json":  # which is read where the configuration names no tokens
+    if name == "added_tokens.json":  # This file is read if the configuration names no tokens.
         (folder / "special_tokens_map.json").write_text("{}")
     (folder / name).write_text(text)
     with pytest.raises(InputError, match="Cannot load a tokenizer from"):

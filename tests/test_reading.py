@@ -395,7 +395,7 @@ def test_what_the_library_logs_before_it_raises_is_not_said_twice():
 @pytest.mark.parametrize("end", ["parquet", "jsonl", "csv"])
 def test_a_file_that_took_another_ones_place_with_its_time_is_read_anew(end, tmp_path):
     file, labels, names = tmp_path / f"nyu-mll/glue/mnli/train.{end}", [], ClassLabel(names=["neutral", "entailment"])
-    for label, blanks in ((0, "   "), (1, "")):  # the same size, too
+    for label, blanks in ((0, "   "), (1, "")):  # Both files have the same size.
         row = {"premise": "p", "hypothesis": "h", "label": names.names[label]}
         if end == "parquet":
             put_parquet(file, [{**row, "label": label}], {**NLI_COLUMNS, "label": names})
@@ -439,7 +439,7 @@ def test_a_full_disk_is_one_line_that_names_the_cache(code, end, tmp_path, monke
     def full(*_, **__):
         raise OSError(code, os.strerror(code))
 
-    def full_later(writer, *arguments, **options):  # when the rows are there and the examples are written
+    def full_later(writer, *arguments, **options):  # The disk is full after the rows were written, while the examples are being written.
         return full() if "dropped" in (writer._features or {}) else whole(writer, *arguments, **options)
 
     for stub in (full, full_later):
@@ -467,7 +467,7 @@ def hub_cache(tmp_path, monkeypatch):
 
 
 def download(cache, hub_id, name, content):
-    """A file in the hub's cache: the content under its key, the name as a link to it."""
+    """Writes a file as in the hub's cache: the content under its key, and the name as a link to it."""
     folder = cache / f"datasets--{hub_id.replace('/', '--')}"
     blob = put(folder / "blobs" / name.replace("/", "_"), content)
     link = folder / "snapshots/abc" / name

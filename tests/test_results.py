@@ -49,7 +49,7 @@ def at_work(tmp_path):
 
 
 def running(folder, settings=RUN) -> RunFolder:
-    """The run in `folder` as its own process has it."""
+    """The `RunFolder` of the process that works in `folder`."""
     run_folder = RunFolder(str(folder), settings, "no/folder", False, 0.0)
     run_folder.agree({"model": None, "lineage": [], "content": {}})
     return run_folder
@@ -62,18 +62,18 @@ def test_a_second_command_ends_in_one_line_and_a_killed_one_blocks_nobody(at_wor
         for seed in (1, 2):
             with pytest.raises(InputError, match=f"^process {pid} on .* is at work in --output_dir {folder}: wait for its end"):
                 begin(folder, {**RUN, "seed": seed}, overwrite)
-    with monkeypatch.context() as patch:  # another process of the same run, or of one that is about to be refused
+    with monkeypatch.context() as patch:  # This stands for another process of the same run, or of a run that will be refused.
         patch.setenv("RANK", "1")
         assert not begin(folder, RUN)
         assert not begin(folder, {**RUN, "seed": 2})
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
-    (folder / "results.json").write_text('{"seed": 1}')  # it is about to end
+    (folder / "results.json").write_text('{"seed": 1}')  # The run is about to end.
     assert begin(folder, RUN)
     with pytest.raises(InputError, match="is at work"):
         begin(folder, RUN, overwrite=True)
     (folder / "results.json").unlink()
 
-    os.kill(pid, signal.SIGKILL)  # its child lives on
+    os.kill(pid, signal.SIGKILL)  # The child process continues.
     os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
     assert not begin(folder, RUN)
     assert not begin(folder, RUN), "the same process may begin again"
@@ -105,7 +105,7 @@ def test_a_finished_folder_that_nobody_may_write_to_is_still_skipped(tmp_path, m
 
 @pytest.fixture
 def clock(monkeypatch):
-    """clock.now: what time.time() says."""
+    """clock.now: the value of time.time()."""
     now = SimpleNamespace(now=0.0)
     monkeypatch.setattr(results.time, "time", lambda: now.now)
     return now
@@ -132,7 +132,7 @@ def test_seconds_are_those_of_all_starts(tmp_path, clock):
 
     start(3000.0, overwrite=True)
     assert note_time(folder)["seconds"] == 5, "begun anew"
-    start(4000.0, {**RUN, "seed": 2})  # nothing was made yet: the folder is another run's now
+    start(4000.0, {**RUN, "seed": 2})  # The first run has made no files, so the folder now belongs to another run.
     assert note_time(folder)["seconds"] == 5
 
 

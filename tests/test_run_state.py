@@ -44,7 +44,7 @@ class Cut(BaseException):
 
 @pytest.fixture
 def cut(monkeypatch):
-    """cut(object, name): a call of this function is where the process is killed; -> a function that takes it back."""
+    """cut(object, name): the process is killed when this function is called. Returns a function that undoes the change."""
 
     def make(owner, name, when=lambda *args, **named: True):
         original = getattr(owner, name)
@@ -123,7 +123,7 @@ def test_a_run_goes_on_only_with_the_data_it_began_with(part, named, target, dat
     assert read(tmp_path / "out", "progress.json") == before
     moved = shutil.copytree(data_dir, tmp_path / "moved")
     assert target(tmp_path / "out", data=moved)["scores"], "the same rows elsewhere are the same data"
-    with pytest.raises(InputError, match="began with other data"):  # a finished cell is not skipped for other data either
+    with pytest.raises(InputError, match="began with other data"):  # A finished cell is not skipped if the data are others.
         target(tmp_path / "out", data=other)
     assert target(tmp_path / "out", data=data_dir) == read(tmp_path / "out")
 
@@ -181,8 +181,8 @@ def test_a_path_may_be_spelled_in_several_ways(retrieve, tiny_model, tmp_path, m
     ("out/checkpoint-8", "out", "the model lies in it, as checkpoint-8"),
     ("phase1", "phase1/checkpoint-9", "it lies in the model's folder, as checkpoint-9"),
     ("phase1", "phase1/heads/xnli", "it lies in the model's folder, as heads"),
-    ("phase1", "phase1/xnli", None),  # the usual place
-    ("phase1/base", "phase1", None),  # a model beside which a run may work
+    ("phase1", "phase1/xnli", None),  # the usual folder
+    ("phase1/base", "phase1", None),  # A run may have its folder next to the folder of a model.
 ])  # fmt: skip
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_a_run_never_destroys_the_model_that_it_starts_from(model, output_dir, message, overwrite, tmp_path, monkeypatch):
@@ -295,7 +295,7 @@ def test_a_run_killed_while_it_is_scored_is_judged_by_the_losses_it_had(call, ti
     from trainer import collapse
 
     monkeypatch.setattr(collapse, "JUDGED_STEPS", 10)
-    monkeypatch.setattr(collapse, "NEAR_FLOOR", 90)  # the dev score never clears a run: only its losses do
+    monkeypatch.setattr(collapse, "NEAR_FLOOR", 90)  # No dev score is above this bound, so only the losses decide.
     flags = ("--task", "udpos", "--languages", "de", *TRAINING, *STEPS, "--warmup_steps", "0", "--model_name_or_path", tiny_model,
              "--data_dir", data_dir, "--output_dir", tmp_path)  # fmt: skip
     undo = cut(loop, "score_with_loss", lambda *args: args[-1] == "de")

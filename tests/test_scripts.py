@@ -53,7 +53,7 @@ def results_of(folder):
 
 @pytest.fixture(scope="module")
 def mnli_run(tiny_model, data_dir, tmp_path_factory):
-    """Phase 1 on MNLI, trained once for all tests that build on it."""
+    """Phase 1 on MNLI, trained once for all tests that use it."""
     folder = tmp_path_factory.mktemp("runs") / "mnli"
     with pytest.MonkeyPatch.context() as patch:
         flags = ["run_intermediate.py", "--task", "mnli", "--model_name_or_path", tiny_model, "--data_dir", data_dir, *FAST]
@@ -164,7 +164,7 @@ def test_every_language_is_scored_by_its_own_rule_and_a_head_is_drawn_with_the_r
         return task.metric(gold, predicted, language)
 
     monkeypatch.setitem(TASKS, "xnli", replace(task, metric=metric))
-    monkeypatch.setattr("results.xtreme_score", lambda *_: 50.0)  # as if all languages were there
+    monkeypatch.setattr("results.xtreme_score", lambda *_: 50.0)  # as if all languages had scores
     flags = ("--task", "xnli", "--languages", "de", "en", "--model_name_or_path", tiny_model, "--data_dir", data_dir, *FAST, "--max_steps",
              "1", "--eval_strategy", "no", "--learning_rate", "0", "--seed", "5")  # fmt: skip
     whole = call(run_target, *flags, "--output_dir", tmp_path / "whole")
@@ -303,7 +303,7 @@ def test_a_run_killed_in_the_middle_goes_on_to_the_same_scores(call, tiny_model,
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not (cut / "results.json").exists()
-    (start,) = json.loads((cut / "starts.json").read_text())  # noted with the checkpoint
+    (start,) = json.loads((cut / "starts.json").read_text())  # This was saved with the checkpoint.
     assert 0 < start["train_seconds"] < start["seconds"]
     long_ago = {name: start[name] + 1e6 for name in ("started", "seconds", "train_seconds")}  # as if the kill had come after days
     (cut / "starts.json").write_text(json.dumps([long_ago]))
@@ -492,7 +492,7 @@ def main():
     dist.init_process_group("gloo")
     if dist.get_rank() == 1:
         raise {error}
-    dist.barrier()  # waits for the other
+    dist.barrier()  # This waits for the other process.
 
 run_script(main)
 """)

@@ -36,7 +36,7 @@ LAYOUTS = {
 def updated(tiny_model, data_dir, tmp_path_factory):
     """{layout: {task: (weights after one step of plain gradient descent, results)}}"""
     folders = {layout: tmp_path_factory.mktemp("update") for layout in LAYOUTS}
-    together = []  # a launch costs more than what is done in it
+    together = []  # A launch takes longer than the work of one task.
     for layout, (processes, flags) in LAYOUTS.items():
         if processes == 1:
             update(tiny_model, data_dir, folders[layout], *flags)
@@ -116,7 +116,7 @@ def test_whole_epochs_with_a_smaller_last_step_are_the_same_in_every_layout(layo
 
 
 def test_a_head_is_drawn_alike_whatever_holds_it(tiny_model, monkeypatch):
-    """Under ZeRO-3 it is on a GPU, and may be in bf16, where other random numbers would be drawn."""
+    """Under ZeRO-3 the head is on a GPU and may be in bf16, where the seed would give other random numbers."""
     model, _ = load_model(AutoModelForSequenceClassification, tiny_model, NLI_LABELS, seed=1)
     weight = model.classifier.out_proj.weight
     expected, drawn, draw = weight.detach().bfloat16(), [], type(model)._init_weights
@@ -177,7 +177,7 @@ def test_keep_head_keeps_it_and_follows_its_label_order(tiny_model, tmp_path):
 
 
 def test_a_tagging_head_does_not_slip_into_multiple_choice(tiny_model, tmp_path):
-    """Both call their layer `classifier`; with one tag the shapes agree too."""
+    """Both heads have a layer `classifier`; with one tag its shapes are equal too."""
     tagger, _ = load_model(AutoModelForTokenClassification, tiny_model, ("O",), seed=1)
     with torch.no_grad():
         tagger.classifier.weight.fill_(7.0)

@@ -32,7 +32,7 @@ FAST = ("--learning_rate", "2e-3", "--effective_batch_size", "16", "--per_device
 
 @pytest.fixture(scope="module")
 def languages_dir(data_dir, tmp_path_factory):
-    """The session's data with German training and dev data of xnli and udpos beside."""
+    """The session's data, with additional German training and dev data of xnli and udpos."""
     root, rng = tmp_path_factory.mktemp("languages") / "data", random.Random(5)
     shutil.copytree(data_dir, root)
     write_hub_folder(root, "facebook/xnli", "de", "train", nli_rows(rng, "de", 360), NLI_COLUMNS)
@@ -620,7 +620,7 @@ def test_a_finished_file_with_a_foreign_note_is_not_taken(about, call, tmp_path)
 
 
 def test_of_two_translations_into_one_file_at_once_the_second_is_refused(call, translation_model, data_dir, tmp_path, monkeypatch):
-    """The second one is another process, as locks are; it ends before it reads data or model."""
+    """The second script is another process, because locks are per process. It ends before it reads data or model."""
     file, answers, once = tmp_path / "new" / "mnli.de.jsonl", [], translate.Translator.__call__
     flags = translate_flags(translation_model, data_dir, file)
 
