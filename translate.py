@@ -50,12 +50,12 @@ class TranslateArguments:
     language: str = field(default="", metadata={"help": "Translate into this language, XTREME's two letters."})
     translation_model: str = field(default="facebook/nllb-200-distilled-600M", metadata={"help": "Hub id or folder of NLLB or M2M100."})
     output_file: str = field(default="", metadata={"help": "The .jsonl file to make."})
-    data_dir: str | None = field(default=None, metadata={"help": "Folder laid out by hub id, used in place of the hub."})
-    max_samples: int | None = field(default=None, metadata={"help": "Translate this many examples, drawn with --seed as training draws."})
+    data_dir: str | None = field(default=None, metadata={"help": "Folder laid out by hub id, used instead of the hub."})
+    max_samples: int | None = field(default=None, metadata={"help": "Translate a sample of this many examples, drawn as for training."})
     seed: int = field(default=42, metadata={"help": "Seed of that draw."})
     batch_size: int = field(default=32, metadata={"help": "Sentences translated at once."})
     num_beams: int = field(default=4, metadata={"help": "Width of the beam search."})
-    max_length: int = field(default=256, metadata={"help": "Longest sentence in pieces, before and after."})
+    max_length: int = field(default=256, metadata={"help": "Longest sentence in tokens, before and after translation."})
     bf16: bool = field(default=False, metadata={"help": "Translate in bfloat16 (GPU)."})
 
 

@@ -44,9 +44,9 @@ def train(count: int, folder: str, args) -> list[dict]:
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--runs", type=at_least(1), nargs="+", default=[1, 2, 4], help="side by side")
+    parser.add_argument("--runs", type=at_least(1), nargs="+", default=[1, 2, 4], help="numbers of runs at the same time")
     parser.add_argument("--shape", default="xlmr-large", choices=tuple(SHAPES))
-    parser.add_argument("--max_steps", type=at_least(2), default=300, help="of each run")
+    parser.add_argument("--max_steps", type=at_least(2), default=300, help="steps of each run")
     parser.add_argument("--tokenizer", default="FacebookAI/xlm-roberta-large")
     parser.add_argument("--data_dir", type=existing_folder, help="a folder laid out by hub id, in place of the hub")
     parser.add_argument("--use_cpu", action="store_true")

@@ -159,7 +159,7 @@ def main():
     parser.add_argument("--kills", type=int, default=48)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--cases", nargs="+", default=list(CASES), choices=list(CASES))
-    parser.add_argument("--output_dir", default="out/kills", help="is removed before and, where all went well, after")
+    parser.add_argument("--output_dir", default="out/kills", help="folder for the runs; removed first, and last if no run failed")
     parser.add_argument("--model_name_or_path", default="samples/encoder")
     parser.add_argument("--data_dir", default="samples/data")
     parser.add_argument("--mlm_data", default="samples/data/text", help="folder of de.txt and en.txt")

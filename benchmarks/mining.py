@@ -131,11 +131,11 @@ def mine_sentences(folder, noise, device):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--count", type=at_least(1), default=20_000, help="vectors on each side")
-    parser.add_argument("--pairs", type=at_least(1), default=10_000, help="of them translations")
-    parser.add_argument("--noise", type=float, default=0.0, help="length of the noise, where a vector has length 1")
+    parser.add_argument("--pairs", type=at_least(1), default=10_000, help="how many of the vectors on a side have a translation")
+    parser.add_argument("--noise", type=float, default=0.0, help="length of the noise; a vector has length 1")
     parser.add_argument("--repeats", type=at_least(1), default=5)
-    parser.add_argument("--sentences", type=at_least(0), default=5_000, help="on each side of the corpus of text; 0 leaves it out")
-    parser.add_argument("--json", type=new_file, help="write the figures there")
+    parser.add_argument("--sentences", type=at_least(0), default=5_000, help="sentences on each side of the text corpus; 0: no text corpus")
+    parser.add_argument("--json", type=new_file, help="write the figures to this file")
     args = parser.parse_args()
     if args.pairs > args.count:
         parser.error(f"--pairs {args.pairs}: of --count {args.count} vectors no more can be translations")

@@ -84,11 +84,11 @@ def retrieval_per_row(task, tokenizer, data_dir):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--tokens_per_second", type=above_zero, help="training, real tokens")
-    parser.add_argument("--scoring_tokens_per_second", type=above_zero, help="scoring; left out: three times the training speed")
+    parser.add_argument("--tokens_per_second", type=above_zero, help="speed of training, in real tokens")
+    parser.add_argument("--scoring_tokens_per_second", type=above_zero, help="speed of scoring; default: three times the training speed")
     parser.add_argument("--tflops", type=above_zero, help="in place of a measured speed: model TFLOP/s that the GPU sustains, an ESTIMATE")
-    parser.add_argument("--seconds_per_step", type=above_zero, help="the least that an optimiser step takes, whatever its batch holds")
-    parser.add_argument("--model_name_or_path", default="FacebookAI/xlm-roberta-large", help="whose tokenizer counts")
+    parser.add_argument("--seconds_per_step", type=above_zero, help="the shortest time of an optimiser step")
+    parser.add_argument("--model_name_or_path", default="FacebookAI/xlm-roberta-large", help="the model whose tokenizer counts tokens")
     parser.add_argument("--data_dir", type=existing_folder)
     args = parser.parse_args()
     if args.tflops and args.tokens_per_second:

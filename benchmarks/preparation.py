@@ -205,7 +205,7 @@ def main():
     parser.add_argument("--vocabulary", type=at_least(1), default=XLMR_VOCABULARY)
     parser.add_argument("--slices", type=at_least(1), default=3, help="slices of the rows, on which the two take turns")
     parser.add_argument("--repeats", type=at_least(1), default=3, help="number of second starts")
-    parser.add_argument("--json", type=new_file, help="write the figures there")
+    parser.add_argument("--json", type=new_file, help="write the figures to this file")
     parser.add_argument("--start", nargs=3, metavar=("DATA", "MODEL", "OUTPUT"), help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.start:

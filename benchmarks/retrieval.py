@@ -77,12 +77,12 @@ def cpu_of(function, *arguments):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model_name_or_path", default="FacebookAI/xlm-roberta-large", help="whose tokenizer is used")
+    parser.add_argument("--model_name_or_path", default="FacebookAI/xlm-roberta-large", help="the model whose tokenizer is used")
     parser.add_argument("--data_dir", type=existing_folder)
     parser.add_argument("--languages", nargs="+", help="without this flag: all languages that have data")
     parser.add_argument("--hidden_size", type=at_least(64), default=256, help="a multiple of 64")
     parser.add_argument("--layers", type=at_least(1), default=24)
-    parser.add_argument("--layer", type=at_least(0), default=14, help="that is read")
+    parser.add_argument("--layer", type=at_least(0), default=14, help="the layer whose output gives the vectors")
     parser.add_argument("--pad_to", type=at_least(1), help="the reference pads every sentence to this length")
     parser.add_argument("--tolerance", type=float, default=0.5, help="largest difference in accuracy that passes")
     parser.add_argument("--json", type=new_file, help="write the figures to this file")
