@@ -141,10 +141,7 @@ def draw_head(model, seed: int) -> None:
 
 
 def load_encoder(path: str, layer: int | None):
-    """Returns the encoder without a head, in fp32, for retrieval. Blocks that are not needed for hidden state `layer` are left out.
-
-    layer  0 is the embedding output, n the output of block n; None keeps all blocks.
-    """
+    """The bare encoder in fp32, for embedding: as far as hidden state `layer` takes it (0: the embedding output; None: whole)."""
     config = load_config(path)
     if layer is not None:
         blocks = max(layer, 1) if config.model_type in NORMALISED_BLOCKS else layer + 1
