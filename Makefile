@@ -7,10 +7,10 @@ VENV := .venv
 demo: $(VENV)/ready
 	$(VENV)/bin/python -m samples.demo
 
-test: $(VENV)/ready
+test: $(VENV)/ready-dev
 	$(VENV)/bin/python -m pytest -q --durations=5 -n 2 --dist loadfile
 
-lint: $(VENV)/ready
+lint: $(VENV)/ready-dev
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 
@@ -18,6 +18,10 @@ $(VENV)/ready: requirements.txt
 	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Python 3.11 or newer is needed, this is ' + sys.version.split()[0])"
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --requirement requirements.txt
+	touch $@
+
+$(VENV)/ready-dev: requirements-dev.txt $(VENV)/ready
+	$(VENV)/bin/python -m pip install --quiet --requirement requirements-dev.txt
 	touch $@
 
 clean:

@@ -259,12 +259,12 @@ def _token_share(gold, predicted):
 
 def _chunk_f1(gold, predicted):
     gold_chunks, predicted_chunks = (
-        {(n, *chunk) for n, tags in enumerate(sentences) for chunk in _chunks(tags)} for sentences in (gold, predicted)
+        {(n, *chunk) for n, tags in enumerate(sentences) for chunk in chunks(tags)} for sentences in (gold, predicted)
     )
     return _f1(len(gold_chunks & predicted_chunks), len(gold_chunks), len(predicted_chunks))
 
 
-def _chunks(tags):
+def chunks(tags):
     """Yields (type, first index, last index) of every chunk, by the rules of seqeval 0.0.12.
 
     The first letter of a tag is its position (B, I, E, S or O). The text after its last hyphen is its type. seqeval applies both rules to

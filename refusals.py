@@ -251,6 +251,8 @@ def check_masked_lm(args) -> None:
         if args.mlm_data is not None:
             raise InputError("--mlm_data is given without --mlm_languages. For example: --mlm_languages all")
         return
+    if args.normalize != "as_is":
+        raise InputError(f"--normalize {args.normalize} does not reach the texts of masked LM: bring those into composed form first.")
     for language in args.mlm_languages:
         if args.mlm_languages.count(language) > 1:
             raise InputError(f"--mlm_languages names {language!r} {args.mlm_languages.count(language)} times.")

@@ -197,7 +197,8 @@ class RunFolder:
 
     def _earlier(self) -> dict | None:
         """run.json of the run that is here; None where it made nothing yet: a command that ended early is no run that could be lost."""
-        if "trained" not in self.progress and not any(True for pattern in MADE for _ in self.path.glob(pattern)):
+        is_made = "trained" in self.progress or any(True for pattern in MADE for _ in self.path.glob(pattern))
+        if not is_made or not (self.path / "run.json").exists():
             self.progress = {}
             return None
         earlier = read_note(self.path / "run.json")

@@ -10,6 +10,7 @@ cut off goes on with the first language that it had not scored.
 import os
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 
 from arguments import CommonArguments, parse
@@ -28,6 +29,7 @@ class ScriptArguments(CommonArguments):
     batch_tokens: int | None = field(
         default=None, metadata={"help": "Padded tokens per batch: 8192 on a GPU, 1024 on a CPU, whose caches hold no more."}
     )
+    save_probabilities: bool = field(default=True, metadata={"help": "Keep similarities and margins beside the predictions."})
     use_cpu: bool = field(default=False, metadata={"help": "Stay off the GPU."})
     precision: Literal["fp32", "tf32", "bf16", "fp16"] | None = field(
         default=None,
@@ -52,6 +54,7 @@ def main() -> dict:
     from task_adapters.reference_scores import reference_lines
     from task_types import mining
     from task_types.precision import computing_in, default_precision
+    from task_types.probabilities import of_neighbours, of_pairs, probabilities_path, write
     from task_types.retrieval import POOLINGS, different, embed, nearest_neighbours, other_directions, sorted_english
     from trainer.checkpoints import check_length, load_config, load_encoder
     from trainer.inputs import inputs_of
@@ -109,7 +112,7 @@ def main() -> dict:
         return results
 
     # ---- model: the encoder, as far as the layer that is read
-    model = load_encoder(args.model_name_or_path, args.layer).eval()
+    model = load_encoder(args.model_name_or_path, args.layer, args.pooling).eval()
     with accelerator.main_process_first():
         folder.begin(seed=None)
     for language in folder.scored:
@@ -127,6 +130,10 @@ def main() -> dict:
         with computing_in(precision, accelerator.device):
             return embed(texts, model, tokenizer, *how, accelerator, description)
 
+    def keep(language, arrays_of, *values):
+        if args.save_probabilities and accelerator.is_main_process:
+            write(probabilities_path(args.output_dir, task.name, language), arrays_of(*values))
+
     # ---- Tatoeba: every English sentence looks for its translation; the English of all languages is embedded together
     def match(language):
         examples = test[language]
@@ -135,6 +142,7 @@ def main() -> dict:
         sources, places = different(examples["source"])
         foreign = vectors_of(sources, language)[places]
         predicted = nearest_neighbours(english, foreign).tolist()
+        keep(language, of_neighbours, english, foreign, gold, predicted)
         others = other_directions(gold, predicted, nearest_neighbours(foreign, english))
         return gold, predicted, {**task.metric(gold, predicted, language), **others, "examples": len(examples)}, {}
 
@@ -143,7 +151,9 @@ def main() -> dict:
         def vectors(texts, part):
             return vectors_of(texts, f"{language} {part}").to(accelerator.device)
 
-        gold, predicted, details = mining.mine(test[language], dev.get(language), vectors, recipe.duplicates)
+        gold, predicted, details = mining.mine(
+            test[language], dev.get(language), vectors, recipe.duplicates, partial(keep, language, of_pairs)
+        )
         say(f"{task.name} {language}: " + ", ".join(f"{name} {value}" for name, value in details.items()))
         return gold, predicted, {**task.metric(gold, predicted, language), "examples": len(test[language])}, details
 

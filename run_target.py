@@ -33,6 +33,7 @@ class ScriptArguments(TrainArguments):
     )
     languages: list[str] | None = field(default=None, metadata={"help": "Score these languages only; all of the task by default."})
     max_predict_samples: int | None = field(default=None, metadata={"help": "Score the first this many test examples of each language."})
+    save_probabilities: bool = field(default=True, metadata={"help": "Keep the probabilities of each language beside its predictions."})
 
 
 def main() -> dict:
@@ -47,6 +48,7 @@ def main() -> dict:
     from task_adapters.reference_scores import reference_lines
     from task_types import NEEDS_OFFSETS, TASK_TYPES, check_lengths, make_features
     from task_types.heads import check_label_names
+    from task_types.probabilities import probabilities_path
     from task_types.span_qa import answer_ceiling, ceiling_line
     from task_types.tagging import bare_spaces_line, share_of_bare_spaces
     from trainer.checkpoints import check_length, check_precision, load_config, load_model
@@ -115,6 +117,9 @@ def main() -> dict:
         with training_args.main_process_first(desc="features"):
             return make_features(examples, tokenizer, task, args.max_seq_length, args.doc_stride)
 
+    def probabilities_file(language, split="test"):
+        return probabilities_path(output_dir, task.name, language, split) if args.save_probabilities else None
+
     for language, examples in (("en", train_examples), ("en", dev_examples), *target_dev.items(), *test_examples.items()):
         check_lengths(examples, tokenizer, task, args.max_seq_length, language)
     ceilings = {}
@@ -145,7 +150,7 @@ def main() -> dict:
             folder.begin(seed)
         how = folder, args.collapse, trainer_class, args.keep_head
         trainer, training = train(model, tokenizer, task, training_args, features, selection.get("en"), *how)
-        _, dev = score(trainer, task, dev_examples, features_of(dev_examples), "en")
+        _, dev = score(trainer, task, dev_examples, features_of(dev_examples), "en", probabilities_file("en", "dev"))
         judged = {task.name: task}, {task.name: dev_examples}, {task.name: dev}
         training["warning"] = check_learned(trainer.watch, trainer.state, seed, *judged)
         return trainer, training, dev
@@ -157,7 +162,7 @@ def main() -> dict:
         if language in folder.scored:
             say(f"{task.name} {language}: scored before this run was cut off")
             continue
-        predicted, scores = score(trainer, task, examples, features_of(examples), language)
+        predicted, scores = score(trainer, task, examples, features_of(examples), language, probabilities_file(language))
         if is_main_process():
             ids = examples["id"] if "id" in examples.column_names else None
             write_predictions(f"{output_dir}/predictions", task.name, language, predicted, ids)

@@ -59,6 +59,7 @@ HARMLESS = {
     "says where data lie; what was read is compared by its content": ("data_dir",),
     "is one factor of the effective batch, which is compared": ("per_device_train_batch_size", "gradient_accumulation_steps"),
     "starts a new attempt, whose seed the result names": ("retries",),
+    "keeps more of what the model says": ("save_probabilities",),
     "ends a run that does not learn, and changes none that goes on": ("collapse",),
     "says how many examples are scored at once: the same scores": ("per_device_eval_batch_size", "batch_tokens"),
     "chooses the device, which rounds in its own way": ("use_cpu",),

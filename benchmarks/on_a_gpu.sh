@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs all measurements that need a GPU, the most important ones first. Copy the figures to benchmarks/README.md, README.md ("Modest GPUs") and
-# ds_configs/README.md, with the name of the card.
+# Runs all measurements that need a GPU, the most important ones first. Copy the figures to benchmarks/README.md, docs/efficiency.md
+# ("Modest GPUs") and ds_configs/README.md, with the name of the card.
 #
 #   benchmarks/on_a_gpu.sh DATA [OUT]      # DATA: a --data_dir with MNLI, such as samples/data; OUT: folder for logs, out/gpu
 #

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The whole grid on miniature data, offline, on two CPU cores: 30 intermediate trainings, 293 scored runs, about an hour or two.
 #
-#   recipes/miniature_grid.sh                       # -> out/grid/table.md and table.png
+#   recipes/miniature_grid.sh                       # -> out/grid/report
 #   recipes/miniature_grid.sh --seeds 42 --jobs 4   # flags of samples.grid; `python -m samples.grid --help` lists them
 #
 # The command can be run again: it skips finished cells. A few worker processes run all cells, because each new process takes seconds to start.

@@ -66,7 +66,7 @@ for cells in intermediate_cells target_cells; do
   running=
 done
 
-python grid_table.py "$OUT" --markdown "$OUT/table.md" || echo table >>"$failed"
+python run_report.py "$OUT" --output_dir "$OUT/report" || echo report >>"$failed"
 if [[ -s $failed ]]; then
   echo "failed, run the same command again for these alone: $(paste -sd " " "$failed")" >&2
   exit 1

@@ -17,8 +17,8 @@
 #   TARGET_FLAGS  for every script that scores, such as TARGET_FLAGS="--max_predict_samples 500"
 #   LAYER         the layer whose output Tatoeba uses (12, the last of a small encoder)
 #
-# The command can be run again: it skips finished cells and resumes cells that were cut off. At the end it writes the tables of grid_table.py
-# to OUT/table.md.
+# The command can be run again: it skips finished cells and resumes cells that were cut off. At the end it writes the report of run_report.py
+# to OUT/report.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 MODEL=${MODEL:-intfloat/multilingual-e5-small}

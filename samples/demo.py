@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from report.grid_table import chance
+from report.examples import chance
 from results import read_json
 from samples import grid
 from samples.write_data import output_folder
@@ -89,9 +89,12 @@ def main():
     text, columns, rows = table(results, chances)
     Path(args.output_dir, "table.txt").write_text(text + "\n", encoding="utf-8")
     picture(columns, rows, chances, Path(args.output_dir, "table.png"))
+    from run_report import write_report  # which reads pandas and matplotlib: the workers need neither
+
+    report = write_report([args.output_dir], Path(args.output_dir, "report")).splitlines()[-1]
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     peak = max(use.ru_maxrss for use in used) / (2**30 if sys.platform == "darwin" else 2**20)  # bytes there, kB elsewhere
-    print(f"\n{text}\n\nsame table: {args.output_dir}/table.txt, picture: {args.output_dir}/table.png")
+    print(f"\n{text}\n\nsame table: {args.output_dir}/table.txt, picture: {args.output_dir}/table.png\n{report}")
     print(f"{time.time() - started:.0f} seconds, of which the processes computed {sum(use.ru_utime + use.ru_stime for use in used):.0f};"
           f" peak memory of one process {peak:.1f} GiB")  # fmt: skip
 

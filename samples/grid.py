@@ -4,7 +4,7 @@
 
 A cell is one command of the grid. --jobs worker processes of one thread each run the cells. A worker imports torch and transformers once
 and then calls the scripts' own main(). Everything that a cell prints is in FOLDER.log. Run the command again: finished cells are skipped,
-cells that were cut off go on. At the end come the tables of grid_table.py. `samples/demo.py` runs some of the same cells.
+cells that were cut off go on. At the end comes the report of run_report.py. `samples/demo.py` runs some of the same cells.
 """
 
 import argparse
@@ -267,17 +267,10 @@ def main():
     todo = cells(args.output_dir, starts, args.targets, args.seeds, args.data_dir or DATA, training)
     failed = run_all(todo, args.jobs)
 
-    from report.grid_table import collect, failures, learned, picture, report
+    from run_report import write_report  # which reads pandas and matplotlib: the workers need neither
 
     if len(failed) < len(todo):
-        runs, hours = collect(args.output_dir)
-        parts = [part for part in ("others", "en") if any(language == "en" or part == "others" for run in runs for language in run.scores)]
-        text = report(runs, hours, parts, learned(args.output_dir), failures(args.output_dir))
-        Path(args.output_dir, "table.md").write_text(text + "\n", encoding="utf-8")
-        print(f"\n{text}\n\nsame tables: {args.output_dir}/table.md")
-        if None in starts and len({run.start for run in runs}) > 1:
-            picture(runs, "others", Path(args.output_dir, "table.png"))
-            print(f"picture: {args.output_dir}/table.png")
+        print(f"\n{write_report([args.output_dir], Path(args.output_dir, 'report'))}")
     end_with(failed, todo)
 
 

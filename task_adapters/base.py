@@ -13,7 +13,7 @@ from datasets import Dataset, Features, List, Value, concatenate_datasets
 
 from task_adapters.content import code_of, fingerprint
 from task_adapters.errors import Absent, DropRow, InputError, nearest
-from task_adapters.hub import rows_from_folder, rows_from_hub
+from task_adapters.hub import files_in_folder, rows_from_folder, rows_from_hub
 
 __all__ = ["CONVERTED", "EXAMPLE_COLUMNS", "TEXT", "Absent", "DropRow", "InputError", "Recipe", "RetrievalRecipe", "Source", "Task",
            "code_of", "fingerprint", "nearest"]  # fmt: skip
@@ -71,6 +71,14 @@ class Source:
     def publishes(self, split: str, language: str) -> bool:
         """Returns whether the source holds a split of a language. If `rows` does not mention the split, the answer is yes."""
         return split in self.splits and (split not in self.rows or self.rows_expected(split, language) is not None)
+
+    def files(self, split: str, language: str, data_dir: str | None) -> list[Path]:
+        """The files below --data_dir that hold one split of one language; [] where there are none, and without --data_dir."""
+        if data_dir is None or split not in self.splits:
+            return []
+        config, names = self.config_for(language), self.splits[split]
+        folder, names = Path(data_dir) / self.hub_id, (names,) if isinstance(names, str) else names
+        return [path for name in names for path in files_in_folder(folder, config, name, self.file_names.get(name, ()))]
 
     def load(self, split: str, language: str, data_dir: str | None) -> tuple[Dataset, str | None]:
         """Returns (rows, revision). The revision is the hub commit, or None for files of unknown origin."""

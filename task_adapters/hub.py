@@ -85,18 +85,26 @@ def rows_from_folder(folder: Path, config: str, split: str, other_names: tuple[s
     other_names  of the split's file, as its authors published it.
     Raises Absent where the folder or the split is not there, InputError where it cannot be read.
     """
+    files = files_in_folder(folder, config, split, other_names)
+    if files:
+        return rows_of_files(files), _downloaded_commit(folder, files[0])
     if not folder.is_dir():
         raise Absent(f"{folder} does not exist: --data_dir must hold a folder named by hub id, DIR/{folder.parent.name}/{folder.name}.")
+    raise Absent(
+        f"{folder} holds no split {split!r} of configuration {config!r}: looked for {folder / config}/{split}-*.parquet"
+        " (or jsonl, csv, tsv)."
+    )
+
+
+def files_in_folder(folder: Path, config: str, split: str, other_names: tuple[str, ...] = ()) -> list[Path]:
+    """The files of one split of one configuration, in the order in which they are read; [] where there are none."""
     subfolders = [folder / config] + ([folder / "data", folder] if config in ("default", folder.name, "plain_text") else [])
     for subfolder in subfolders:
         for kind in KINDS:
             for name in (split, *other_names):
-                files = _files_of(subfolder, name, kind)
-                if files:
-                    return rows_of_files(files), _downloaded_commit(folder, files[0])
-    raise Absent(
-        f"{folder} holds no split {split!r} of configuration {config!r}: looked for {subfolders[0]}/{split}-*.parquet (or jsonl, csv, tsv)."
-    )
+                if files := _files_of(subfolder, name, kind):
+                    return files
+    return []
 
 
 def _files_of(folder, name, kind):

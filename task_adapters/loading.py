@@ -65,7 +65,20 @@ def _first_source_that_is_here(task, split, language, data_dir):
             return [(part, *part.load(split, language, data_dir)) for part in source.parts(split)], passed_over
         except Absent as error:
             passed_over.append(str(error))
-    raise InputError(" | ".join(dict.fromkeys(passed_over)))
+    raise InputError(" | ".join(dict.fromkeys(passed_over)) + _languages_that_are_here(task, split, language, data_dir))
+
+
+def _languages_that_are_here(task, split, language, data_dir) -> str:
+    """What the user can write where --data_dir lacks the test or dev data of one language, and holds those of others."""
+    if split == "train" or (split == "dev" and language == "en"):
+        return ""
+
+    def is_here(language):
+        parts = [(source, part) for source in task.sources for part in {split, "test"} if part in source.splits]
+        return {part for source, part in parts if any(path.exists() for path in source.files(part, language, data_dir))} == {split, "test"}
+
+    languages = [language for language in task.languages if is_here(language)]
+    return f" These languages are there: --languages {' '.join(languages)}" if languages else ""
 
 
 def drawn(count: int, max_samples: int, seed: int, language: str) -> np.ndarray:

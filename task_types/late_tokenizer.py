@@ -22,6 +22,7 @@ class LateTokenizer:
 
     def __init__(self, name_or_path: str, files: dict[str, str], summary: dict):
         self.name_or_path, self.files, self.summary = name_or_path, files, summary
+        self.model_max_length = summary["model_max_length"]
 
     @cached_property
     def whole(self):
@@ -39,10 +40,6 @@ class LateTokenizer:
         for name, text in sorted(self.files.items()):
             digest.update(name.encode() + hashlib.sha256(text.encode()).digest())
         return digest.hexdigest()
-
-    @property
-    def model_max_length(self) -> int:
-        return self.summary["model_max_length"]
 
     @property
     def is_fast(self) -> bool:

@@ -39,11 +39,12 @@ def gold(examples):
     return [(name, match) for side, name, matches in rows if side == "source" for match in matches]
 
 
-def mine(test, dev, vectors_of, duplicates="all"):
+def mine(test, dev, vectors_of, duplicates="all", keep=None):
     """Mines a corpus with a threshold that is chosen on `dev`, or, where `dev` is None, on the gold pairs that are scored.
 
     test, dev   examples; vectors_of(texts, part): unit vectors of texts, on the device that searches; part: "test" or "dev".
     duplicates  as in `candidates`.
+    keep        called with (candidates, gold pairs, threshold), where the margins are wanted too.
     Returns (gold pairs, mined pairs, {"threshold", "threshold_from", "candidates", "pairs", "gold_pairs"}).
     """
 
@@ -57,6 +58,8 @@ def mine(test, dev, vectors_of, duplicates="all"):
     else:
         threshold, chosen_on = best_threshold(test_candidates, gold_pairs), "test gold: not comparable with XTREME"
     mined = at_least(threshold, test_candidates)
+    if keep:
+        keep(test_candidates, gold_pairs, threshold)
     counts = {"candidates": len(test_candidates), "pairs": len(mined), "gold_pairs": len(gold_pairs)}
     return gold_pairs, mined, {"threshold": threshold, "threshold_from": chosen_on, **counts}
 

@@ -21,7 +21,7 @@ from task_types.loss import IGNORED, cross_entropy, loss_of_logits
 Model = AutoModelForTokenClassification
 
 RESERVED = 3  # XTREME leaves room for <s> and a double </s>: chunks of 125 pieces at a maximum of 128
-SPACES = ("▁", "Ġ")  # how SentencePiece and byte-level BPE write a space
+SENTENCEPIECE_SPACE, BYTE_LEVEL_SPACE = "▁", "Ġ"
 
 
 def to_features(examples, tokenizer, task, max_length, doc_stride=None):
@@ -94,9 +94,11 @@ def layout(tokenizer):
 
 @lru_cache(maxsize=8)
 def space_ids(tokenizer) -> frozenset[int]:
-    """The ids of pieces that are a space and nothing else. (Ġ is also a letter of Maltese, which XLM-R has as a piece.)"""
-    ids = [tokenizer.convert_tokens_to_ids(space) for space in SPACES]
-    return frozenset(piece for piece in ids if piece not in (None, tokenizer.unk_token_id) and not tokenizer.decode([piece]).strip())
+    """The ids of pieces that are a space and nothing else."""
+    ids = [tokenizer.convert_tokens_to_ids(SENTENCEPIECE_SPACE)]
+    byte_level = tokenizer.convert_tokens_to_ids(BYTE_LEVEL_SPACE)  # elsewhere that is a letter of Maltese
+    ids += [byte_level] if byte_level is not None and tokenizer.decode([byte_level]) == " " else []
+    return frozenset(piece for piece in ids if piece not in (None, tokenizer.unk_token_id))
 
 
 def share_of_bare_spaces(features) -> float:

@@ -1,4 +1,4 @@
-"""Every family of encoders is trained on every task type, with tiny random models and tokenizers of the family's kind."""
+"""Every family of encoders goes through every task type: tiny random models of the architecture, tokenizers of the family's kind."""
 
 import json
 import math
@@ -92,7 +92,7 @@ def arguments(folder, **settings):
 
 
 def body(model):
-    """The encoder's weights without those of the pooler, which some task types do not have."""
+    """The encoder's weights but the pooler's, which some task types have not got."""
     return {name: weight.clone() for name, weight in model.base_model.state_dict().items() if not name.startswith("pooler.")}
 
 
@@ -186,7 +186,7 @@ def test_trimmed_embeddings_give_the_same_model(encoder, examples, tmp_path):
 
 
 def test_a_fresh_head_is_as_the_models_own_class_draws_it(encoder, tmp_path):
-    """ModernBERT draws its last layer with a larger deviation, and only when it initialises the whole model."""
+    """ModernBERT draws its last layer wider than the rest, and only when it is asked for the whole model."""
     encoder = copy_of(encoder, tmp_path, initializer_range=0.02)
     for kind, task_type in TASK_TYPES.items():
         labels = tuple("abcdefghijkl") if kind in ("classification", "tagging") else ()
@@ -218,7 +218,7 @@ def test_heads_of_ours_score_each_choice_and_each_piece_as_the_familys_own_do(en
 
 @pytest.mark.parametrize("name", ["modernbert", "eurobert"])
 def test_a_tagger_of_two_tags_is_not_kept_for_span_qa(name, encoders, tmp_path):
-    """Both heads have a layer `classifier` of the same shape, and span QA has no label names by which they could be told apart."""
+    """Both call their layer `classifier`, of the same shape, and span QA has no label names that would differ."""
     load_model(TASK_TYPES["tagging"].Model, encoders[name], ("B", "O"), seed=1)[0].save_pretrained(tmp_path)
     with pytest.raises(InputError, match="has no head of this kind: it is a (Modern|Euro)BertForTokenClassification"):
         load_model(TASK_TYPES["span_qa"].Model, str(tmp_path), (), seed=1, keep_head=True)
@@ -226,7 +226,7 @@ def test_a_tagger_of_two_tags_is_not_kept_for_span_qa(name, encoders, tmp_path):
 
 def test_four_tasks_and_masked_lm_share_one_encoder_and_their_heads_are_found_again(encoder, family, examples, tmp_path):
     tokenizer, tasks = load_tokenizer(encoder, needs_offsets=True), {task.name: task for task in TASK_OF.values()}
-    has_lm = family != "labse"  # LaBSE was published without a masked-LM head.
+    has_lm = family not in ("labse", "minilm")  # published without that head
     model, masked = load_models(encoder, tasks, seed=1, with_lm=has_lm), None
     if has_lm:
         lines = pyarrow.chunked_array([[f"{row['text_a']} {i}" for i, row in enumerate(examples["classification"])]])
@@ -256,12 +256,12 @@ def test_four_tasks_and_masked_lm_share_one_encoder_and_their_heads_are_found_ag
         torch.testing.assert_close(alone.loss, together["loss"])
 
 
-# ---- lengths and words
+# ---- what a model reads
 
 
 def test_the_usable_length_is_the_tokenizers_and_the_configurations(encoder, family):
     tokenizer, config = load_tokenizer(encoder, needs_offsets=True), load_config(encoder)
-    tokenizer.model_max_length = 10**30  # transformers takes this value if no length was saved.
+    tokenizer.model_max_length = 10**30  # what transformers says where nothing was saved
     check_length(POSITIONS, config, tokenizer, encoder)
     with pytest.raises(InputError, match=f"can read: at most {POSITIONS}."):
         check_length(POSITIONS + 1, config, tokenizer, encoder)
@@ -279,7 +279,7 @@ def test_the_usable_length_is_the_tokenizers_and_the_configurations(encoder, fam
 
 
 def test_words_are_read_as_in_running_text_and_each_has_one_tag(encoder, family):
-    """Otherwise byte-level tokens mark every word of a list as the continuation of a longer word."""
+    """Else byte-level pieces say that every word of a list is the rest of a longer one."""
     tokenizer = load_tokenizer(encoder, needs_offsets=True)
     task, tagging = TASK_OF["tagging"], TASK_TYPES["tagging"]
     assert needs_space(tokenizer) == (family in ("modernbert", "mmbert", "eurobert"))
@@ -303,7 +303,7 @@ def test_words_are_read_as_in_running_text_and_each_has_one_tag(encoder, family)
 
 
 def test_answers_are_found_again_by_their_pieces_in_any_script(encoder):
-    """Offsets: byte-level tokens can end inside a character, and some contain the space before a word."""
+    """Offsets: byte-level pieces cut through characters, and some hold the space before a word."""
     tokenizer, span_qa = load_tokenizer(encoder, needs_offsets=True), TASK_TYPES["span_qa"]
     rows = []
     for context, answer in (("the dog sees 12 trees .", "12"), ("das Haus, (grüne) Bäume", "(grüne)"), ("city\u00a0book a", "book")):
@@ -326,13 +326,13 @@ def test_answers_are_found_again_by_their_pieces_in_any_script(encoder):
 
 @pytest.mark.parametrize("pooling", ["mean", "cls"])
 def test_every_layer_is_that_of_the_whole_model(encoder, family, pooling):
-    """The encoder has no blocks after the layer that is used. Padding in a batch with longer texts changes nothing."""
+    """The encoder is cut behind the layer that is read; padding beside longer texts changes nothing."""
     tokenizer = load_tokenizer(encoder, needs_offsets=False)
     texts = ["the dog sees a cat .", "ein Baum", "das kleine Kind findet das alte Buch ."]
     whole, accelerator = load_encoder(encoder, None).eval(), Accelerator(cpu=True)
     for layer in range(4):
         cut = load_encoder(encoder, layer).eval()
-        tight = family in ("bert", "labse", "xlm-roberta", "deberta-v2", "rembert")  # no norm after the last block
+        tight = family in ("bert", "labse", "minilm", "xlm-roberta", "glot500", "deberta-v2", "rembert")  # no norm behind the last block
         assert cut.config.num_hidden_layers == (max(layer, 1) if tight else min(layer + 1, 3))
         together = retrieval.embed(texts, cut, tokenizer, layer, pooling, POSITIONS, 10_000, accelerator)
         one_by_one = []
@@ -347,7 +347,7 @@ def test_every_layer_is_that_of_the_whole_model(encoder, family, pooling):
         assert layer > 1 or parameters < sum(weight.numel() for weight in whole.parameters())
 
 
-# ---- refused models
+# ---- what is refused, and what is not
 
 
 @pytest.mark.parametrize("flag", ["fp16", "fp16_full_eval"])
@@ -362,7 +362,7 @@ def test_fp16_is_refused_where_it_is_known_to_overflow(flag, encoder, family):
 
 
 def copy_of(encoder, folder, **changes):
-    """A copy of the family's folder with a changed config.json."""
+    """The family's folder once more, its config.json changed."""
     for file in Path(encoder).iterdir():
         (folder / file.name).write_bytes(file.read_bytes())
     config = json.loads((folder / "config.json").read_text())
@@ -396,13 +396,13 @@ def test_code_from_the_hub_stays_off(encoders, tmp_path, monkeypatch):
 
 
 def test_bin_weights_are_read_as_tensors_only(encoders, tmp_path):
-    """mDeBERTa-v3 was published as a .bin file, which is a pickle. Code inside a pickle must not run."""
+    """mDeBERTa-v3 was published as a .bin, which is a pickle: code in it must not run."""
     path = copy_of(encoders["deberta-v2"], tmp_path)
-    weights = load_encoder(path, None).state_dict()
-    (tmp_path / "model.safetensors").unlink()
-    torch.save({f"deberta.{name}": weight for name, weight in weights.items()}, tmp_path / "pytorch_model.bin")
-    assert same(load_encoder(path, None).state_dict(), weights)
-    assert same(body(load_model(TASK_TYPES["tagging"].Model, path, TAGS, seed=1)[0]), weights)
+    assert not (tmp_path / "model.safetensors").exists()
+    weights = {name.removeprefix("deberta."): weight for name, weight in torch.load(tmp_path / "pytorch_model.bin").items()}
+    encoder = load_encoder(path, None).state_dict()
+    assert encoder.keys() <= weights.keys() and all(torch.equal(weight, weights[name]) for name, weight in encoder.items())
+    assert same(body(load_model(TASK_TYPES["tagging"].Model, path, TAGS, seed=1)[0]), encoder)
 
     class Trap:
         def __reduce__(self):
@@ -418,6 +418,16 @@ def test_bin_weights_are_read_as_tensors_only(encoders, tmp_path):
     assert not (tmp_path / "sprung").exists()
 
 
+@pytest.mark.parametrize("family, pooler", [("bert", False), ("labse", True), ("minilm", False), ("modernbert", False)])
+def test_cls_pooling_without_a_pooler_is_one_line(family, pooler, encoders, capsys):
+    """Masked-LM checkpoints, MiniLM and the newer architectures have none: their first token was not trained to stand for a sentence."""
+    load_encoder(encoders[family], None, "mean")
+    assert capsys.readouterr().out == ""
+    load_encoder(encoders[family], None, "cls")
+    said = capsys.readouterr().out
+    assert (said == "") if pooler else ("holds no pooler" in said and said.count("\n") == 1)
+
+
 def test_a_tokenizer_without_padding_token_is_refused(encoders, tmp_path):
     path = copy_of(encoders["eurobert"], tmp_path)
     settings = json.loads((tmp_path / "tokenizer_config.json").read_text())
@@ -427,7 +437,7 @@ def test_a_tokenizer_without_padding_token_is_refused(encoders, tmp_path):
 
 
 def test_a_head_that_cannot_be_made_is_one_line(tmp_path):
-    """transformers has neither multiple choice for this family nor a classifier from which ours could be made."""
+    """transformers has no multiple choice for this family, and no classifier to make one of."""
     config = transformers.BertGenerationConfig(
         vocab_size=20, hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8
     )

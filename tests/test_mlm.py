@@ -457,6 +457,7 @@ def test_a_run_killed_in_the_middle_goes_on_to_the_same_weights(call, tiny_model
     (["--mlm_languages", "de", "--mlm_share", "1"], "--mlm_share 1.0 is not from 0"),
     (["--mlm_languages", "de", "--mlm_alpha", "-1"], "--mlm_alpha -1.0 is not between 0"),
     (["--mlm_languages", "de", "--mlm_eval_samples", "0"], "--mlm_eval_samples 0 leaves nothing to measure"),
+    (["--mlm_languages", "de", "--normalize", "nfc"], "--normalize nfc does not reach the texts of masked LM"),
     (["--mlm_languages", "de", "--mlm_data", "TEXT", "--keep_head"], "--keep_head is for one task"),
 ])  # fmt: skip
 def test_a_mistake_ends_in_one_line_and_leaves_no_results(flags, message, call, tiny_model, data_dir, text_dir, tmp_path):

@@ -12,6 +12,7 @@ import pytest
 import torch
 from conftest import ROOT, begin
 from safetensors.torch import save_file
+from transformers import TrainingArguments
 
 import results
 import run_target
@@ -138,7 +139,7 @@ def test_seconds_are_those_of_all_starts(tmp_path, clock):
 
 def test_training_notes_its_time_and_a_failed_trys_counts(tmp_path, clock):
     begin(tmp_path, RUN)
-    noted, args = [], SimpleNamespace(output_dir=str(tmp_path), deepspeed=None, load_best_model_at_end=False)
+    noted, args = [], TrainingArguments(output_dir=str(tmp_path), use_cpu=True, max_steps=10, report_to="none")
 
     def train(resume_from_checkpoint):
         for _ in range(10):
@@ -153,10 +154,11 @@ def test_training_notes_its_time_and_a_failed_trys_counts(tmp_path, clock):
 
     state = SimpleNamespace(global_step=10, best_global_step=None, best_metric=None, log_history=[])
     trainer = SimpleNamespace(
-        args=args, train=train, state=state, dies=True, packed=False, tokens_of_all_starts=lambda: [0, 0],
+        args=args, train=train, state=state, train_dataset=[], is_deepspeed_enabled=False, dies=True, packed=False,
+        tokens_of_all_starts=lambda: [0, 0],
         model=SimpleNamespace(config=None, modules=list), watch=SimpleNamespace(mean_loss=lambda: None),
         accelerator=SimpleNamespace(wait_for_everyone=lambda: None),
-        add_callback=lambda callback: setattr(trainer, "callback", callback),
+        add_callback=lambda callback: isinstance(callback, training.Clock) and setattr(trainer, "callback", callback),
     )  # fmt: skip
     with pytest.raises(Collapsed):
         training.run_trainer(trainer)
@@ -171,7 +173,7 @@ def test_training_notes_its_time_and_a_failed_trys_counts(tmp_path, clock):
 def test_time_is_noted_after_each_language_that_is_scored(call, tiny_model, data_dir, tmp_path, monkeypatch):
     note, scored = results.note_time, []
     monkeypatch.setattr(
-        results, "note_time", lambda *args: scored.append(len(list(tmp_path.glob("out/predictions/xnli/*")))) or note(*args)
+        results, "note_time", lambda *args: scored.append(len(list(tmp_path.glob("out/predictions/xnli/*.tsv")))) or note(*args)
     )
     flags = ("--task", "xnli", "--languages", "en", "de", "--max_steps", "1", "--max_train_samples", "32", "--max_eval_samples", "8",
              "--max_predict_samples", "8", "--use_cpu", "--disable_tqdm", "true", "--max_seq_length", "32")  # fmt: skip

@@ -12,7 +12,7 @@ import pytest
 import sentencepiece
 import tokenizer_folders as folders
 import torch
-from conftest import ROOT, SHARED
+from conftest import ROOT, SHARED, begin
 from datasets import Dataset
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer
@@ -22,7 +22,7 @@ from task_adapters.normal_form import compose_answers, texts_in_other_form
 from task_types import TASK_TYPES, tagging
 from trainer import tokenizers
 from trainer.checkpoints import load_encoder
-from trainer.tokenizers import PROBES, check_fingerprint, fingerprint_of, load_tokenizer
+from trainer.tokenizers import PROBES, fingerprint_of, load_tokenizer
 
 TEXTS = ["Hello world", "Müller Việt ﬁve １２ a，b", "中国 naïve", " two  spaces ", "Vie\u0323\u0302t", "ＡＢＣ", ""]
 
@@ -158,7 +158,7 @@ def test_what_cannot_be_mended_is_refused_with_the_text_that_shows_it(tmp_path):
     model = folders.sentencepiece_model(model_type="bpe", bos_id=1, eos_id=2, unk_id=3, **folders.BRACKETS)
     folder = folders.write(tmp_path / "model", config__json={"model_type": "deberta-v2", "vocab_size": 310}, spm__model=model)
     said = refusal(folder)
-    assert "its SentencePiece model cuts 'Hello world' into ['▁Hello'" in said and "--tokenizer_as_loaded takes the latter" in said
+    assert "its SentencePiece model cuts '" in said and "--tokenizer_as_loaded takes the latter" in said
     assert len(load_tokenizer(str(folder), needs_offsets=True, as_loaded=True)("Hello")["input_ids"]) > 2
 
 
@@ -265,13 +265,15 @@ def test_the_fingerprint_tells_tokenizers_apart_by_how_they_read(tmp_path):
 def test_a_run_goes_on_with_the_tokenizer_that_it_began_with(tmp_path):
     plain = load_tokenizer(str(folders.unigram(tmp_path / "a")), needs_offsets=True)
     lower = load_tokenizer(str(folders.unigram(tmp_path / "b", lower=True)), needs_offsets=True)
-    (tmp_path / "run").mkdir()
-    assert check_fingerprint(tmp_path / "run", plain) == check_fingerprint(tmp_path / "run", plain) == fingerprint_of(plain)
+    inputs = {"model": None, "lineage": [], "content": {}}
+    (tmp_path / "run" / "predictions").mkdir(parents=True)
+    for _ in range(2):
+        assert begin(tmp_path / "run", {"seed": 1}, inputs={**inputs, "tokenizer": fingerprint_of(plain)}) is None
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["tokenizer"] == fingerprint_of(plain)
     with pytest.raises(
         InputError, match="began with a tokenizer that reads 'Hello world' as '<s> ▁Hello ▁world </s>'; now it is '<s> ▁hello"
     ):
-        check_fingerprint(tmp_path / "run", lower)
-    assert json.loads((tmp_path / "run" / "tokenizer_probes.json").read_text()) == fingerprint_of(plain)
+        begin(tmp_path / "run", {"seed": 1}, inputs={**inputs, "tokenizer": fingerprint_of(lower)})
 
 
 # ---- words that look like special tokens
@@ -348,7 +350,7 @@ def test_answers_keep_their_place_in_the_composed_context(answer):
     given = {"text": [answer_apart], "answer_start": [apart.index(answer_apart)]}
     row = {"id": ["1"], "context": [apart], "question": [apart], "answers": [given]}
     composed, count = in_normal_form(Dataset.from_dict(row), "nfc")
-    assert count == 3 and composed[0]["context"] == composed[0]["question"] == context
+    assert count == 2 + (answer_apart != answer) and composed[0]["context"] == composed[0]["question"] == context
     assert composed[0]["answers"] == {"text": [answer], "answer_start": [context.index(answer)]}
 
 
@@ -374,7 +376,7 @@ def spaced(tmp_path):
     return load_tokenizer(str(folders.unigram(tmp_path / "spaced")), needs_offsets=True)
 
 
-def features_of(tokenizer, label_piece, words=("Hello", "ＡＢ", "国a"), tags=("NOUN", "VERB", "ADJ")):
+def features_of(tokenizer, label_piece, words=("Hello", "ＡＢ", "ＣＢ"), tags=("NOUN", "VERB", "ADJ")):
     task = replace(TASKS["udpos"], label_piece=label_piece)
     return tagging.to_features({"words": [list(words)], "tags": [list(tags)]}, tokenizer, task, 64)
 
@@ -383,7 +385,7 @@ def test_the_first_piece_that_is_more_than_a_space_can_be_labelled(spaced):
     first, content = features_of(spaced, "first"), features_of(spaced, "first_content")
     pieces = spaced.convert_ids_to_tokens(first["input_ids"][0])
     assert [pieces[place] for place in first["first_pieces"][0]] == ["▁Hello", "▁", "▁"], pieces
-    assert [pieces[place] for place in content["first_pieces"][0]] == ["▁Hello", "A", "国"] and content["input_ids"] == first["input_ids"]
+    assert [pieces[place] for place in content["first_pieces"][0]] == ["▁Hello", "A", "C"] and content["input_ids"] == first["input_ids"]
     for features in (first, content):
         labelled = [features["labels"][0][place] for place in features["first_pieces"][0]]
         assert [TASKS["udpos"].labels[label] for label in labelled] == ["NOUN", "VERB", "ADJ"]
@@ -392,14 +394,14 @@ def test_the_first_piece_that_is_more_than_a_space_can_be_labelled(spaced):
     assert tagging.bare_spaces_line({"zh": 0.86, "en": 0.0}) == ["words whose first piece is a bare space: zh 86%"]
 
 
-def test_a_word_that_is_only_a_space_is_labelled_there(spaced):
-    assert spaced.convert_ids_to_tokens(features_of(spaced, "first_content", ["▁"], ["X"])["input_ids"][0]) == ["<s>", "▁", "</s>"]
-    assert features_of(spaced, "first_content", ["▁"], ["X"])["first_pieces"] == [[1]]
-
-
-def test_a_letter_that_byte_level_tokenizers_write_for_a_space_is_none(spaced):
+def test_a_letter_that_byte_level_tokenizers_write_for_a_space_is_none(tmp_path):
     """Ġ is a letter of Maltese."""
-    assert {spaced.convert_ids_to_tokens(piece) for piece in tagging.space_ids(spaced)} == {"▁"}
+    file = folders.unigram_file()
+    file["model"]["vocab"][9][0] = "Ġ"
+    folder = folders.unigram(tmp_path / "maltese")
+    (folder / "tokenizer.json").write_text(json.dumps(file))
+    tokenizer = load_tokenizer(str(folder), needs_offsets=True)
+    assert tokenizer.convert_tokens_to_ids("Ġ") == 9 and {"▁"} == {tokenizer.convert_ids_to_tokens(p) for p in tagging.space_ids(tokenizer)}
 
 
 def test_the_mean_of_a_words_logits_is_trained_and_predicted(spaced):
@@ -407,7 +409,7 @@ def test_the_mean_of_a_words_logits_is_trained_and_predicted(spaced):
     from task_types.collator import Collator
 
     task = replace(TASKS["udpos"], label_piece="mean")
-    rows = {"words": [["Hello", "ＡＢ", "国a"], ["world"]], "tags": [["NOUN", "VERB", "ADJ"], ["NOUN"]]}
+    rows = {"words": [["Hello", "ＡＢ", "ＣＢ"], ["world"]], "tags": [["NOUN", "VERB", "ADJ"], ["NOUN"]]}
     features = Dataset.from_dict(dict(tagging.to_features(rows, spaced, task, 64)))
     batch = Collator(1)([{"input_ids": row["input_ids"], "labels": row["labels"]} for row in features])
     length = batch["input_ids"].shape[1]

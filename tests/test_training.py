@@ -236,7 +236,7 @@ def test_a_slow_tokenizer_is_refused_where_offsets_are_needed(tiny_model, monkey
     from transformers import AutoTokenizer
 
     class Slow:
-        is_fast, pad_token, model_input_names, __len__ = False, "<pad>", ["input_ids"], lambda self: 1000
+        is_fast, pad_token, model_input_names, __len__ = False, "<pad>", ["input_ids"], lambda self: 280
 
     monkeypatch.setattr(AutoTokenizer, "from_pretrained", lambda path, **_: Slow())
     assert load_tokenizer(tiny_model, needs_offsets=False).is_fast is False

@@ -140,7 +140,7 @@ def draw_head(model, seed: int) -> None:
             parameter.data = data.copy_(parameter.data)
 
 
-def load_encoder(path: str, layer: int | None):
+def load_encoder(path: str, layer: int | None, pooling: str = "mean"):
     """The bare encoder in fp32, for embedding: as far as hidden state `layer` takes it (0: the embedding output; None: whole)."""
     config = load_config(path)
     if layer is not None:
@@ -150,6 +150,9 @@ def load_encoder(path: str, layer: int | None):
     missing = sorted(key for key in loading["missing_keys"] if "pooler." not in key)
     if missing:
         raise InputError(f"{path!r} holds no complete {config.model_type} encoder: {len(missing)} weights are missing, {missing[0]} first.")
+    has_pooler = getattr(model, "pooler", None) is not None and not any("pooler." in key for key in loading["missing_keys"])
+    if pooling == "cls" and not has_pooler:
+        say(f"{path} holds no pooler: its first token was not trained to stand for a sentence (--pooling mean reads all tokens)")
     return model
 
 

@@ -13,7 +13,7 @@ from results import flush, note_time, read_json, remove, write_json
 from speed.real_tokens import RealTokensTrainer, predict
 from speed.trimmed_embeddings import agree, complete, trimmed
 from task_adapters import InputError
-from task_types import TASK_TYPES
+from task_types import TASK_TYPES, probabilities
 from task_types.collator import Collator, what_is_read
 from trainer.checkpoints import best_checkpoint, checkpoints_of, fault_of_file, last_complete_checkpoint
 from trainer.collapse import CollapseWatch, chance_loss, floor_loss
@@ -283,14 +283,19 @@ def run_trainer(trainer, kept_head=None) -> dict:
     }
 
 
-def score(trainer, task, examples, features, language) -> tuple[list, dict]:
-    """Predicts and scores one language. -> (predictions as people write them, {metric: 0..100, "examples": n})"""
-    return score_with_loss(trainer, task, examples, features, language)[:2]
+def score(trainer, task, examples, features, language, probabilities_file=None) -> tuple[list, dict]:
+    """Predicts and scores one language. -> (predictions as people write them, {metric: 0..100, "examples": n})
+
+    probabilities_file  where the probabilities are kept too (task_types/probabilities.py); None: nowhere.
+    """
+    return score_with_loss(trainer, task, examples, features, language, probabilities_file)[:2]
 
 
-def score_with_loss(trainer, task, examples, features, language) -> tuple[list, dict, float | None]:
+def score_with_loss(trainer, task, examples, features, language, probabilities_file=None) -> tuple[list, dict, float | None]:
     """The same, and the mean loss over all labels."""
     task_type = TASK_TYPES[task.task_type]
-    logits, loss = predict(trainer, features, task_type, language)
+    logits, loss = predict(trainer, features, probabilities.reducing(task_type) if probabilities_file else task_type, language)
+    if probabilities_file:
+        logits = probabilities.keep(probabilities_file, task, examples, features, logits, language)
     predicted = task_type.decode(examples, features, logits, task)
     return predicted, {**task.metric(task_type.gold(examples, task), predicted, language), "examples": len(examples)}, loss

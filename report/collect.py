@@ -1,0 +1,372 @@
+"""One table of all results below some folders, and a list of what could not be used and why.
+
+Whatever made a run, its results.json says what it is: names of folders mean nothing. A result that is damaged, foreign, contradictory or a
+duplicate is left out and named; the others are reported.
+"""
+
+import math
+import os
+from collections import Counter
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from types import NoneType
+
+import pandas
+
+from results import read_json
+from settings import NAMED, NAMED_IF_SET
+from task_adapters import TASKS, InputError, nearest
+
+BASELINE = "baseline"  # the start without intermediate training
+INTERMEDIATE = [name for name, task in TASKS.items() if task.phase == "intermediate"]
+TARGETS = [name for name, task in TASKS.items() if task.phase != "intermediate"]
+COLUMNS = ["model", "start", "phase", "task", "language", "seed", "metric", "value", "examples", "failed_tries", "folder"]
+# Folders of a run that hold many files and never a run of their own.
+SKIPPED_FOLDERS = ("checkpoint-", "predictions", "labels", "heads", "oracle")
+
+# What the report reads of a results.json, in the notation of `mismatch`. Other names may hold anything.
+NUMBER = (int, float)
+PART = ({"split": str, "language": str, "examples": int}, {"task": str, "files": str})  # rows of a dataset, or text for masked LM
+STAGE = {"task": (str, [str]), "seed": int, "data": [PART], "model?": ({"name_or_path": str}, NoneType)}
+SCORED = {**STAGE, "lineage": [STAGE], "seconds": NUMBER, "task": str, "scores": dict, "mining?": (dict, NoneType)}
+RESULTS = {
+    "intermediate": {**STAGE, "lineage": [STAGE], "seconds": NUMBER, "dev": dict},
+    "target": SCORED,
+    "retrieval": {name: kind for name, kind in SCORED.items() if name != "seed"},
+}
+KIND_NAMES = {dict: "an object", list: "a list", str: "a text", int: "a whole number", float: "a number", NoneType: "null"}
+
+
+class Unusable(Exception):
+    """A result that cannot stand in a table. kind: one word for the list of problems."""
+
+    def __init__(self, kind: str, what: str):
+        super().__init__(what)
+        self.kind = kind
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A folder whose result is in no table. kind: damaged, foreign, half-written, unfinished, failed, contradictory or duplicate."""
+
+    folder: str
+    kind: str
+    what: str
+
+
+@dataclass
+class Run:
+    """One usable results.json. For an intermediate run `start` names the chain of trainings up to and with this one.
+
+    seed      None where no random number is drawn (retrieval from the bare encoder).
+    scores    {language: {metric: 0..100}} of a target; {task: {metric: 0..100}} on English dev of an intermediate run.
+    settings  {(what, name): value} of all that must be equal in one table; see `settings_of_run`.
+    """
+
+    folder: str
+    phase: str
+    model: str
+    start: str
+    task: str
+    seed: int | None
+    scores: dict[str, dict[str, float]]
+    examples: dict[str, int | None]
+    settings: dict[tuple, object]
+    seconds: float
+    failed_tries: int
+    is_tuned_on_test: bool = False  # a threshold was chosen on the gold that is scored (BUCC without a dev part)
+
+    @property
+    def cell(self) -> tuple:
+        return self.model, self.start, self.phase, self.task, self.seed
+
+
+@dataclass
+class Collection:
+    """All usable runs, the same as one table (`COLUMNS`, one row per run, language and metric), and what was left out."""
+
+    runs: list[Run]
+    problems: list[Problem]
+
+    @cached_property
+    def table(self) -> pandas.DataFrame:
+        return to_table(self.runs)
+
+    @property
+    def scored(self) -> list[Run]:
+        return [run for run in self.runs if run.phase != "intermediate"]
+
+
+def collect(folders) -> Collection:
+    """Reads every results.json below `folders`. Raises InputError for a folder that is not there, and where no result is usable."""
+    runs, problems = [], []
+    for folder in run_folders(folders):
+        try:
+            runs.append(read_run(folder))
+        except Unusable as error:
+            problems.append(Problem(str(folder), error.kind, str(error)))
+    for check in (without_contradictions, without_duplicates):
+        runs, left_out = check(runs)
+        problems += left_out
+    if not runs:
+        named = f"; {problems[0].folder}: {problems[0].what}" if problems else ""
+        raise InputError(f"{' '.join(map(str, folders))}: no finished run of this collection{named}")
+    return Collection(runs, sorted(problems, key=lambda problem: problem.folder))
+
+
+def run_folders(folders) -> list[Path]:
+    """Every folder that a run finished, left unfinished or failed in, each once, in order of their names."""
+    seen = {}
+    for top in map(Path, folders):
+        if not top.is_dir():
+            raise InputError(f"{top} is not a folder of results.")
+        for path, inner, files in os.walk(top):
+            inner[:] = [name for name in inner if name == "results.json" or not name.startswith(SKIPPED_FOLDERS)]
+            if {"results.json", "run.json", "failed_tries.json", "results.json.part"} & {*files, *inner}:
+                seen.setdefault(os.path.realpath(path), Path(path))
+            inner[:] = [name for name in inner if name != "results.json"]
+    return sorted(seen.values())
+
+
+def read_run(folder: Path) -> Run:
+    """The run in a folder. Raises Unusable where there is none that could stand in a table."""
+    path = folder / "results.json"
+    if not os.path.lexists(path):
+        if (folder / "failed_tries.json").exists():
+            raise Unusable("failed", "failed to learn with every seed that was tried")
+        if (folder / "results.json.part").exists():
+            raise Unusable("half-written", "the run was cut off while it wrote results.json")
+        raise Unusable("unfinished", "has a run.json and no results.json: the same command again goes on")
+    if not path.is_file():
+        raise Unusable("damaged", "results.json is not a file")
+    try:
+        results = read_json(path)
+    except (InputError, OSError, RecursionError) as error:
+        raise Unusable("damaged", f"results.json cannot be read: {' '.join(str(error).split())[:200]}") from error
+    phase = results.get("phase") if isinstance(results, dict) else None
+    if not isinstance(phase, str) or phase not in RESULTS:
+        raise Unusable("foreign", f"results.json is of no run of this collection: its phase is none of {', '.join(RESULTS)}")
+    if wrong := mismatch(results, RESULTS[phase]):
+        raise Unusable("damaged", f"results.json is not as a run leaves it: {wrong}")
+    for language, mined in (results.get("mining") or {}).items():
+        if wrong := mismatch(mined, {"threshold_from": str}, f"mining.{language}"):
+            raise Unusable("damaged", f"results.json is not as a run leaves it: {wrong}")
+    for name in (name for stage in (*results["lineage"], results) for name in tasks_of(stage) or [None]):
+        if name not in TASKS:
+            raise Unusable("foreign", f"an unknown task, {name!r}. {nearest(name, TASKS)}")
+    return to_run(folder, results)
+
+
+def to_run(folder: Path, results: dict) -> Run:
+    """A checked results.json as a `Run`. Raises Unusable for scores that are missing or that no metric gives."""
+    phase, lineage, mined = results["phase"], results["lineage"], results.get("mining") or {}
+    scores = scores_of(results)
+    if not scores:
+        raise Unusable("damaged", "results.json holds no score")
+    for name, values in scores.items():
+        task = results["task"] if phase != "intermediate" else name
+        check_scores(task, name, values)
+    seed = results["seed"] if phase != "retrieval" else lineage[-1]["seed"] if lineage else None
+    first = (lineage or [results])[0].get("model")  # later models are folders of earlier runs, another for each start and seed
+    model = utf8(first["name_or_path"]) if first else "a model without a name"
+    examples = {name: values.get("examples") for name, values in scores.items()}
+    start = utf8(start_name([*lineage, results] if phase == "intermediate" else lineage))
+    return Run(
+        folder=str(folder), phase=phase, model=model, start=start, task="+".join(tasks_of(results)), seed=seed, examples=examples,
+        scores={
+            name: {metric: float(value) for metric, value in values.items() if metric != "examples"} for name, values in scores.items()
+        },
+        settings=settings_of_run(results, model, first, examples), seconds=float(results["seconds"]),
+        failed_tries=len(results["failed_tries"]) if isinstance(results.get("failed_tries"), list) else 0,
+        is_tuned_on_test=any(details["threshold_from"] != "dev" for details in mined.values()),
+    )  # fmt: skip
+
+
+def scores_of(results: dict) -> dict[str, dict]:
+    """{language: scores} of a target, {task: scores on English dev} of an intermediate run."""
+    if results["phase"] != "intermediate":
+        return results["scores"]
+    dev = results["dev"]
+    return {results["task"]: dev} if isinstance(results["task"], str) else {task: dev.get(task) for task in results["task"]}
+
+
+def check_scores(task: str, name: str, scores) -> None:
+    """Raises Unusable unless `scores` holds the task's metric and nothing that is no score."""
+    metric = TASKS[task].dev_metric
+    is_plain = type(scores) is dict and type(scores.get(metric)) is float and type(scores.get("examples")) is int  # as runs leave it: quick
+    if not is_plain and (wrong := mismatch(scores, {metric: NUMBER, "examples?": (int, NoneType)}, name)):
+        raise Unusable("damaged", f"no score, {metric} of {task}: {wrong}")
+    for what, value in scores.items():
+        if (type(value) is float and 0 <= value <= 100) or (what == "examples" and (value is None or 0 <= value < 2**63)):
+            continue
+        if what == "examples":
+            raise Unusable("damaged", f"the number of examples of {name} is {short(value)}")
+        if mismatch(value, NUMBER):
+            raise Unusable("damaged", f"{what} of {name} is {short(value)}, not a number")
+        if not what.endswith("_threshold") and not 0 <= value <= 100:
+            raise Unusable("damaged", f"{what} of {name} is {value}: a score is from 0 to 100")
+
+
+def mismatch(value, kind, name: str = "") -> str | None:
+    """Where and how a JSON value is not of a kind; None where it is.
+
+    kind  a type; [kind], a list of such; {name: kind}, an object with these names and others (`name?`: or without it); or several
+          in a tuple, any of which will do.
+    """
+    kinds, wrong = kind if isinstance(kind, tuple) else (kind,), []
+    for one in kinds:
+        if type(value) is not (one if isinstance(one, type) else type(one)):  # exactly: True is no number
+            continue
+        inner = []
+        if isinstance(one, list):
+            inner = [mismatch(item, one[0], f"{name}[{place}]") for place, item in enumerate(value)]
+        elif isinstance(one, dict):
+            for key, of_key in one.items():
+                at, needed = f"{name}.{key}".strip(".?"), not key.endswith("?")
+                if key.strip("?") in value:
+                    inner.append(mismatch(value[key.strip("?")], of_key, at))
+                elif needed:
+                    inner.append(f"{at} is missing")
+        elif one is float and not math.isfinite(value):
+            inner = [f"{name} is {value}"]
+        elif one is int and abs(value) >= 2**63:
+            inner = [f"{name} is {short(value)}, more than 64 bits hold"]
+        wrong.append(next(filter(None, inner), None))
+    if None in wrong:
+        return None
+    names = [KIND_NAMES[one if isinstance(one, type) else type(one)] for one in kinds]
+    return wrong[0] if wrong else f"{name or 'it'} is {short(value)}, not {' or '.join(dict.fromkeys(names))}"
+
+
+def short(value) -> str:
+    text = repr(value)
+    return text if len(text) < 60 else f"{text[:60]}..."
+
+
+def utf8(text: str) -> str:
+    """The text with lone surrogates, which JSON and names of files may hold and UTF-8 may not, as escapes."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def tasks_of(stage: dict) -> list[str]:
+    return [stage["task"]] if isinstance(stage["task"], str) else stage["task"]
+
+
+def start_name(lineage: list[dict]) -> str:
+    """What a model was trained on before the target: baseline (nothing); mnli; all; mnli+qqp (together); mnli+mlm (masked LM beside);
+    mnli (de) (in other languages than English); mnli > qqp (one after the other)."""
+    names = []
+    for earlier in lineage:
+        tasks = tasks_of(earlier)
+        name = "all" if sorted(tasks) == sorted(INTERMEDIATE) else "+".join(tasks)
+        languages = {part["language"] for part in earlier["data"] if part.get("split") == "train"}  # masked LM's text is in none
+        names.append(name + "+mlm" * bool(earlier.get("mlm_share")) + (f" ({' '.join(sorted(languages))})" if languages - {"en"} else ""))
+    return " > ".join(names) or BASELINE
+
+
+# ---- what may stand in one table
+
+KEYS = {}  # the keys of settings, which ten thousand runs share
+
+
+def settings_of(run: dict, is_whole: bool) -> dict:
+    """The settings of a training that change scores, as results.json names them. What earlier code did not name is unknown, and left out.
+
+    is_whole  whether a setting without a name has its default. In the lineages of earlier code it may have any value.
+    """
+    settings = {name: run[name] for name in (*NAMED, "layer", "pooling") if name in run}
+    if run.get("phase") == "retrieval":
+        settings["precision"] = run["precision"] if run.get("precision") in ("bf16", "fp16") else "fp32"  # tf32 finds the same
+        settings.pop("padding_free", None)  # the hardware decides about it, not the user
+    return settings | ({name: run.get(name, default) for name, default in NAMED_IF_SET.items()} if is_whole else {})
+
+
+def settings_of_run(results: dict, model: str, first: dict | None, examples: dict) -> dict[tuple, object]:
+    """{((model or None, what), name): value}: what must be equal among all runs that share the first part of the key.
+
+    Settings are compared among the runs of one model, because differences are taken within a model. What is scored (languages, numbers of
+    examples, part for the threshold) is compared among the runs of all models, because all stand in one column.
+    """
+    settings = {((model, "the model"), "revision"): first["revision"]} if first and first.get("revision") else {}
+    stages = [*results["lineage"], results] if results["phase"] == "intermediate" else results["lineage"]
+    for place, stage in enumerate(stages, start=1):
+        what = model, start_name(stages[:place])
+        named = settings_of(stage, is_whole=stage is results or "optim" in stage)
+        named["number of training examples"] = sum(part["examples"] for part in stage["data"] if part.get("split") == "train")
+        settings |= {(what, name): value for name, value in named.items()}
+    if results["phase"] == "intermediate":
+        return settings
+    task = results["task"]
+    settings |= {((model, task), name): value for name, value in settings_of(results, is_whole=True).items()}
+    scored = {"languages": sorted(examples)} | {f"number of examples in {language}": number for language, number in examples.items()}
+    mined = results.get("mining") or {}
+    scored |= {f"part for the threshold in {language}": details["threshold_from"] for language, details in mined.items()}
+    settings |= {((None, task), name): value for name, value in scored.items()}
+    return {KEYS.setdefault(key, key): value for key, value in settings.items()}
+
+
+def without_contradictions(runs: list[Run]) -> tuple[list[Run], list[Problem]]:
+    """Leaves out the runs with another setting than most of those they would be compared with; of equally many, the first one's stays."""
+    votes, first = {}, {}
+    for run in runs:
+        for key, value in run.settings.items():
+            votes.setdefault(key, Counter())[repr(value)] += 1
+            first.setdefault((key, repr(value)), run.folder)
+    usual = {key: counter.most_common(1)[0][0] for key, counter in votes.items() if len(counter) > 1}
+    kept, problems = [], []
+    for run in runs:
+        other = next((key for key in run.settings if key in usual and repr(run.settings[key]) != usual[key]), None)
+        if other is None:
+            kept.append(run)
+            continue
+        (_, what), name = other
+        said = f"{name} of {what} is {short(run.settings[other])}, but {usual[other]} in {first[other, usual[other]]}"
+        problems.append(Problem(run.folder, "contradictory", said))
+    return kept, problems
+
+
+def without_duplicates(runs: list[Run]) -> tuple[list[Run], list[Problem]]:
+    """Of runs of the same cell with equal scores the first stays. Where scores differ nobody can say which one is meant: none stays."""
+    cells = {}
+    for run in runs:
+        cells.setdefault(run.cell, []).append(run)
+    kept, problems = [], []
+    for twins in cells.values():
+        if all(twin.scores == twins[0].scores for twin in twins):
+            kept.append(twins[0])
+            problems += [Problem(twin.folder, "duplicate", f"a copy of {twins[0].folder}") for twin in twins[1:]]
+            continue
+        for twin in twins:
+            other = next(run for run in twins if run is not twin)
+            seed = "" if twin.seed is None else f" with seed {twin.seed}"
+            said = f"{twin.task} after {twin.start}{seed}, as in {other.folder}, with other scores"
+            problems.append(Problem(twin.folder, "duplicate", said))
+    return kept, problems
+
+
+def to_table(runs: list[Run]) -> pandas.DataFrame:
+    """One row for each run, language and metric; columns as in `COLUMNS`. An intermediate run has rows for the dev metrics of its tasks."""
+    cells = [(run, name, scores) for run in runs for name, scores in run.scores.items()]
+    rows = [len(scores) for _, _, scores in cells]
+
+    def repeated(values, kind="category"):
+        """A column of one value per run and language, as many times as there are metrics. Categories: long names are stored once."""
+        values = list(values)
+        return pandas.Series(values, dtype=kind if len(values) else None).repeat(rows).reset_index(drop=True)
+
+    is_scored = [run.phase != "intermediate" for run, _, _ in cells]
+    columns = {
+        "model": repeated(run.model for run, _, _ in cells),
+        "start": repeated(run.start for run, _, _ in cells),
+        "phase": repeated(run.phase for run, _, _ in cells),
+        "task": repeated(run.task if scored else name for (run, name, _), scored in zip(cells, is_scored)),
+        "language": repeated(utf8(name) if scored else "en" for (_, name, _), scored in zip(cells, is_scored)),
+        "seed": repeated((run.seed for run, _, _ in cells), "Int64"),
+        "metric": pandas.Series([utf8(metric) for _, _, scores in cells for metric in scores], dtype="category"),
+        "value": pandas.Series([value for _, _, scores in cells for value in scores.values()], dtype="float64"),
+        "examples": repeated((run.examples[name] for run, name, _ in cells), "Int64"),
+        "failed_tries": repeated((run.failed_tries for run, _, _ in cells), "int64"),
+        "folder": repeated(utf8(run.folder) for run, _, _ in cells),
+    }
+    return pandas.DataFrame(columns)[COLUMNS]

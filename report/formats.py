@@ -1,0 +1,107 @@
+"""Tables as text: Markdown, LaTeX, plain and CSV.
+
+What a result says of itself (names, languages) is data: it is escaped in each of them.
+"""
+
+import csv
+import io
+import re
+from dataclasses import dataclass, field
+
+LATEX = {"\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%", "_": r"\_",
+         "^": r"\textasciicircum{}", "~": r"\textasciitilde{}", "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}",
+         "±": r"$\pm$", "≈": r"$\approx$", "—": "---", '"': r"\textquotedbl{}", "'": r"\textquotesingle{}",
+         "`": r"\textasciigrave{}"}  # fmt: skip
+MARKDOWN = {"\\": "\\\\", "|": "\\|", "`": "\\`", "*": "\\*", "[": "\\[", "]": "\\]", "~": "\\~", "&": "&amp;", "<": "&lt;", ">": "&gt;"}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Text of one cell. kind: tie (shown grey), up, down, missing or "" (plain). value: what a column is sorted by, None for its text."""
+
+    text: str
+    kind: str = ""
+    value: float | None = None
+
+
+@dataclass
+class Table:
+    """name: of its files; notes: sentences below it. The first `labels` columns name the row, the others hold numbers."""
+
+    name: str
+    title: str
+    head: list[str]
+    rows: list[list[Cell]]
+    notes: list[str] = field(default_factory=list)
+    labels: int = 1
+
+
+def visible(text: str) -> str:
+    r"""The text on one line, with control characters, direction marks and lone surrogates as escapes: `\x1b`, `\u202e`."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in str(text))
+
+
+def markdown_escape(text: str) -> str:
+    text = "".join(MARKDOWN.get(c, c) for c in visible(text))
+    return re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", text)  # within a word, as in squad_v1, it is no markup
+
+
+def latex_escape(text: str) -> str:
+    """LaTeX that prints the text; minus signs before a digit as in mathematics."""
+    return re.sub(r"(?<![\w-])-(?=\d)", "$-$", "".join(LATEX.get(c, c) for c in visible(text)))
+
+
+def to_markdown(table: Table) -> str:
+    """A Markdown table whose columns also line up as plain text; ties are marked ≈."""
+    rows = [[markdown_escape(marked(cell)) for cell in row] for row in table.rows]
+    head = [markdown_escape(text) for text in table.head]
+    widths = [max(3, *map(len, column)) for column in zip(head, *rows)]
+    rule = ["-" * width if place < table.labels else "-" * (width - 1) + ":" for place, width in enumerate(widths)]
+    lines = [" | ".join(aligned(row, widths, table.labels)) for row in (head, rule, *rows)]
+    notes = [markdown_escape(note) for note in table.notes]
+    return "\n\n".join([f"### {markdown_escape(table.title)}", "\n".join(f"| {line} |" for line in lines), *notes])
+
+
+def to_plain(table: Table) -> str:
+    """The table for a terminal; ties are marked ≈."""
+    rows = [[visible(text) for text in table.head], *([visible(marked(cell)) for cell in row] for row in table.rows)]
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    lines = ["  ".join(aligned(row, widths, table.labels)).rstrip() for row in rows]
+    return "\n".join([visible(table.title), *lines, *map(visible, table.notes)])
+
+
+def aligned(row, widths, labels) -> list[str]:
+    return [text.ljust(width) if place < labels else text.rjust(width) for place, (text, width) in enumerate(zip(row, widths))]
+
+
+def marked(cell: Cell) -> str:
+    return f"≈ {cell.text}" if cell.kind == "tie" else cell.text
+
+
+def to_latex(table: Table) -> str:
+    r"""A booktabs table (\usepackage{booktabs,xcolor,textcomp}); ties are grey."""
+
+    def latex(cell: Cell) -> str:
+        return rf"\textcolor{{gray}}{{{latex_escape(cell.text)}}}" if cell.kind == "tie" else latex_escape(cell.text)
+
+    columns = "l" * table.labels + "r" * (len(table.head) - table.labels)
+    lines = [
+        r"\begin{table}", r"\centering\small", rf"\begin{{tabular}}{{{columns}}}", r"\toprule",
+        " & ".join(map(latex_escape, table.head)) + r" \\", r"\midrule",
+        *(" & ".join(map(latex, row)) + r" \\" for row in table.rows),
+        r"\bottomrule", r"\end{tabular}",
+        rf"\caption{{{latex_escape(' '.join([table.title + '.', *table.notes]))}}}", rf"\label{{tab:{table.name}}}", r"\end{table}",
+    ]  # fmt: skip
+    return "\n".join(lines)
+
+
+def to_csv(table: Table) -> str:
+    """The table's cells as comma-separated values. Numbers with all digits stand in results.csv and differences.csv."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(map(visible, table.head))
+    writer.writerows([visible(marked(cell)) for cell in row] for row in table.rows)
+    return text.getvalue().rstrip("\n")
+
+
+FORMATS = {"md": to_markdown, "tex": to_latex, "csv": to_csv}

@@ -1,0 +1,245 @@
+"""The pictures of the report, each as PNG and SVG, in colours that the colour-blind tell apart."""
+
+from pathlib import Path
+
+import numpy as np
+
+from report.analysis import Analysis, Column
+from report.calibration import fit_temperature, read_probabilities, reliability
+from report.formats import visible
+from report.languages import ENGLISH, read_languages
+from report.tables import ALPHA
+from results import read_json
+from task_adapters import TASKS
+
+COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")  # Okabe and Ito (2008)
+MARKERS = "osD^vPX"
+STARTS_AT_ONCE = 4  # more dots on one line cannot be told apart
+
+
+def all_pictures(analysis: Analysis, folder: Path) -> list[tuple[str, Path]]:
+    """Draws every picture that these results allow into `folder`. -> (caption, SVG file) of each."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    style = {"text.parse_math": False, "svg.fonttype": "path", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
+    drawn = []
+    with matplotlib.rc_context(style):
+        for number, model in enumerate(analysis.models, start=1):
+            suffix = f"_{number}" if len(analysis.models) > 1 else ""
+            figure, caption = transfer_matrix(analysis, model)
+            if figure is not None:
+                drawn.append((caption, save(figure, folder, f"transfer{suffix}")))
+            figure, caption = gains(analysis, model)
+            if figure is not None:
+                drawn.append((caption, save(figure, folder, f"gains{suffix}")))
+            for column in analysis.columns:
+                draws = (("languages", language_dots), ("reliability", reliability_diagram), ("training", training_curves))
+                for name, draw in draws:
+                    figure, caption = draw(analysis, column, model)
+                    if figure is not None:
+                        drawn.append((caption, save(figure, folder, f"{name}_{column.target}{suffix}")))
+    return drawn
+
+
+def gains(analysis: Analysis, model: str):
+    """Gain of each language against its syntactic distance from English and its amount of text, a panel for each target."""
+    import matplotlib.pyplot as plt
+
+    facts = read_languages()
+    rows = [row for row in analysis.rows if row[0] == model and not analysis.is_baseline(row)]
+    columns = [column for column in analysis.columns if any(row in column.mean.scores for row in rows)]
+    if not columns:
+        return None, ""
+    figure, panels = plt.subplots(
+        2, len(columns), figsize=(1.2 + 2.1 * len(columns), 4.6), squeeze=False, sharey="col", layout="constrained"
+    )
+    names = {}
+    for place, column in enumerate(columns):
+        rows = [row for row in analysis.rows if row[0] == model and row in column.mean.scores]
+        shown = [row for row in most_different(analysis, column, rows) if not analysis.is_baseline(row)]
+        for row in shown:
+            colour = names.setdefault(row[1], len(names) + 1) % len(COLOURS)
+            points = [(facts.syntactic[language], facts.cc100_gib[language], pair[1].value) for language in column.languages
+                      if language in facts.index and language != ENGLISH and (pair := column.by_language[language][row])[1]]  # fmt: skip
+            for axes, x in ((panels[0][place], 0), (panels[1][place], 1)):
+                values = [max(point[x], 0.05) if x else point[x] for point in points]  # absent from CC-100: at the left edge
+                axes.plot(values, [point[2] for point in points], MARKERS[colour], color=COLOURS[colour], ms=4, alpha=0.8)
+        panels[0][place].set_title(column.target, fontsize=9)
+        panels[1][place].set_xscale("log")
+        panels[1][place].set_xticks([0.1, 1, 10, 100], ["0.1", "1", "10", "100"])  # matplotlib's own are set as mathematics
+        panels[1][place].minorticks_off()
+        panels[1][place].set_xlim(0.04, 500)
+        for axes, label in ((panels[0][place], "syntactic distance"), (panels[1][place], "GiB in CC-100")):
+            axes.axhline(0, color="#888888", lw=0.8)
+            axes.set_xlabel(label, fontsize=8)
+    panels[0][0].set_ylabel("gain in points"), panels[1][0].set_ylabel("gain in points")
+    dots = [plt.Line2D([], [], marker=MARKERS[n % len(COLOURS)], color=COLOURS[n % len(COLOURS)], ls="", ms=4) for n in names.values()]
+    figure.legend(dots, [short_name(name) for name in names], loc="outside upper left", ncols=4, frameon=False, fontsize=8)
+    return figure, f"{model}: gain over the baseline in each language, by syntactic distance from English and by GiB in CC-100."
+
+
+def training_curves(analysis: Analysis, column: Column, model: str):
+    """Score on the dev data by which checkpoints are compared, during training on a target: the first seed of the rows that are shown."""
+    import matplotlib.pyplot as plt
+
+    rows = [row for row in analysis.rows if row[0] == model and row in column.mean.scores]
+    curves = {}
+    for row in most_different(analysis, column, rows):
+        run = next(run for run in column.runs if (run.model, run.start) == row)
+        if len(points := dev_scores(Path(run.folder), TASKS[column.target].dev_metric)) > 1:
+            curves[row] = points
+    if not curves:
+        return None, ""
+    figure, axes = plt.subplots(figsize=(5.4, 3.2), layout="constrained")
+    for place, (row, points) in enumerate(curves.items()):
+        steps, scores = zip(*points)
+        axes.plot(steps, scores, marker=MARKERS[place], color=COLOURS[place], ms=3, lw=1.2, label=short_name(row[1]))
+    axes.set_xlabel("updates")
+    axes.set_ylabel(f"{TASKS[column.target].dev_metric} on dev")
+    axes.legend(frameon=False, fontsize=8)
+    return figure, f"{model}, {column.target}: score on the dev data during training, first seed of each row."
+
+
+def dev_scores(folder: Path, metric: str) -> list[tuple[int, float]]:
+    """(step, score) of each evaluation that a run logged; [] where it logged none."""
+    training = read_json(folder / "results.json").get("training")
+    log = training.get("log") if isinstance(training, dict) else None
+    entries = [entry for entry in log if isinstance(entry, dict)] if isinstance(log, list) else []
+    points = [(entry.get("step"), entry.get(f"eval_{metric}")) for entry in entries]
+    return [(step, score) for step, score in points if type(step) is int and type(score) in (int, float)]
+
+
+def reliability_diagram(analysis: Analysis, column: Column, model: str):
+    """Accuracy against confidence of a target's first row, a line for each language: as it is, and scaled on English dev."""
+    import matplotlib.pyplot as plt
+
+    row = next((row for row in analysis.rows if row[0] == model and row in column.mean.scores), None)
+    run = next((run for run in column.runs if (run.model, run.start) == row), None)
+    judged = {language: read_probabilities(run.folder, column.target, language) for language in column.languages} if run else {}
+    dev = read_probabilities(run.folder, column.target, "en", "dev") if run else None
+    if dev is None or None in judged.values():
+        return None, ""
+    temperature = fit_temperature(dev)
+    worst = min(column.languages, key=lambda language: column.by_language[language][row][0].value)
+    figure, panels = plt.subplots(1, 2, figsize=(7.2, 3.6), sharex=True, sharey=True, layout="constrained")
+    for axes, scale, title in ((panels[0], 1.0, "as trained"), (panels[1], temperature, f"scaled on English dev: T = {temperature:.2f}")):
+        axes.plot([0, 1], [0, 1], color="#999999", lw=0.8, ls="--")
+        for language in sorted(column.languages, key=lambda language: language in ("en", worst)):
+            confidence, right, _ = zip(*reliability(judged[language].scaled(scale)))
+            colour = {"en": COLOURS[1], worst: COLOURS[2]}.get(language, "#bbbbbb")
+            name = language if language in ("en", worst) else None
+            axes.plot(confidence, right, marker=".", color=colour, lw=1.2, label=name)
+        axes.set_title(title, fontsize=9)
+        axes.set_xlabel("confidence")
+        axes.set_xlim(0, 1), axes.set_ylim(0, 1)
+    panels[0].set_ylabel("share that is right")
+    panels[0].legend(frameon=False, fontsize=8, loc="upper left")
+    caption = f"{model}, {column.target}, {row[1]}: reliability in 10 bins; a line for each language, English and the hardest in colour."
+    return figure, caption
+
+
+def save(figure, folder: Path, name: str) -> Path:
+    """Writes a figure as PNG and SVG and closes it. -> the SVG file"""
+    import matplotlib.pyplot as plt
+
+    figure.savefig(folder / f"{name}.png", dpi=144)
+    figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
+    plt.close(figure)
+    return folder / f"{name}.svg"
+
+
+def transfer_matrix(analysis: Analysis, model: str):
+    """A heat map of the differences to the baseline: colour by difference in units of its standard error, each column on its own scale."""
+    import matplotlib.pyplot as plt
+
+    rows = [row for row in analysis.rows if row[0] == model and not analysis.is_baseline(row)]
+    found = {(row, column.target): analysis.difference(row, column.target) for row in rows for column in analysis.columns}
+    rows = [row for row in rows if any(found[row, column.target] for column in analysis.columns)]
+    columns = [column for column in analysis.columns if any(found[row, column.target] for row in rows)]
+    if not rows:
+        return None, ""
+    values = np.array([[np.nan if (e := found[row, c.target]) is None else e.value for c in columns] for row in rows])
+    errors = np.array([[np.nan if (e := found[row, c.target]) is None else e.error for c in columns] for row in rows])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        units = np.where(errors > 0, values / errors, np.sign(values) * np.isfinite(values) * 10.0)
+    units = np.where(np.isnan(errors), values, units)  # without uncertainty: plain points
+    scale = np.fmax(np.nanmax(np.abs(units), axis=0), 2.0)  # a column of ties stays pale
+    shares = units / scale
+    size = max(4.5, 2.2 + 0.95 * len(columns)), 1.5 + 0.38 * len(rows)
+    figure, axes = plt.subplots(figsize=size, layout="constrained")
+    ties = np.array([[(e := found[row, c.target]) is not None and is_tied(e) for c in columns] for row in rows])
+    # The darkest tenth of the colours is left out: black numbers must be read on them.
+    image = axes.imshow(np.where(np.isnan(values) | ties, np.nan, shares), cmap="PuOr_r", vmin=-1.25, vmax=1.25, aspect="auto")
+    axes.set_facecolor("#eeeeee")
+    for place, row in enumerate(rows):
+        for other, column in enumerate(columns):
+            estimate = found[row, column.target]
+            if estimate is None:
+                axes.text(other, place, "—", ha="center", va="center", color="#666666")
+                continue
+            is_tie = ties[place, other]
+            ink = "#666666" if is_tie else "white" if abs(shares[place, other]) > 0.75 else "black"
+            axes.text(other, place, f"{'≈ ' if is_tie else ''}{estimate.value:+.1f}", ha="center", va="center", color=ink)
+    axes.set_xticks(range(len(columns)), [column.target for column in columns], rotation=30, ha="right")
+    axes.set_yticks(range(len(rows)), [short_name(row[1]) for row in rows])
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    bar = figure.colorbar(image, ax=axes, fraction=0.04, ticks=[-1, 0, 1], boundaries=np.linspace(-1, 1, 101))
+    bar.ax.set_yticklabels(["worse", "equal", "better"])
+    bar.outline.set_visible(False)
+    caption = (
+        f"{model}: differences to the baseline in points. Colour: difference in units of its standard error, each column on its own scale;"
+        " grey: a tie after Holm's correction."
+    )
+    return figure, caption
+
+
+def is_tied(difference) -> bool:
+    """Whether a difference of the summary is a tie; its p-value is Holm's."""
+    return not np.isnan(difference.low) and (difference.is_tie or difference.p >= ALPHA)
+
+
+def language_dots(analysis: Analysis, column: Column, model: str):
+    """Scores of one target, a line for each language, a dot with its 95% interval for the baseline and the starts that differ most."""
+    import matplotlib.pyplot as plt
+
+    rows = [row for row in analysis.rows if row[0] == model and row in column.mean.scores]
+    if not rows:
+        return None, ""
+    shown = most_different(analysis, column, rows)
+    baseline = shown[0]
+    order = sorted(column.languages, key=lambda language: column.by_language[language][baseline][0].value)
+    figure, axes = plt.subplots(figsize=(6.4, 1.3 + len(order) * (0.17 + 0.075 * len(shown))), layout="constrained")
+    for place, row in enumerate(shown):
+        estimates = [column.by_language[language][row][0] for language in order]
+        heights = np.arange(len(order)) + 0.6 * ((place + 0.5) / len(shown) - 0.5)
+        values = np.array([estimate.value for estimate in estimates])
+        reach = np.nan_to_num(np.array([[max(0.0, e.value - max(0.0, e.low)), max(0.0, min(100.0, e.high) - e.value)] for e in estimates]))
+        axes.errorbar(values, heights, xerr=reach.T, fmt=MARKERS[place], color=COLOURS[place], ms=4, lw=1.2, label=short_name(row[1]))
+    guesses = [column.chance.get(language) for language in order]
+    if None not in guesses and any(guesses):
+        axes.plot(guesses, range(len(order)), "|", color="#888888", ms=9, label="chance")
+    axes.set_yticks(range(len(order)), order)
+    axes.set_ylim(-0.7, len(order) - 0.3)
+    axes.grid(axis="x", color="#dddddd", lw=0.6)
+    axes.set_axisbelow(True)
+    axes.set_xlabel(f"{column.target}: score in percent")
+    axes.legend(frameon=False, fontsize=8, ncols=3, loc="lower left", bbox_to_anchor=(0, 1))
+    left_out = len(rows) - len(shown)
+    more = f"; {left_out} more rows are in the table" if left_out else ""
+    return figure, f"{model}, {column.target}: languages from easiest to hardest for the first row, with 95% intervals{more}."
+
+
+def most_different(analysis: Analysis, column: Column, rows) -> list:
+    """The baseline, then the starts with the largest differences to it on this target, in the order of the tables."""
+    baselines = [row for row in rows if analysis.is_baseline(row)]
+    others = [row for row in rows if row not in baselines]
+    size = {row: abs(e.value) if (e := analysis.difference(row, column.target)) else 0.0 for row in others}
+    kept = sorted(others, key=lambda row: -size[row])[: STARTS_AT_ONCE - len(baselines)]
+    return [*baselines, *(row for row in others if row in kept)]
+
+
+def short_name(name: str, longest: int = 28) -> str:
+    name = visible(name)
+    return name if len(name) <= longest else f"{name[: longest - 1]}…"

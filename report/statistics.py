@@ -1,0 +1,152 @@
+"""How sure a score or a difference is: a paired bootstrap over examples, the spread between seeds, and a correction for many comparisons.
+
+Examples: all runs of a language are scored on the same examples, so each resample draws the same examples for all of them (Efron and
+Tibshirani, 1993; Berg-Kirkpatrick et al., 2012, https://aclanthology.org/D12-1091). Languages with equally many examples share their draws
+too: the test sets of XNLI, PAWS-X and XQuAD are translations of the same sentences, in the same order. Seeds: the variance between the
+runs of a row, less what resampling alone explains, pooled over rows because three seeds say little. Intervals use Student's t with the
+degrees of freedom of that mixture (Satterthwaite, 1946). Languages are not drawn: a mean is over exactly the languages that it names.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+RESAMPLES = 10_000
+WEIGHTS_AT_ONCE = 2**22
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value, its 95% interval, standard error and the p-value of its being 0. All but the value are NaN where nothing is known."""
+
+    value: float
+    low: float = np.nan
+    high: float = np.nan
+    error: float = np.nan
+    p: float = np.nan
+
+    @property
+    def is_tie(self) -> bool:
+        """Whether the interval holds 0. False where there is no interval."""
+        return bool(self.low <= 0 <= self.high)
+
+
+def resampled_scores(numerators, denominators, resamples=RESAMPLES, seed=0):
+    """Scores of k runs on `resamples` draws of n examples with replacement, the same draws for all runs: (resamples, k), 0..100.
+
+    numerators, denominators  (n, k), see `examples.statistics_of_runs`; the scores of a run with NaN are NaN.
+    """
+    sums = resampled_sums(np.concatenate([numerators, denominators], axis=1), resamples, seed)
+    above, below = np.split(sums, 2, axis=1)
+    ratio = np.zeros_like(above)
+    np.divide(above, below, out=ratio, where=below != 0)  # NaN != 0: an absent run stays NaN
+    return 100 * ratio
+
+
+def resampled_sums(values, resamples=RESAMPLES, seed=0):
+    """Sums of the rows of `values` (n, m) over `resamples` draws of n rows with replacement: (resamples, m)."""
+    n = len(values)
+    rng = np.random.default_rng(seed)
+    sums = np.empty((resamples, values.shape[1]))
+    step = max(1, WEIGHTS_AT_ONCE // max(n, 1))
+    for start in range(0, resamples, step):
+        count = min(step, resamples - start)
+        drawn = rng.integers(0, n, (count, n), dtype=np.int64) + n * np.arange(count)[:, None]
+        weights = np.bincount(drawn.ravel(), minlength=count * n).reshape(count, n).astype(float)
+        sums[start : start + count] = weights @ values
+    return sums
+
+
+class Rows:
+    """The runs of one column of a table, in rows of seeds, and what is known about their uncertainty.
+
+    scores      {row: {seed: score}}; a seed of None: nothing was drawn in this row.
+    resampled   {row: {seed: (resamples,) scores}}, or None where there are no predictions to resample.
+    examples    number of examples that were resampled: with n of them no p-value is below 2 ** (1 - n).
+    """
+
+    def __init__(self, scores, resampled=None, examples=np.inf):
+        self.scores = {row: np.array(list(seeds.values()), dtype=float) for row, seeds in scores.items()}
+        self.is_drawn = {row: None not in seeds for row, seeds in scores.items()}
+        self.resampled = {row: np.stack(list(seeds.values())) for row, seeds in (resampled or {}).items()}
+        self.examples = examples
+        self.seed_variance, self.observed_variance, self.seed_freedom = self._between_seeds()
+
+    def _between_seeds(self) -> tuple[float, float, int]:
+        """(variance between seeds that examples do not explain, observed variance, degrees of freedom), pooled over rows.
+
+        All are 0 where no row has several seeds.
+        """
+        squares, by_examples, freedom = 0.0, 0.0, 0
+        for row, scores in self.scores.items():
+            if len(scores) < 2:
+                continue
+            squares += ((scores - scores.mean()) ** 2).sum()
+            freedom += len(scores) - 1
+            if row in self.resampled:  # what differs between seeds only because of the examples is counted with the examples
+                by_examples += np.nanvar(self.resampled[row] - self.resampled[row].mean(0), axis=1).sum()
+        return (max(0.0, squares - by_examples) / freedom, squares / freedom, freedom) if freedom else (0.0, 0.0, 0)
+
+    def mean(self, row) -> Estimate:
+        """The mean over seeds of a row. Its p-value says nothing: scores are not compared with 0."""
+        resampled = self.resampled[row].mean(0) if row in self.resampled else None
+        return self._estimate(self.scores[row].mean(), resampled, [row])
+
+    def difference(self, row, baseline) -> Estimate:
+        """The mean over seeds of `row` minus that of `baseline`, on the same examples."""
+        resampled = None
+        if row in self.resampled and baseline in self.resampled:
+            resampled = self.resampled[row].mean(0) - self.resampled[baseline].mean(0)
+        return self._estimate(self.scores[row].mean() - self.scores[baseline].mean(), resampled, [row, baseline])
+
+    def _estimate(self, value, resampled, rows) -> Estimate:
+        has_examples = resampled is not None and not np.isnan(resampled).any()
+        by_examples = resampled.var() if has_examples else 0.0
+        share = sum(1 / len(self.scores[row]) for row in rows if self.is_drawn[row])
+        by_seeds, observed = self.seed_variance * share, self.observed_variance * share
+        knows_seeds = self.seed_freedom > 0 and any(self.is_drawn[row] for row in rows)
+        if not has_examples and not knows_seeds:
+            return Estimate(float(value))
+        variance = by_examples + by_seeds
+        freedom = self.seed_freedom * (variance / observed) ** 2 if by_seeds else np.inf
+        error = float(np.sqrt(variance))
+        reach = float(stats.t.ppf(0.5 + LEVEL / 2, freedom)) * error
+        if error:
+            p = 2 * stats.t.sf(abs(value) / error, freedom)
+        else:
+            p = float(value == 0)
+        smallest = 2.0 ** (1 - self.examples) if np.isfinite(self.examples) else 0.0
+        return Estimate(float(value), float(value - reach), float(value + reach), error, float(min(1.0, max(p, smallest))))
+
+
+def holm(p_values) -> np.ndarray:
+    """p-values corrected for their number (Holm, 1979): below .05, the chance of any false one among all is below 5%. NaN stays NaN."""
+    p_values = np.asarray(p_values, dtype=float)
+    corrected = np.full(p_values.shape, np.nan)
+    order = [place for place in np.argsort(p_values, kind="stable") if not np.isnan(p_values[place])]
+    highest = 0.0
+    for rank, place in enumerate(order):
+        highest = max(highest, min(1.0, (len(order) - rank) * p_values[place]))
+        corrected[place] = highest
+    return corrected
+
+
+def rank_correlation(x, y, resamples=RESAMPLES, seed=0) -> tuple[float, float, float, int]:
+    """Spearman's correlation of two lists and its 95% bootstrap interval over their pairs: (rho, low, high, n); NaN for fewer than 4 pairs.
+
+    Pairs with a NaN are left out. Resamples in which one side is constant have no correlation and are left out.
+    """
+    pairs = np.array([pair for pair in zip(x, y) if not np.isnan(pair).any()], dtype=float).reshape(-1, 2)
+    n = len(pairs)
+    if n < 4 or len(set(pairs[:, 0])) < 2 or len(set(pairs[:, 1])) < 2:
+        return np.nan, np.nan, np.nan, n
+    drawn = pairs[np.random.default_rng(seed).integers(0, n, (resamples, n))]
+    ranks = stats.rankdata(drawn, axis=1)
+    centred = ranks - ranks.mean(1, keepdims=True)
+    spread = np.sqrt((centred**2).sum(1)).prod(1)
+    usable = spread > 0
+    values = (centred[usable, :, 0] * centred[usable, :, 1]).sum(1) / spread[usable]
+    low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(stats.spearmanr(pairs[:, 0], pairs[:, 1]).statistic), float(low), float(high), n

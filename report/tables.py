@@ -1,0 +1,387 @@
+"""The tables of the report, from an `Analysis`. Scores are in percent; columns are targets or languages, rows are model and start."""
+
+import re
+
+import numpy as np
+import pandas
+
+from report.analysis import AVERAGE, Analysis, Column
+from report.calibration import NO_SCALING, ON_DEV, ON_TARGET
+from report.collect import BASELINE, INTERMEDIATE
+from report.domains import kind_of, shares_domain
+from report.formats import Cell, Table
+from report.languages import ENGLISH, GROUPINGS, MEASURES, STEPS, read_languages, sources
+from report.statistics import Estimate, rank_correlation
+from task_adapters import TASKS
+from task_adapters.reference_scores import XLMR_LARGE_LAYERS, references_for
+
+MISSING = Cell("—", "missing")
+ALPHA = 0.05
+SHOWN = ("summary", "transfer", "intermediate", "problems")  # on a terminal; the others are in the files
+SCALING_NAMES = {NO_SCALING: "—", ON_DEV: "English dev", ON_TARGET: "the language"}
+# metric: its column, its digits
+METRIC_NAMES = {"accuracy": ("accuracy", 1), "ece_10": ("ECE, 10 bins", 1), "ece_15": ("ECE, 15 bins", 1),
+                "ece_mass": ("ECE, equal mass", 1), "brier": ("Brier", 3), "nll": ("NLL", 3),
+                "accuracy_80": ("accuracy at 80% coverage", 1)}  # fmt: skip
+GAINS_NOTE = (
+    "Mean difference to the baseline over pairs of one intermediate task and one target, in brackets the number of pairs, and of those that"
+    " are no ties after Holm's correction. The pairs share baselines and intermediate models: there is no interval."
+)
+CALIBRATION_NOTE = (
+    "ECE: expected calibration error in percent of the most probable class, over 10 or 15 bins of equal width, or 15 of equal size. Brier:"
+    " squared distance, summed over classes. NLL in nats. Coverage: the examples of which the model is surest. Of answers: confidence and"
+    " exact match of the chosen answer."
+)
+
+
+def all_tables(analysis: Analysis) -> list[Table]:
+    """Every table that these results allow, the summary first."""
+    if not analysis.columns:
+        return [table for table in (intermediate_table(analysis), problems_table(analysis)) if table]
+    tables = [summary(analysis), differences(analysis), *(by_language(analysis, column) for column in analysis.columns)]
+    for column in analysis.columns:
+        tables += [calibration_table(analysis, column.target), calibration_by_language(analysis, column)]
+    groupings = dict.fromkeys(grouping for column in analysis.columns for grouping, _ in column.groups)
+    tables += [*(group_table(analysis, grouping) for grouping in groupings), correlation_table(analysis)]
+    tables += [kinds_table(analysis), domain_table(analysis)]
+    return [table for table in (*tables, intermediate_table(analysis), problems_table(analysis)) if table and table.rows]
+
+
+def labels_of(analysis: Analysis, row) -> list[Cell]:
+    """The first cells of a row: the start, before it the model where there are several."""
+    model, start = row
+    return [Cell(model), Cell(start)] if len(analysis.models) > 1 else [Cell(start)]
+
+
+def label_head(analysis: Analysis) -> list[str]:
+    return ["model", "trained on"] if len(analysis.models) > 1 else ["trained on"]
+
+
+def score_cell(scores, seeds: int = 1) -> Cell:
+    """`61.2 ± 0.4`: mean and standard deviation (n - 1) over seeds; one value alone has none. Fewer values than `seeds` are counted."""
+    spread = f" ± {np.std(scores, ddof=1):.1f}" if len(scores) > 1 else ""
+    return Cell(f"{np.mean(scores):.1f}{spread}" + (f" (n={len(scores)})" if len(scores) < seeds else ""), "", float(np.mean(scores)))
+
+
+def difference_cell(difference: Estimate, corrected_p: float | None = None) -> Cell:
+    """`+1.9 (+0.4 to +3.4)`. A tie: the corrected p-value, or without one the interval, does not exclude 0."""
+    if np.isnan(difference.low):
+        return Cell(f"{difference.value:+.1f}", "", difference.value)
+    is_tie = difference.is_tie or (corrected_p is not None and corrected_p >= ALPHA)
+    kind = "tie" if is_tie else "up" if difference.value > 0 else "down"
+    return Cell(f"{difference.value:+.1f} ({difference.low:+.1f} to {difference.high:+.1f})", kind, difference.value)
+
+
+def summary(analysis: Analysis) -> Table:
+    """Scores of all rows on all targets, XTREME's average, chance, and published scores under the same conditions."""
+    average, lacking = analysis.average()
+    rows = []
+    for row in analysis.rows:
+        seeds = analysis.number_of_seeds(row)
+        cells = [mean_cell(column, row, seeds) for column in analysis.columns]
+        cells.append(score_cell(average.scores[row]) if average and row in average.scores else MISSING)
+        failed = sum(run.failed_tries for run in analysis.collection.runs if (run.model, run.start) == row)
+        rows.append([*labels_of(analysis, row), *cells, Cell(str(seeds), "", seeds), Cell(str(failed), "", failed)])
+    blank = [Cell("")] * (len(analysis.models) > 1)
+    guesses = [mean_of_all(column.chance) for column in analysis.columns]
+    rows.append([*blank, Cell("chance"), *(Cell(f"{x:.1f}", "", x) if x is not None else MISSING for x in guesses), *[Cell("")] * 3])
+    rows += published_rows(analysis, blank)
+    notes = ["Mean over the languages of a target ± standard deviation over seeds, in percent; of answers: mean of exact match and F1."]
+    partial = [f"{column.target} ({len(column.languages)} of {len(TASKS[column.target].languages)})"
+               for column in analysis.columns if not column.is_whole]  # fmt: skip
+    if partial:
+        notes.append(f"Not all languages: {', '.join(partial)}.")
+    without = [column.target for column in analysis.columns if TASKS[column.target].task_type not in ("retrieval", "mining")
+               and column.target not in set(analysis.calibration.task)]  # fmt: skip
+    if without:
+        notes.append(f"Calibration: no probabilities were kept of {', '.join(without)}.")
+    reasons = {}
+    for row, why in lacking.items():
+        reasons.setdefault(why, []).append(" ".join(row) if len(analysis.models) > 1 else row[1])
+    for why, names in reasons.items():
+        notes.append(f"No {AVERAGE} average for {'any row' if len(names) == len(analysis.rows) else ', '.join(names)}: {why}.")
+    notes += [f"{column.target}: thresholds were chosen on the gold that is scored, not on dev: not comparable with XTREME's."
+              for column in analysis.columns if any(run.is_tuned_on_test for run in column.runs)]  # fmt: skip
+    head = [*label_head(analysis), *(column.target for column in analysis.columns), AVERAGE, "seeds", "failed tries"]
+    return Table("summary", "Scores of the targets", head, rows, notes, len(label_head(analysis)))
+
+
+def mean_cell(column: Column, row, seeds: int) -> Cell:
+    if row not in column.mean.scores:
+        return Cell("not there", "missing")
+    return score_cell(column.mean.scores[row], seeds if column.mean.is_drawn[row] else 1)
+
+
+def mean_of_all(scores: dict) -> float | None:
+    return None if None in scores.values() or not scores else float(np.mean(list(scores.values())))
+
+
+def published_rows(analysis: Analysis, blank) -> list[list[Cell]]:
+    """A row for each published model whose layer and length agree with a run's, with the mean over the same languages."""
+    found, sources = {}, {}
+    for column in analysis.columns:
+        for reference in references_for(column.target):
+            if any(agrees(run, reference) for run in column.runs) and set(column.languages) <= set(reference.scores):
+                value = float(np.mean([reference.scores[language] for language in column.languages]))
+                found.setdefault(reference.model, {})[column.target] = value
+                sources[reference.model] = reference.source
+    rows = []
+    for model, values in found.items():
+        cells = [Cell(f"{values[c.target]:.1f}", "", values[c.target]) if c.target in values else Cell("") for c in analysis.columns]
+        rows.append([*blank, Cell(f"published: {model}, {sources[model]}"), *cells, *[Cell("")] * 3])
+    return rows
+
+
+def agrees(run, reference) -> bool:
+    """Whether a baseline run has the model, layer, length and choice of threshold of published scores."""
+    layer, length = (run.settings.get(((run.model, run.task), name)) for name in ("layer", "max_seq_length"))
+    same = f"layer {layer}, length {length}" in reference.conditions and ("same gold" in reference.conditions) == run.is_tuned_on_test
+    return run.start == BASELINE and run.model == reference.model and same and XLMR_LARGE_LAYERS == 24
+
+
+def differences(analysis: Analysis) -> Table:
+    """Differences to the baseline of the same model with 95% intervals; ties after Holm's correction over the whole table."""
+    rows = []
+    for row in analysis.rows:
+        cells = [analysis.difference(row, column.target) for column in analysis.columns]
+        if any(cells):
+            rows.append([*labels_of(analysis, row), *(MISSING if cell is None else difference_cell(cell, cell.p) for cell in cells)])
+    sure = any(column.has_intervals for column in analysis.columns)
+    unsure = [column.target for column in analysis.columns if not column.has_intervals]
+    several = any(column.mean.seed_freedom for column in analysis.columns)
+    notes = [f"Difference to {baseline_name(analysis)} (95% interval), in points."]
+    if sure:
+        drawn = f"{analysis.resamples:,} paired resamples of the examples" + (" and the spread between seeds" if several else "")
+        notes.append(f"Intervals: {drawn}. Ties (≈, grey) are not told from 0 at 5% after Holm's correction over the table.")
+    if sure and not several:
+        notes.append("Each row has one seed: another seed of the same training may differ by more than the interval.")
+    if unsure:
+        notes.append(f"Without predictions to resample: {', '.join(unsure)}.")
+    head = [*label_head(analysis), *(column.target for column in analysis.columns)]
+    return Table("transfer", f"Differences to {baseline_name(analysis)}", head, rows, notes, len(label_head(analysis)))
+
+
+def baseline_name(analysis: Analysis) -> str:
+    name = analysis.baseline
+    if name in analysis.models:
+        return f"the same start of {name}"
+    return "the baseline of the same model" if name == BASELINE else f"{name} of the same model"
+
+
+def by_language(analysis: Analysis, column: Column) -> Table:
+    """One target, language by language, with the mean, the mean without English, and the transfer gap."""
+    rows = []
+    for row in (row for row in analysis.rows if row in column.mean.scores):
+        cells = []
+        for language in column.languages:
+            mean, difference = column.by_language[language][row]
+            is_tie = difference is not None and difference.is_tie
+            beside = f" ({difference.value:+.1f})" if difference else ""
+            kind = "tie" if is_tie else "" if difference is None or np.isnan(difference.low) else "up" if difference.value > 0 else "down"
+            cells.append(Cell(f"{mean.value:.1f}{beside}", kind, mean.value))
+        cells.append(score_cell(column.mean.scores[row]))
+        if "en" in column.languages and column.others:
+            others, english = float(column.others.scores[row].mean()), column.by_language["en"][row][0].value
+            cells += [score_cell(column.others.scores[row]), Cell(f"{english - others:.1f}", "", english - others)]
+        worst = min(column.languages, key=lambda language: column.by_language[language][row][0].value)
+        cells.append(Cell(worst))
+        rows.append([*labels_of(analysis, row), *cells])
+    width = len(label_head(analysis))
+    guesses = [column.chance.get(language) for language in column.languages]
+    has_gap = "en" in column.languages and column.others is not None
+    guess_cells = [MISSING if guess is None else Cell(f"{guess:.1f}", "", guess) for guess in guesses]
+    rows.append([*[Cell("")] * (width - 1), Cell("chance"), *guess_cells, *[Cell("")] * (4 if has_gap else 2)])
+    head = [*label_head(analysis), *column.languages, "mean", *(["others", "gap"] if has_gap else []), "worst"]
+    notes = [f"In brackets the difference to {baseline_name(analysis)}; ≈ or grey: its 95% interval holds 0 (each language by itself)."]
+    if has_gap:
+        notes.append("others: mean without English; gap: English minus others.")
+    return Table(f"languages_{column.target}", f"{column.target} by language", head, rows, notes, width)
+
+
+def group_table(analysis: Analysis, grouping: str) -> Table:
+    """Means over groups of languages: of the baseline the score, of the other rows the difference to it."""
+    groups = list(dict.fromkeys(group for column in analysis.columns for name, group in column.groups if name == grouping))
+    groups = [name for _, name in STEPS if name in groups] or sorted(groups)
+    rows = []
+    for row in analysis.rows:
+        for group in groups:
+            found = [column.by_group.get((grouping, group), {}).get(row) for column in analysis.columns]
+            if any(found):
+                cells = [MISSING if pair is None else group_cell(*pair, len(column.groups[grouping, group]))
+                         for pair, column in zip(found, analysis.columns)]  # fmt: skip
+                rows.append([*labels_of(analysis, row), Cell(group), *cells])
+    title = GROUPINGS.get(grouping, f"{grouping} (--groups)")
+    notes = [f"Mean over the languages of a group without English, in brackets their number; below the baseline, differences to"
+             f" {baseline_name(analysis)} (95% interval). ≈ or grey: the interval holds 0."]  # fmt: skip
+    source = sources().get({"cc100": "cc100_gib"}.get(grouping, grouping))
+    if source:
+        notes.append(f"Source: {source}.")
+    head = [*label_head(analysis), "group", *(column.target for column in analysis.columns)]
+    return Table(f"groups_{slug(grouping)}", f"Groups: {title}", head, rows, notes, len(label_head(analysis)) + 1)
+
+
+def slug(name: str) -> str:
+    """The name as part of a file's name."""
+    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_") or "own"
+
+
+def group_cell(mean: Estimate, difference: Estimate | None, languages: int) -> Cell:
+    return Cell(f"{mean.value:.1f} ({languages})", "", mean.value) if difference is None else difference_cell(difference)
+
+
+def correlation_table(analysis: Analysis) -> Table:
+    """Rank correlations over languages: of the baseline's scores, and of the other rows' gains, with distances and amounts of text."""
+    facts, rows = read_languages(), []
+    for row in analysis.rows:
+        for measure, name in MEASURES.items():
+            cells = []
+            for column in analysis.columns:
+                pairs = [(facts[measure][language], mean if difference is None else difference)
+                         for language in column.languages if language in facts.index and language != ENGLISH
+                         for mean, difference in [column.by_language[language].get(row, (None, None))] if mean is not None]  # fmt: skip
+                rho, low, high, n = rank_correlation([x for x, _ in pairs], [estimate.value for _, estimate in pairs], 2000)
+                kind = "tie" if low <= 0 <= high else ""
+                text = f"{rho:+.2f} ({low:+.2f} to {high:+.2f}, n = {n})"
+                cells.append(MISSING if np.isnan(rho) else Cell(text, kind, rho))
+            if any(cell is not MISSING for cell in cells):
+                rows.append([*labels_of(analysis, row), Cell(name), *cells])
+    notes = ["Spearman's rank correlation over the n languages without English (95% bootstrap interval over languages): of the baseline its"
+             " score, of the other rows the gain. ≈ or grey: the interval holds 0."]  # fmt: skip
+    imputed = ", ".join(facts.index[facts.imputed == "syntactic"])
+    notes.append(
+        f"Most of the syntactic features are imputed for: {imputed}. " + "; ".join(f"{MEASURES[m]}: {sources()[m]}" for m in MEASURES)
+    )
+    head = [*label_head(analysis), "measure", *(column.target for column in analysis.columns)]
+    return Table("correlations", "Which languages gain", head, rows, notes, len(label_head(analysis)) + 1)
+
+
+def kinds_table(analysis: Analysis) -> Table:
+    """Mean difference of every kind of intermediate task on every kind of target."""
+    kinds = list(dict.fromkeys(kind_of(column.target) for column in analysis.columns))
+    gains = {}
+    for model, start, target, estimate in gains_of_pairs(analysis):
+        gains.setdefault((model, kind_of(start)), {}).setdefault(kind_of(target), []).append(estimate)
+    rows = [
+        [*([Cell(model)] * (len(analysis.models) > 1)), Cell(kind), *(gain_cell(by_target.get(other, [])) for other in kinds)]
+        for (model, kind), by_target in sorted(gains.items())
+    ]
+    head = [*label_head(analysis)[:-1], "kind of intermediate task", *kinds]
+    return Table("kinds", "Gains by kind of task", head, rows, [GAINS_NOTE], len(label_head(analysis)))
+
+
+def domain_table(analysis: Analysis) -> Table:
+    """Mean difference of intermediate tasks whose text is of a target's domain, and of the others."""
+    pairs, rows = gains_of_pairs(analysis), []
+    for model in analysis.models:
+        for shared, name in ((True, "the same"), (False, "another")):
+            cells = [gain_cell([e for m, start, target, e in pairs if (m, target) == (model, column.target)
+                                and shares_domain(start, target) is shared]) for column in analysis.columns]  # fmt: skip
+            if any(cell is not MISSING for cell in cells):
+                rows.append([*([Cell(model)] * (len(analysis.models) > 1)), Cell(name), *cells])
+    head = [*label_head(analysis)[:-1], "domain of the text", *(column.target for column in analysis.columns)]
+    notes = [GAINS_NOTE, "Domains and their sources: report/domains.csv. Targets of mixed domains are in no row."]
+    return Table("domains", "Gains by domain of the text", head, rows, notes, len(label_head(analysis)))
+
+
+def gains_of_pairs(analysis: Analysis) -> list[tuple]:
+    """(model, intermediate task, target, difference) of every start that is one intermediate task."""
+    found = [(*row, column.target, analysis.difference(row, column.target)) for row in analysis.rows for column in analysis.columns]
+    return [pair for pair in found if pair[1] in INTERMEDIATE and pair[3] is not None]
+
+
+def gain_cell(estimates: list[Estimate]) -> Cell:
+    """`+1.9 (6: 3 up, 1 down)`: the mean, the number of pairs, and how many of them are no ties."""
+    if not estimates:
+        return MISSING
+    kinds = [difference_cell(estimate, estimate.p).kind for estimate in estimates]
+    mean = float(np.mean([estimate.value for estimate in estimates]))
+    sure = f": {kinds.count('up')} up, {kinds.count('down')} down" if any(kinds) else ""
+    return Cell(f"{mean:+.1f} ({len(estimates)}{sure})", "", mean)
+
+
+def intermediate_table(analysis: Analysis) -> Table | None:
+    """English dev scores of intermediate tasks trained alone, and the difference where a task was trained with others or masked LM."""
+    columns = {}
+    for run in analysis.collection.runs:
+        if run.phase == "intermediate":
+            for task, scores in run.scores.items():
+                name = "alone" if run.start == task else run.start
+                columns.setdefault((run.model, name), {}).setdefault(task, {})[run.seed] = scores[TASKS[task].dev_metric]
+    starts = list(dict.fromkeys(start for _, start in columns))
+    starts = ["alone", *(start for start in starts if start != "alone")]
+    rows = []
+    for model in dict.fromkeys(model for model, _ in columns):
+        for task in (task for task in INTERMEDIATE if any(task in columns.get((model, start), {}) for start in starts)):
+            alone = columns.get((model, "alone"), {}).get(task)
+            cells = []
+            for start in starts:
+                scores = columns.get((model, start), {}).get(task)
+                if scores is None:
+                    cells.append(Cell(""))
+                elif start == "alone" or not alone:
+                    cells.append(score_cell(list(scores.values())))
+                else:
+                    change = np.mean(list(scores.values())) - np.mean(list(alone.values()))
+                    cells.append(Cell(f"{np.mean(list(scores.values())):.1f} ({change:+.1f})", "", float(np.mean(list(scores.values())))))
+            rows.append([*[Cell(model)] * (len(analysis.models) > 1), Cell(f"{task} ({TASKS[task].dev_metric})"), *cells])
+    if not rows:
+        return None
+    head = [*["model"] * (len(analysis.models) > 1), "intermediate task", *starts]
+    notes = ["Score on English dev ± standard deviation over seeds; in brackets the difference to the task trained alone."]
+    return Table("intermediate", "Intermediate tasks on English dev", head, rows, notes, len(head) - len(starts))
+
+
+def calibration_of(analysis: Analysis, target: str) -> pandas.DataFrame:
+    table = analysis.calibration
+    return table[table.task == target]
+
+
+def calibration_table(analysis: Analysis, target: str) -> Table | None:
+    """Calibration metrics of one target before and after temperature scaling, means over languages and seeds."""
+    values = calibration_of(analysis, target)
+    if values.empty:
+        return None
+    means = values.groupby(["model", "start", "scaling", "metric"], observed=True).value.mean()
+    temperatures = values.groupby(["model", "start", "scaling"], observed=True).temperature.mean()
+    rows = []
+    for row in analysis.rows:
+        for scaling in (name for name in SCALING_NAMES if (*row, name) in temperatures.index):
+            cells = [Cell(f"{(v := means[(*row, scaling, metric)]):.{digits}f}", "", v) for metric, (_, digits) in METRIC_NAMES.items()]
+            temperature = temperatures[(*row, scaling)]
+            rows.append([*labels_of(analysis, row), Cell(SCALING_NAMES[scaling]), Cell(f"{temperature:.2f}", "", temperature), *cells])
+    notes = [CALIBRATION_NOTE, "Means over languages and seeds. Temperature: fitted on the English dev set, or on examples of each language"
+             " (then the metrics are those of its other examples)."]  # fmt: skip
+    head = [*label_head(analysis), "scaled on", "temperature", *(name for name, _ in METRIC_NAMES.values())]
+    return Table(f"calibration_{target}", f"{target}: calibration", head, rows, notes, len(label_head(analysis)) + 1)
+
+
+def calibration_by_language(analysis: Analysis, column: Column) -> Table | None:
+    """ECE with 15 bins in each language of one target, before and after temperature scaling, with its 95% interval over examples."""
+    values = calibration_of(analysis, column.target)
+    values = values[values.metric == "ece_15"]
+    if values.empty:
+        return None
+    means = values.groupby(["model", "start", "scaling", "language"], observed=True)[["value", "low", "high"]].mean()
+    rows = []
+    for row in analysis.rows:
+        for scaling, name in SCALING_NAMES.items():
+            keys = [(*row, scaling, language) for language in column.languages]
+            if any(key in means.index for key in keys):
+                cells = [ece_cell(means.loc[key]) if key in means.index else MISSING for key in keys]
+                rows.append([*labels_of(analysis, row), Cell(name), *cells])
+    head = [*label_head(analysis), "scaled on", *column.languages]
+    notes = ["ECE in percent, 15 bins of equal width (95% interval over examples, mean over seeds)."]
+    return Table(f"ece_{column.target}", f"{column.target}: ECE by language", head, rows, notes, len(label_head(analysis)) + 1)
+
+
+def ece_cell(values) -> Cell:
+    between = "" if np.isnan(values.low) else f" ({values.low:.1f} to {values.high:.1f})"
+    return Cell(f"{values.value:.1f}{between}", "", float(values.value))
+
+
+def problems_table(analysis: Analysis) -> Table | None:
+    """What could not be used, and why."""
+    if not analysis.problems:
+        return None
+    rows = [[Cell(problem.folder), Cell(problem.kind), Cell(problem.what)] for problem in analysis.problems]
+    return Table("problems", "Results that are left out, or not whole", ["folder", "kind", "what"], rows, [], 3)

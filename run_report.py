@@ -1,0 +1,135 @@
+"""From folders of results to tables, pictures and one HTML page.
+
+    python run_report.py out/grid                                  # report/: page, tables, pictures, results.csv
+    python run_report.py out/xlmr out/mmbert --output_dir both     # several folders, one table
+    python run_report.py out/grid --baseline mnli --format md,tex  # differences to another row, two formats
+    python run_report.py out/grid --submission xtreme --row mnli   # nothing else: the nine folders that XTREME's evaluator reads
+
+Reads every results.json below the folders, whatever made it. Trains nothing, needs no GPU and no network. See docs/report.md.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from report.analysis import Analysis
+from report.collect import BASELINE, Collection, collect
+from report.formats import FORMATS, to_plain, visible
+from report.languages import read_groups
+from report.statistics import RESAMPLES
+from report.submission import write_submission
+from report.tables import SHOWN, all_tables
+from task_adapters import InputError
+
+PAGE = "html"
+
+
+def write_report(
+    folders, output_dir, formats=(*FORMATS, PAGE), baseline=BASELINE, resamples=RESAMPLES, temperature_examples=0, groups=None
+) -> str:
+    """Writes the report of everything below `folders` into `output_dir`. -> its first tables as plain text, and where the rest is.
+
+    Raises InputError where no result is usable, and for an output folder that cannot be written.
+    """
+    collection = collect(folders)
+    analysis = Analysis(collection, baseline, resamples, temperature_examples, groups and read_groups(groups))
+    tables, output_dir = all_tables(analysis), Path(output_dir)
+    try:
+        output_dir.mkdir(parents=True, exist_ok=True)
+        write(output_dir / "results.csv", collection.table.to_csv(index=False))
+        write(output_dir / "differences.csv", analysis.differences.to_csv())
+        write(output_dir / "calibration.csv", analysis.calibration.to_csv(index=False))
+        for name in (name for name in FORMATS if name in formats):
+            for table in tables if name != "md" else ():
+                write(output_dir / f"{table.name}.{name}", FORMATS[name](table))
+        if "md" in formats:
+            write(output_dir / "report.md", "\n\n".join(map(FORMATS["md"], tables)))
+        if PAGE in formats:
+            from report.page import to_html
+            from report.pictures import all_pictures
+
+            pictures = all_pictures(analysis, output_dir)
+            write(output_dir / "report.html", to_html(title_of(analysis), intro(collection, folders), tables, pictures))
+    except OSError as error:
+        raise InputError(f"--output_dir {output_dir} cannot be written: {error.strerror or error}.") from error
+    shown = [to_plain(table) for table in tables if table.name in SHOWN]
+    shown += [visible(line) for line in intro(collection, folders)]
+    return "\n\n".join([*shown, f"report: {output_dir}/{'report.html' if PAGE in formats else ''}"])
+
+
+def write(path: Path, text: str) -> None:
+    """Writes text as UTF-8; what has no UTF-8, a lone surrogate in a name, as an escape."""
+    path.write_text(text.rstrip("\n") + "\n", encoding="utf-8", errors="backslashreplace", newline="\n")
+
+
+def title_of(analysis: Analysis) -> str:
+    return f"Transfer of {', '.join(analysis.models) or 'intermediate tasks'}"
+
+
+def intro(collection: Collection, folders) -> list[str]:
+    """What was read, as sentences."""
+    seeds = sorted({run.seed for run in collection.runs} - {None})
+    hours = sum(run.seconds for run in collection.runs) / 3600
+    lines = [f"{len(collection.runs)} finished runs below {', '.join(map(str, folders))}; seeds {', '.join(map(str, seeds)) or 'none'};"
+             f" {hours:.2f} hours of all runs together."]  # fmt: skip
+    if collection.problems:
+        lines.append(f"{len(collection.problems)} more are left out; the last table names each with the reason.")
+    return lines
+
+
+def arguments(argv=None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folders", nargs="+", metavar="OUT", help="everything below these folders is read")
+    parser.add_argument("--output_dir", default="report", help="where tables, pictures and the page go")
+    parser.add_argument("--format", default=",".join((*FORMATS, PAGE)), help="which to write, separated by commas: md, tex, csv, html")
+    parser.add_argument("--baseline", default=BASELINE, help="the start, or the model, that all others are compared with")
+    parser.add_argument("--resamples", type=int, default=RESAMPLES, help="of the bootstrap; 0: no intervals, and no predictions are read")
+    parser.add_argument("--temperature_examples", type=int, default=0, help="fit a temperature on this many examples of each language too")
+    parser.add_argument("--groups", help="a CSV of your own: a column `language`, and one or more that say its group")
+    parser.add_argument("--submission", help="lay out the predictions of --row for XTREME in this new folder, and check them")
+    parser.add_argument("--row", help="of --submission: what stands in its row of the tables, `mnli` or `MODEL mnli`")
+    parser.add_argument("--seed", type=int, help="of --submission: which run of the row; the smallest seed by default")
+    args = parser.parse_args(argv)
+    args.format = args.format.split(",")
+    for name in args.format:
+        if name not in (*FORMATS, PAGE):
+            raise InputError(f"--format {name}: one or several of {', '.join((*FORMATS, PAGE))}, separated by commas, would be right.")
+    if args.resamples != 0 and args.resamples < 100:
+        raise InputError(f"--resamples {args.resamples}: 0, or at least 100.")
+    if bool(args.submission) != bool(args.row) or (args.seed is not None and not args.submission):
+        raise InputError("--submission DIR and --row NAME go together, and --seed goes with them.")
+    if args.temperature_examples < 0:
+        raise InputError(f"--temperature_examples {args.temperature_examples}: 0 or more.")
+    return args
+
+
+def submit(args) -> int:
+    """Lays out a submission. -> 0 where it is whole, 1 where something is missing, which is said line by line."""
+    analysis = Analysis(collect(args.folders), resamples=0)
+    try:
+        problems = write_submission(analysis, args.row, args.submission, args.seed)
+    except OSError as error:
+        raise InputError(f"--submission {args.submission} cannot be written: {error.strerror or error}.") from error
+    for line in problems:
+        print(visible(line))
+    print(f"{args.submission}: " + (f"not whole, {len(problems)} things are missing or wrong" if problems else "nine tasks, all languages"))
+    return 1 if problems else 0
+
+
+def main(argv=None) -> int:
+    """The command. -> its exit code; a mistake of the user is one line on stderr and 2."""
+    try:
+        args = arguments(argv)
+        if args.submission:
+            return submit(args)
+        print(
+            write_report(args.folders, args.output_dir, args.format, args.baseline, args.resamples, args.temperature_examples, args.groups)
+        )
+    except InputError as error:
+        print(f"run_report.py: error: {visible(error)}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
