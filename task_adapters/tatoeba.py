@@ -1,7 +1,8 @@
 """Tatoeba (Artetxe and Schwenk, 2019): up to 1,000 sentences in 36 languages, each with its English translation.
 
-https://huggingface.co/datasets/google/xtreme, configs tatoeba.<three-letter code>; CC BY 2.0 FR. No training: sentences are embedded
-and each English one looks for its translation. On the hub both sentences end in a newline and `source_lang` holds a cache path.
+https://huggingface.co/datasets/google/xtreme, configs tatoeba.<three-letter code>; CC BY 2.0 FR. There is no training: an encoder embeds
+all sentences, and for each English sentence the nearest foreign one is taken as its translation. On the hub both sentences end in a
+newline, and `source_lang` holds a cache path.
 """
 
 from metrics import accuracy
@@ -37,6 +38,6 @@ TASK = Task(
     metric=accuracy,
     dev_metric="accuracy",
     languages=tuple(HUB_NAMES),
-    recipes={"jiant": RetrievalRecipe(), "xtreme": RetrievalRecipe()},  # both read layer 14 of XLM-R Large, mean over all pieces
+    recipes={"jiant": RetrievalRecipe(), "xtreme": RetrievalRecipe()},  # Both use layer 14 of XLM-R Large and the mean over all tokens.
     licence="CC BY 2.0 FR",
 )

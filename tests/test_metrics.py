@@ -1,4 +1,4 @@
-"""Metrics against what XTREME's own evaluator printed (../shared/golden), and against sums done by hand."""
+"""Metrics compared with the output of XTREME's own evaluator (../shared/golden), and with values computed by hand."""
 
 import json
 import math
@@ -76,7 +76,7 @@ def test_runs_do_not_cross_sentences():
 def test_entities_need_both_ends_and_the_type():
     gold = [["B-PER", "I-PER", "O", "B-LOC", "B-LOC", "B-ORG", "I-ORG"]]
     predicted = [["B-PER", "O", "O", "B-LOC", "B-LOC", "B-PER", "I-PER"]]
-    # both have 4 entities; the two LOC, side by side, are right
+    # Both have 4 entities. The two LOC next to each other are right.
     assert entity_f1(gold, predicted, "en") == {"f1": 50.0, "precision": 50.0, "recall": 50.0}
 
 
