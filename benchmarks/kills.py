@@ -144,6 +144,14 @@ def difference(one: dict, other: dict) -> str | None:
     return None
 
 
+def seed_of(folder: Path) -> int | None:
+    """The seed of the run that a folder holds; None where it holds none, or where run.json is torn."""
+    try:
+        return json.loads((folder / "run.json").read_text())["seed"]
+    except (OSError, ValueError):
+        return None
+
+
 def cut_newest_file(folder: Path) -> str:
     """Cuts the file that was written last in half, except for run.lock. Returns its name."""
     files = [path for path in folder.rglob("*") if path.is_file() and path.name != "run.lock"]
@@ -193,9 +201,11 @@ def main():
             start(folder, *earlier_flags)
         started = time.time()
         kill_at = draw.randrange(operations)
-        # Every start uses the same command. With --overwrite it removes what an earlier start has left and begins anew.
-        while start(folder, *overwrite, kill_at=kill_at) < 0:
+        again = overwrite
+        while start(folder, *again, kill_at=kill_at) < 0:
             kills.append(kill_at)
+            if overwrite and seed_of(folder) == 42:  # the earlier run is gone: the new one goes on without the flag
+                again = []
             if draw.random() < 0.25:
                 cuts += f", {cut_newest_file(folder)} cut in half"
             if len(kills) == 2 or draw.random() < 0.6:
