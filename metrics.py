@@ -1,10 +1,10 @@
-"""Scores over plain lists, one signature: metric(gold, predicted, language) -> {name: value in 0..100}.
+"""Metrics over plain lists. Every metric has one signature: metric(gold, predicted, language) -> {name: value in 0..100}.
 
-The tasks of XTREME (Hu et al., 2020, https://github.com/google-research/xtreme) score here as its own evaluator scores them, with the
-seqeval of its time (0.0.12). The oddity: part-of-speech tags are scored in runs of equal tags, not token by token.
-`language` is the two-letter code; only `mlqa_scores` looks at it. Every metric raises ValueError where gold is empty or does not line up
-with the prediction. Nothing here needs torch, datasets, transformers or evaluate, so stored predictions can be scored anywhere.
-Retrieval of single sentences (Tatoeba) is `accuracy` over line numbers; it has no function of its own.
+For XTREME's tasks the metrics give the scores of XTREME's own evaluator (Hu et al., 2020, https://github.com/google-research/xtreme), which
+used seqeval 0.0.12. That version scores part-of-speech tags in runs of equal tags and not token by token.
+`language` is the two-letter code; only `mlqa_scores` uses it. Every metric raises ValueError if gold is empty, or if gold and predicted do
+not have the same rows. This module does not import torch, datasets, transformers or evaluate, so that stored predictions can be scored on
+any machine. Retrieval of single sentences (Tatoeba) is scored by `accuracy` over line numbers.
 """
 
 import math
@@ -43,10 +43,10 @@ MLQA_ARTICLES = {
 
 
 def accuracy(gold, predicted, language):
-    """Share of rows with the right label: {"accuracy"}.
+    """Returns the share of rows with the right label: {"accuracy"}.
 
     gold, predicted: lists of n labels, both strings or both integers (0-based line numbers for Tatoeba). ValueError if the two differ in
-    length, or if one holds strings and the other does not (every row would count as wrong).
+    length, or if one holds strings and the other does not, because then every row would count as wrong.
     """
     _check_rows(gold, predicted, "labels")
     _check_kind(gold[0], predicted[0])
@@ -54,63 +54,63 @@ def accuracy(gold, predicted, language):
 
 
 def accuracy_and_f1(gold, predicted, language, positive="duplicate"):
-    """Accuracy and the F1 of one label: {"accuracy", "f1"}, as GLUE does for QQP (Wang et al., 2018).
+    """Returns accuracy and the F1 of one label: {"accuracy", "f1"}, as GLUE does for QQP (Wang et al., 2018).
 
-    gold, predicted: lists of n labels. f1 is 0 where the positive label never meets itself. ValueError as in `accuracy`, and if
-    `positive` is not of the labels' kind.
+    gold, predicted: lists of n labels. f1 is 0 if no row has the positive label in both lists. ValueError as in `accuracy`, and if
+    `positive` is a string and the labels are numbers, or the other way round.
     """
     scores = accuracy(gold, predicted, language)
     _check_kind(gold[0], positive)
-    both = sum(g == p == positive for g, p in zip(gold, predicted, strict=True))
-    is_positive = [sum(label == positive for label in labels) for labels in (gold, predicted)]
-    return scores | {"f1": _f1(both, *is_positive)["f1"]}
+    true_positives = sum(g == p == positive for g, p in zip(gold, predicted, strict=True))
+    positives = [sum(label == positive for label in labels) for labels in (gold, predicted)]
+    return scores | {"f1": _f1(true_positives, *positives)["f1"]}
 
 
 def tag_run_f1(gold, predicted, language):
-    """XTREME's udpos score, micro F1 over runs of equal tags: {"f1", "precision", "recall", "accuracy"}.
+    """Returns XTREME's udpos score, micro F1 over runs of equal tags: {"f1", "precision", "recall", "accuracy"}.
 
-    gold, predicted: lists of n sentences, each a list of tags, one for each word. f1 is the figure XTREME publishes; accuracy is the
-    share of tokens. ValueError naming the first sentence whose length differs. Source: seqeval 0.0.12; from 1.0 on seqeval cuts the first
-    letter off a tag without prefix, which makes SCONJ and CCONJ one type and gives other figures.
+    gold, predicted: lists of n sentences, each a list of tags, one for each word. XTREME publishes f1. accuracy is the share of words with
+    the right tag. ValueError names the first sentence whose length differs. Source: seqeval 0.0.12. From version 1.0 on, seqeval removes
+    the first letter of a tag without prefix; SCONJ and CCONJ then become one type, and the scores differ.
     """
     _check_sentences(gold, predicted)
     return _chunk_f1(gold, predicted) | _token_share(gold, predicted)
 
 
 def entity_f1(gold, predicted, language):
-    """Micro F1 over named entities: {"f1", "precision", "recall"}; an entity counts if both its ends and its type are right.
+    """Returns micro F1 over named entities: {"f1", "precision", "recall"}. An entity counts if both its ends and its type are right.
 
-    gold, predicted: lists of n sentences, each a list of BIO tags. A stray I- opens an entity, as in conlleval. Errors and source as for
-    `tag_run_f1`: it is the same rule, and on BIO tags every seqeval version agrees.
+    gold, predicted: lists of n sentences, each a list of BIO tags. An I- tag without a B- tag before it opens an entity, as in conlleval.
+    Errors and source are those of `tag_run_f1`, which uses the same rule. For BIO tags all versions of seqeval agree.
     """
     _check_sentences(gold, predicted)
     return _chunk_f1(gold, predicted)
 
 
 def token_accuracy(gold, predicted, language):
-    """Share of words with the right tag, over all sentences together: {"accuracy"}. Used for CCG supertags.
+    """Returns the share of words with the right tag, over all sentences together: {"accuracy"}. CCG supertags are scored by it.
 
-    gold, predicted: lists of n sentences, each a list of tags. ValueError naming the first sentence whose length differs.
+    gold, predicted: lists of n sentences, each a list of tags. ValueError names the first sentence whose length differs.
     """
     _check_sentences(gold, predicted)
     return _token_share(gold, predicted)
 
 
 def squad_scores(gold, predicted, language):
-    """SQuAD 1.1 exact match and bag-of-words F1 (Rajpurkar et al., 2016): {"exact_match", "f1"}, for SQuAD, XQuAD and TyDiQA-GoldP.
+    """Returns SQuAD 1.1's exact match and bag-of-words F1 (Rajpurkar et al., 2016): {"exact_match", "f1"}. Also for XQuAD and TyDiQA.
 
-    gold: list of n lists of acceptable answers; the best one counts. predicted: list of n strings, None where there is no prediction
-    (scores 0). Means are over all n questions. English articles go in every language, and text without spaces is a single word: XTREME
-    does the same. ValueError for different lengths and for a question without an acceptable answer.
+    gold: list of n lists of acceptable answers; the answer with the highest score counts. predicted: list of n strings; None means no
+    prediction and scores 0. The scores are means over all n questions. In every language English articles are removed, and text without
+    spaces is a single word: XTREME does the same. ValueError for different lengths and for a question without an acceptable answer.
     """
     return _question_means(gold, predicted, _normalise_squad)
 
 
 def mlqa_scores(gold, predicted, language):
-    """MLQA's exact match and F1 (Lewis et al., 2020): {"exact_match", "f1"}.
+    """Returns MLQA's exact match and F1 (Lewis et al., 2020): {"exact_match", "f1"}.
 
-    Shapes as for `squad_scores`. Deletes all Unicode punctuation, strips articles of the answer's language, splits Chinese into
-    characters. ValueError also for a language other than en es hi vi de ar zh.
+    Shapes as for `squad_scores`. The metric deletes all Unicode punctuation, removes the articles of the answer's language, and splits
+    Chinese into characters. ValueError also for a language other than en es hi vi de ar zh.
     """
     if language not in MLQA_ARTICLES:
         raise ValueError(f"MLQA's metric has no rule for {language!r}. It covers: {', '.join(MLQA_ARTICLES)}.")
@@ -118,40 +118,41 @@ def mlqa_scores(gold, predicted, language):
 
 
 def squad_v2_scores(gold, predicted, language, threshold=0.0):
-    """SQuAD 2.0 scores (Rajpurkar et al., 2018), where a question may have no answer.
+    """Returns SQuAD 2.0's scores (Rajpurkar et al., 2018), where a question may have no answer.
 
     gold: list of n lists of acceptable answers, empty for an unanswerable question. predicted: list of n dicts {"text": the best span,
-    "no_answer_margin": null score minus best span score}; the text is dropped where the margin is above the threshold.
-    Returns exact_match, f1; has_answer_exact, has_answer_f1 (over answerable questions) and no_answer_accuracy (over the others), a group
-    without questions leaving its keys out; best_exact, best_f1 and the margins that reach them, best_exact_threshold and best_f1_threshold
-    (in units of the margin; smallest margin - 1 where it is best to answer nothing). Questions of equal margin stay together, so
-    scoring at a best threshold gives the best score; the official script may stop between them. O(n log n).
-    ValueError for different lengths and for a margin that is not a number.
+    "no_answer_margin": null score minus best span score}. A prediction whose margin is above the threshold counts as "no answer".
+    exact_match, f1: over all questions. has_answer_exact, has_answer_f1: over the answerable questions. no_answer_accuracy: over the
+    unanswerable ones. The keys of a group without questions are absent. best_exact, best_f1: the highest scores of all thresholds, reached
+    at best_exact_threshold and best_f1_threshold (in units of the margin; the smallest margin minus 1 if it is best to answer no question).
+    A threshold never separates questions of equal margin, so that scoring at a best threshold gives the best score. The official script may
+    separate them. The time is O(n log n). ValueError for different lengths and for a margin that is not a number.
     """
     _check_rows(gold, predicted, "questions")
     margins = [float(prediction["no_answer_margin"]) for prediction in predicted]
     if any(map(math.isnan, margins)):
         raise ValueError(f"question {1 + [math.isnan(m) for m in margins].index(True)}: its no_answer_margin is not a number.")
-    blank = [float(not answers) for answers in gold]
+    empty_scores = [float(not answers) for answers in gold]  # the score of each question if it is left without an answer
     scores, best = {}, {}
     for name, short, column in (("exact_match", "exact", 0), ("f1", "f1", 1)):
-        kept = [_v2_scores(answers, prediction["text"])[column] for answers, prediction in zip(gold, predicted, strict=True)]
-        final = [b if m > threshold else k for b, k, m in zip(blank, kept, margins, strict=True)]
-        has_answer = [value for value, is_empty in zip(final, blank, strict=True) if not is_empty]
-        no_answer = [value for value, is_empty in zip(final, blank, strict=True) if is_empty]
-        scores[name] = _percent(sum(final), len(final))
+        text_scores = [_v2_scores(answers, prediction["text"])[column] for answers, prediction in zip(gold, predicted, strict=True)]
+        final_scores = [e if m > threshold else t for e, t, m in zip(empty_scores, text_scores, margins, strict=True)]
+        has_answer = [score for score, is_empty in zip(final_scores, empty_scores, strict=True) if not is_empty]
+        no_answer = [score for score, is_empty in zip(final_scores, empty_scores, strict=True) if is_empty]
+        scores[name] = _percent(sum(final_scores), len(final_scores))
         if has_answer:
             scores[f"has_answer_{short}"] = _percent(sum(has_answer), len(has_answer))
         if no_answer:
             scores["no_answer_accuracy"] = _percent(sum(no_answer), len(no_answer))
-        best[f"best_{short}"], best[f"best_{short}_threshold"] = _best_threshold(margins, kept, blank)
+        best[f"best_{short}"], best[f"best_{short}_threshold"] = _best_threshold(margins, text_scores, empty_scores)
     return scores | best
 
 
 def pair_f1(gold, predicted, language):
-    """F1 over sets of sentence pairs: {"f1", "precision", "recall"}, BUCC's score (Zweigenbaum et al., 2017).
+    """Returns F1 over sets of sentence pairs: {"f1", "precision", "recall"}, BUCC's score (Zweigenbaum et al., 2017).
 
-    gold, predicted: iterables of (source id, target id); repeated pairs count once, no prediction at all scores 0.
+    gold, predicted: iterables of (source id, target id). A repeated pair counts once. Without any predicted pair the score is 0.
+    ValueError if there is no gold pair.
     """
     gold, predicted = ({tuple(pair) for pair in pairs} for pairs in (gold, predicted))
     if not gold:
@@ -160,11 +161,11 @@ def pair_f1(gold, predicted, language):
 
 
 def calibration(gold, predicted, probabilities, bins=15):
-    """How far a classifier's probabilities can be trusted: {"ece", "brier", "nll"}; smaller is better for all three.
+    """Returns how well a classifier's probabilities agree with its errors: {"ece", "brier", "nll"}. Smaller is better for all three.
 
     gold, predicted: n class indices; probabilities: (n, classes), rows summing to 1. ece: mean gap between top probability and accuracy
     over equal-width bins, in 0..100 (Guo et al., 2017). brier: squared distance to the one-hot gold, mean over rows, in 0..2. nll: mean
-    -ln p(gold) in nats, p no smaller than 1e-12. ValueError for shapes that differ, rows that are not probabilities, a gold label outside
+    -ln p(gold) in nats, with p at least 1e-12. ValueError for shapes that differ, rows that are not probabilities, a gold label outside
     the classes, and a predicted class that is not the row's most probable one.
     """
     import numpy as np
@@ -179,11 +180,12 @@ def calibration(gold, predicted, probabilities, bins=15):
     if gold.min() < 0 or gold.max() >= table.shape[1]:
         raise ValueError(f"gold labels run from {gold.min()} to {gold.max()}, but there are {table.shape[1]} classes, 0 to n-1.")
     rows, top = np.arange(len(gold)), table.max(axis=1)
-    is_off = table[rows, predicted] < top - 1e-6
-    if is_off.any():
-        raise ValueError(f"row {is_off.argmax() + 1}: predicted class {predicted[is_off.argmax()]} is not the most probable one.")
-    home = np.clip(np.ceil(top * bins).astype(int) - 1, 0, bins - 1)
-    gaps = np.abs(np.bincount(home, weights=(gold == predicted) - top))
+    is_less_probable = table[rows, predicted] < top - 1e-6
+    if is_less_probable.any():
+        row = is_less_probable.argmax()
+        raise ValueError(f"row {row + 1}: predicted class {predicted[row]} is not the most probable one.")
+    bin_of_row = np.clip(np.ceil(top * bins).astype(int) - 1, 0, bins - 1)
+    gaps = np.abs(np.bincount(bin_of_row, weights=(gold == predicted) - top))
     one_hot = np.eye(table.shape[1])[gold]
     return {
         "ece": float(100 * gaps.sum() / len(gold)),
@@ -193,11 +195,11 @@ def calibration(gold, predicted, probabilities, bins=15):
 
 
 def xtreme_task_score(task, per_language, metric_of=XTREME_METRIC):
-    """XTREME's one figure for a task, in 0..100: plain mean over languages; for QA the mean of mean exact match and mean F1.
+    """Returns XTREME's score of a task, in 0..100: the mean over languages. For QA it is the mean of exact match and F1, each averaged so.
 
-    per_language: {language: {metric: value}}, which must hold exactly the languages to average: what is absent cannot be seen here.
-    metric_of: `XTREME_METRIC`, or `XTREME_R_METRIC` for XTREME-R's figure.
-    ValueError for a task outside XTREME, for no language, and for a language without the task's metric.
+    per_language: {language: {metric: value}}. It must hold exactly the languages to average, because this function cannot notice a missing
+    one. metric_of: `XTREME_METRIC`, or `XTREME_R_METRIC` for XTREME-R's score. ValueError for a task outside XTREME, for no language, and
+    for a language without the task's metric.
     """
     if task not in metric_of:
         raise ValueError(f"{task!r} is not an XTREME task. They are: {', '.join(metric_of)}.")
@@ -212,11 +214,11 @@ def xtreme_task_score(task, per_language, metric_of=XTREME_METRIC):
 
 
 def xtreme_overall(task_scores, metric_of=XTREME_METRIC):
-    """XTREME's overall figure, in 0..100: the plain mean of its nine task scores.
+    """Returns XTREME's overall score, in 0..100: the mean of its nine task scores.
 
-    task_scores: {task: score}; other tasks are left alone. ValueError naming each of the nine that is absent or None.
-    metric_of: `XTREME_METRIC`, or `XTREME_R_METRIC` for the mean of XTREME-R's ten. XTREME-R's own code cannot give that: its
-    evaluator has no languages for LAReQA.
+    task_scores: {task: score}. Scores of other tasks are ignored. ValueError names each of the nine tasks whose score is absent or None.
+    metric_of: `XTREME_METRIC`, or `XTREME_R_METRIC` for the mean of XTREME-R's ten. XTREME-R's own code cannot compute that mean, because
+    its evaluator has no languages for LAReQA.
     """
     missing = [task for task in metric_of if task_scores.get(task) is None]
     if missing:
@@ -253,36 +255,40 @@ def _percent(part, whole):
     return 100.0 * float(part) / whole
 
 
-def _f1(both, gold, predicted):
-    precision, recall = (_percent(both, whole) if whole else 0.0 for whole in (predicted, gold))
-    return {"f1": _percent(2 * both, gold + predicted) if both else 0.0, "precision": precision, "recall": recall}
+def _f1(shared, gold, predicted):
+    """Returns F1, precision and recall in 0..100 from three counts: items in both sets, gold items and predicted items."""
+    precision, recall = (_percent(shared, whole) if whole else 0.0 for whole in (predicted, gold))
+    return {"f1": _percent(2 * shared, gold + predicted) if shared else 0.0, "precision": precision, "recall": recall}
 
 
 def _token_share(gold, predicted):
-    right = [g == p for tags, guesses in zip(gold, predicted, strict=True) for g, p in zip(tags, guesses, strict=True)]
-    return {"accuracy": _percent(sum(right), len(right))}
+    is_right = [g == p for tags, guesses in zip(gold, predicted, strict=True) for g, p in zip(tags, guesses, strict=True)]
+    return {"accuracy": _percent(sum(is_right), len(is_right))}
 
 
 def _chunk_f1(gold, predicted):
-    found = [{(n, *chunk) for n, tags in enumerate(sentences) for chunk in chunks(tags)} for sentences in (gold, predicted)]
-    return _f1(len(found[0] & found[1]), len(found[0]), len(found[1]))
+    gold_chunks, predicted_chunks = (
+        {(n, *chunk) for n, tags in enumerate(sentences) for chunk in chunks(tags)} for sentences in (gold, predicted)
+    )
+    return _f1(len(gold_chunks & predicted_chunks), len(gold_chunks), len(predicted_chunks))
 
 
 def chunks(tags):
-    """The (type, first, last) of every chunk as seqeval 0.0.12 sees it: position = first letter, type = what follows the last hyphen.
+    """Yields (type, first index, last index) of every chunk, by the rules of seqeval 0.0.12.
 
-    A tag without hyphen is its own type, yet its first letter is still read as a position: SYM and SCONJ are single-word chunks (S),
-    NOUN and INTJ run on. A change of type always ends a chunk; O and "." never open one.
+    The first letter of a tag is its position (B, I, E, S or O). The text after its last hyphen is its type. seqeval applies both rules to
+    tags without a hyphen too: the type is then the whole tag. So SYM and SCONJ begin with S and are chunks of one word each, while equal
+    neighbours such as NOUN NOUN or INTJ INTJ form one chunk. A change of type always ends a chunk. O and "." never open one.
     """
-    first, before, type_before = 0, "O", ""
+    first, last_position, last_type = 0, "O", ""
     for index, tag in enumerate([*tags, "O"]):
         position, kind = tag[0], tag.split("-")[-1]
-        is_new_type, step = kind != type_before, before + position
-        if before in "ES" or step in ("BB", "BS", "IB", "IS") or (before not in "O." and is_new_type):
-            yield type_before, first, index - 1
+        is_new_type, step = kind != last_type, last_position + position
+        if last_position in "ES" or step in ("BB", "BS", "IB", "IS") or (last_position not in "O." and is_new_type):
+            yield last_type, first, index - 1
         if position in "BS" or step in ("EE", "EI", "SE", "SI") or (position not in "O." and is_new_type):
             first = index
-        before, type_before = position, kind
+        last_position, last_type = position, kind
 
 
 def _normalise_squad(text):
@@ -292,7 +298,7 @@ def _normalise_squad(text):
 
 def _normalise_mlqa(text, language):
     text = "".join(c for c in text.lower() if c not in string.punctuation and not unicodedata.category(c).startswith("P"))
-    if language == "ar":  # the article is a prefix; MLQA takes the two letters out wherever they stand
+    if language == "ar":  # The article is a prefix. MLQA removes its two letters everywhere, inside words too.
         text = text.replace(MLQA_ARTICLES["ar"], " ")
     elif MLQA_ARTICLES[language]:
         text = re.sub(rf"\b(?:{'|'.join(MLQA_ARTICLES[language].split())})\b", " ", text)
@@ -303,8 +309,8 @@ def _normalise_mlqa(text, language):
 
 def _overlap_f1(gold, predicted):
     gold, predicted = gold.split(), predicted.split()
-    common = sum((Counter(gold) & Counter(predicted)).values())
-    return 2 * common / (len(gold) + len(predicted)) if common else 0.0
+    shared = sum((Counter(gold) & Counter(predicted)).values())
+    return 2 * shared / (len(gold) + len(predicted)) if shared else 0.0
 
 
 def _question_means(gold, predicted, normalise):
@@ -321,20 +327,26 @@ def _question_means(gold, predicted, normalise):
 
 
 def _v2_scores(answers, text):
-    """Exact match and F1 in 0..1 of a text that is kept; answers that normalise to nothing are ignored, and nothing equals nothing."""
+    """Returns (exact match, F1) in 0..1 of a predicted text. Answers that are empty after normalisation are ignored.
+
+    If no answer is left, an empty text is right.
+    """
     answers, text = [a for a in map(_normalise_squad, answers) if a] or [""], _normalise_squad(text)
     exact = float(text in answers)
     return exact, max(exact, *(_overlap_f1(answer, text) for answer in answers))
 
 
-def _best_threshold(margins, kept, blank):
-    """The highest mean score (0..100) over all thresholds, and the smallest threshold that reaches it."""
+def _best_threshold(margins, text_scores, empty_scores):
+    """Returns the highest mean score (0..100) over all thresholds, and the smallest threshold that reaches it.
+
+    text_scores, empty_scores: for each question the score of its text and the score of answering nothing, in 0..1.
+    """
     order = sorted(range(len(margins)), key=margins.__getitem__)
-    total = best = sum(blank)
+    total = best = sum(empty_scores)
     threshold = margins[order[0]] - 1.0
-    for question, after in zip_longest(order, order[1:]):
-        total += kept[question] - blank[question]
-        if total > best and (after is None or margins[after] > margins[question]):
+    for question, next_question in zip_longest(order, order[1:]):
+        total += text_scores[question] - empty_scores[question]
+        if total > best and (next_question is None or margins[next_question] > margins[question]):
             best, threshold = total, margins[question]
     return _percent(best, len(margins)), threshold
 

@@ -2,9 +2,9 @@
 
     python predictions.py --prediction_folder out/xlmr/predictions --label_folder labels        # --benchmark xtreme-r
 
-Format: <root>/<task>/test-<language>.<tsv, json or jsonl>, as https://github.com/google-research/xtreme (Apache 2.0) reads it. The oddity:
-BUCC lives in a folder called bucc2018. Stricter than XTREME on purpose: what it would shift, skip or score as 0 without a word is an error
-here.
+Format: <root>/<task>/test-<language>.<tsv, json or jsonl>, as https://github.com/google-research/xtreme (Apache 2.0) reads it. Only the
+folders of BUCC and Mewsli-X have other names than the tasks, bucc2018 and mewslix. This module is stricter than XTREME on purpose: it raises
+an error for files whose rows XTREME would silently shift, skip or score as 0.
 """
 
 import argparse
@@ -22,23 +22,25 @@ from task_adapters import TASKS, nearest, with_languages_of
 EXTENSIONS = {"span_qa": "json", "ranking": "json", "multiple_choice": "jsonl"}  # all others: tsv
 METRICS = {"xtreme": XTREME_METRIC, "xtreme-r": XTREME_R_METRIC}
 FOLDER = {"bucc": "bucc2018", "mewsli_x": "mewslix"}  # every other task's folder has the task's name
-EXTRA_TAGS = {"udpos": ("O", "_")}  # XTREME's taggers can predict O too, and `_` stands where Universal Dependencies have no tag
-LONGEST_CONSTANT_GOLD = 20  # XTREME's download leaves one placeholder as the label of every row; a few equal rows can be real
+EXTRA_TAGS = {"udpos": ("O", "_")}  # XTREME's taggers can also predict O. Universal Dependencies write `_` for a word without a tag.
+# XTREME's download gives every row the same placeholder as its label. Up to this many equal rows may be real labels.
+LONGEST_CONSTANT_GOLD = 20
 
 
 def prediction_path(root, task_name, language):
-    """Where a task's file for one language lies: <root>/<folder>/test-<language>.<extension of its kind (`EXTENSIONS`)>."""
+    """Returns the path of a task's file for one language: <root>/<folder>/test-<language>.<extension of its kind (`EXTENSIONS`)>."""
     extension = EXTENSIONS.get(_kind(task_name), "tsv")
     return Path(root) / FOLDER.get(task_name, task_name) / f"test-{language}.{extension}"
 
 
 def write_predictions(root, task_name, language, predicted, ids=None):
-    """Write one language's predictions, whole or not at all, and return the path.
+    """Writes one language's predictions, the whole file or nothing, and returns the path.
 
     predicted: labels (classification, multiple_choice), lists of tags (tagging), 0-based line numbers (retrieval), (source id, target id)
-    pairs (mining), or answers (span_qa), which need their `ids`. An answer is a string, None (left out of the file: no prediction) or
-    SQuAD 2.0's {"text", "no_answer_margin"}, written as "" where the margin is above 0. Of a ranking: {question id: ids, best first}.
-    ValueError for what could not be read back.
+    pairs (mining), or answers (span_qa), which need their `ids`. An answer is a string, None (no prediction: the question is left out of
+    the file) or SQuAD 2.0's {"text", "no_answer_margin"}, which is written as "" if the margin is above 0.
+    Of a ranking: {question id: ids, best first}.
+    ValueError for values that `read_predictions` could not read back.
     """
     path, kind = prediction_path(root, task_name, language), _kind(task_name)
     if kind == "ranking":
@@ -52,10 +54,10 @@ def write_predictions(root, task_name, language, predicted, ids=None):
 
 
 def write_labels(root, task_name, language, gold, examples=None):
-    """Write one language's gold labels and return the path; shapes as in `write_predictions`.
+    """Writes one language's gold labels and returns the path. Shapes are those of `write_predictions`.
 
-    For span_qa everything comes from `examples`, n dicts {id, context, question, answers: {text, answer_start}}, written as SQuAD's JSON:
-    consecutive questions on the same context share a paragraph.
+    For span_qa `gold` is not used. `examples` are n dicts {id, context, question, answers: {text, answer_start}}, written as SQuAD's JSON.
+    Consecutive questions about the same context share a paragraph.
     """
     path, kind = prediction_path(root, task_name, language), _kind(task_name)
     if kind == "ranking":
@@ -86,9 +88,9 @@ def write_labels(root, task_name, language, gold, examples=None):
 
 
 def read_predictions(root, task_name, language):
-    """One language's predictions as `write_predictions` takes them; {id: answer} for span_qa.
+    """Returns one language's predictions, in the shapes that `write_predictions` takes; for span_qa {id: answer}.
 
-    ValueError naming file and line for anything else than the task's format.
+    ValueError names file and line if the file does not have the task's format.
     """
     path, kind = prediction_path(root, task_name, language), _kind(task_name)
     if kind == "ranking":
@@ -97,7 +99,10 @@ def read_predictions(root, task_name, language):
 
 
 def read_labels(root, task_name, language):
-    """One language's gold labels as its metric takes them; for span_qa (ids, lists of acceptable answers). Errors as in predictions."""
+    """Returns one language's gold labels in the shape that the task's metric takes; for span_qa (ids, lists of acceptable answers).
+
+    Errors as in `read_predictions`.
+    """
     path, kind = prediction_path(root, task_name, language), _kind(task_name)
     if kind == "ranking":
         return _read_rankings(path)
@@ -105,12 +110,13 @@ def read_labels(root, task_name, language):
 
 
 def score_folders(predictions_root, labels_root, missing_answers="error", benchmark="xtreme"):
-    """Score every task of a benchmark that has a folder in both: {task: {"languages": {language: {metric: value}}, "score": 0..100}}.
+    """Scores the tasks of a benchmark that have a folder in both: {task: {"languages": {language: {metric: value}}, "score": 0..100}}.
 
-    benchmark: xtreme or xtreme-r, which has more languages in some tasks. Languages are those in the labels folder; the score is None
-    unless these are all of the task's. missing_answers="zero" scores a question without prediction 0, as XTREME does. ValueError or
-    FileNotFoundError, in one line, for a language without predictions, rows that do not line up, ids that gold does not know, and gold
-    that XTREME's download has emptied: answers without text, or one label throughout.
+    The languages are those of the labels folder. The score is None unless the labels folder has all languages of the task.
+    benchmark: xtreme or xtreme-r, which has more languages in some tasks.
+    missing_answers: "zero" gives a question without prediction the score 0, as XTREME does; "error" raises ValueError.
+    ValueError or FileNotFoundError, in one line, for a language without predictions, different numbers of rows, ids that gold does not
+    have, and gold labels that XTREME's download has removed (answers without text, or the same label in every row).
     """
     if missing_answers not in ("error", "zero"):
         raise ValueError(f"missing_answers is {missing_answers!r}; it is 'error' or 'zero'.")
@@ -119,16 +125,16 @@ def score_folders(predictions_root, labels_root, missing_answers="error", benchm
         folder = prediction_path(labels_root, task_name, "*")
         if not folder.parent.is_dir() or not prediction_path(predictions_root, task_name, "*").parent.is_dir():
             continue
-        labelled = sorted(path.stem.removeprefix("test-") for path in folder.parent.glob(folder.name))
+        label_languages = sorted(path.stem.removeprefix("test-") for path in folder.parent.glob(folder.name))
         all_languages = with_languages_of(TASKS[task_name], benchmark).languages
-        for language in labelled:
+        for language in label_languages:
             if language not in all_languages:
                 raise ValueError(f"{prediction_path(labels_root, task_name, language)}: {task_name} covers {', '.join(all_languages)}.")
-        if not labelled:
+        if not label_languages:
             raise ValueError(f"{folder.parent} holds no {folder.name} file.")
-        languages = {language: _score(predictions_root, labels_root, task_name, language, missing_answers) for language in labelled}
-        score = xtreme_task_score(task_name, languages, METRICS[benchmark]) if set(labelled) == set(all_languages) else None
-        results[task_name] = {"languages": languages, "score": score}
+        scores = {language: _score(predictions_root, labels_root, task_name, language, missing_answers) for language in label_languages}
+        task_score = xtreme_task_score(task_name, scores, METRICS[benchmark]) if set(label_languages) == set(all_languages) else None
+        results[task_name] = {"languages": scores, "score": task_score}
     if not results:
         folders = ", ".join(FOLDER.get(name, name) for name in METRICS[benchmark])
         raise ValueError(
@@ -141,7 +147,7 @@ def main(argv=None):
     parser = argparse.ArgumentParser(description="Scores of a folder of predictions in XTREME's submission format.")
     parser.add_argument("--prediction_folder", required=True)
     parser.add_argument("--label_folder", required=True)
-    parser.add_argument("--missing_answers", choices=("error", "zero"), default="error", help="zero: as XTREME scores them")
+    parser.add_argument("--missing_answers", choices=("error", "zero"), default="error", help="zero: XTREME's way, they score 0")
     parser.add_argument("--benchmark", choices=tuple(METRICS), default="xtreme", help="xtreme-r: its ten tasks and all their languages")
     args = parser.parse_args(argv)
     try:
@@ -159,10 +165,10 @@ def _table(results, benchmark="xtreme"):
             yield f"{task_name:<8} {language:<6}" + "".join(f"  {name} {value:6.2f}" for name, value in scores.items())
         missing = [language for language in with_languages_of(TASKS[task_name], benchmark).languages if language not in result["languages"]]
         yield f"{task_name:<8} score   " + (f"none, without labels for: {' '.join(missing)}" if missing else f"{result['score']:.2f}")
-    lacking = [name for name in METRICS[benchmark] if results.get(name, {"score": None})["score"] is None]
+    without_score = [name for name in METRICS[benchmark] if results.get(name, {"score": None})["score"] is None]
     overall = (
-        f"none, without a score for: {' '.join(lacking)}"
-        if lacking
+        f"none, without a score for: {' '.join(without_score)}"
+        if without_score
         else (f"{xtreme_overall({name: result['score'] for name, result in results.items()}, METRICS[benchmark]):.2f}")
     )
     yield f"{'overall':<8} score   {overall}"
@@ -255,7 +261,7 @@ def _write(path, text):
 
 
 def _read(path):
-    if path.exists() and not path.is_file():  # to open a pipe would wait for a writer
+    if path.exists() and not path.is_file():  # Opening a pipe would block until another process writes to it.
         raise ValueError(f"{path} is a folder, a pipe or a device, where a file should be.")
     try:
         return path.read_text(encoding="utf-8")
@@ -290,7 +296,7 @@ def _read_rows(path, kind, task_name):
         else:
             rows.append(line)
     rows += [sentence] if sentence else []
-    if not rows and kind != "mining":  # no pair above the threshold is an answer; no label is a broken file
+    if not rows and kind != "mining":  # Mining may find no pair above its threshold. In all other tasks an empty file is broken.
         raise ValueError(f"{path} is empty.")
     return rows
 

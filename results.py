@@ -284,6 +284,8 @@ class RunFolder:
         self._note({"state": "begun", "seed": self.progress.get("seed")})
 
     def note_scored(self, language: str, record: dict) -> None:
+        if is_main_process():  # after a power cut no language may count as scored whose predictions are not whole
+            flush(path for kind in ("predictions", "labels") for path in self.path.glob(f"{kind}/**/*"))
         self._note({**self.progress, "state": "scored", "scored": {**self.scored, language: record}})
         if is_main_process():
             note_time(str(self.path))

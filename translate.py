@@ -3,14 +3,14 @@
     python translate.py --task hellaswag --language de --translation_model facebook/nllb-200-distilled-600M --output_file hellaswag.de.jsonl
     python run_intermediate.py --task hellaswag --train_file hellaswag.de.jsonl --output_dir out/hellaswag_de
 
-Texts are translated sentence by sentence, as these models were trained; labels stay. An answer of span QA is translated by itself and
-looked for in its translated context, first in the sentence that held it; a question whose answer is not found is dropped, and so is an
-example with a sentence too long to be translated whole: both are counted. The lines have the columns of
-`task_adapters.base.EXAMPLE_COLUMNS` and `language`. Beside the file stands <file>.about.json, which says how it was made; a training run
-copies it into its results.
+The script translates texts sentence by sentence, because these models were trained on sentences. Labels stay as they are. For span QA the
+script translates the answer by itself and searches for it in the translated context, first in the translation of its own sentence. It drops
+a question whose answer it does not find, and an example with a sentence that is too long for the model. It counts both. The lines of the
+file have the columns of `task_adapters.base.EXAMPLE_COLUMNS` and `language`. <file>.about.json says how the file was made; a training run
+copies this into its results.
 
-A run that was cut off goes on: finished examples wait in <file>.partial. Tagging is not offered: tags belong to words, and translation
-moves words. This is a script of its own, at the top as the other programs, because it trains and scores nothing.
+A translation that was cut off can be resumed: finished examples are kept in <file>.partial. Tagging tasks are refused, because each tag
+belongs to a word and translation moves words.
 """
 
 import json
@@ -27,7 +27,7 @@ from results import hold, read_json, write_json
 from task_adapters import TASKS, InputError, Task, data_line, load_examples, nearest
 from task_adapters.files import read_jsonl
 
-# FLORES-200's codes, which NLLB speaks; M2M100 has XTREME's own. https://github.com/facebookresearch/flores/tree/main/flores200
+# XTREME's code -> FLORES-200's, which NLLB uses. M2M100 uses XTREME's. https://github.com/facebookresearch/flores/tree/main/flores200
 NLLB_CODES = {
     "af": "afr_Latn", "ar": "arb_Arab", "bg": "bul_Cyrl", "bn": "ben_Beng", "de": "deu_Latn", "el": "ell_Grek", "en": "eng_Latn",
     "es": "spa_Latn", "et": "est_Latn", "eu": "eus_Latn", "fa": "pes_Arab", "fi": "fin_Latn", "fr": "fra_Latn", "he": "heb_Hebr",
@@ -37,9 +37,9 @@ NLLB_CODES = {
     "tr": "tur_Latn", "ur": "urd_Arab", "vi": "vie_Latn", "yo": "yor_Latn", "zh": "zho_Hans",
 }  # fmt: skip
 WITHOUT_SPACES = ("ja", "my", "th", "zh")
-SENTENCE_END = re.compile(r"(?<!\b[A-Z])[.!?][\"'”’)\]]*\s+(?=[\"'“‘(\[]*[A-Z0-9])")  # not after an initial, J. Smith
+SENTENCE_END = re.compile(r"(?<!\b[A-Z])[.!?][\"'”’)\]]*\s+(?=[\"'“‘(\[]*[A-Z0-9])")  # A sentence does not end after an initial: J. Smith.
 OUTER = " .,;:!?\"'“”‘’„«»()[]。，、；：！？「」।؟،"
-BLOCK = 512  # examples between two writes: their sentences are sorted by length together
+BLOCK = 512  # Examples that are translated before the next write. Their sentences are sorted by length together.
 
 
 @dataclass
@@ -50,23 +50,23 @@ class TranslateArguments:
     language: str = field(default="", metadata={"help": "Translate into this language, XTREME's two letters."})
     translation_model: str = field(default="facebook/nllb-200-distilled-600M", metadata={"help": "Hub id or folder of NLLB or M2M100."})
     output_file: str = field(default="", metadata={"help": "The .jsonl file to make."})
-    data_dir: str | None = field(default=None, metadata={"help": "Folder laid out by hub id, used in place of the hub."})
-    max_samples: int | None = field(default=None, metadata={"help": "Translate this many examples, drawn with --seed as training draws."})
-    seed: int = field(default=42, metadata={"help": "Of that draw."})
+    data_dir: str | None = field(default=None, metadata={"help": "Folder laid out by hub id, used instead of the hub."})
+    max_samples: int | None = field(default=None, metadata={"help": "Translate a sample of this many examples, drawn as for training."})
+    seed: int = field(default=42, metadata={"help": "Seed of that draw."})
     batch_size: int = field(default=32, metadata={"help": "Sentences translated at once."})
     num_beams: int = field(default=4, metadata={"help": "Width of the beam search."})
-    max_length: int = field(default=256, metadata={"help": "Longest sentence in pieces, before and after."})
+    max_length: int = field(default=256, metadata={"help": "Longest sentence in tokens, before and after translation."})
     bf16: bool = field(default=False, metadata={"help": "Translate in bfloat16 (GPU)."})
 
 
 def sentences(text: str) -> list[str]:
-    """A text cut after its sentences; joined with blanks they are the text, but for other white space between them."""
+    """Returns the sentences of a text. Joined with blanks they give the text again, except for other white space between them."""
     ends = [match.end() for match in SENTENCE_END.finditer(text)]
     return [text[start:end].strip() for start, end in zip([0, *ends], [*ends, len(text)])]
 
 
 def texts_of(example: dict) -> list[str]:
-    """All texts of an example that are translated, in the order in which `translated` takes them."""
+    """Returns all texts of an example that are translated, in the order that `translated` expects."""
     if "choices" in example:
         return [example["context"], example["question"], *example["choices"]]
     if "answers" in example:
@@ -75,7 +75,10 @@ def texts_of(example: dict) -> list[str]:
 
 
 def translated(example: dict, translate, language: str) -> dict | str:
-    """An example in another language, or why it has none. translate: sentence -> its translation, None where there is none."""
+    """Returns an example in another language, or the reason why it is dropped.
+
+    translate  a function from a sentence to its translation, or to None if the sentence is too long.
+    """
     parts = [[translate(sentence) if sentence else "" for sentence in sentences(text)] for text in texts_of(example)]
     if any(part is None for text in parts for part in text):
         return "too long to translate"
@@ -89,7 +92,7 @@ def translated(example: dict, translate, language: str) -> dict | str:
         return {**example, "text_a": texts[0], "text_b": texts[1]}
     spans = []
     for answer, start in zip(texts[2:], example["answers"]["answer_start"]):
-        span = answer_place(texts[0], answer, sentence_span(example["context"], start, parts[0], blank), language)
+        span = answer_span(texts[0], answer, sentence_span(example["context"], start, parts[0], blank), language)
         if span is None:
             return "answer not found in the translated context"
         spans.append(span)
@@ -98,16 +101,21 @@ def translated(example: dict, translate, language: str) -> dict | str:
 
 
 def sentence_span(context: str, start: int, parts: list[str], blank: str) -> tuple[int, int]:
-    """Where in the joined `parts` the translation stands of the sentence that holds character `start` of the context."""
+    """Returns (start, end) of the translation of the sentence that contains character `start` of the context, in the joined `parts`.
+
+    parts  the translations of the context's sentences, in order; blank: the text between two of them.
+    """
     number = sum(match.end() <= start for match in SENTENCE_END.finditer(context))
     first = sum(len(part) + len(blank) for part in parts[:number])
     return first, first + len(parts[number])
 
 
-def answer_place(context: str, answer: str, span: tuple[int, int], language: str) -> tuple[int, int] | None:
-    """(start, end) of an answer in a context: inside `span` before elsewhere, as it is before without outer marks and in any case.
+def answer_span(context: str, answer: str, span: tuple[int, int], language: str) -> tuple[int, int] | None:
+    """Returns (start, end) of an answer in a context, in characters; None if the context does not have the answer.
 
-    Only whole words count: 19 is not found in 1945. Scripts without spaces have no word ends but those of Latin words and numbers.
+    The function searches for the answer as it is, then without punctuation around it, then without regard to case. It prefers an occurrence
+    inside `span`. Only whole words count: 19 is not an answer inside 1945. In languages without spaces between words, only Latin words and
+    numbers have visible ends.
     """
 
     def cuts_word(position):
@@ -126,13 +134,13 @@ def answer_place(context: str, answer: str, span: tuple[int, int], language: str
 
 
 class Translator:
-    """A seq2seq model that is told its target language by the first token it writes: NLLB, M2M100."""
+    """A translation model (NLLB or M2M100). The first token of its output sets the target language."""
 
     def __init__(self, path, language, batch_size, num_beams, max_length, bf16):
         import torch
         from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
-        from trainer.checkpoints import UNREADABLE  # and no conversion of .bin weights on the hub
+        from trainer.checkpoints import UNREADABLE  # This import also keeps transformers from converting .bin weights on the hub.
 
         try:
             self.tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
@@ -148,7 +156,7 @@ class Translator:
         _, self.first_token = self.language_token(language, path)
 
     def language_token(self, language, path):
-        """(the model's name of a language, the id of its token)."""
+        """Returns (the model's name of a language, the id of the token for it)."""
         for name, token in ((language, f"__{language}__"), (NLLB_CODES[language], NLLB_CODES[language])):
             token_id = self.tokenizer.convert_tokens_to_ids(token)
             if token_id not in (None, self.tokenizer.unk_token_id):
@@ -156,7 +164,7 @@ class Translator:
         raise InputError(f"{path} has no token for {language!r}: neither __{language}__ (M2M100) nor {NLLB_CODES[language]} (NLLB).")
 
     def __call__(self, texts: list[str]) -> list[str | None]:
-        """Translations; None for a text that is too long, or whose translation reached the limit before its end."""
+        """Returns the translations; None for a text that is too long, or whose translation is cut off at the maximum length."""
         import torch
 
         ids = [self.tokenizer(text)["input_ids"] for text in texts]
@@ -171,14 +179,14 @@ class Translator:
                     forced_eos_token_id=None,
                 )  # fmt: skip
             for i, output in zip(rows, outputs.tolist()):
-                if self.model.config.eos_token_id in output[1:]:  # the first token of all is an end mark too
-                    words = [token for token in output if token != self.first_token]
-                    translations[i] = self.tokenizer.decode(words, skip_special_tokens=True).strip()
+                if self.model.config.eos_token_id in output[1:]:  # Every output also begins with the end-of-text token.
+                    tokens = [token for token in output if token != self.first_token]
+                    translations[i] = self.tokenizer.decode(tokens, skip_special_tokens=True).strip()
         return translations
 
 
 def check(args: TranslateArguments) -> Task:
-    """The task whose English data are translated. Raises InputError for arguments with which nothing can be translated."""
+    """Returns the task whose English data are translated. Raises InputError for arguments with which nothing can be translated."""
     if args.task not in TASKS:
         raise InputError(f"Unknown task {args.task!r}. {nearest(args.task, TASKS)}")
     task = TASKS[TASKS[args.task].train_on or args.task]
@@ -193,22 +201,22 @@ def check(args: TranslateArguments) -> Task:
         raise InputError(f"--seed {args.seed} is no seed: 0 or more.")
     if not args.output_file.endswith(".jsonl"):
         raise InputError(f"--output_file {args.output_file!r} must end in .jsonl.")
-    above = next(folder for folder in Path(args.output_file).absolute().parents if folder.exists())
-    if not above.is_dir():
-        raise InputError(f"--output_file {args.output_file}: {above} is a file, no folder.")
+    existing_parent = next(folder for folder in Path(args.output_file).absolute().parents if folder.exists())
+    if not existing_parent.is_dir():
+        raise InputError(f"--output_file {args.output_file}: {existing_parent} is a file, no folder.")
     return task
 
 
 def made_before(output: Path, about: Path, settings: dict) -> dict | None:
-    """How a finished file was made, with the same settings; None where it is still to be made.
+    """Returns the content of <file>.about.json if the file is finished; None if it must still be made.
 
-    Raises InputError where another command, or a person, made the file.
+    Raises InputError if the file was made with other settings, or not by this script.
     """
     if not output.exists():
         return None
     try:
         made = read_json(about)
-    except InputError as error:  # half written when the machine went down: it says nothing about the file beside it
+    except InputError as error:  # A power cut left this file half written. It does not say how the translations were made.
         say(f"{error} {output} is translated again.")
         return None
     if not isinstance(made, dict) or any(made.get(name) != value for name, value in settings.items()):
@@ -218,7 +226,7 @@ def made_before(output: Path, about: Path, settings: dict) -> dict | None:
 
 
 def lock(output: Path) -> None:
-    """Makes this process the only one that makes `output`. Raises InputError where another one does, or the folder cannot be written."""
+    """Lets only this process make `output`. Raises InputError if another process makes it, or if the folder cannot be written to."""
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         other = hold(output.parent, f".{output.name}.lock")
@@ -229,14 +237,14 @@ def lock(output: Path) -> None:
 
 
 def go_on(partial: Path, settings: dict) -> list[dict]:
-    """The lines of an earlier run that was cut off; what was not written to its end is removed."""
+    """Returns the lines of an earlier translation that was cut off. Removes an incomplete line at the end of the file."""
     content = partial.read_bytes() if partial.exists() else b""
-    written = content.rstrip(b"\0")  # a power cut can leave zeros in the place of text
-    whole = written[: written.rfind(b"\n") + 1]
-    if not whole:  # cut off before its first line was there
+    text = content.rstrip(b"\0")  # A power cut can leave zeros in place of text.
+    whole_lines = text[: text.rfind(b"\n") + 1]
+    if not whole_lines:  # The earlier translation was cut off before it wrote its first line.
         partial.write_text(json.dumps(settings) + "\n", encoding="utf-8")
-    elif whole != content:
-        os.truncate(partial, len(whole))
+    elif whole_lines != content:
+        os.truncate(partial, len(whole_lines))
     lines = [line for _, line in read_jsonl(partial)]
     if lines[:1] != [settings]:
         raise InputError(f"{partial} was begun with other settings: {lines[:1]}. Remove it, or choose another --output_file.")
@@ -246,7 +254,10 @@ def go_on(partial: Path, settings: dict) -> list[dict]:
 
 
 def translate_examples(examples, partial: Path, done: list[dict], translator: Translator, language: str) -> Counter:
-    """Translates the examples that are not `done` and appends them to `partial`. -> how many were dropped for each reason, "" if kept"""
+    """Translates the examples that are not `done` and appends them to `partial`.
+
+    Returns the number of dropped examples for each reason. The reason "" counts the examples that are kept.
+    """
     counts = Counter(line["dropped"] for line in done)
     with partial.open("a", encoding="utf-8") as lines:
         for start in range(len(done), len(examples), BLOCK):
@@ -264,7 +275,7 @@ def translate_examples(examples, partial: Path, done: list[dict], translator: Tr
 
 
 def write_kept(partial: Path, part: Path) -> None:
-    """Copies the kept lines of `partial` without their first column, to the disk itself."""
+    """Copies the examples that are kept from `partial` to `part`, without the column "dropped", and flushes them to the disk."""
     with partial.open(encoding="utf-8") as lines, part.open("w", encoding="utf-8") as kept_lines:
         next(lines)
         for line in lines:
@@ -276,17 +287,17 @@ def write_kept(partial: Path, part: Path) -> None:
 
 
 def main() -> dict:
-    """Runs the script. -> how the file was made, as in <file>.about.json"""
+    """Runs the script. Returns the content of <file>.about.json."""
     parser = Parser((TranslateArguments,), allow_abbrev=False)
     (args,) = parser.parse_args_into_dataclasses()
     task = check(args)
     output, partial, about, part = (Path(args.output_file + end) for end in ("", ".partial", ".about.json", ".part"))
-    kept = ("language", "translation_model", "max_samples", "seed", "num_beams", "max_length", "bf16")
-    settings = {"task": task.name, **{name: value for name, value in asdict(args).items() if name in kept}}
+    compared = ("language", "translation_model", "max_samples", "seed", "num_beams", "max_length", "bf16")
+    settings = {"task": task.name, **{name: value for name, value in asdict(args).items() if name in compared}}
     made = made_before(output, about, settings)
     if made is None:
         lock(output)
-        made = made_before(output, about, settings)  # another process may have finished it meanwhile
+        made = made_before(output, about, settings)  # Another process may have finished the file before this one had the lock.
     if made is not None:
         return made
 

@@ -1,10 +1,10 @@
-"""How many runs at once fill one GPU?
+"""Measures how much faster one GPU trains several runs at the same time than one run.
 
     python benchmarks/at_once.py --runs 1 2 4 --data_dir D                          # XLM-R Large, on a GPU
     python benchmarks/at_once.py --runs 1 2 --shape small --max_steps 20 --use_cpu  # a quick trial
 
-A step of few tokens is over on the GPU before the host has launched the next: another run's steps fit between. Each run is
-`run_intermediate.py --task mnli` by its defaults, from random weights; examples a second are the sum over runs that train side by side.
+The GPU finishes a step of few tokens before the host has launched the next one, so that steps of another run can use the time between. Each
+run is `run_intermediate.py --task mnli` with its defaults, from random weights. Examples per second are the sum over all runs at a time.
 """
 
 import argparse
@@ -18,7 +18,7 @@ import torch
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
-from benchmarks.flags import at_least, there  # noqa: E402
+from benchmarks.flags import at_least, existing_folder  # noqa: E402
 from benchmarks.memory_formula import SHAPES  # noqa: E402
 from benchmarks.retrieval import write_model  # noqa: E402
 from console import run_script  # noqa: E402
@@ -27,7 +27,7 @@ from trainer.tokenizers import load_tokenizer  # noqa: E402
 
 
 def train(count: int, folder: str, args) -> list[dict]:
-    """`count` runs side by side. -> their results"""
+    """Trains `count` runs at the same time and returns their results."""
     command = [sys.executable, "run_intermediate.py", "--task", "mnli", "--model_name_or_path", f"{folder}/model", "--save_strategy", "no"]
     command += ["--max_steps", str(args.max_steps), "--eval_strategy", "no", "--load_best_model_at_end", "false", "--disable_tqdm", "true"]
     command += ["--max_eval_samples", "32", "--overwrite", *(["--data_dir", args.data_dir] if args.data_dir else [])]
@@ -44,11 +44,11 @@ def train(count: int, folder: str, args) -> list[dict]:
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--runs", type=at_least(1), nargs="+", default=[1, 2, 4], help="side by side")
+    parser.add_argument("--runs", type=at_least(1), nargs="+", default=[1, 2, 4], help="numbers of runs at the same time")
     parser.add_argument("--shape", default="xlmr-large", choices=tuple(SHAPES))
-    parser.add_argument("--max_steps", type=at_least(2), default=300, help="of each run")
+    parser.add_argument("--max_steps", type=at_least(2), default=300, help="steps of each run")
     parser.add_argument("--tokenizer", default="FacebookAI/xlm-roberta-large")
-    parser.add_argument("--data_dir", type=there, help="a folder laid out by hub id, in place of the hub")
+    parser.add_argument("--data_dir", type=existing_folder, help="a folder laid out by hub id, in place of the hub")
     parser.add_argument("--use_cpu", action="store_true")
     args = parser.parse_args()
     if not (args.use_cpu or torch.cuda.is_available()):
@@ -60,12 +60,13 @@ def main():
         write_model(f"{folder}/model", tokenizer, *SHAPES[args.shape][:3])
         first = None
         for count in args.runs:
-            found = train(count, folder, args)
-            step = sum(run["training"]["train_seconds"] for run in found) / count / args.max_steps
-            rate = count * found[0]["effective_batch_size"] / step
-            first = first or rate
-            pieces = found[0]["training"]["trained_pieces"]  # hardly any of a stand-in tokenizer, whose runs are quicker so
-            print(f"| {count} | {pieces or 'all'} | {step:.4f} | {rate:.1f} | {rate / first:.2f} |", flush=True)
+            results = train(count, folder, args)
+            step_seconds = sum(run["training"]["train_seconds"] for run in results) / count / args.max_steps
+            examples_per_second = count * results[0]["effective_batch_size"] / step_seconds
+            first = first or examples_per_second
+            pieces = results[0]["training"]["trained_pieces"]  # A run is faster with fewer: a stand-in tokenizer has hardly any.
+            cells = count, pieces or "all", f"{step_seconds:.4f}", f"{examples_per_second:.1f}", f"{examples_per_second / first:.2f}"
+            print(f"| {' | '.join(map(str, cells))} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
-"""Attention of sequences laid end to end on a GPU: torch's flash kernel against ours for short ones, forward and backward.
+"""Compares two attention kernels on a GPU for sequences laid end to end: torch's flash kernel, and ours for short sequences.
 
-    python benchmarks/attention.py                 # XLM-R Large's heads, 12,544 pieces in sequences of each length, and of MNLI's lengths
+    python benchmarks/attention.py                 # XLM-R Large's heads, 12,544 tokens in sequences of each length, and of MNLI's lengths
     python benchmarks/attention.py --tokens 50000
 
-Kernels alone: calls are recorded once and played back, so that the host's time does not count. Medians of several rounds, in turn.
+The benchmark records the calls in a CUDA graph and replays them, so that it measures the kernels and not the time of the host. Figures are
+medians of several rounds; in each round both kernels take turns.
 """
 
 import argparse
@@ -21,11 +22,11 @@ from console import run_script
 from speed import padding_free
 from task_adapters import InputError
 
-CALLS = 10  # in one recording
+CALLS = 10  # Calls in one CUDA graph.
 
 
 def recorded(call):
-    """-> a function that plays `CALLS` of it. Returns microseconds of one."""
+    """Returns a function that replays `CALLS` calls and returns the microseconds of one call."""
     for _ in range(3):
         call()
     torch.cuda.synchronize()
@@ -46,10 +47,10 @@ def recorded(call):
 
 
 def times(lengths, heads: int, width: int, rounds: int) -> dict:
-    """{kernel: (microseconds forward, backward)}"""
+    """Returns {kernel: (microseconds of a forward pass, of a backward pass)}."""
     device = torch.device("cuda")
     starts = torch.tensor([0, *np.cumsum(lengths)], dtype=torch.int32, device=device)
-    *inputs, of_output = torch.randn(4, 1, int(sum(lengths)), heads, width, device=device, dtype=torch.bfloat16).transpose(2, 3)
+    *inputs, output_gradient = torch.randn(4, 1, int(sum(lengths)), heads, width, device=device, dtype=torch.bfloat16).transpose(2, 3)
     leaves = [tensor.requires_grad_() for tensor in inputs]
     plays = {}
     for kernel in (padding_free.flash, padding_free.by_triton):
@@ -57,21 +58,21 @@ def times(lengths, heads: int, width: int, rounds: int) -> dict:
         def forward(kernel=kernel):
             return kernel(*leaves, starts, max(lengths), 0.1, width**-0.5)
 
-        def both(forward=forward):
-            torch.autograd.grad(forward(), leaves, of_output.transpose(1, 2))
+        def forward_and_backward(forward=forward):
+            torch.autograd.grad(forward(), leaves, output_gradient.transpose(1, 2))
 
         with torch.no_grad():
             play = recorded(forward)
-        plays[kernel.__name__] = play, recorded(both)
-    taken = {name: [] for name in plays}
+        plays[kernel.__name__] = play, recorded(forward_and_backward)
+    round_times = {name: [] for name in plays}
     for _ in range(rounds):
         for name, (forward, both) in plays.items():
-            taken[name].append((forward(), both()))
-    found = {}
-    for name, pairs in taken.items():
+            round_times[name].append((forward(), both()))
+    microseconds = {}
+    for name, pairs in round_times.items():
         forward, both = map(statistics.median, zip(*pairs))
-        found[name] = forward, both - forward
-    return found
+        microseconds[name] = forward, both - forward
+    return microseconds
 
 
 def main():
@@ -86,13 +87,13 @@ def main():
     config = config_of(*SHAPES[args.shape])
     heads, width = config.num_attention_heads, config.hidden_size // config.num_attention_heads
     if not padding_free.triton_is_exact(config, torch.device("cuda"), torch.bfloat16):
-        raise InputError("our kernel does not run here.")  # why was said
-    drawn = np.random.default_rng(0).lognormal(np.log(43), 0.5, args.tokens).astype(int).clip(8, 128)  # MNLI: 49 in the mean
+        raise InputError("our kernel does not run here.")  # `triton_is_exact` has printed the reason.
+    drawn = np.random.default_rng(0).lognormal(np.log(43), 0.5, args.tokens).astype(int).clip(8, 128)  # Their mean is that of MNLI, 49.
     mixed = drawn[: int(np.searchsorted(drawn.cumsum(), args.tokens))].tolist()
     print("| pieces of a sequence | flash, us forward | backward | tiles, us forward | backward | times as fast |\n|" + "---|" * 6)
     for name, lengths in {**{str(n): [n] * max(1, args.tokens // n) for n in args.lengths}, "as MNLI's": mixed}.items():
-        found = times(lengths, heads, width, args.rounds)
-        flash, triton = found["flash"], found["by_triton"]
+        microseconds = times(lengths, heads, width, args.rounds)
+        flash, triton = microseconds["flash"], microseconds["by_triton"]
         ratio = sum(flash) / sum(triton)
         print(f"| {name} | {flash[0]:.0f} | {flash[1]:.0f} | {triton[0]:.0f} | {triton[1]:.0f} | {ratio:.2f} |", flush=True)
 

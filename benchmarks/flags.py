@@ -1,4 +1,4 @@
-"""Values that flags of the benchmarks take: what makes no sense ends in argparse's own line."""
+"""Types for the benchmarks' flags. argparse prints one line for a value that the type refuses."""
 
 import argparse
 import math
@@ -6,6 +6,8 @@ from pathlib import Path
 
 
 def at_least(least: int):
+    """Returns a type for whole numbers that are not smaller than `least`."""
+
     def number(text):
         try:
             value = int(text)
@@ -19,6 +21,7 @@ def at_least(least: int):
 
 
 def above_zero(text: str) -> float:
+    """A finite number above 0."""
     try:
         value = float(text)
     except ValueError:
@@ -29,13 +32,14 @@ def above_zero(text: str) -> float:
 
 
 def new_file(text: str) -> str:
-    """Asked before minutes of work, not when they are to be written down."""
+    """The path of a file to write. The folder is checked at once, and not after minutes of work."""
     if not Path(text).parent.is_dir() or Path(text).is_dir():
         raise argparse.ArgumentTypeError(f"{text}: a file in a folder that is there would be right")
     return text
 
 
-def there(text: str) -> str:
+def existing_folder(text: str) -> str:
+    """The path of a folder that exists."""
     if not Path(text).is_dir():
         raise argparse.ArgumentTypeError(f"{text}: no such folder")
     return text

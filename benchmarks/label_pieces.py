@@ -1,10 +1,10 @@
-"""Which piece says a word's tag: one trained tagger, read in the three ways of `--label_piece`, in several languages.
+"""Compares the three values of `--label_piece`: which tokens of a word give its tag, for one trained tagger in several languages.
 
     python benchmarks/label_pieces.py --model_name_or_path out/udpos --data_dir DIR --languages en de ko
 
-The model is a run of `run_target.py --task udpos` (or panx). It is run once over each test set on one CPU thread, and its logits
-are read at the first piece of each word, at the first that is more than a space, and as their mean over the word's pieces.
-Cells: F1 (accuracy).
+The model is the output of `run_target.py --task udpos` (or panx). The benchmark computes the logits of each test set once, on one CPU
+thread. It takes the tag of a word from the logits of its first token, of its first token that is more than a space, and from the mean over
+all its tokens. Each cell of the table is F1 (accuracy).
 """
 
 import argparse
@@ -18,11 +18,11 @@ from benchmarks.flags import at_least  # noqa: E402
 from console import run_script, say  # noqa: E402
 
 READINGS = ("first", "first_content", "mean")
-BATCH_TOKENS = 1024  # what the caches of a CPU hold
+BATCH_TOKENS = 1024  # About as many tokens as fit in the caches of a CPU.
 
 
 def scores_of(task, examples, model, tokenizer, length):
-    """-> (share of bare spaces, {reading: {metric: 0..100}})"""
+    """Returns (share of words that begin with a bare space token, {reading: {metric: 0..100}})."""
     import torch
 
     from speed.real_tokens import lengths_of
@@ -32,17 +32,17 @@ def scores_of(task, examples, model, tokenizer, length):
 
     features = {name: make_features(examples, tokenizer, replace(task, label_piece=name), length, None) for name in READINGS}
     rows, collate = what_is_read(features["mean"]), Collator(model.config.pad_token_id)
-    best = {name: [None] * len(rows) for name in READINGS}
+    best_tags = {name: [None] * len(rows) for name in READINGS}
     for batch in batches_by_length(lengths_of(rows), BATCH_TOKENS):
-        inputs = collate([rows[place] for place in batch])
+        inputs = collate([rows[index] for index in batch])
         labels = inputs.pop("labels")
         with torch.no_grad():
             logits = model(**inputs).logits
-        pieces, means = logits.argmax(-1).numpy(), tagging.reduce_logits(logits, labels).numpy()
-        for place, of_pieces, of_words in zip(batch, pieces, means):
-            best["first"][place] = best["first_content"][place] = of_pieces
-            best["mean"][place] = of_words
-    predicted = {name: tagging.decode(examples, features[name], best[name], task) for name in READINGS}
+        token_tags, word_tags = logits.argmax(-1).numpy(), tagging.reduce_logits(logits, labels).numpy()
+        for index, tags_by_token, tags_by_word in zip(batch, token_tags, word_tags):
+            best_tags["first"][index] = best_tags["first_content"][index] = tags_by_token
+            best_tags["mean"][index] = tags_by_word
+    predicted = {name: tagging.decode(examples, features[name], best_tags[name], task) for name in READINGS}
     gold = tagging.gold(examples, task)
     return tagging.share_of_bare_spaces(features["first"]), {name: task.metric(gold, predicted[name], "") for name in READINGS}
 

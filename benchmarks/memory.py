@@ -1,13 +1,13 @@
-"""How much GPU memory does a run need, and which flags fit a card of N GB?
+"""Estimates or measures how much GPU memory a run needs, and finds the flags that fit a card of N GB.
 
-    python benchmarks/memory.py --gb 8 --task xnli    # one answer: the command line
-    python benchmarks/memory.py --cards               # which flags for 6, 8, 12, 16, 24, 40 GB
-    python benchmarks/memory.py                       # the table: settings x lengths
-    python benchmarks/memory.py --check               # the estimates against what torch and DeepSpeed keep, counted on this machine's CPU
+    python benchmarks/memory.py --gb 8 --task xnli    # the command line for one card
+    python benchmarks/memory.py --cards               # the flags for cards of 6, 8, 12, 16, 24, 40 GB
+    python benchmarks/memory.py                       # a table: settings x lengths
+    python benchmarks/memory.py --check               # compares the formulas with the memory of torch and DeepSpeed on this machine's CPU
 
-Without a GPU every figure is an ESTIMATE by formula: what is in memory at the moments of a step where a peak can be (memory_formula.py).
-With a GPU the same commands train a few steps of the real shape (random weights, random tokens, by the scripts' own parts) under a hard cap
-and print what was measured; --estimate keeps to the formula. GB are GiB, as cards are sold.
+Without a GPU every figure is an ESTIMATE by formula for the moments of a step at which memory can have its peak (memory_formula.py). With a
+GPU the same commands train a few steps of a model of the real size under a hard cap and print measured figures. Weights and tokens are then
+random, and training uses the scripts' own parts. --estimate prints the formula's figures on a GPU too. GB means GiB.
 """
 
 import argparse
@@ -39,17 +39,18 @@ from trainer import deepspeed as deepspeed_support
 
 ROOT = Path(__file__).resolve().parents[1]
 CAPS = (6, 8, 12, 16, 24, 40)
-SURE = 0.96  # of a card may be filled by an estimate: it is off by a few percent, and a card has a little less than is on its box
-MODELS = {"xlmr-large": "FacebookAI/xlm-roberta-large", "xlmr-base": "FacebookAI/xlm-roberta-base"}  # small: nobody's
+# An estimate may fill this share of a card. Estimates are wrong by a few percent, and a card has a little less memory than its name says.
+SURE = 0.96
+MODELS = {"xlmr-large": "FacebookAI/xlm-roberta-large", "xlmr-base": "FacebookAI/xlm-roberta-base"}  # No published model is "small".
 
 
-# ---- with a GPU: the real thing under a cap
+# ---- with a GPU: training under a cap
 
 
 def measure(shape: str, setting: Setting, gb: float | None) -> dict:
-    """Trains a few steps in a process of its own. -> {"fits", "allocated", "reserved" (bytes), "examples_per_second"} or {"error"}"""
-    first = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
-    one_gpu = {**os.environ, "CUDA_VISIBLE_DEVICES": first}  # else the Trainer would spread the batch over all it sees
+    """Trains a few steps in a child process. Returns {"fits", "allocated", "reserved" (bytes), "examples_per_second"} or {"error"}."""
+    first_gpu = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
+    one_gpu = {**os.environ, "CUDA_VISIBLE_DEVICES": first_gpu}  # The Trainer would divide the batch among all visible GPUs.
     cell = json.dumps({"shape": shape, "gb": gb, "setting": asdict(setting)})
     process = subprocess.run([sys.executable, __file__, "--cell", cell], capture_output=True, text=True, cwd=ROOT, env=one_gpu)
     lines = [line for line in process.stdout.splitlines() if line.startswith("CELL ")]
@@ -59,28 +60,31 @@ def measure(shape: str, setting: Setting, gb: float | None) -> dict:
 
 
 def kind_of(setting: Setting):
-    """The task type that is trained: one sequence an example, or several to choose among."""
+    """Returns the module of the task type that is trained: classification, or multiple choice if an example has several sequences."""
     from task_types import classification, multiple_choice
 
     return multiple_choice if setting.choices > 1 else classification
 
 
 def model_of(shape: str, setting: Setting, vocabulary: int | None = None, **changes):
-    """A classifier of random weights, or a chooser. vocabulary: in place of the shape's."""
+    """Returns a model of random weights for the setting's task type. vocabulary: replaces the shape's."""
     *sizes, whole = SHAPES[shape]
     model = kind_of(setting).Model.from_config(config_of(*sizes, vocabulary or whole, num_labels=3, **changes))
     model.accepts_loss_kwargs = False
     return model
 
 
-def run_cell(model, setting: Setting, gb: float | None, updates: int = 4, beside=None, callbacks=()) -> dict:
-    """The child of `measure`: training on random tokens by the parts that the scripts are made of. beside: a context around it."""
+def run_cell(model, setting: Setting, gb: float | None, updates: int = 4, context=None, callbacks=()) -> dict:
+    """Trains on random tokens with the scripts' own parts, in the child process of `measure`. Returns the figures of `measure`.
+
+    context  a context manager around the training.
+    """
     cuda = torch.cuda.is_available()
     if setting.config:
         deepspeed_support.prepare_processes(use_cpu=not cuda)
     if cuda:
-        torch.cuda.empty_cache()  # of what drew the weights
-    if cuda and gb:  # the cap counts what torch allocates; the context stands beside it and must fit the card too
+        torch.cuda.empty_cache()  # Drawing the weights has filled the cache.
+    if cuda and gb:  # The cap counts only what torch allocates. CUDA's context must fit the card too.
         total = torch.cuda.get_device_properties(0).total_memory
         torch.cuda.set_per_process_memory_fraction(min(1.0, (gb * GIB - CONTEXT) / total), 0)
     from transformers import TrainerCallback
@@ -103,45 +107,45 @@ def run_cell(model, setting: Setting, gb: float | None, updates: int = 4, beside
         count = setting.batch * setting.steps() * updates
         rows = torch.randint(4, model.get_input_embeddings().num_embeddings, (count, setting.choices, setting.length)).tolist()
         rows = rows if setting.choices > 1 else [row for (row,) in rows]
-        ends = []
+        step_ends = []
 
         class Clock(TrainerCallback):
             def on_step_end(self, *_, **__):
                 if cuda:
                     torch.cuda.synchronize()
-                ends.append(time.perf_counter())
+                step_ends.append(time.perf_counter())
 
         trainer = RealTokensTrainer(
             model=model, args=args, train_dataset=[{"input_ids": row, "labels": 0} for row in rows], callbacks=[Clock(), *callbacks],
             data_collator=Collator(model.config.pad_token_id), compute_loss_func=kind_of(setting).loss,
         )  # fmt: skip
-        found = {"fits": True}
+        figures = {"fits": True}
         if cuda:
             torch.cuda.reset_peak_memory_stats()
         try:
-            with beside or contextlib.nullcontext():
+            with context or contextlib.nullcontext():
                 trainer.train()
         except torch.cuda.OutOfMemoryError:
-            found["fits"] = False
+            figures["fits"] = False
         if cuda:
-            found |= {"allocated": torch.cuda.max_memory_allocated(), "reserved": torch.cuda.max_memory_reserved()}
-        if len(ends) > 2:
-            examples = setting.batch * setting.steps() * (len(ends) - 2)
-            found["examples_per_second"] = examples / (ends[-1] - ends[1])  # the first updates warm up
-        return found
+            figures |= {"allocated": torch.cuda.max_memory_allocated(), "reserved": torch.cuda.max_memory_reserved()}
+        if len(step_ends) > 2:  # The first two updates warm up.
+            examples = setting.batch * setting.steps() * (len(step_ends) - 2)
+            figures["examples_per_second"] = examples / (step_ends[-1] - step_ends[1])
+        return figures
 
 
 # ---- answers
 
 
 def candidates(length: int, effective: int, frozen: bool = False, choices: int = 1, pieces: int = PIECES):
-    """Settings from the quickest to the slowest: no recomputing, then recomputing, then states on the host, then weights too.
+    """Yields settings from the fastest to the slowest: without checkpointing, with it, states on the host, weights on the host too.
 
-    All of them make the same update; frozen embeddings do not, and are tried where they are asked for.
+    All of them make the same update. Frozen embeddings change the update, so only `frozen` selects them.
     """
     base = Setting(frozen=frozen, length=length, effective=effective, choices=choices, pieces=pieces)
     sizes = [size for size in (32, 16, 8, 4, 2, 1) if effective % size == 0]
-    # Of fewer tokens at once a GPU waits for the host. On an H200 4 x 128 had 43 examples/s, 32 x 384 computed twice 168.
+    # With fewer tokens per micro-batch the GPU waits for the host, and checkpointing is faster ("Memory" in benchmarks/README.md).
     enough = max(4, math.ceil(1024 / (length * choices)))
     ways = (
         ("", False, enough), ("", True, 4), ("", True, 1),
@@ -154,18 +158,18 @@ def candidates(length: int, effective: int, frozen: bool = False, choices: int =
 
 
 def first_that_fits(gb: float, shape: str, settings, measuring: bool) -> tuple[Setting, dict, dict]:
-    """-> (setting, its estimate, what was measured; {} without a GPU). Raises InputError where nothing fits."""
+    """Returns (setting, its estimate, its measured figures; {} without measuring). Raises InputError if no setting fits."""
     settings = list(settings)
     for setting in settings:
         cost = estimate(shape, setting)
         if cost["peak"] > gb * GIB * (1 if measuring else SURE):
             continue
-        found = measure(shape, setting, gb) if measuring else {}
-        if measuring and not found.get("fits"):
-            said = found.get("error") or f"out of memory, {peaks(found)}"
-            print(f"measured: does not fit or does not run ({said}): {setting.name}, batch {setting.size}", file=sys.stderr)
+        figures = measure(shape, setting, gb) if measuring else {}
+        if measuring and not figures.get("fits"):
+            reason = figures.get("error") or f"out of memory, {peaks(figures)}"
+            print(f"measured: does not fit or does not run ({reason}): {setting.name}, batch {setting.size}", file=sys.stderr)
             continue
-        return setting, cost, found
+        return setting, cost, figures
     smallest = min(settings, key=lambda setting: estimate(shape, setting)["peak"])
     raise InputError(
         f"Nothing fits {gb:g} GB at length {smallest.length}: the smallest needs {estimate(shape, smallest)['peak'] / GIB:.1f} GB"
@@ -174,13 +178,13 @@ def first_that_fits(gb: float, shape: str, settings, measuring: bool) -> tuple[S
     )
 
 
-def peaks(found: dict) -> str:
-    """What torch held at most; the allocator's gaps are between the two."""
-    return f"{found['allocated'] / GIB:.1f} allocated, {found['reserved'] / GIB:.1f} reserved"
+def peaks(figures: dict) -> str:
+    """Returns torch's peaks of allocated and of reserved memory as text. Their difference is gaps of the allocator."""
+    return f"{figures['allocated'] / GIB:.1f} allocated, {figures['reserved'] / GIB:.1f} reserved"
 
 
 def trained_task(name: str) -> Task:
-    """The task of that name, of either phase that trains. Raises InputError where there is none."""
+    """Returns the intermediate or target task of that name. Raises InputError if there is none."""
     trained = [task.name for task in TASKS.values() if task.phase != "retrieval"]
     if name in TASKS and name not in trained:
         raise InputError(f"{name} is scored without training. Trained are: {', '.join(trained)}.")
@@ -192,15 +196,15 @@ def trained_task(name: str) -> Task:
 
 
 def answer(gb: float, shape: str, task: Task, length: int | None, frozen: bool, pieces: int, measuring: bool) -> str:
-    """The command line for a card of `gb` GB. Raises InputError where nothing fits."""
+    """Returns the command line for a card of `gb` GB. Raises InputError if no setting fits."""
     recipe = task.recipes["jiant"]
     length = length or recipe.max_seq_length
     settings = candidates(length, recipe.effective_batch_size, frozen, task.choices, pieces)
-    setting, cost, found = first_that_fits(gb, shape, settings, measuring)
+    setting, cost, figures = first_that_fits(gb, shape, settings, measuring)
     lines = [f"ESTIMATE {cost['peak'] / GIB:.1f} of {gb:g} GB: {setting.name}, batch {setting.size}"]
-    if found:
-        speed = f"{found.get('examples_per_second', math.nan):.1f} examples/s of full length"
-        lines = [f"MEASURED {peaks(found)} GB + context, {speed}: {setting.name}, batch {setting.size}"]
+    if figures:
+        speed = f"{figures.get('examples_per_second', math.nan):.1f} examples/s of full length"
+        lines = [f"MEASURED {peaks(figures)} GB + context, {speed}: {setting.name}, batch {setting.size}"]
     if cost["host"]:
         lines.append(f"host memory for the offloaded states: ESTIMATE {cost['host'] / GIB:.0f} GB, beside the process itself")
     command = ["accelerate", "launch", f"run_{task.phase}.py", "--task", task.name, "--model_name_or_path", MODELS[shape]]
@@ -223,17 +227,17 @@ def markdown(head: list[str], rows: list[list[str]]) -> str:
 
 
 def cards(shape: str, lengths: list[int], effective: int, frozen: bool, pieces: int, measuring: bool) -> str:
-    """Which flags fit which card."""
+    """Returns a table of the flags that fit each card."""
     rows = []
     for length in lengths:
         for gb in CAPS:
             try:
-                setting, cost, found = first_that_fits(gb, shape, candidates(length, effective, frozen, pieces=pieces), measuring)
+                setting, cost, figures = first_that_fits(gb, shape, candidates(length, effective, frozen, pieces=pieces), measuring)
             except InputError:
                 rows.append([str(length), f"{gb} GB", "", "", "", "nothing fits"])
                 continue
-            needs = f"{found['reserved'] / GIB:.1f}" if found else f"{cost['peak'] / GIB:.1f}"
-            speed = f"{found['examples_per_second']:.1f}" if found else "not measured"
+            needs = f"{figures['reserved'] / GIB:.1f}" if figures else f"{cost['peak'] / GIB:.1f}"
+            speed = f"{figures['examples_per_second']:.1f}" if figures else "not measured"
             host = f"{cost['host'] / GIB:.0f}" if cost["host"] else ""
             rows.append([str(length), f"{gb} GB", needs, host, speed, f"`{shlex.join(setting.flags)}`"])
     kind = "MEASURED, GB reserved by torch" if measuring else "ESTIMATE"
@@ -259,11 +263,11 @@ def table(shape: str, batches: list[int], lengths: list[int], devices: int, piec
                 cost = estimate(shape, setting, devices)
                 shown, largest = f"{cost['peak'] / GIB:.1f}", max(largest, cost["peak"])
                 if measuring:
-                    found = measure(shape, setting, gb)
-                    if "error" in found:  # no question of memory: bitsandbytes is not installed, say
-                        print(f"not measured ({found['error']}): {setting.name}, batch {setting.size}", file=sys.stderr)
-                    no = "failed" if "error" in found else "no"
-                    shown = (f"{found['reserved'] / GIB:.1f}" if found.get("fits") else no) + f" ({shown})"
+                    figures = measure(shape, setting, gb)
+                    if "error" in figures:  # The reason is not memory: for example, bitsandbytes is not installed.
+                        print(f"not measured ({figures['error']}): {setting.name}, batch {setting.size}", file=sys.stderr)
+                    failure = "failed" if "error" in figures else "no"
+                    shown = (f"{figures['reserved'] / GIB:.1f}" if figures.get("fits") else failure) + f" ({shown})"
                 cells.append(shown)
             card = next((f"{cap}" for cap in CAPS if largest <= cap * GIB), "-")
             rows.append([base.name, str(batch), *cells, f"{cost['host'] / GIB:.0f}" if cost["host"] else "", card])
@@ -272,11 +276,14 @@ def table(shape: str, batches: list[int], lengths: list[int], devices: int, piec
     return f"{shape}, {devices} GPU(s), effective batch {Setting.effective}, {pieces:,} trained pieces, {kind}\n\n" + markdown(head, rows)
 
 
-# ---- the formula against what torch and DeepSpeed keep, on a CPU
+# ---- --check: the formulas compared with the memory of torch and DeepSpeed, on a CPU
 
 
 class Counter(TorchDispatchMode):
-    """Bytes of the storages that are alive, as allocators of GPUs round them: a model's, and all that operations make meanwhile."""
+    """Counts the bytes of all living storages: those of a model, and those that operations make while the mode is active.
+
+    Sizes are rounded up to 512 bytes, as a GPU's allocator does.
+    """
 
     def __init__(self, model):
         super().__init__()
@@ -296,17 +303,18 @@ class Counter(TorchDispatchMode):
         self.now -= self.sizes.pop(key)
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        found = function(*args, **(kwargs or {}))
-        for tensor in tree_iter(found):
+        outputs = function(*args, **(kwargs or {}))
+        for tensor in tree_iter(outputs):
             if isinstance(tensor, torch.Tensor):
                 self.see(tensor)
-        return found
+        return outputs
 
 
 def dry_run(shape: str, setting: Setting, updates: int = 2) -> int:
-    """Peak bytes of the plain Trainer's steps on tensors without contents: the real model at its real size, computed by nobody.
+    """Returns the peak bytes of the plain Trainer's steps, counted on tensors without contents. The model has its real size.
 
-    Dropout keeps a byte an element, as on a GPU. Without attention dropout: with it a CPU has no fused attention and keeps its matrices.
+    Dropout keeps one byte per element, as on a GPU. Attention has no dropout here, because a CPU would then compute it without a fused
+    kernel and keep its matrices.
     """
     with FakeTensorMode():
         model = model_of(shape, setting, setting.pieces, attention_probs_dropout_prob=0.0).train()
@@ -333,22 +341,23 @@ def dry_run(shape: str, setting: Setting, updates: int = 2) -> int:
 
 
 def count_cell(shape: str, setting: Setting) -> int:
-    """Peak bytes of `run_cell` on a CPU, where host and GPU are one memory. In a process of its own: DeepSpeed leaves its marks."""
+    """Returns the peak bytes of `run_cell` on a CPU, where host and GPU are one memory. DeepSpeed changes the process that calls this."""
     from transformers import TrainerCallback
 
     model = model_of(shape, setting, attention_probs_dropout_prob=0.0)
-    trim(model.base_model, setting)  # what waits is not counted
+    trim(model.base_model, setting)  # The embeddings that are trimmed away are not counted.
     counter = Counter(model)
 
     class Start(TrainerCallback):
         def on_train_begin(self, *_, **__):
-            counter.peak = counter.now  # what comes before is on the host
+            counter.peak = counter.now  # Earlier allocations are on the host.
 
-    run_cell(model, setting, None, updates=2, beside=counter, callbacks=[Start()])
+    run_cell(model, setting, None, updates=2, context=counter, callbacks=[Start()])
     return counter.peak
 
 
 def counted_by_child(shape: str, setting: Setting) -> int:
+    """Returns the value of `count_cell`, computed in a child process."""
     cell = json.dumps({"shape": shape, "count": True, "setting": asdict(setting)})
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     process = subprocess.run([sys.executable, __file__, "--cell", cell], capture_output=True, text=True, cwd=ROOT, env=environment)
@@ -358,6 +367,7 @@ def counted_by_child(shape: str, setting: Setting) -> int:
 
 
 def check() -> str:
+    """Returns a table of counted memory and the formulas' values."""
     rows = []
     for setting in (
         Setting(), Setting(bf16=False), Setting(batch=32, length=256), Setting(batch=16, length=384), Setting(batch=32, length=384),
@@ -367,17 +377,17 @@ def check() -> str:
         rows.append((setting, "xlmr-large", "dry run", dry_run("xlmr-large", setting), max(moments("xlmr-large", setting)[0].values())))
     for config in ZERO:
         for setting in (Setting(config, batch=16), Setting(config, batch=16, checkpointing=True, bf16=False, pieces=None)):
-            found, host = moments("small", setting, device="cpu")
-            rows.append((setting, "small", "DeepSpeed on a CPU", counted_by_child("small", setting), max(found.values()) + host))
+            sizes, host = moments("small", setting, device="cpu")
+            rows.append((setting, "small", "DeepSpeed on a CPU", counted_by_child("small", setting), max(sizes.values()) + host))
     return markdown(
         ["setting", "shape, batch x length", "counted by", "counted GB", "formula GB", "formula / counted"],
-        [[setting.name, f"{shape}, {setting.batch} x {setting.length}", by, f"{found / GIB:.2f}", f"{formula / GIB:.2f}",
-          f"{formula / found:.3f}"] for setting, shape, by, found, formula in rows],
+        [[setting.name, f"{shape}, {setting.batch} x {setting.length}", method, f"{counted / GIB:.2f}", f"{formula / GIB:.2f}",
+          f"{formula / counted:.3f}"] for setting, shape, method, counted, formula in rows],
     )  # fmt: skip
 
 
-# What each kind of answer reads; another flag beside it would be without effect.
-READ = {
+# The flags of each kind of answer. Any other flag would have no effect and is refused.
+FLAGS_OF_ANSWER = {
     "check": (),
     "cards": ("shape", "length", "freeze_embeddings", "pieces", "estimate"),
     "gb": ("shape", "task", "max_seq_length", "freeze_embeddings", "pieces", "estimate"),
@@ -391,33 +401,33 @@ def main():
     parser.add_argument("--task", default="xnli", help="with --gb: task of the command line that is printed")
     parser.add_argument("--max_seq_length", type=at_least(8), help="with --gb: longest input; the task's recipe by default")
     parser.add_argument("--freeze_embeddings", action="store_true", help="with --gb or --cards: word embeddings are not trained")
-    parser.add_argument("--pieces", type=at_least(5), default=PIECES, help="that occur in the data: only their embeddings are on the GPU")
+    parser.add_argument("--pieces", type=at_least(5), default=PIECES, help="number of pieces in the data, whose embeddings are on the GPU")
     parser.add_argument("--cards", action="store_true", help=f"which flags fit cards of {', '.join(map(str, CAPS))} GB")
     parser.add_argument("--shape", default="xlmr-large", choices=tuple(SHAPES))
     parser.add_argument("--batch", type=at_least(1), nargs="+", default=[1, 8, 32], help="per GPU, for the table")
     parser.add_argument("--length", type=at_least(8), nargs="+", default=[128, 256, 384], help="for the tables")
-    parser.add_argument("--devices", type=at_least(1), default=1, help="GPUs that share the states (ZeRO), for the table's estimate")
+    parser.add_argument("--devices", type=at_least(1), default=1, help="number of GPUs that share the states (ZeRO), for the table")
     parser.add_argument("--cap", type=above_zero, help="with a GPU: hard cap in GB for the table's measurements")
-    parser.add_argument("--estimate", action="store_true", help="by formula, with a GPU too")
-    parser.add_argument("--check", action="store_true", help="the formula against what torch and DeepSpeed keep, counted on the CPU")
+    parser.add_argument("--estimate", action="store_true", help="use the formula on a GPU too")
+    parser.add_argument("--check", action="store_true", help="compare the formula with the memory of torch and DeepSpeed on a CPU")
     parser.add_argument("--cell", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.cell:
         cell = json.loads(args.cell)
         setting = Setting(**cell["setting"])
         if cell.get("count"):
-            found = count_cell(cell["shape"], setting)
+            figures = count_cell(cell["shape"], setting)
         else:
-            with torch.device("cuda" if torch.cuda.is_available() else "cpu"):  # a GPU draws weights in no time
+            with torch.device("cuda" if torch.cuda.is_available() else "cpu"):  # A GPU draws the weights much faster.
                 model = model_of(cell["shape"], setting)
-            found = run_cell(model.cpu(), setting, cell["gb"])
-        return print("CELL " + json.dumps(found), flush=True)
-    given = vars(parser.parse_args(namespace=argparse.Namespace(**dict.fromkeys(vars(args)))))  # None: left out
+            figures = run_cell(model.cpu(), setting, cell["gb"])
+        return print("CELL " + json.dumps(figures), flush=True)
+    given = vars(parser.parse_args(namespace=argparse.Namespace(**dict.fromkeys(vars(args)))))  # None: not on the command line
     asked = next((name for name in ("check", "cards", "gb") if given[name] is not None), "table")
-    for name in (name for name, value in given.items() if value is not None and name not in (asked, *READ[asked])):
-        others = [f"--{kind}" if kind != "table" else "the table" for kind, names in READ.items() if name in names]
-        beside = "in the table" if asked == "table" else f"beside --{asked}"
-        parser.error(f"--{name} has no effect {beside}" + (f": it is for {' and '.join(others)}" if others else ""))
+    for name in (name for name, value in given.items() if value is not None and name not in (asked, *FLAGS_OF_ANSWER[asked])):
+        others = [f"--{kind}" if kind != "table" else "the table" for kind, names in FLAGS_OF_ANSWER.items() if name in names]
+        context = "in the table" if asked == "table" else f"with --{asked}"
+        parser.error(f"--{name} has no effect {context}" + (f": it is for {' and '.join(others)}" if others else ""))
     for name, length in (*(("length", length) for length in args.length), ("max_seq_length", args.max_seq_length or 0)):
         if length > 512:
             parser.error(f"--{name} {length}: the model has 512 positions")

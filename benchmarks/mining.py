@@ -1,11 +1,12 @@
-"""Mining a planted corpus: is every pair found, in how much memory, in how many times the time of one plain matrix product?
+"""Measures mining on a corpus with known pairs: F1, memory, and the time relative to one plain matrix product.
 
     python benchmarks/mining.py                      # 20,000 x 20,000 vectors of width 1024, about a minute on two cores
     python benchmarks/mining.py --noise 1.0 --json benchmarks/mining.json
 
-Vectors: unit vectors drawn at random; `--pairs` of the targets are noisy copies of sources, the others are strangers. Beside them a
-planted corpus of sentences in BUCC's own files goes the way that run_retrieval.py goes (loading, merging, mining, threshold on dev,
-F1 on ids), with bags of words in place of a model. The plain product is done in the same tiles on the same threads and kept nowhere.
+The vectors are random unit vectors. `--pairs` of the targets are noisy copies of sources; the other targets have no translation. A second
+part writes a corpus of sentences with known pairs in BUCC's file format and processes it as run_retrieval.py does (loading, merging,
+mining, threshold on dev, F1 on ids), with bags of words instead of a model. The plain product uses the same tiles and threads and discards
+its result.
 """
 
 import argparse
@@ -33,17 +34,17 @@ WIDTH = 1024
 
 
 def planted_vectors(count, pairs, noise, seed):
-    """-> (source, target, [(i, j)]): for `pairs` sources i, target j is a copy plus noise of length `noise`."""
+    """Returns (source, target, [(i, j)]): for `pairs` sources i, target j is a copy of source i plus noise of length `noise`."""
     generator = torch.Generator().manual_seed(seed)
     source = torch.nn.functional.normalize(torch.randn(count, WIDTH, generator=generator), dim=1)
     target = torch.randn(count, WIDTH, generator=generator) * max(noise, 1e-3) / WIDTH**0.5
-    place = torch.randperm(count, generator=generator)
-    target[place[:pairs]] += source[:pairs]
-    return source, torch.nn.functional.normalize(target, dim=1), [(i, int(place[i])) for i in range(pairs)]
+    target_rows = torch.randperm(count, generator=generator)
+    target[target_rows[:pairs]] += source[:pairs]
+    return source, torch.nn.functional.normalize(target, dim=1), [(i, int(target_rows[i])) for i in range(pairs)]
 
 
 def plain_product(source, target):
-    """All inner products in tiles, each overwritten by the next."""
+    """Computes all inner products in tiles. Each tile overwrites the one before."""
     tile = torch.empty(mining.BLOCK, mining.BLOCK, device=source.device)
     for top in range(0, len(source), mining.BLOCK):
         rows = source[top : top + mining.BLOCK]
@@ -53,6 +54,7 @@ def plain_product(source, target):
 
 
 def seconds(function, *arguments):
+    """Calls a function. Returns (seconds, its value)."""
     started = time.perf_counter()
     value = function(*arguments)
     if torch.cuda.is_available():
@@ -61,7 +63,7 @@ def seconds(function, *arguments):
 
 
 def start_of_memory():
-    """Bytes in use now; from here on `peak_of_memory` counts (Linux: the kernel's own high-water mark of this process)."""
+    """Returns the bytes in use now, and resets the peak that `peak_of_memory` returns. On a CPU this needs Linux."""
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
         return torch.cuda.memory_allocated()
@@ -79,16 +81,19 @@ def memory_line(name):
 
 
 def write_corpus(folder, part, count, pairs, seed):
-    """BUCC's three files: invented German-English sentences, `pairs` of them translations word by word, a tenth of the texts repeated."""
+    """Writes BUCC's three files with invented sentences. `pairs` source sentences have a translation: the same words in the target file.
+
+    A tenth of the source sentences without a translation are in the file twice, under two ids.
+    """
     draw = random.Random(seed)
     words = [f"{draw.choice('bdfgklmnprst')}{draw.choice('aeiou')}{draw.choice('bdfgklmnprst')}{number}" for number in range(3000)]
     sentences = [draw.sample(words, 8) for _ in range(2 * count - pairs)]
     source, target = sentences[:count], sentences[:pairs] + sentences[count:]
     order = list(range(count))
-    draw.shuffle(order)  # place of target i in its file
-    place = {i: number for number, i in enumerate(order)}
-    gold = [(i, place[i]) for i in range(pairs)]
-    for i in range(pairs, pairs + (count - pairs) // 10):  # a stranger stands in the corpus twice
+    draw.shuffle(order)
+    line_of_target = {i: number for number, i in enumerate(order)}
+    gold = [(i, line_of_target[i]) for i in range(pairs)]
+    for i in range(pairs, pairs + (count - pairs) // 10):  # Repeats a source sentence that has no translation.
         source[i] = source[i + (count - pairs) // 10]
     folder.mkdir(parents=True, exist_ok=True)
     lines = {
@@ -101,7 +106,7 @@ def write_corpus(folder, part, count, pairs, seed):
 
 
 def bags_of_words(texts, noise, seed):
-    """Unit vectors of texts: the sum of a random vector for each word, plus noise."""
+    """Returns unit vectors of texts: the sum of a random vector for each word, plus noise."""
     generator, vector_of = torch.Generator().manual_seed(seed), {}
     rows = np.empty((len(texts), WIDTH), dtype=np.float32)
     for row, text in enumerate(texts):
@@ -116,7 +121,7 @@ def bags_of_words(texts, noise, seed):
 
 
 def mine_sentences(folder, noise, device):
-    """-> (scores, threshold) of the planted corpus in `folder`, by the function that run_retrieval.py calls."""
+    """Returns (scores, threshold) of the corpus in `folder`, mined by the function that run_retrieval.py calls."""
     seeds = itertools.count()
     test, dev = (load_examples(TASKS["bucc"], split, "de", str(folder))[0] for split in ("test", "dev"))
     gold, mined, details = mining.mine(test, dev, lambda texts, part: bags_of_words(texts, noise, next(seeds)).to(device))
@@ -126,11 +131,11 @@ def mine_sentences(folder, noise, device):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--count", type=at_least(1), default=20_000, help="vectors on each side")
-    parser.add_argument("--pairs", type=at_least(1), default=10_000, help="of them translations")
-    parser.add_argument("--noise", type=float, default=0.0, help="length of the noise, where a vector has length 1")
+    parser.add_argument("--pairs", type=at_least(1), default=10_000, help="how many of the vectors on a side have a translation")
+    parser.add_argument("--noise", type=float, default=0.0, help="length of the noise; a vector has length 1")
     parser.add_argument("--repeats", type=at_least(1), default=5)
-    parser.add_argument("--sentences", type=at_least(0), default=5_000, help="on each side of the corpus of text; 0 leaves it out")
-    parser.add_argument("--json", type=new_file, help="write the figures there")
+    parser.add_argument("--sentences", type=at_least(0), default=5_000, help="sentences on each side of the text corpus; 0: no text corpus")
+    parser.add_argument("--json", type=new_file, help="write the figures to this file")
     args = parser.parse_args()
     if args.pairs > args.count:
         parser.error(f"--pairs {args.pairs}: of --count {args.count} vectors no more can be translations")
@@ -143,39 +148,39 @@ def main():
     source, target, gold = planted_vectors(args.count, args.pairs, args.noise, seed=0)
     source, target = source.to(device), target.to(device)
     plain, mined, ratios = [], [], []
-    plain_product(source[: mining.BLOCK], target[: mining.BLOCK])  # threads and libraries start
-    before = start_of_memory()
-    for _ in range(args.repeats):  # side by side, as other work on the machine slows both
+    plain_product(source[: mining.BLOCK], target[: mining.BLOCK])  # The first call starts threads and libraries.
+    bytes_before = start_of_memory()
+    for _ in range(args.repeats):  # The two take turns, because other work on the machine then slows both.
         plain.append(seconds(plain_product, source, target)[0])
-        taken, neighbours = seconds(mining.top_k_both_ways, source, target, mining.NEIGHBOURS, mining.BLOCK)
-        mined.append(taken)
-        ratios.append(taken / plain[-1])
-    taken_after, pairs = seconds(lambda: mining.one_to_one(*mining.margin_pairs(*neighbours)))
+        search_seconds, neighbours = seconds(mining.top_k_both_ways, source, target, mining.NEIGHBOURS, mining.BLOCK)
+        mined.append(search_seconds)
+        ratios.append(search_seconds / plain[-1])
+    matching_seconds, pairs = seconds(lambda: mining.one_to_one(*mining.margin_pairs(*neighbours)))
     peak = peak_of_memory()
-    found = [(score, (row, column)) for score, row, column in pairs]
-    threshold = mining.best_threshold(found, gold)
+    scored_pairs = [(score, (row, column)) for score, row, column in pairs]
+    threshold = mining.best_threshold(scored_pairs, gold)
     figures = {
         "device": device,
         "threads": torch.get_num_threads(),
         "vectors": [args.count, args.count, WIDTH],
         "pairs": args.pairs,
         "noise": args.noise,
-        "f1": pair_f1(gold, mining.at_least(threshold, found), "de")["f1"],
+        "f1": pair_f1(gold, mining.at_least(threshold, scored_pairs), "de")["f1"],
         "threshold": threshold,
         "plain_product_seconds": statistics.median(plain),
         "neighbours_both_ways_seconds": statistics.median(mined),
         "ratio": statistics.median(ratios),
         "ratios": [round(ratio, 3) for ratio in ratios],
-        "margins_and_matching_seconds": taken_after,
-        "peak_above_vectors_mib": (peak - before) / 2**20,
+        "margins_and_matching_seconds": matching_seconds,
+        "peak_above_vectors_mib": (peak - bytes_before) / 2**20,
         "whole_matrix_mib": args.count**2 * 4 / 2**20,
     }
     if args.sentences:
         with tempfile.TemporaryDirectory() as folder:
             for seed, (part, count) in enumerate((("sample", args.sentences // 4), ("training", args.sentences))):
                 write_corpus(Path(folder) / "bucc2018" / "de-en", part, count, count // 2, seed)
-            taken, (scores, threshold) = seconds(mine_sentences, folder, args.noise, device)
-        figures["sentences"] = {"count": args.sentences, **scores, "threshold_from_dev": threshold, "seconds": taken}
+            mining_seconds, (scores, threshold) = seconds(mine_sentences, folder, args.noise, device)
+        figures["sentences"] = {"count": args.sentences, **scores, "threshold_from_dev": threshold, "seconds": mining_seconds}
     print(json.dumps(figures, indent=1))
     if args.json:
         Path(args.json).write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Everything that only a GPU can measure, in one call, the most telling first; what it prints belongs into benchmarks/README.md,
-# docs/efficiency.md ("Modest GPUs") and ds_configs/README.md, with the card's name.
+# Runs all measurements that need a GPU, the most important ones first. Copy the figures to benchmarks/README.md, docs/efficiency.md
+# ("Modest GPUs") and ds_configs/README.md, with the name of the card.
 #
-#   benchmarks/on_a_gpu.sh DATA [OUT]      # DATA: a --data_dir with MNLI, such as samples/data; OUT: where logs go, out/gpu
+#   benchmarks/on_a_gpu.sh DATA [OUT]      # DATA: a --data_dir with MNLI, such as samples/data; OUT: folder for logs, out/gpu
 #
-# Nothing is fetched: without internet give TOKENIZER=samples/encoder (a model of few pieces, at_once says how many). The parts that were run
-# on an H200 took 15 to 75 s each, the tests 145 with 6 processes, a cell of memory_cards 20 to 45; each part has an end of its own.
+# Without internet set TOKENIZER=samples/encoder. The model then has few pieces; at_once prints how many. Each part has a time limit. The times
+# that the parts took are in benchmarks/README.md ("On a GPU").
 set -uo pipefail
 cd "$(dirname "$0")/.."
 data=${1:?usage: benchmarks/on_a_gpu.sh DATA [OUT]} out=${2:-out/gpu} tokenizer=${TOKENIZER:-FacebookAI/xlm-roberta-large} failed=()

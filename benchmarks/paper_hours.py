@@ -1,22 +1,22 @@
 """Hours of one GPU for the paper's grid, from a measured speed: eleven starting points x seven trained targets, and retrieval.
 
-    python benchmarks/paper_hours.py                              # the tokens, and the formula: no speed is invented
+    python benchmarks/paper_hours.py                              # without a speed: the numbers of tokens and the formula
     python benchmarks/paper_hours.py --tokens_per_second 60000 --scoring_tokens_per_second 200000
-    python benchmarks/paper_hours.py --tokens_per_second 60000 --seconds_per_step 0.064      # no step is quicker, however little it holds
-    python benchmarks/paper_hours.py --tflops 400                 # an ESTIMATE: XLM-R Large on a GPU that sustains so many
+    python benchmarks/paper_hours.py --tokens_per_second 60000 --seconds_per_step 0.064      # a step never takes less time
+    python benchmarks/paper_hours.py --tflops 400                 # an ESTIMATE for XLM-R Large on a GPU with this sustained speed
 
 Hours = real tokens / real tokens per second / 3600. Real tokens of a cell = rows of the task table x epochs of the recipe x tokens per
-row, and its test rows once. All nine together: run_intermediate.py's own steps (`multitask.count_steps`) and probabilities, which count
-features (the windows of a long text are several), of a task no more than the sampling cap. Not known without all the data: the rows that
-a task drops (the table counts them), and the features of rows beyond those measured. Speeds are those of the model and GPU in question,
-counted in real tokens: training as benchmarks/throughput.py measures it, scoring forward only. Tokens and features per row: with
---data_dir or a hub, the mean of `make_features`' own for each task that is there; else, and for all others, the mean of the tasks of the
-same type that were measured, which the table marks with ~.
+row, plus the tokens of its test rows once. For the training on all nine tasks together, the script uses the steps and probabilities of
+run_intermediate.py (`multitask.count_steps`). These count features, of which a long text has several, and at most the sampling cap per
+task. Two numbers are unknown without all the data: the rows that a task drops (they are counted here), and the features of rows that were
+not measured. Speeds are in real tokens per second, for the model and the GPU in question: training as benchmarks/throughput.py measures it,
+scoring for forward passes only. Tokens and features per row are means of `make_features` for each task whose data are on the hub or in
+--data_dir. For every other task they are the mean of the measured tasks of the same type; the table marks these with ~.
 
-With --seconds_per_step S, the hours of a training = max(real tokens / real tokens per second, steps x S) / 3600, task by task, and each
-cell's line says which of the two bounds it. S: the time that the host takes to launch the kernels of one optimiser step, its micro-batches
-together. Steps = features (rows x features per row) / the recipe's effective batch, rounded up, x epochs. Where steps bind the GPU waits,
-and cells side by side (AT_ONCE of recipes/paper_grid.sh) take less than the hours of one after the other.
+With --seconds_per_step S, the hours of a training = max(real tokens / real tokens per second, steps x S) / 3600, for each task, and each
+cell's line says which of the two is larger. S is the time in which the host launches the kernels of one optimiser step with all its
+micro-batches. Steps = features (rows x features per row) / the recipe's effective batch, rounded up, x epochs. If the steps decide, the GPU
+waits for the host, and several cells at the same time (AT_ONCE of recipes/paper_grid.sh) need fewer hours than one after the other.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from dataclasses import replace
 
-from benchmarks.flags import above_zero, there
+from benchmarks.flags import above_zero, existing_folder
 from benchmarks.memory_formula import SHAPES, parameters_of
 from console import run_script
 from run_intermediate import ScriptArguments
@@ -35,27 +35,30 @@ from task_adapters import PAPERS_TASKS, TASKS, InputError, labels_of, load_examp
 from task_types import NEEDS_OFFSETS, TASK_TYPES, make_features
 from trainer.multitask import count_steps, sampling_probabilities
 
-ROWS = 2000  # a task's mean is taken over this many of its English training rows
+ROWS = 2000  # The means of a task are taken over this many of its English training rows.
 
 
 def total_rows(task, split):
-    """Rows of all languages by the task table; 0 where the table names none."""
+    """Returns the number of rows of all languages in the task table; 0 if the table has none."""
     for source in task.sources:
         if split in source.splits:
-            found = [part.rows_expected(split, language) for language in task.languages for part in source.parts(split)]
-            return sum(found) if None not in found else 0
+            rows = [part.rows_expected(split, language) for language in task.languages for part in source.parts(split)]
+            return sum(rows) if None not in rows else 0
     return 0
 
 
 def train_rows(task):
-    source = TASKS[task.train_on] if task.train_on else task
-    part = next(source for source in source.sources if "train" in source.splits)
-    return sum(piece.rows_expected("train", "en") or 0 for piece in part.parts("train"))
+    """Returns the number of English training rows in the task table."""
+    english_task = TASKS[task.train_on] if task.train_on else task
+    source = next(source for source in english_task.sources if "train" in source.splits)
+    return sum(part.rows_expected("train", "en") or 0 for part in source.parts("train"))
 
 
 def per_row(task, tokenizer, data_dir):
-    """-> (real tokens, features) of one of a task's English training rows in the mean, all windows and choices together; None where they
-    are not here."""
+    """Returns (mean number of real tokens, mean number of features) of an English training row; None without the task's data.
+
+    Windows and choices of one row are counted together.
+    """
     recipe, source = task.recipes["jiant"], TASKS[task.train_on] if task.train_on else task
     try:
         examples, _ = load_examples(source, "train", "en", data_dir, ROWS, 0)
@@ -69,7 +72,7 @@ def per_row(task, tokenizer, data_dir):
 
 
 def retrieval_per_row(task, tokenizer, data_dir):
-    """The same of a pair, both sides together."""
+    """Returns the same two means for a pair of sentences, both sides together."""
     for language in task.languages:
         try:
             examples, _ = load_examples(task, "test", language, data_dir)
@@ -81,12 +84,12 @@ def retrieval_per_row(task, tokenizer, data_dir):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--tokens_per_second", type=above_zero, help="training, real tokens")
-    parser.add_argument("--scoring_tokens_per_second", type=above_zero, help="scoring; left out: three times the training speed")
+    parser.add_argument("--tokens_per_second", type=above_zero, help="speed of training, in real tokens")
+    parser.add_argument("--scoring_tokens_per_second", type=above_zero, help="speed of scoring; default: three times the training speed")
     parser.add_argument("--tflops", type=above_zero, help="in place of a measured speed: model TFLOP/s that the GPU sustains, an ESTIMATE")
-    parser.add_argument("--seconds_per_step", type=above_zero, help="the least that an optimiser step takes, whatever its batch holds")
-    parser.add_argument("--model_name_or_path", default="FacebookAI/xlm-roberta-large", help="whose tokenizer counts")
-    parser.add_argument("--data_dir", type=there)
+    parser.add_argument("--seconds_per_step", type=above_zero, help="the shortest time of an optimiser step")
+    parser.add_argument("--model_name_or_path", default="FacebookAI/xlm-roberta-large", help="the model whose tokenizer counts tokens")
+    parser.add_argument("--data_dir", type=existing_folder)
     args = parser.parse_args()
     if args.tflops and args.tokens_per_second:
         parser.error("--tflops stands in the place of --tokens_per_second: give one of them")
@@ -105,8 +108,8 @@ def main():
     print(f"{'task':<15}{'train rows':>12}{'epochs':>8}{'test rows':>11}{'tokens a row':>14}{'features a row':>16}"
           f"{'million tokens, training':>26}{'scoring':>10}")  # fmt: skip
     for task in (*trained, TASKS["tatoeba"]):
-        alike = [measured[other.name] for other in trained if other.task_type == task.task_type and measured[other.name]]
-        mean, features = measured[task.name] or (tuple(map(statistics.fmean, zip(*alike))) if alike else (None, 1.0))
+        same_type = [measured[other.name] for other in trained if other.task_type == task.task_type and measured[other.name]]
+        mean, features = measured[task.name] or (tuple(map(statistics.fmean, zip(*same_type))) if same_type else (None, 1.0))
         if mean is None:
             unknown.append(task.name)
             mean = 0.0

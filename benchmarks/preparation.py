@@ -1,12 +1,15 @@
-"""Preparation: how near to the tokenizer's own speed are features made, and how soon does a second start train?
+"""Measures how fast features are made, compared with the bare tokenizer, and how long a second start takes until its first step.
 
     python benchmarks/preparation.py                    # MNLI's 392,702 rows, a vocabulary of XLM-R's size
     python benchmarks/preparation.py --data_dir DIR --model_name_or_path FOLDER --rows 50000 --json figures.json
 
-Rows: those of MNLI (the hub's, or --data_dir's), their premises and hypotheses paired anew and numbered until there are --rows of them.
-First preparation: `make_features` beside a bare batched `tokenizer(...)` over the same lists, slice by slice in turn, each slice through
-a fresh cache. Second start: run_intermediate.py's `main` with everything cached, from the end of the imports to the first training step.
-The tokenizer is widened to --vocabulary by pieces that never occur; the model is tiny: reading weights is no part of the figure.
+The rows are those of MNLI, from the hub or from --data_dir. If there are fewer than --rows, premises are paired with other hypotheses, and
+a number is added to make each row new.
+First preparation: `make_features` and a bare batched `tokenizer(...)` over the same rows. The rows are cut into slices, and the two take
+turns on each slice. No slice is cached before.
+Second start: `main` of run_intermediate.py with everything cached, from the end of the imports to the first training step.
+The tokenizer's vocabulary is extended to --vocabulary by pieces that never occur. The model is tiny, so the time to read weights is not
+measured.
 """
 
 import argparse
@@ -24,7 +27,7 @@ import datasets
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
-from benchmarks.flags import at_least, new_file, there  # noqa: E402
+from benchmarks.flags import at_least, existing_folder, new_file  # noqa: E402
 from console import run_script  # noqa: E402
 from task_adapters import InputError  # noqa: E402
 
@@ -32,7 +35,7 @@ MNLI_ROWS, XLMR_VOCABULARY, LENGTH = 392_702, 250_002, 256
 
 
 def write_rows(folder, data_dir, count):
-    """A --data_dir with `count` training rows and MNLI's own dev rows, in the hub's columns."""
+    """Writes a --data_dir with `count` training rows and MNLI's own dev rows, in the hub's columns."""
     from datasets import Dataset, Features, Value
 
     from task_adapters import TASKS
@@ -47,15 +50,15 @@ def write_rows(folder, data_dir, count):
     features = Features({"premise": text, "hypothesis": text, "label": train.features["label"], "idx": Value("int32")})
     rows = {"premise": [], "hypothesis": [], "label": [], "idx": list(range(count))}
     for number in range(count):
-        again = number >= len(train)
+        is_repeated = number >= len(train)
         rows["premise"].append(premises[number % len(train)])
-        rows["hypothesis"].append(f"{draw.choice(hypotheses)} {number}" if again else hypotheses[number])
+        rows["hypothesis"].append(f"{draw.choice(hypotheses)} {number}" if is_repeated else hypotheses[number])
         rows["label"].append(labels[number % len(train)])
     Dataset.from_dict(rows, features=features).to_parquet(target / "train-00000-of-00001.parquet")
 
 
 def write_model(folder, model_name_or_path, vocabulary):
-    """The tokenizer of `model_name_or_path`, widened, beside a tiny random encoder."""
+    """Writes the tokenizer of `model_name_or_path` with more pieces, and a tiny random encoder. Returns the vocabulary's size."""
     from transformers import XLMRobertaConfig, XLMRobertaModel
 
     from trainer.tokenizers import load_tokenizer
@@ -66,13 +69,13 @@ def write_model(folder, model_name_or_path, vocabulary):
     if tokenizer["model"]["type"] != "Unigram":
         raise InputError(f"{model_name_or_path!r} has a {tokenizer['model']['type']} tokenizer: only Unigram, as XLM-R's, is widened.")
     pieces = tokenizer["model"]["vocab"]
-    letters = [chr(code) for code in range(0x1200, 0x1340)]  # Ethiopic: not in English text
-    draw, known = random.Random(0), {piece for piece, _ in pieces}
+    letters = [chr(code) for code in range(0x1200, 0x1340)]  # Ethiopic letters do not occur in English text.
+    draw, texts = random.Random(0), {piece for piece, _ in pieces}
     while len(pieces) < vocabulary:
         piece = "".join(draw.choices(letters, k=draw.randint(3, 8)))
-        if piece not in known:
-            known.add(piece)
-            pieces.insert(-1, [piece, -20.0])  # <mask> stays last
+        if piece not in texts:
+            texts.add(piece)
+            pieces.insert(-1, [piece, -20.0])  # <mask> must stay the last one.
     mask = len(pieces) - 1
     for token in tokenizer["added_tokens"]:
         if token["content"] == "<mask>":
@@ -84,12 +87,12 @@ def write_model(folder, model_name_or_path, vocabulary):
 
 
 def cpu_seconds():
-    """Of this process and its finished children, all threads."""
+    """Returns the CPU seconds of this process and its finished children, over all threads."""
     return sum(os.times()[:4])
 
 
 def first_preparation(data, model, slices):
-    """Rows per second of a bare tokenizer and of ours, slice by slice. -> {name: [rows/s of each slice]}, ratios, and load_examples' own"""
+    """Returns rows per second of the bare tokenizer, of `make_features` and of `load_examples`, and their ratios, by name."""
     from transformers import AutoTokenizer
 
     from task_adapters import TASKS, load_examples
@@ -99,19 +102,19 @@ def first_preparation(data, model, slices):
     start = time.perf_counter()
     examples, _ = load_examples(task, "train", "en", data)
     loading = time.perf_counter() - start
-    bare, ours, cpu = [], [], []
+    bare, ours, cpu_ratios = [], [], []
     for number in range(slices):
-        part = examples.select(range(number * len(examples) // slices, (number + 1) * len(examples) // slices))
-        texts = part["text_a"][:], part["text_b"][:]
+        rows = examples.select(range(number * len(examples) // slices, (number + 1) * len(examples) // slices))
+        texts = rows["text_a"][:], rows["text_b"][:]
         start, start_cpu = time.perf_counter(), cpu_seconds()
-        for row in range(0, len(part), 1000):
+        for row in range(0, len(rows), 1000):
             tokenizer(*(column[row : row + 1000] for column in texts), truncation="longest_first", max_length=LENGTH)
         middle, middle_cpu = time.perf_counter(), cpu_seconds()
-        make_features(part, tokenizer, task, LENGTH, None)
-        bare.append(len(part) / (middle - start))
-        ours.append(len(part) / (time.perf_counter() - middle))
-        cpu.append((middle_cpu - start_cpu) / (cpu_seconds() - middle_cpu))
-    ratios = [mine / plain for mine, plain in zip(ours, bare)]
+        make_features(rows, tokenizer, task, LENGTH, None)
+        bare.append(len(rows) / (middle - start))
+        ours.append(len(rows) / (time.perf_counter() - middle))
+        cpu_ratios.append((middle_cpu - start_cpu) / (cpu_seconds() - middle_cpu))
+    ratios = [our_speed / bare_speed for our_speed, bare_speed in zip(ours, bare)]
     return {
         "rows": len(examples),
         "slices": len(bare),
@@ -119,13 +122,13 @@ def first_preparation(data, model, slices):
         "ours_rows_per_second": statistics.median(ours),
         "ratio": statistics.median(ratios),
         "ratios": [round(ratio, 3) for ratio in ratios],
-        "ratio_of_cpu_seconds": statistics.median(cpu),
+        "ratio_of_cpu_seconds": statistics.median(cpu_ratios),
         "load_examples_rows_per_second": len(examples) / loading,
     }
 
 
 def start_training(data, model, output):
-    """In a process of its own: run_intermediate's main. Prints seconds by phase, counted from the imports, up to its first step."""
+    """Runs run_intermediate's main, in a separate process. Prints the seconds of each phase up to the first step, without the imports."""
     import accelerate  # noqa: F401
     import transformers.models.xlm_roberta.modeling_xlm_roberta
     import transformers.models.xlm_roberta.tokenization_xlm_roberta  # noqa: F401
@@ -182,7 +185,7 @@ def start_training(data, model, output):
 
 
 def second_start(data, model, output, repeats):
-    """-> ({phase: median seconds}, of the first start, where nothing was cached)"""
+    """Returns ({phase: median seconds of the second starts}, {phase: seconds of the first start, when nothing was cached})."""
     runs = []
     for _ in range(repeats + 1):
         command = [sys.executable, __file__, "--start", data, model, output]
@@ -196,13 +199,13 @@ def second_start(data, model, output, repeats):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model_name_or_path", default="FacebookAI/xlm-roberta-large", help="whose tokenizer is widened")
-    parser.add_argument("--data_dir", type=there, help="where MNLI's own rows are read; the hub, where it is left out")
+    parser.add_argument("--model_name_or_path", default="FacebookAI/xlm-roberta-large", help="the model whose tokenizer is extended")
+    parser.add_argument("--data_dir", type=existing_folder, help="folder with MNLI's rows; without it they come from the hub")
     parser.add_argument("--rows", type=at_least(1), default=MNLI_ROWS)
     parser.add_argument("--vocabulary", type=at_least(1), default=XLMR_VOCABULARY)
-    parser.add_argument("--slices", type=at_least(1), default=3, help="into which the rows are cut, to compare with the bare tokenizer")
-    parser.add_argument("--repeats", type=at_least(1), default=3, help="second starts")
-    parser.add_argument("--json", type=new_file, help="write the figures there")
+    parser.add_argument("--slices", type=at_least(1), default=3, help="slices of the rows, on which the two take turns")
+    parser.add_argument("--repeats", type=at_least(1), default=3, help="number of second starts")
+    parser.add_argument("--json", type=new_file, help="write the figures to this file")
     parser.add_argument("--start", nargs=3, metavar=("DATA", "MODEL", "OUTPUT"), help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.start:
@@ -210,7 +213,7 @@ def main():
     if args.slices > args.rows:
         parser.error(f"--slices {args.slices}: of --rows {args.rows} some would be empty")
     with tempfile.TemporaryDirectory() as folder:
-        # Nothing is prepared yet, and nothing is left: here, and in the processes that are started.
+        # An empty cache that is removed at the end, for this process and for the processes that it starts.
         datasets.config.HF_DATASETS_CACHE = Path(folder, "cache")
         os.environ["HF_DATASETS_CACHE"] = f"{folder}/cache"
         data, model = f"{folder}/data", f"{folder}/model"
@@ -226,7 +229,7 @@ def main():
         f"  make_features  {first['ours_rows_per_second']:>10,.0f} rows/s, ratio {first['ratio']:.2f} {first['ratios']},"
         f" by CPU seconds {first['ratio_of_cpu_seconds']:.2f}\n"
         f"  load_examples  {first['load_examples_rows_per_second']:>10,.0f} rows/s\n"
-        f"second start, seconds after the imports (median of {args.repeats}; first start beside):"
+        f"second start, seconds after the imports (median of {args.repeats}; then those of the first start):"
     )
     for name, value in seconds.items():
         print(f"  {name:<20}{value:>8.2f}{uncached[name]:>10.2f}")

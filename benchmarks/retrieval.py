@@ -3,11 +3,12 @@
     python benchmarks/retrieval.py                                          # every language that the hub (or --data_dir) holds
     python benchmarks/retrieval.py --hidden_size 128 --languages sw th --json figures.json
 
-The reference (google-research/xtreme, third_party/evaluate_retrieval.py with scripts/run_tatoeba.sh): each language alone, the model loaded
-once for each side, batches of 100 in the order of the file, padded to the longest of the batch (its `use_local_max_length`), all layers.
-Kinder to it than it is: a fast tokenizer, and only the layer that is read is pooled. --pad_to N pads all to N in place of that.
-Ours is run_retrieval.main() itself, reading data and writing predictions included. The model is random, of XLM-R's shape: 24 layers, of
-which layer 14 is read; the width is what the patience allows.
+The reference follows google-research/xtreme, third_party/evaluate_retrieval.py with scripts/run_tatoeba.sh. It embeds each language alone,
+loads the model once for each side, takes batches of 100 in the order of the file, pads them to the longest sentence of the batch (its
+`use_local_max_length`) and computes all layers. Two things make our copy of it faster than the original: a fast tokenizer, and pooling of
+one layer only. With --pad_to N it pads all sentences to N tokens.
+Ours is run_retrieval.main() itself, including reading data and writing predictions. The model is random and has XLM-R's shape: 24 layers,
+of which layer 14 is used. --hidden_size sets its width.
 """
 
 import argparse
@@ -22,7 +23,7 @@ from transformers import XLMRobertaModel, set_seed
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import run_retrieval
-from benchmarks.flags import at_least, new_file, there
+from benchmarks.flags import at_least, existing_folder, new_file
 from benchmarks.memory_formula import config_of
 from console import run_script
 from task_adapters import TASKS, InputError, load_examples
@@ -34,8 +35,8 @@ TASK = TASKS["tatoeba"]
 
 
 def write_model(folder, tokenizer, *sizes):
-    """A random encoder (hidden size, layers, heads) with its tokenizer."""
-    with torch.device("cuda" if torch.cuda.is_available() else "cpu"):  # a GPU draws weights in no time
+    """Writes a random encoder and its tokenizer. sizes: hidden size, layers, heads."""
+    with torch.device("cuda" if torch.cuda.is_available() else "cpu"):  # A GPU draws the weights much faster.
         set_seed(0)
         XLMRobertaModel(config_of(*sizes, len(tokenizer))).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
@@ -43,7 +44,7 @@ def write_model(folder, tokenizer, *sizes):
 
 @torch.inference_mode()
 def reference_vectors(texts, folder, layer, pad_to):
-    """-> (unit vectors, real tokens, computed tokens)"""
+    """Returns (unit vectors, number of real tokens, number of computed tokens)."""
     from transformers import AutoModel, AutoTokenizer
 
     tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModel.from_pretrained(folder, dtype=torch.float32).eval()
@@ -59,7 +60,7 @@ def reference_vectors(texts, folder, layer, pad_to):
 
 
 def reference(examples, folder, layer, pad_to):
-    """One language. -> (accuracy, predictions, real tokens, computed tokens)"""
+    """Scores one language. Returns (accuracy, predictions, number of real tokens, number of computed tokens)."""
     gold, targets = sorted_english(examples), list(examples["target"])
     english, real, computed = reference_vectors([targets[row] for row in gold], folder, layer, pad_to)
     foreign, more_real, more_computed = reference_vectors(list(examples["source"]), folder, layer, pad_to)
@@ -68,6 +69,7 @@ def reference(examples, folder, layer, pad_to):
 
 
 def cpu_of(function, *arguments):
+    """Calls a function. Returns (CPU seconds, its value)."""
     start = time.process_time()
     value = function(*arguments)
     return time.process_time() - start, value
@@ -75,15 +77,15 @@ def cpu_of(function, *arguments):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model_name_or_path", default="FacebookAI/xlm-roberta-large", help="whose tokenizer is used")
-    parser.add_argument("--data_dir", type=there)
-    parser.add_argument("--languages", nargs="+", help="all that are there, where left out")
+    parser.add_argument("--model_name_or_path", default="FacebookAI/xlm-roberta-large", help="the model whose tokenizer is used")
+    parser.add_argument("--data_dir", type=existing_folder)
+    parser.add_argument("--languages", nargs="+", help="without this flag: all languages that have data")
     parser.add_argument("--hidden_size", type=at_least(64), default=256, help="a multiple of 64")
     parser.add_argument("--layers", type=at_least(1), default=24)
-    parser.add_argument("--layer", type=at_least(0), default=14, help="that is read")
+    parser.add_argument("--layer", type=at_least(0), default=14, help="the layer whose output gives the vectors")
     parser.add_argument("--pad_to", type=at_least(1), help="the reference pads every sentence to this length")
     parser.add_argument("--tolerance", type=float, default=0.5, help="largest difference in accuracy that passes")
-    parser.add_argument("--json", type=new_file, help="write the figures there")
+    parser.add_argument("--json", type=new_file, help="write the figures to this file")
     args = parser.parse_args()
     if args.hidden_size % 64:
         parser.error(f"--hidden_size {args.hidden_size}: a multiple of 64, the width of a head")
@@ -106,24 +108,24 @@ def main():
         raise InputError("no language of Tatoeba is here. Give --data_dir, or a hub.")
     with tempfile.TemporaryDirectory() as folder:
         write_model(f"{folder}/model", tokenizer, args.hidden_size, args.layers, args.hidden_size // 64)
-        how = f"{folder}/model", args.layer, args.pad_to
-        reference(next(iter(data.values())).select(range(2)), *how)  # libraries and threads start
+        settings = f"{folder}/model", args.layer, args.pad_to
+        reference(next(iter(data.values())).select(range(2)), *settings)  # The first call starts libraries and threads.
         sys.argv = ["run_retrieval.py", "--task", "tatoeba", "--model_name_or_path", f"{folder}/model", "--output_dir", f"{folder}/out",
                     "--use_cpu", "--layer", str(args.layer), "--languages", *data]  # fmt: skip
         sys.argv += ["--data_dir", args.data_dir] if args.data_dir else []
         ours, results = cpu_of(run_retrieval.main)
         theirs, rows, real, computed = 0.0, [], 0, 0
         for language, examples in data.items():
-            seconds, (accuracy, predicted, *tokens) = cpu_of(reference, examples, *how)
+            seconds, (accuracy, predicted, *tokens) = cpu_of(reference, examples, *settings)
             path = Path(folder, "out", "predictions", "tatoeba", f"test-{language}.tsv")
-            mine = [int(line) for line in path.read_text(encoding="utf-8").split()]
-            same = sum(a == b for a, b in zip(mine, predicted, strict=True)) / len(mine)
+            our_answers = [int(line) for line in path.read_text(encoding="utf-8").split()]
+            same = sum(a == b for a, b in zip(our_answers, predicted, strict=True)) / len(our_answers)
             rows.append((language, len(examples), results["scores"][language]["accuracy"], accuracy, same, seconds))
             theirs, real, computed = theirs + seconds, real + tokens[0], computed + tokens[1]
     difference = max(abs(row[2] - row[3]) for row in rows)
     print(f"{'':<10}{'pairs':>8}{'accuracy, ours':>16}{'reference':>12}{'same answers':>14}{'CPU s, reference':>18}")
-    for language, pairs, mine, other, same, seconds in rows:
-        print(f"{language:<10}{pairs:>8}{mine:>16.2f}{other:>12.2f}{same:>14.4f}{seconds:>18.1f}")
+    for language, pairs, our_accuracy, accuracy, same, seconds in rows:
+        print(f"{language:<10}{pairs:>8}{our_accuracy:>16.2f}{accuracy:>12.2f}{same:>14.4f}{seconds:>18.1f}")
     print(
         f"CPU seconds of all: reference {theirs:.1f}, ours {ours:.1f}, {theirs / ours:.1f} times less;"
         f" largest difference in accuracy {difference:.2f}\n"

@@ -1,14 +1,14 @@
-"""How much faster is training on real tokens, and how many of the computed tokens are real?
+"""Measures how much faster training on real tokens is, and which share of the computed tokens is real.
 
     python benchmarks/throughput.py                                  # XLM-R base's shape, MNLI's lengths: minutes on a CPU
     python benchmarks/throughput.py --width 64 --layers 2 --steps 2  # a quick trial
     python benchmarks/throughput.py --shape xlmr-large --batch 32    # on a GPU: bf16, tokens/s, share of the matrix-product peak
-    python benchmarks/throughput.py --width 256 --layers 4 --compile # does torch.compile win on lengths of all sizes?
+    python benchmarks/throughput.py --width 256 --layers 4 --compile # also with torch.compile
     python benchmarks/throughput.py --steps 0 --data_dir samples/data  # shares of real tokens only, no model
 
-Data come as the scripts take them: from the hub, or from --data_dir; a task that is not there is left out with a line. The settings
-train one model of random weights, in turn in each round, whole optimiser steps of the same effective batch on examples drawn at random.
-What is compared is examples per second: the ratio to the transformers example's settings, over the ratio of computed tokens.
+The data come from the hub or from --data_dir. A task without data is left out, and a line says so. In each round all settings take turns.
+Each trains one model of random weights for whole optimiser steps with the same effective batch, on examples drawn at random. The figure to
+compare is the quotient: the ratio of examples per second to the transformers example's settings, over the ratio of computed tokens.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from datasets import Dataset
 from transformers import DataCollatorWithPadding
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from benchmarks.flags import at_least, new_file, there
+from benchmarks.flags import at_least, existing_folder, new_file
 from benchmarks.memory_formula import PIECES, SHAPES, config_of, parameters_of
 from console import run_script
 from speed import padding_free, trimmed_embeddings
@@ -38,13 +38,16 @@ from task_types.collator import Collator, what_is_read
 from task_types.retrieval import different, embedding_batches
 from trainer.tokenizers import load_tokenizer
 
-EXAMPLE = "transformers example"  # examples/pytorch/text-classification/run_glue.py: pad_to_max_length, 128, a random order
+# examples/pytorch/text-classification/run_glue.py with pad_to_max_length, length 128 and random order.
+EXAMPLE = "transformers example"
 
 
 @dataclass(frozen=True)
 class Setting:
-    batch: int  # of one forward pass
-    padded_to: int | None = None  # every text to this length; None: to the longest of its batch
+    """One way to train. batch: examples in one forward pass. padded_to: length of all texts; None: the longest of the batch."""
+
+    batch: int
+    padded_to: int | None = None
     grouped: bool = True
     packed: bool = False
     bf16: bool = False
@@ -53,30 +56,31 @@ class Setting:
 
 
 def settings(args, gpu: bool) -> dict[str, Setting]:
-    ours = args.batch if gpu else min(8, args.batch)  # the scripts' own micro-batch: on a large GPU all of the effective batch
-    padded = min(args.batch, 256)  # no GPU has room for more
-    found = {
+    """Returns {name: setting} of all settings that the flags ask for."""
+    ours = args.batch if gpu else min(8, args.batch)  # The scripts' default micro-batch. On a large GPU it is the whole effective batch.
+    padded = min(args.batch, 256)  # More padded examples do not fit a GPU.
+    chosen = {
         EXAMPLE: Setting(padded, padded_to=128, grouped=False),
         "padded to the longest, unsorted": Setting(padded, grouped=False),
         "ours, padded": Setting(min(ours, padded)),
         "ours, padding-free": Setting(ours, packed=True),
     }
-    if not args.width:  # with the vocabulary of XLM-R: what a run does by default
-        found["ours, padding-free, trimmed" if gpu else "ours, padded, trimmed"] = Setting(ours, packed=gpu, trimmed=True)
+    if not args.width:  # With XLM-R's vocabulary this setting is the default of a run.
+        chosen["ours, padding-free, trimmed" if gpu else "ours, padded, trimmed"] = Setting(ours, packed=gpu, trimmed=True)
     if args.compile:
-        found["ours, compiled"] = Setting(ours, packed=gpu, compiled=True, trimmed=not args.width)
+        chosen["ours, compiled"] = Setting(ours, packed=gpu, compiled=True, trimmed=not args.width)
     if gpu:
-        found = {name: replace(setting, bf16=True) for name, setting in found.items()}
-        eighth = min(64, max(1, args.effective_batch // 8))  # jiant's accumulation steps; of more at once fp32 has no room
-        found["jiant-like: padded to 256, fp32"] = Setting(eighth, padded_to=256, grouped=False)
-    return found
+        chosen = {name: replace(setting, bf16=True) for name, setting in chosen.items()}
+        eighth = min(64, max(1, args.effective_batch // 8))  # jiant accumulates over 8 steps. More than 64 examples do not fit in fp32.
+        chosen["jiant-like: padded to 256, fp32"] = Setting(eighth, padded_to=256, grouped=False)
+    return chosen
 
 
-# ---- shares of real tokens: arithmetic on lengths
+# ---- shares of real tokens, computed from lengths
 
 
 def load(name, split, tokenizer, args):
-    """-> (task, features), None where the data are not there."""
+    """Returns (task, features); None without the task's data."""
     task = TASKS[name]
     try:
         examples, _ = load_examples(task, split, "en", args.data_dir, args.examples, 0)
@@ -89,7 +93,7 @@ def load(name, split, tokenizer, args):
 
 
 def tokens_of(features):
-    """-> (padded length of each feature, its real tokens over all choices, number of choices)"""
+    """Returns (padded length of each feature, its number of real tokens over all choices, number of choices)."""
     rows, lengths = features["input_ids"][:], lengths_of(features)
     if not isinstance(rows[0][0], list):
         return lengths, lengths, 1
@@ -97,11 +101,12 @@ def tokens_of(features):
 
 
 def share(lengths, real, choices, batches):
+    """Returns the share of real tokens if each batch is padded to its longest feature."""
     return float(sum(real[batch].sum() for batch in batches) / sum(lengths[batch].max() * len(batch) * choices for batch in batches))
 
 
 def retrieval_share(name, tokenizer, args) -> dict | None:
-    """Of one language of the task: the sentences of both sides, in the batches that run_retrieval.py makes on a CPU and on a GPU."""
+    """Returns the shares for one language of a retrieval task, in the batches that run_retrieval.py makes on a CPU and on a GPU."""
     for language in TASKS[name].languages:
         try:
             examples, _ = load_examples(TASKS[name], "test", language, args.data_dir)
@@ -147,11 +152,11 @@ def shares(name, tokenizer, args) -> dict | None:
     }
 
 
-# ---- training, side by side
+# ---- training, all settings in turn
 
 
 def batches_of(setting, features, lengths, task, tokenizer, effective, count, seed):
-    """`count` optimiser steps of micro-batches, collated."""
+    """Yields `count` optimiser steps, each a list of collated micro-batches."""
     if setting.grouped:
         order = list(GroupedByLength(lengths, effective, seed, int))
     else:
@@ -160,15 +165,16 @@ def batches_of(setting, features, lengths, task, tokenizer, effective, count, se
     if setting.padded_to:
         collator = DataCollatorWithPadding(tokenizer, padding="max_length", max_length=setting.padded_to)
 
-    def row(place):  # the example cuts what is longer than it pads to
-        return {name: value[: setting.padded_to] if isinstance(value, list) else value for name, value in rows[place].items()}
+    def row(index):  # transformers' example cuts texts that are longer than the padded length.
+        return {name: value[: setting.padded_to] if isinstance(value, list) else value for name, value in rows[index].items()}
 
     for step in range(count):
         chosen = order[step * effective : (step + 1) * effective]
-        yield [collator([row(place) for place in chosen[i : i + setting.batch]]) for i in range(0, effective, setting.batch)]
+        yield [collator([row(index) for index in chosen[i : i + setting.batch]]) for i in range(0, effective, setting.batch)]
 
 
 def packing(encoder, on: bool) -> None:
+    """Switches padding-free computation of an encoder on or off."""
     if on and "forward" not in vars(encoder):
         on_gpu = encoder.device.type == "cuda"
         has_triton = on_gpu and padding_free.triton_is_exact(encoder.config, encoder.device, torch.bfloat16)
@@ -181,7 +187,7 @@ def packing(encoder, on: bool) -> None:
 
 
 def compiling(encoder, on: bool) -> None:
-    """Block by block, as a run's --torch_compile. `torch.nn.Module.compile` has no way back but this."""
+    """Switches compiled blocks on or off, as a run's --torch_compile. `torch.nn.Module.compile` has no public way to switch off."""
     if on and not hasattr(encoder.encoder.layer[0], "compiled"):
         compile_blocks(encoder, "inductor", None)
         for layer in encoder.encoder.layer:
@@ -191,16 +197,16 @@ def compiling(encoder, on: bool) -> None:
 
 
 def train_step(model, optimizer, loss, micro_batches, setting, device):
-    """One optimiser step. -> (real, computed) tokens"""
+    """Makes one optimiser step. Returns its numbers of (real, computed) tokens."""
     model.train()
     real = computed = 0
     examples = sum(len(batch["labels"]) for batch in micro_batches)
     for batch in micro_batches:
-        here = int(batch["attention_mask"].sum())
-        real, computed = real + here, computed + (here if setting.packed else batch["attention_mask"].numel())
+        batch_tokens = int(batch["attention_mask"].sum())
+        real, computed = real + batch_tokens, computed + (batch_tokens if setting.packed else batch["attention_mask"].numel())
         if setting.packed:
-            model.base_model.forward.expect(here)
-        if device.type == "cuda":  # as the Trainer's batches travel in our runs
+            model.base_model.forward.expect(batch_tokens)
+        if device.type == "cuda":  # The Trainer copies its batches in the same way.
             batch = {name: values.pin_memory() for name, values in batch.items()}
         inputs = {name: values.to(device, non_blocking=True) for name, values in batch.items()}
         labels = inputs.pop("labels")
@@ -214,28 +220,28 @@ def train_step(model, optimizer, loss, micro_batches, setting, device):
     return real, computed
 
 
-def held_by(pair) -> int:
-    """Bytes of a model's weights and its optimiser's states."""
+def state_bytes(pair) -> int:
+    """Returns the bytes of a model's weights and its optimiser's states. pair: (model, optimiser)."""
     model, optimizer = pair
     states = [value for state in optimizer.state.values() for value in state.values() if isinstance(value, torch.Tensor)]
     return sum(tensor.nbytes for tensor in (*model.parameters(), *states))
 
 
 def matrix_peak(device) -> float:
-    """Measured FLOP/s of a large bf16 matrix product."""
+    """Returns the measured FLOP/s of a large bf16 matrix product."""
     one, other = (torch.randn(8192, 8192, dtype=torch.bfloat16, device=device) for _ in range(2))
-    taken = []
+    seconds = []
     for _ in range(20):
         torch.cuda.synchronize()
         start = time.perf_counter()
         one @ other
         torch.cuda.synchronize()
-        taken.append(time.perf_counter() - start)
-    return 2 * 8192**3 / statistics.median(taken[5:])
+        seconds.append(time.perf_counter() - start)
+    return 2 * 8192**3 / statistics.median(seconds[5:])
 
 
 def speed(args, tokenizer) -> dict:
-    """Rounds of all settings in turn. -> {setting: figures}"""
+    """Trains all settings in turn, round by round. Returns {setting: figures}."""
     from transformers import AutoModelForSequenceClassification
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -251,18 +257,18 @@ def speed(args, tokenizer) -> dict:
     if len(lengths) < args.steps * args.effective_batch:
         raise InputError(f"--steps {args.steps} x {args.effective_batch} examples are more than the {len(lengths)} that there are.")
     chosen = {name: setting for name, setting in settings(args, gpu).items() if not any(word in name for word in args.without)}
-    models = {}  # whether its embeddings are trimmed: model and optimiser
+    models = {}  # {whether the embeddings are trimmed: (model, optimiser)}
     for trimmed in sorted({setting.trimmed for setting in chosen.values()}):
         torch.manual_seed(0)
-        with device:  # a GPU draws weights in no time
+        with device:  # A GPU draws the weights much faster.
             model = AutoModelForSequenceClassification.from_config(config_of(width, layers, heads, vocabulary, num_labels=3))
-        if trimmed:  # to what occurs, and to no fewer pieces than all of MNLI may have: a few examples, or a tokenizer of few, have less
-            read = [features, Dataset.from_dict({"input_ids": [list(range(PIECES))]})]
-            trimmed_embeddings.set_up(model.cpu().base_model, "on", "adamw_torch_fused", read, tokenizer)
+        if trimmed:  # The second data set keeps as many pieces as all of MNLI may have. A few examples would keep too few.
+            datasets = [features, Dataset.from_dict({"input_ids": [list(range(PIECES))]})]
+            trimmed_embeddings.set_up(model.cpu().base_model, "on", "adamw_torch_fused", datasets, tokenizer)
             model.to(device)
         models[trimmed] = model, torch.optim.AdamW(model.parameters(), lr=1e-5, fused=True)
-    found = {name: {"seconds": [], "real": 0, "computed": 0, "examples": 0} for name in chosen}
-    for turn in range(args.rounds + 1):  # the first one warms up
+    figures_of = {name: {"seconds": [], "real": 0, "computed": 0, "examples": 0} for name in chosen}
+    for turn in range(args.rounds + 1):  # The first round warms up and is not measured.
         for name, setting in chosen.items():
             model, optimizer = models[setting.trimmed]
             packing(model.base_model, setting.packed)
@@ -271,30 +277,30 @@ def speed(args, tokenizer) -> dict:
             steps = list(batches_of(setting, features, lengths, task, tokenizer, args.effective_batch, count, turn))
             if gpu:
                 torch.cuda.reset_peak_memory_stats()
-            start, figures = time.perf_counter(), found[name]
+            start, figures = time.perf_counter(), figures_of[name]
             tokens = [train_step(model, optimizer, loss, step, setting, device) for step in steps]
             if turn:
                 figures["seconds"].append(time.perf_counter() - start)
                 figures["real"] += sum(real for real, _ in tokens)
                 figures["computed"] += sum(computed for _, computed in tokens)
                 figures["examples"] += len(steps) * args.effective_batch
-                idle = sum(map(held_by, (held for trimmed, held in models.items() if trimmed != setting.trimmed)))
-                figures["peak_gib"] = (torch.cuda.max_memory_allocated() - idle) / 2**30 if gpu else None
-    per_round = args.steps * args.effective_batch
-    first = found[EXAMPLE]
+                idle_bytes = sum(map(state_bytes, (pair for trimmed, pair in models.items() if trimmed != setting.trimmed)))
+                figures["peak_gib"] = (torch.cuda.max_memory_allocated() - idle_bytes) / 2**30 if gpu else None
+    examples_per_round = args.steps * args.effective_batch
+    first = figures_of[EXAMPLE]
     peak = matrix_peak(device) if gpu else None
-    for figures in found.values():
-        figures["examples_per_second"] = per_round / statistics.median(figures["seconds"])
+    for figures in figures_of.values():
+        figures["examples_per_second"] = examples_per_round / statistics.median(figures["seconds"])
         figures["share_real"] = figures["real"] / figures["computed"]
         figures["ratio"] = statistics.median(one / other for one, other in zip(first["seconds"], figures["seconds"]))
         figures["token_ratio"] = first["computed"] / figures["computed"]
         figures["quotient"] = figures["ratio"] / figures["token_ratio"]
         figures["real_tokens_per_second"] = figures["real"] / args.rounds / statistics.median(figures["seconds"])
-        if peak:  # model FLOPs: six for each weight of a matrix product, and attention at the mean length
+        if peak:  # The model's FLOPs: six per token and weight of a matrix product, plus attention at the mean length.
             products, mean = parameters_of(width, layers, heads, vocabulary)[2], figures["real"] / figures["examples"]
             flops = 6 * products + 12 * layers * width * mean
             figures["share_of_peak"] = flops * figures["real_tokens_per_second"] / peak
-    return found
+    return figures_of
 
 
 def table(head, rows) -> str:
@@ -304,22 +310,22 @@ def table(head, rows) -> str:
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--data_dir", type=there, help="a folder laid out by hub id, in place of the hub")
+    parser.add_argument("--data_dir", type=existing_folder, help="a folder laid out by hub id, in place of the hub")
     parser.add_argument("--tokenizer", default="FacebookAI/xlm-roberta-large")
     shown = ["mnli", "udpos", "squad_v1", "hellaswag", "tatoeba"]
     parser.add_argument("--tasks", nargs="+", choices=tuple(TASKS), default=shown, help="for the table of shares")
-    parser.add_argument("--examples", type=at_least(1), default=4000, help="of each task")
+    parser.add_argument("--examples", type=at_least(1), default=4000, help="examples of each task")
     parser.add_argument("--shape", default="xlmr-base", choices=tuple(SHAPES))
-    parser.add_argument("--width", type=at_least(1), help="in place of the shape's")
-    parser.add_argument("--layers", type=at_least(1), help="in place of the shape's")
+    parser.add_argument("--width", type=at_least(1), help="replaces the shape's")
+    parser.add_argument("--layers", type=at_least(1), help="replaces the shape's")
     parser.add_argument("--effective_batch", type=at_least(1), default=32)
-    parser.add_argument("--batch", type=at_least(1), default=32, help="of one forward pass; ours on a CPU take 8")
+    parser.add_argument("--batch", type=at_least(1), default=32, help="examples in one forward pass; ours on a CPU take 8")
     gpu = torch.cuda.is_available()
     parser.add_argument("--steps", type=at_least(0), default=20 if gpu else 2, help="optimiser steps in a round; 0: shares only")
-    parser.add_argument("--compile", action="store_true", help="and layers that torch.compile made, for shapes of all sizes")
-    parser.add_argument("--without", nargs="+", default=[], metavar="WORD", help="settings that are left out, by a word of their names")
+    parser.add_argument("--compile", action="store_true", help="also a setting with torch.compile, for shapes of all sizes")
+    parser.add_argument("--without", nargs="+", default=[], metavar="WORD", help="leave out settings with these words in their names")
     parser.add_argument("--rounds", type=at_least(1), default=5)
-    parser.add_argument("--json", type=new_file, help="write the figures there")
+    parser.add_argument("--json", type=new_file, help="write the figures to this file")
     args = parser.parse_args()
     if args.width and args.width > 64 and args.width % 64:
         parser.error(f"--width {args.width}: up to 64, or a multiple of 64, the width of a head")
@@ -328,13 +334,13 @@ def main():
             parser.error(f"--without {word}: can be left out: " + "; ".join(name for name in settings(args, gpu) if name != EXAMPLE))
     tokenizer = load_tokenizer(args.tokenizer, needs_offsets=True)
 
-    real = {name: found for name in args.tasks if (found := shares(name, tokenizer, args))}
-    if not real:
+    task_shares = {name: values for name in args.tasks if (values := shares(name, tokenizer, args))}
+    if not task_shares:
         raise InputError(f"no data of {', '.join(args.tasks)} are there.")
     print(table(
         ["task", "type", "tokens", "padded to the maximum", "unsorted", "ours, training", "ours, scoring", "padding-free"],
         [[name, f["type"], f"{f['tokens']:.0f}", *(f"{f[key]:.3f}" for key in (
-            "padded_to_maximum", "unsorted", "training", "scoring", "padding_free"))] for name, f in real.items()],
+            "padded_to_maximum", "unsorted", "training", "scoring", "padding_free"))] for name, f in task_shares.items()],
     ).replace("| nan |", "| - |"))  # fmt: skip
     trained = speed(args, tokenizer) if args.steps else {}
     if trained:
@@ -348,7 +354,7 @@ def main():
         print(f"\nshape {args.shape}, width {args.width}, layers {args.layers}, {torch.get_num_threads()} thread(s)\n")
         print(table(head + (["share of peak", "peak GiB"] if gpu else []), rows))
     if args.json:
-        Path(args.json).write_text(json.dumps({"shares": real, "training": trained}, indent=1) + "\n", encoding="utf-8")
+        Path(args.json).write_text(json.dumps({"shares": task_shares, "training": trained}, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 # shellcheck shell=bash
-# The paper's grid as data, for the recipes in this folder: `source` it. Each line of `cells` is: seed, start, task. A start is an
-# intermediate task, several that are trained together (mnli+squad_v1), all (of them together), or none, which is the baseline. run_cell
-# runs one cell; the scripts themselves skip a finished one.
+# The cells of the paper's grid, for the recipes in this folder to `source`. A cell is a line: seed, start, and for targets the target. A
+# start is one intermediate task, several that are trained together (mnli+squad_v1), all of them together (all), or the baseline (none).
+# run_cell runs one cell. The scripts skip a finished cell.
 #
-# MODEL OUT SEEDS STARTS TARGETS LAUNCH FLAGS RETRIEVAL_FLAGS are taken from the environment where they are set. A recipe may bring a
-# function `flags_of`: called with the name of a start or of a target, it prints more flags for that one.
+# MODEL OUT SEEDS STARTS TARGETS LAUNCH FLAGS RETRIEVAL_FLAGS are taken from the environment if they are set. A recipe may define a function
+# `flags_of`. It is called with the name of a start or of a target, and prints additional flags for it.
 MODEL=${MODEL:-FacebookAI/xlm-roberta-large}
 OUT=${OUT:-out/paper}
 SEEDS=${SEEDS:-42 43 44}
@@ -18,18 +18,18 @@ if ! declare -F flags_of >/dev/null; then
   flags_of() { :; }
 fi
 
-# usage RECIPE: its header comment.
+# usage RECIPE: prints the recipe's header comment.
 usage() {
   sed -n '2,/^set/{/^#SBATCH/d;s/^# \{0,1\}//p;}' "$1"
 }
 
-# refuse TEXT: the user's mistake in one line.
+# refuse TEXT: prints the user's mistake in one line and exits with code 2.
 refuse() {
   echo "${0##*/}: $1" >&2
   exit 2
 }
 
-# help_or_refuse MOST ARGUMENT...: prints the usage where it is asked for; refuses flags, which recipes do not have, and too many arguments.
+# help_or_refuse MOST ARGUMENT...: prints the usage for -h and --help. Refuses all other flags, and more than MOST arguments.
 help_or_refuse() {
   local most=$1 argument
   shift
@@ -42,7 +42,7 @@ help_or_refuse() {
   if (($# > most)); then refuse "'${*:most + 1:1}' is one argument too many; --help says what there is."; fi
 }
 
-# intermediate_cells: `seed start` for every intermediate training; target_cells: `seed start target` for all that follows.
+# intermediate_cells prints `seed start` for every intermediate training. target_cells prints `seed start target` for every target.
 intermediate_cells() {
   local seed start
   for seed in $SEEDS; do
@@ -57,7 +57,7 @@ target_cells() {
   for seed in $SEEDS; do
     for start in $STARTS; do
       for target in $TARGETS; do
-        # Retrieval without training draws no random numbers: one seed is all seeds.
+        # The baseline of a retrieval task involves no random numbers, so one seed is enough.
         if [[ $start == none && $seed != "$first" && $target =~ ^(bucc|tatoeba)$ ]]; then continue; fi
         echo "$seed $start $target"
       done
@@ -65,11 +65,11 @@ target_cells() {
   done
 }
 
-# run_cell SEED START [TARGET]
+# run_cell SEED START [TARGET]: runs the intermediate training, or the target if one is given.
 run_cell() {
   local seed=$1 start=$2 target=${3:-} folder=$OUT/seed$1/$2 model=$OUT/seed$1/$2
   if [[ $start == none ]]; then model=$MODEL; fi
-  # LAUNCH, FLAGS and what flags_of prints are lists of words.
+  # LAUNCH, FLAGS and the output of flags_of are lists of words, which must be split.
   # shellcheck disable=SC2046,SC2086
   case $target in
     "")

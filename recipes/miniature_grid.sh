@@ -4,7 +4,7 @@
 #   recipes/miniature_grid.sh                       # -> out/grid/report
 #   recipes/miniature_grid.sh --seeds 42 --jobs 4   # flags of samples.grid; `python -m samples.grid --help` lists them
 #
-# Restartable: finished cells are skipped. Starting a process costs 6 seconds, so a few worker processes run all cells.
+# The command can be run again: it skips finished cells. A few worker processes run all cells, because each new process takes seconds to start.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 OUT=${OUT:-out/grid}

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# One cell on several GPUs, or on several machines. The effective batch stays the recipe's: accumulation steps are computed from the number
-# of processes (the first lines of a run say them), so the scores are those of one GPU up to rounding.
+# Runs one cell on several GPUs, or on several machines. The effective batch is that of the recipe: the script computes accumulation steps from
+# the number of processes, and prints them in its first lines. The scores are therefore those of one GPU up to rounding.
 #
 #   recipes/multi_gpu.sh 4 run_target.py --task xnli --model_name_or_path out/mnli --output_dir out/mnli/xnli      # 4 GPUs, one machine
 #   NODES=2 RANK=0 MASTER=10.0.0.1 recipes/multi_gpu.sh 4 run_intermediate.py --task mnli --output_dir out/mnli     # on machine 0 of 2
 #   NODES=2 RANK=1 MASTER=10.0.0.1 recipes/multi_gpu.sh 4 run_intermediate.py --task mnli --output_dir out/mnli     # on machine 1 of 2
-#   LAUNCHER=accelerate recipes/multi_gpu.sh 4 run_target.py ...                                                  # accelerate, not torchrun
+#   LAUNCHER=accelerate recipes/multi_gpu.sh 4 run_target.py ...                                                  # with accelerate
 #   recipes/multi_gpu.sh 2 run_target.py ... --use_cpu                                                            # two CPU processes
 #
-# --output_dir must be one folder that all machines see. Under SLURM: srun --nodes 2 --ntasks-per-node 1 --gpus-per-node 4 bash -c
+# --output_dir must be a folder that all machines share. Under SLURM: srun --nodes 2 --ntasks-per-node 1 --gpus-per-node 4 bash -c
 # 'NODES=$SLURM_NNODES RANK=$SLURM_NODEID MASTER=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1) recipes/multi_gpu.sh 4 ...'
 set -euo pipefail
 usage() { sed -n '2,/^set/s/^# \{0,1\}//p' "$0"; }
@@ -27,7 +27,7 @@ if [[ $1 == -* ]]; then
   exit 2
 fi
 nodes=${NODES:-1} rank=${RANK:-0} master=${MASTER:-} port=${PORT:-29500}
-# Checked here because the launchers end in a traceback, and bash reads a word as the name of a variable.
+# This recipe checks numbers itself: the launchers would end in a traceback, and bash arithmetic would take a word for a variable's name.
 check() {
   if ! [[ $1 =~ ^[1-9][0-9]*$ ]]; then
     echo "'$1' is no number of $2: a whole one, at least 1, would be right." >&2
@@ -40,7 +40,7 @@ if ((nodes > 1)) && [[ -z $master ]]; then
   echo "NODES=$nodes needs MASTER, the address of machine 0." >&2
   exit 2
 fi
-unset RANK # each process gets its own from the launcher
+unset RANK # The launcher gives each process its own RANK.
 if [[ ${LAUNCHER:-torchrun} == accelerate ]]; then
   several=()
   if ((gpus * nodes > 1)); then several=(--multi_gpu); fi

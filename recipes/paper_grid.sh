@@ -1,20 +1,21 @@
 #!/usr/bin/env bash
-# The paper's grid in one loop: the baseline, nine intermediate tasks and all nine together, each before nine targets, three seeds.
+# Runs the paper's grid in one loop: the baseline, nine intermediate tasks and all nine together, each with nine targets and three seeds.
 #
 #   recipes/paper_grid.sh                                             # XLM-R Large -> out/paper
 #   RETRIEVAL_FLAGS="--layer 8" recipes/paper_grid.sh FacebookAI/xlm-roberta-base out/base "42"   # model, folder, seeds
 #   STARTS="none mnli" TARGETS="xnli tatoeba" FLAGS="--bf16" LAUNCH="torchrun --nproc_per_node 4" recipes/paper_grid.sh
-#   AT_ONCE=8 GPUS="0 1 2 3" FLAGS="--bf16" recipes/paper_grid.sh     # eight cells side by side, two on each of four GPUs
+#   AT_ONCE=8 GPUS="0 1 2 3" FLAGS="--bf16" recipes/paper_grid.sh     # eight cells at a time, two on each of four GPUs
 #
-# AT_ONCE: how many cells run side by side (1). One of XLM-R Large in bf16 takes 9 GB and leaves the GPU idle most of the time, so several
-# fill it. For a LAUNCH with one process: accelerate launch takes all GPUs that it sees. Their output goes to OUT/logs, and the terminal
-# gets a line when one ends. GPUS: the cell in slot i of AT_ONCE sees GPU number i modulo this list alone; left out,
-# CUDA_VISIBLE_DEVICES stays as it is. Targets begin when all intermediate trainings have ended. STARTS may name tasks that are trained
-# together: mnli+squad_v1.
+# AT_ONCE  how many cells run at the same time (1). One cell of XLM-R Large does not fill a fast GPU (benchmarks/at_once.py), so several are
+#          faster. LAUNCH must then start one process: accelerate launch would take all GPUs that it sees. The output of the cells goes to
+#          OUT/logs, and the terminal shows a line when a cell ends.
+# GPUS     a list of GPUs. The cell in slot i of AT_ONCE uses GPU number i modulo the length of this list. Without it, CUDA_VISIBLE_DEVICES
+#          is not changed.
+# STARTS   may name tasks that are trained together: mnli+squad_v1. Targets begin when all intermediate trainings have ended.
 #
-# Restartable: finished cells are skipped, one that was cut off goes on. A cell that fails is reported, the others go on, and the exit
-# code is 1; one that failed to learn needs FLAGS="--retries 2" to go on. CCG needs CCGbank: without it, leave ccg and all out of STARTS.
-# Retrieval reads layer 14 of XLM-R Large; a model of 12 blocks needs --layer.
+# The command can be run again: it skips finished cells and resumes cells that were cut off. If a cell fails, the recipe reports it, runs the
+# other cells and exits with code 1. A cell that failed to learn is tried with other seeds only with FLAGS="--retries 2". CCG needs CCGbank:
+# without it, leave ccg and all out of STARTS. Retrieval uses layer 14 of XLM-R Large; a model of 12 blocks needs --layer.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=recipes/cells.sh
@@ -30,9 +31,9 @@ if ! [[ ${AT_ONCE:=1} =~ ^[1-9][0-9]*$ ]]; then
 fi
 GPUS=${GPUS:-}
 failed=$(mktemp) # the names of cells that failed, one a line
-running=         # the process group of all cells that run
+running=         # the process group of all running cells
 
-# one_cell SEED START [TARGET], in slot $SLOT: notes a failure, and the loop goes on.
+# one_cell SEED START [TARGET]: runs a cell in slot $SLOT. A failure is noted in $failed, and the loop continues.
 one_cell() {
   local gpus log=$OUT/logs/seed$1-$2${3:+-$3}.log
   read -ra gpus <<<"$GPUS"
@@ -58,7 +59,7 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 if ((AT_ONCE > 1)); then mkdir -p "$OUT/logs"; fi
 for cells in intermediate_cells target_cells; do
-  # In a session of its own, so that `stop` reaches whatever a cell has started; xargs gives cells an empty stdin.
+  # setsid makes a new session, so that `stop` can end all processes that cells have started. xargs gives the cells an empty stdin.
   $cells | setsid xargs -r -L 1 -P "$AT_ONCE" --process-slot-var=SLOT bash -c 'one_cell "$@"' _ &
   running=$!
   wait "$running"

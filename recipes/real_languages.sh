@@ -1,23 +1,24 @@
 #!/usr/bin/env bash
-# A small grid with a real encoder on real languages: the baseline, MNLI, SQuAD and both together, each before XNLI, POS tagging, XQuAD and
-# Tatoeba. Epochs and learning rates are for small encoders and training sets of about 1,000 to 2,000 examples.
+# Runs a small grid with a real encoder on real languages: the baseline, MNLI, SQuAD and both together, each with the targets XNLI, POS tagging,
+# XQuAD and Tatoeba. Epochs and learning rates suit small encoders and training sets of about 1,000 to 2,000 examples.
 #
 #   recipes/real_languages.sh                                      # seed 42, data from the hub
 #   DATA_DIR=../shared/real/datasets recipes/real_languages.sh 42 43 44
 #   MODEL=path/to/encoder OUT=out/mine JOBS=4 FLAGS="--max_train_samples 500" recipes/real_languages.sh
 #
-# The arguments are seeds. Relative paths start at the repository's folder. From the environment, where set:
+# The arguments are seeds. Relative paths start at the repository's folder. These variables of the environment can be set:
 #   MODEL         a folder or hub id (intfloat/multilingual-e5-small)
 #   DATA_DIR      a folder laid out by hub id; without it the data come from the hub, whose training sets are large
-#   OUT           where results go (out/real_languages); every run keeps its model there
-#   JOBS          cells side by side, of one thread each (2)
+#   OUT           the folder for results (out/real_languages); every run keeps its model in it
+#   JOBS          the number of cells that run at the same time, with one thread each (2)
 #   STARTS        of: none mnli squad_v1 mnli+squad_v1 (none is the baseline)
 #   TARGETS       of: xnli udpos xquad tatoeba
 #   FLAGS         for every script that trains
 #   TARGET_FLAGS  for every script that scores, such as TARGET_FLAGS="--max_predict_samples 500"
-#   LAYER         the layer that Tatoeba reads (12, the last of a small encoder)
+#   LAYER         the layer whose output Tatoeba uses (12, the last of a small encoder)
 #
-# Restartable: finished cells are skipped, one that was cut off goes on. Ends with the report of run_report.py, in OUT/report.
+# The command can be run again: it skips finished cells and resumes cells that were cut off. At the end it writes the report of run_report.py
+# to OUT/report.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 MODEL=${MODEL:-intfloat/multilingual-e5-small}
@@ -41,7 +42,7 @@ if [[ ${DATA_DIR:-} ]]; then
   RETRIEVAL_FLAGS="--data_dir $DATA_DIR $RETRIEVAL_FLAGS"
 fi
 
-# flags_of START or TARGET: called for each cell by run_cell of cells.sh.
+# flags_of START or TARGET: prints the flags of a cell. run_cell of cells.sh calls it for each cell.
 flags_of() {
   case $1 in
     mnli | mnli+squad_v1) echo "--num_train_epochs 5 --learning_rate 1e-4" ;;

@@ -1,4 +1,7 @@
-"""All datasets of the collection: `TASKS[name]`. A new dataset is one file here, one word in the import and one in `BEYOND`."""
+"""All datasets of the collection: `TASKS[name]`.
+
+To add a dataset, add one file to this folder, and its name to the import and to `BEYOND` below.
+"""
 
 from dataclasses import replace
 
@@ -59,7 +62,7 @@ __all__ = ["BENCHMARKS", "PAPERS_TASKS", "TASKS", "InputError", "Recipe", "Retri
 
 
 def get_task(name: str, phase: str) -> Task:
-    """The task of that name, refused with the nearest known one, or where it belongs to another phase."""
+    """Returns the task of that name. Raises InputError if there is no such task, or if it belongs to another phase."""
     names = [task.name for task in TASKS.values() if task.phase == phase]
     if name not in TASKS:
         raise InputError(f"Unknown task {name!r}. {nearest(name, names)}")

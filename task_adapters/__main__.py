@@ -1,10 +1,10 @@
-"""All tasks as a table; whether their data can be loaded here; the data fetched ahead for nodes without a network.
+"""Prints all tasks as a table, checks whether their data can be loaded, or fetches the data for machines without a network.
 
     python -m task_adapters
     python -m task_adapters --check                              # all tasks; or --check xnli squad_v1 --languages sw en
     python -m task_adapters --prefetch --model_name_or_path FacebookAI/xlm-roberta-large
     python -m task_adapters --prefetch udpos --benchmark xtreme-r # with the languages that XTREME-R adds
-    python -m task_adapters --prefetch panx --train_languages sw # what --train_languages and --select_on read beside English
+    python -m task_adapters --prefetch panx --train_languages sw # also the data that --train_languages and --select_on use
 
 The exit code is 1 where something is missing or differs from the published counts, 2 for a wrong flag.
 """
@@ -14,32 +14,37 @@ import sys
 
 from task_adapters import TASKS, InputError, data_line, load_examples, nearest, with_languages_of
 
-SHOWN = 160  # characters of a text
+SHOWN = 160  # The number of characters that are printed of a text.
 MODEL_FILES = ("*.json", "*.txt", "*.model")
 
 
 def table(tasks) -> list[str]:
-    """One line per task: phase, type, languages, where it is, rows expected per split (for several languages their sum), licence."""
+    """Returns one line per task: phase, type, languages, source, expected rows per split (the sum over languages), licence."""
     rows = [("task", "phase", "type", "languages", "source", "train", "dev", "test", "licence")]
     for task in tasks:
         source = task.sources[0]
         ids = dict.fromkeys(part.hub_id for part in (source, *source.and_then))
+        # A source without a common split is no other copy of the same data: one of mlqa's sources has only its translated training data.
+        # A source that serves some languages alone is none either.
         others = [other for other in task.sources if other.hub_id not in ids and not other.languages]
-        instead = [other for other in others if {*other.splits} & {*source.splits}]
-        others = dict.fromkeys(f"else {other.hub_id}" for other in instead)  # mlqa's translations are no other copy of its questions
+        copies = [other for other in others if {*other.splits} & {*source.splits}]
+        others = dict.fromkeys(f"else {other.hub_id}" for other in copies)
         counts = {split: expected(task, split) for split in ("train", "dev", "test")}
         if task.train_on:
             counts |= {"train": task.train_on, "dev": task.train_on}
         languages = f"{len(task.languages)}" if len(task.languages) > 1 else task.languages[0]
         rows.append((task.name, task.phase, task.task_type, languages, ", ".join((*ids, *others)), *counts.values(), task.licence))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    right = {3, 5, 6, 7}
-    cells = [[f"{cell:>{width}}" if i in right else f"{cell:<{width}}" for i, (cell, width) in enumerate(zip(row, widths))] for row in rows]
+    aligned_right = {3, 5, 6, 7}
+    cells = [
+        [f"{cell:>{width}}" if i in aligned_right else f"{cell:<{width}}" for i, (cell, width) in enumerate(zip(row, widths))]
+        for row in rows
+    ]
     return ["  ".join(row).rstrip() for row in cells]
 
 
 def expected(task, split) -> str:
-    """Published rows of a split over all its languages, before any is dropped; "" where nothing is known."""
+    """Returns the published number of rows of a split over all its languages, before rows are dropped; "" if it is unknown."""
     sources = next(([*source.parts(split)] for source in task.sources if split in source.splits), [])
     languages = task.languages if split == "test" else ("en",)
     counts = [source.rows_expected(split, language) for source in sources for language in languages]
@@ -47,25 +52,28 @@ def expected(task, split) -> str:
 
 
 def parts_of(task, languages, train_languages=()):
-    """(split, language) of everything a task reads: English training and dev data, test data of all languages or of those given.
+    """Yields (split, language) of all data of a task: English training and dev data, and test data of `languages` (None: all).
 
-    Where another task gives the English data (`train_on`), its own training and dev splits are for `train_languages`.
+    If another task gives the English data (`train_on`), the task's own training and dev splits are used for `train_languages` only.
     """
     splits = {split: None for source in task.sources for split in source.splits if split == "test" or not task.train_on}
     for split in splits:
-        everywhere = split == "test" or (task.phase == "retrieval" and split != "candidates")  # those are one set for all languages
-        for language in task.languages if everywhere else ("en",):
-            if not everywhere or languages is None or language in languages:
+        is_multilingual = split == "test" or (task.phase == "retrieval" and split != "candidates")  # those are one set for all
+        for language in task.languages if is_multilingual else ("en",):
+            if not is_multilingual or languages is None or language in languages:
                 yield split, language
     for language in train_languages:
         yield from ((split, language) for split in ("train", "dev") if language != "en" and language in task.languages_with(split))
 
 
 def check(tasks, languages, data_dir, show, train_languages=()) -> dict[tuple[str, str], dict[str, str]]:
-    """Loads everything and prints a line for each part. -> {(task, split): {language: what is missing or differs, and why}}"""
+    """Loads all data and prints a line for each split and language. Returns {(task, split): {language: what is missing or differs}}.
+
+    show  whether the first example of each task is printed.
+    """
     problems = {}
     for task in tasks:
-        shown = not show
+        is_shown = not show
         for split, language in parts_of(task, languages, train_languages):
             try:
                 examples, provenance = load_examples(task, split, language, data_dir)
@@ -74,18 +82,18 @@ def check(tasks, languages, data_dir, show, train_languages=()) -> dict[tuple[st
                 print(f"MISSING  {task.name} {language} {split}", flush=True)
                 continue
             count, published = provenance["rows"], provenance["rows_expected"]
-            is_other = published not in (None, count)
-            if is_other:
+            differs = published not in (None, count)
+            if differs:
                 problems.setdefault((task.name, split), {})[language] = f"{count:,} rows of {published:,}, from {provenance['hub_id']}"
-            print(f"{'DIFFERS' if is_other else 'ok':<7}  {data_line(provenance)}", flush=True)
-            if not shown:
+            print(f"{'DIFFERS' if differs else 'ok':<7}  {data_line(provenance)}", flush=True)
+            if not is_shown:
                 print(*(f"           {text}" for text in as_text(examples[0])), sep="\n")
-                shown = True
+                is_shown = True
     return problems
 
 
 def summary(problems) -> list[str]:
-    """What is missing or differs: a line for each task and split, with the reason that its first language gives."""
+    """Returns a line for each task and split in which data are missing or differ, with the reason for its first language."""
     lines = []
     for (task, split), reasons in problems.items():
         (language, reason), *others = reasons.items()
@@ -95,13 +103,13 @@ def summary(problems) -> list[str]:
 
 
 def as_text(example) -> list[str]:
-    """An example as `column: value` lines, long values cut."""
+    """Returns an example as `column: value` lines; long values are cut."""
     lines = [f"{name}: {' | '.join(map(str, value)) if isinstance(value, list) else value}" for name, value in example.items()]
     return [line if len(line) <= SHOWN else line[:SHOWN] + "..." for line in (" ".join(line.split()) for line in lines)]
 
 
 def prefetch_model(name: str) -> None:
-    """Fetches configuration, tokenizer and one set of weights of a hub model into the cache (XLM-R's repository holds four sets)."""
+    """Fetches configuration, tokenizer and one set of weights of a hub model into the cache. XLM-R's repository holds four sets."""
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 

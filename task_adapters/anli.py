@@ -1,9 +1,10 @@
-"""ANLI+ (Nie et al., 2020): Adversarial NLI rounds 1-3 together with SNLI and MNLI, under one head.
+"""ANLI+ (Nie et al., 2020): Adversarial NLI rounds 1-3 together with SNLI and MNLI, with one head.
 
 https://huggingface.co/datasets/facebook/anli (CC BY-NC 4.0), stanfordnlp/snli (CC BY-SA 4.0), nyu-mll/glue (OANC and others).
-Training data are all three, 162,865 + 549,367 + 392,702 = 1,104,934 examples: SNLI's 785 pairs without a majority label (-1 on the hub)
-are dropped and counted, nothing else is. jiant draws the five sets in proportion to their size, which shuffling them together does too.
-Dev is ANLI's three rounds pooled (3,200); jiant compares models by the plain mean over all five sets' dev scores.
+The training data are all three datasets, 162,865 + 549,367 + 392,702 = 1,104,934 examples. SNLI's 785 pairs without a majority label (-1 on
+the hub) are dropped and counted; no other row is dropped. jiant draws the five sets in proportion to their size. Shuffling them together
+has the same effect. The dev set is that of ANLI's three rounds together (3,200 examples); jiant compares models by the mean of five dev
+scores, one for each set.
 """
 
 from metrics import accuracy

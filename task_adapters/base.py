@@ -1,7 +1,7 @@
-"""What a dataset says about itself: `Task`, its `Source`s and its recipes.
+"""The description of a dataset: `Task`, its `Source`s and its recipes.
 
-A row is what the hub holds; an example is text in the fixed columns of its task type (`EXAMPLE_COLUMNS`).
-Nothing here knows a tokenizer or a model, and nothing here imports torch.
+A row has the columns of the hub's dataset. An example has the fixed text columns of its task type (`EXAMPLE_COLUMNS`).
+This module uses no tokenizer and no model, and does not import torch.
 """
 
 from collections.abc import Callable, Mapping
@@ -26,7 +26,7 @@ EXAMPLE_COLUMNS = {
         {"id": TEXT, "context": TEXT, "question": TEXT, "answers": {"text": List(TEXT), "answer_start": List(Value("int32"))}}
     ),
     "tagging": Features({"words": List(TEXT), "tags": List(TEXT)}),
-    "retrieval": Features({"source": TEXT, "target": TEXT}),  # translations of each other; target is English
+    "retrieval": Features({"source": TEXT, "target": TEXT}),  # A pair of translations. The target is English.
     "mining": Features({"side": TEXT, "id": TEXT, "text": TEXT, "matches": List(TEXT)}),  # side: source or target; matches: gold ids
 }
 EXAMPLE_COLUMNS["ranking"] = EXAMPLE_COLUMNS["mining"]  # side source: a question; matches: its right candidates, which are side target
@@ -37,16 +37,16 @@ CONVERTED = "refs/convert/parquet"
 
 @dataclass(frozen=True)
 class Source:
-    """One place that holds a dataset on the hub; the same layout is found under `--data_dir` by the same id.
+    """One dataset on the hub, or a folder with the same id and layout under `--data_dir`.
 
     config      the hub's configuration; `{language}` and `{name}` are replaced.
     splits      our split ("train", "dev", "test") -> the hub's split, or several that are read as one.
-    names       language code -> the hub's own spelling, used as `{name}`.
-    rows        expected rows per split, before any is dropped; per language where they differ.
-    keep        (row, language) -> bool, for configurations that hold several languages; `rows` counts what it keeps.
+    names       language code -> the hub's spelling of the language, used as `{name}`.
+    rows        expected number of rows per split, before rows are dropped; a dict per language if the numbers differ.
+    keep        (row, language) -> bool, for a configuration with several languages. `rows` counts the rows that `keep` accepts.
     revision    a branch or commit; None for main. `CONVERTED` is the hub's own parquet copy of a dataset that is a script on main.
     file_names  the hub's split -> other names of its file under `--data_dir`, as the dataset's authors published it.
-    and_then    further sources whose rows follow these, as one dataset; those that lack a split have no part in it.
+    and_then    further sources. Their rows follow the rows of this source, in one dataset. A source without the split is left out.
     languages   the only languages that this source serves, which no other one then serves; () where it serves all others of the task.
     """
 
@@ -62,7 +62,7 @@ class Source:
     languages: tuple[str, ...] = ()
 
     def parts(self, split: str) -> list["Source"]:
-        """All sources whose rows make up one split, in order."""
+        """Returns all sources whose rows make up one split, in order."""
         return [source for source in (self, *self.and_then) if split in source.splits]
 
     def config_for(self, language: str) -> str:
@@ -73,7 +73,7 @@ class Source:
         return rows.get(language) if isinstance(rows, Mapping) else rows
 
     def publishes(self, split: str, language: str) -> bool:
-        """Whether the source holds a split of a language; where `rows` has nothing about the split, all languages are taken to have it."""
+        """Returns whether the source holds a split of a language. If `rows` does not mention the split, the answer is yes."""
         serves = not self.languages or language in self.languages
         return serves and split in self.splits and (split not in self.rows or self.rows_expected(split, language) is not None)
 
@@ -86,7 +86,7 @@ class Source:
         return [path for name in names for path in files_in_folder(folder, config, name, self.file_names.get(name, ()))]
 
     def load(self, split: str, language: str, data_dir: str | None) -> tuple[Dataset, str | None]:
-        """-> (rows, revision). The revision is the hub commit, or None for files of unknown origin."""
+        """Returns (rows, revision). The revision is the hub commit, or None for files of unknown origin."""
         config, names = self.config_for(language), self.splits[split]
         parts = [self._load_split(config, name, data_dir) for name in ((names,) if isinstance(names, str) else names)]
         rows = [part for part, _ in parts]
@@ -100,11 +100,11 @@ class Source:
 
 @dataclass(frozen=True)
 class Recipe:
-    """Published training settings, as data. Names are those of `TrainingArguments` where it has them.
+    """Published training settings, as data. A setting that `TrainingArguments` has too has the same name here.
 
-    selection             "best": the checkpoint with the best English dev score; "last": the final weights.
-    max_selection_samples how many of the first dev examples that choice looks at (None: all of them).
-    seed                  where the original names one; else the 42 of `TrainingArguments`.
+    selection             checkpoint selection. "best": the checkpoint with the best English dev score; "last": the final weights.
+    max_selection_samples checkpoint selection uses this many examples, the first of the dev set (None: all of them).
+    seed                  the seed of the published run if its authors name one, otherwise the default of `TrainingArguments`.
     """
 
     learning_rate: float = 1e-5
@@ -112,7 +112,7 @@ class Recipe:
     effective_batch_size: int = 32
     max_seq_length: int = 256
     doc_stride: int = 128
-    warmup_steps: float = 0.1  # below 1: a share of all steps
+    warmup_steps: float = 0.1  # A number below 1 is a share of all steps.
     weight_decay: float = 0.01
     adam_epsilon: float = 1e-8
     max_grad_norm: float = 1.0
@@ -141,7 +141,7 @@ class DualRecipe(Recipe):
 
 @dataclass(frozen=True)
 class RetrievalRecipe:
-    """Which hidden state is a sentence's vector. Layer 0 is the embedding output, layer n the output of the n-th block."""
+    """Which hidden state gives a sentence's vector. Layer 0 is the embedding output, layer n the output of block n."""
 
     layer: int = 14
     pooling: str = "mean"
@@ -153,20 +153,20 @@ class Task:
     """One dataset of the collection: a frozen value, checked when it is made.
 
     phase         "intermediate", "target" or "retrieval".
-    sources       tried in order; the result says which one served.
-    labels        names in the order of the model's outputs (classification, tagging). Rows are mapped by name. A tagging task that
-                  leaves them out takes them from its training examples (`labels_of`).
-    train_on      the task that gives a target its English training and dev data (itself, where None).
-    to_example    row -> example, pure; class labels arrive as names (None where the hub says -1).
+    sources       tried in order. results.json says which one was used.
+    labels        names in the order of the model's outputs (classification, tagging). Labels of rows are mapped by name. A tagging task
+                  without `labels` takes them from its training examples (`labels_of`).
+    train_on      the task that gives a target its English training and dev data; None for the task itself.
+    to_example    row -> example, a pure function. It receives class labels as names (None if the hub says -1).
     metric        (gold, predicted, language) -> {name: 0..100}.
-    dev_metric    the name among the metric's values by which checkpoints are compared.
-    may_be_null   columns of rows in which null is no mistake: `to_example` knows what it means.
+    dev_metric    the name of the metric's value by which checkpoints are compared.
+    may_be_null   columns of rows that may be null. `to_example` handles null in them.
     choices       multiple choice: how many answers each question offers.
-    sentences     classification: 2 for pairs, one of which may be empty; 1 for single sentences (`text_b` is "" then).
-    may_have_no_answer  span QA where a question can be unanswerable: predictions carry a margin, and gold may be empty.
+    sentences     classification: 2 for pairs, one of which may be empty; 1 for single sentences (`text_b` is then "").
+    may_have_no_answer  span QA with unanswerable questions: predictions have a margin, and gold may be empty.
     dual          pairs: the recipe that a run trains with, which says how vectors are made; the script puts it there.
     xtreme_r      languages that XTREME-R adds to those of XTREME (`task_adapters.with_languages_of`).
-    label_piece   tagging: which pieces' output is a word's (`task_types/tagging.py`).
+    label_piece   tagging: the tokens whose output gives the tag of a word (`task_types/tagging.py`).
     """
 
     name: str
@@ -204,5 +204,5 @@ class Task:
             raise ValueError(f"Task {self.name!r} needs a source and a recipe named 'jiant'.")
 
     def languages_with(self, split: str) -> tuple[str, ...]:
-        """Languages in which the task's own sources publish a split. (Its English training and dev data may be `train_on`'s.)"""
+        """Returns the languages in which the task's own sources publish a split. `train_on` may give English training and dev data."""
         return tuple(language for language in self.languages if any(source.publishes(split, language) for source in self.sources))

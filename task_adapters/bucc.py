@@ -1,10 +1,10 @@
-"""BUCC 2018 (Zweigenbaum et al., 2017, https://aclanthology.org/W17-2512): find the translations hidden in two large sets of sentences.
+"""BUCC 2018 (Zweigenbaum et al., 2017, https://aclanthology.org/W17-2512): find the pairs of translations in two large sets of sentences.
 
-https://comparable.limsi.fr/bucc2018; German, French, Russian, Chinese against English. As in XTREME and jiant, "test" is BUCC's training
-part and "dev" its sample part, on which the threshold is chosen. Read from BUCC's own files under --data_dir,
-DIR/bucc2018/de-en/de-en.{training,sample}.{de,en,gold}, or from https://huggingface.co/datasets/mteb/BUCC. The oddity: that copy has the
-test part only, as one row of two long lists without ids; ids in the files' format (de-000000001) are invented, counted from 1 in list
-order. Copies that hold the gold pairs alone leave nothing to search among and are refused.
+https://comparable.limsi.fr/bucc2018; German, French, Russian and Chinese, each with English. As in XTREME and jiant, our test part is
+BUCC's training part, and our dev part is BUCC's sample part, on which the threshold is chosen. There are two sources: BUCC's own files
+under --data_dir, DIR/bucc2018/de-en/de-en.{training,sample}.{de,en,gold}, and https://huggingface.co/datasets/mteb/BUCC. The second one has
+the test part only, as one row of two long lists without ids. This adapter makes ids in the format of BUCC's files (de-000000001), counted
+from 1 in the order of the list. Copies that hold only the gold pairs are refused, because every sentence in them has a translation.
 """
 
 import hashlib
@@ -27,7 +27,10 @@ GOLD_ONLY = (
 
 @dataclass(frozen=True)
 class MiningRecipe(RetrievalRecipe):
-    """duplicates: a mined sentence that stands in the corpus under several ids gives pairs of "all" of them (jiant), or "none" (XTREME)."""
+    """A retrieval recipe for mining.
+
+    duplicates  what a mined sentence gives that is in the corpus under several ids: pairs of "all" of them (jiant), or "none" (XTREME).
+    """
 
     duplicates: str = "all"
 
@@ -36,7 +39,7 @@ class RawFiles(Source):
     """BUCC's own files: lines of id, TAB, sentence, and lines of source id, TAB, English id in `.gold`."""
 
     def holds(self, split, language, data_dir):
-        """Whether --data_dir has any file of this part: then it is meant, and what is wrong with it is an error."""
+        """Returns whether --data_dir has a file of this part. If it has one, this source is used, and a missing file is an error."""
         return any(path.exists() for path in self.files(split, language, data_dir))
 
     def files(self, split, language, data_dir):
@@ -48,12 +51,12 @@ class RawFiles(Source):
         return [folder / f"{name}.{self.splits[split]}.{end}" for end in (language, "en", "gold")]
 
     def load(self, split, language, data_dir):
-        """-> (a row per sentence, checksum of the three files). InputError with file and line number for what is not BUCC's format."""
+        """Returns (a row per sentence, checksum of the three files). InputError names file and line if a line has another format."""
         if not self.holds(split, language, data_dir):
             missing = f"{self.files(split, language, data_dir)[0]} does not exist." if data_dir else "--data_dir is not given."
             copies = [Path(data_dir or "") / copy.format(language=language) for copy in GOLD_ONLY_COPIES] if data_dir else []
-            refused = "".join(f" {copy} {GOLD_ONLY}." for copy in copies if copy.exists())
-            raise Absent(f"BUCC's own {self.splits[split]} files are read from --data_dir: {missing}{refused}")
+            refusals = "".join(f" {copy} {GOLD_ONLY}." for copy in copies if copy.exists())
+            raise Absent(f"BUCC's own {self.splits[split]} files are read from --data_dir: {missing}{refusals}")
         source_file, target_file, gold_file = self.files(split, language, data_dir)
         source, target = read_sentences(source_file), read_sentences(target_file)
         gold = read_gold(gold_file, source, target)
@@ -62,13 +65,13 @@ class RawFiles(Source):
 
 
 class PairedLists(Source):
-    """mteb/BUCC: one row of `sentence1`, `sentence2` (English) and `gold`, pairs of positions in them that count from 1."""
+    """mteb/BUCC: one row of `sentence1`, `sentence2` (English) and `gold`, which holds pairs of positions in them, counted from 1."""
 
     def holds(self, split, language, data_dir):
         return split in self.splits and not RAW_FILES.holds(split, language, data_dir)
 
     def load(self, split, language, data_dir):
-        """-> (a row per sentence, revision). InputError for gold positions outside the lists, and for copies of another layout."""
+        """Returns (a row per sentence, revision). InputError for gold positions outside the lists, and for copies of another layout."""
         rows, revision = super().load(split, language, data_dir)
         name = f"{self.hub_id} ({self.config_for(language)}, {split})"
         row = {} if len(rows) != 1 else json.loads(rows[0]["row"]) if has_text_rows(rows) else rows[0]
@@ -96,7 +99,7 @@ class PairedLists(Source):
 
 
 def read_sentences(path):
-    """{id: sentence} of one file."""
+    """Returns {id: sentence} of one file."""
     sentences, line_of = {}, {}
     for number, (name, text) in _fields(path, "an id, one TAB and a sentence"):
         if name in line_of:
@@ -106,7 +109,7 @@ def read_sentences(path):
 
 
 def read_gold(path, source, target):
-    """[(source id, target id)], both of them known."""
+    """Returns [(source id, target id)] of a gold file. InputError for an id that is not among the sentences."""
     pairs = []
     for number, pair in _fields(path, "a source id, one TAB and an English id"):
         for name, side, end in zip(pair, (source, target), ("source", "English"), strict=True):
@@ -117,7 +120,7 @@ def read_gold(path, source, target):
 
 
 def _fields(path, expected):
-    """(line number, (id, what follows the TAB)) of each line. Only line feeds end a line: the sentences hold other separators."""
+    """Yields (line number, (id, text after the TAB)) of each line. Only line feeds end a line: sentences contain other separators."""
     if not path.exists():
         raise InputError(f"{path} does not exist; a part of BUCC is three files that end in the two languages and in gold.")
     check_file(path)
@@ -126,7 +129,7 @@ def _fields(path, expected):
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not UTF-8 text: byte {error.start} is {error.object[error.start]:#x}.") from None
     if lines == [""]:
-        raise InputError(f"{path} is empty.")  # but for an end of line
+        raise InputError(f"{path} is empty.")
     for number, line in enumerate(lines, start=1):
         name, tab, text = line.rstrip("\r").partition("\t")
         if not tab or name.split() != [name]:
@@ -135,7 +138,7 @@ def _fields(path, expected):
 
 
 def rows_of(source, target, gold, corpus):
-    """A row per sentence, source side first. Refuses a corpus in which every sentence has a translation."""
+    """Returns a row per sentence, source side first. InputError for a corpus in which every sentence has a translation."""
     if len({i for i, _ in gold}) == len(source) and len({j for _, j in gold}) == len(target):
         raise InputError(f"{corpus} {GOLD_ONLY}.")
     matches = [{}, {}]
@@ -170,7 +173,7 @@ TASK = Task(
     languages=("de", "fr", "ru", "zh"),
     recipes={
         "jiant": MiningRecipe(),
-        # XTREME asks for layer 7 of the last 12 (+ 1) hidden states, which for 24 blocks is 20, and pools on <s>.
+        # XTREME takes layer 7 of the last 12 (+ 1) hidden states and the vector of <s>. In a model of 24 blocks that is layer 20.
         "xtreme": MiningRecipe(layer=20, pooling="cls", duplicates="none"),
     },
     licence="not stated by its distributors",

@@ -1,13 +1,14 @@
 r"""CCG supertags (CCGbank; Hockenmaier and Steedman, 2007): the grammatical category of each word, such as (S[dcl]\NP)/NP.
 
-Licensed, LDC2005T13 (https://catalog.ldc.upenn.edu/LDC2005T13): you bring the files. `--data_dir DIR` looks below DIR/LDC2005T13 for
-CCGbank's own `AUTO/<section>/*.auto`, or for jiant's ccg.train and ccg.dev (words, a TAB, tags). Sections are jiant's, 00-18 for training,
-19-21 dev, 22-24 test; the usual ones of the CCG literature are had by a file DIR/LDC2005T13/sections.json:
+The data are licensed, LDC2005T13 (https://catalog.ldc.upenn.edu/LDC2005T13), and users must provide the files. With `--data_dir DIR` the
+files are below DIR/LDC2005T13: CCGbank's own `AUTO/<section>/*.auto`, or jiant's ccg.train and ccg.dev (words, a TAB, tags). The sections
+are jiant's: 00-18 for training, 19-21 for dev, 22-24 for test. The CCG literature uses others; a file DIR/LDC2005T13/sections.json chooses
+them:
 
     {"train": "02-21", "dev": "00", "test": "23"}
 
-The tag set is that of the training sentences, sorted; a tag that they lack cannot be predicted and counts as wrong. (jiant numbers the
-1,363 tags of all sections in the order in which it meets them, which differs between machines.)
+The tag set is the sorted set of the tags in the training sentences. A dev or test word with another tag counts as wrong, because the model
+cannot predict it. (jiant numbers the 1,363 tags of all sections in the order in which it reads them. This order differs between machines.)
 """
 
 import hashlib
@@ -34,7 +35,7 @@ def to_example(row):
 
 @dataclass(frozen=True)
 class CCGbank(Source):
-    """CCGbank's files, or jiant's, below DIR/LDC2005T13. The revision names the sections and a checksum of what was read."""
+    """CCGbank's files, or jiant's, below DIR/LDC2005T13. The revision names the sections and a checksum of the files."""
 
     def load(self, split, language, data_dir):
         folder = Path(data_dir or "DIR") / self.hub_id
@@ -44,13 +45,13 @@ class CCGbank(Source):
                 f"{missing}CCGbank ({self.hub_id}) is licensed and not on the hub: put its data folder, with AUTO/00 to AUTO/24,"
                 f" anywhere below {folder} and give --data_dir {data_dir or 'DIR'}."
             )
-        wanted = sections_of(folder)[split]
+        sections = sections_of(folder)[split]
         by_section = auto_files(folder)
         if by_section:
-            lacking = [section for section in wanted if section not in by_section]
-            if lacking:
-                raise InputError(f"{folder} holds no .auto files of section {', '.join(lacking)}, which {split} needs.")
-            files, reader = [file for section in wanted for file in by_section[section]], read_auto
+            missing_sections = [section for section in sections if section not in by_section]
+            if missing_sections:
+                raise InputError(f"{folder} holds no .auto files of section {', '.join(missing_sections)}, which {split} needs.")
+            files, reader = [file for section in sections for file in by_section[section]], read_auto
         else:
             files, reader = [folder / f"ccg.{split}"], read_tagged_lines
             if not files[0].is_file():
@@ -63,12 +64,12 @@ class CCGbank(Source):
             sentences += reader(file, content)
         columns = {"words": [words for words, _ in sentences], "tags": [tags for _, tags in sentences]}
         rows = Dataset.from_dict(columns, features=Features({"words": List(TEXT), "tags": List(TEXT)}))
-        what = f"sections {wanted[0]}-{wanted[-1]}" if by_section else files[0].name
-        return rows, f"{what}, sha256 {digest.hexdigest()[:16]}"
+        description = f"sections {sections[0]}-{sections[-1]}" if by_section else files[0].name
+        return rows, f"{description}, sha256 {digest.hexdigest()[:16]}"
 
 
 def sections_of(folder: Path) -> dict[str, list[str]]:
-    """Split -> two-digit sections: those of sections.json where there is one, else jiant's."""
+    """Returns {split: two-digit sections}: those of sections.json if the file exists, otherwise jiant's."""
     file = folder / "sections.json"
     try:
         given = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
@@ -92,19 +93,19 @@ def sections_of(folder: Path) -> dict[str, list[str]]:
 
 
 def auto_files(folder: Path) -> dict[str, list[Path]]:
-    """Section -> its .auto files in order. A file that lies there twice is refused: its sentences would count twice."""
-    by_section, seen = {}, {}
+    """Returns {section: its .auto files in order}. InputError if a file is there twice, because its sentences would count twice."""
+    by_section, file_of = {}, {}
     for file in sorted(folder.rglob("AUTO/[0-9][0-9]/*.auto")):
         key = (file.parent.name, file.name)
-        if key in seen:
-            raise InputError(f"{file} is also at {seen[key]}: keep one copy of CCGbank below {folder}.")
-        seen[key] = file
+        if key in file_of:
+            raise InputError(f"{file} is also at {file_of[key]}: keep one copy of CCGbank below {folder}.")
+        file_of[key] = file
         by_section.setdefault(file.parent.name, []).append(file)
     return by_section
 
 
 def read_auto(file: Path, content: bytes) -> list[tuple[list[str], list[str]]]:
-    """CCGbank's .auto format, two lines a sentence (ID=..., then its derivation) -> [(words, categories)]."""
+    """Returns [(words, categories)] of a file in CCGbank's .auto format: two lines per sentence, ID=... and then its derivation."""
     sentences, has_header = [], False
     for number, line in enumerate(_lines(file, content), start=1):
         if not line.strip():
@@ -126,7 +127,7 @@ def read_auto(file: Path, content: bytes) -> list[tuple[list[str], list[str]]]:
 
 
 def read_tagged_lines(file: Path, content: bytes) -> list[tuple[list[str], list[str]]]:
-    """jiant's format, `words TAB tags` with single spaces -> [(words, tags)]."""
+    """Returns [(words, tags)] of a file in jiant's format: `words TAB tags` with single spaces."""
     sentences = []
     for number, line in enumerate(_lines(file, content), start=1):
         if not line.strip():

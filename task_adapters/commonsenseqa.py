@@ -1,7 +1,7 @@
 """CommonsenseQA (Talmor et al., 2019): a question without context, five answers to choose from.
 
-https://huggingface.co/datasets/tau/commonsense_qa, MIT. The answer key is a letter, A to E, and "" in the test part, which is therefore
-not used. The choices are one dict of two parallel lists.
+https://huggingface.co/datasets/tau/commonsense_qa, MIT. The answer key is a letter, A to E. The test part has "" for answer keys and is not
+used. The choices are one dict of two parallel lists.
 """
 
 from metrics import accuracy

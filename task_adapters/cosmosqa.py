@@ -1,8 +1,8 @@
-"""Cosmos QA (Huang et al., 2019): reading between the lines of everyday stories, four answers to choose from.
+"""Cosmos QA (Huang et al., 2019): questions about what a short everyday story implies, with four answers to choose from.
 
-https://huggingface.co/datasets/allenai/cosmos_qa, CC BY 4.0. Its main branch was a script when last seen: the hub's converted copy is
-tried first, then main, then the mirror Samsoup/cosmos_qa. Test labels are -1 and not used. The paper's 25,588 training questions are
-more than were released.
+https://huggingface.co/datasets/allenai/cosmos_qa, CC BY 4.0. The hub's main branch was a script when it was last checked. The hub's
+converted copy is therefore tried first, then main, then the mirror Samsoup/cosmos_qa. Test labels are -1 and not used. The paper counts
+25,588 training questions, but fewer were released.
 """
 
 from metrics import accuracy

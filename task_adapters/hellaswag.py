@@ -1,8 +1,8 @@
-"""HellaSwag (Zellers et al., 2019): which of four endings goes on with the story?
+"""HellaSwag (Zellers et al., 2019): which of four endings continues the story?
 
-https://huggingface.co/datasets/Rowan/hellaswag, MIT. Labels are strings, "0" to "3", and "" in the test part, which is therefore not
-used. Should main not load (it was a script for long, and its GitHub source is blocked), the hub's converted copy and a pull request
-with the same files are tried. As in jiant, `ctx_b`, the begun second sentence, opens every ending.
+https://huggingface.co/datasets/Rowan/hellaswag, MIT. Labels are strings, "0" to "3". The test part has "" for labels and is not used.
+The hub's main branch was a script for a long time, and the script's source on GitHub is blocked. If main does not load, the hub's converted
+copy is tried, and then a pull request with the same files. As in jiant, every choice begins with `ctx_b`, the start of the second sentence.
 """
 
 from metrics import accuracy

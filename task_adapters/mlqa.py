@@ -1,10 +1,10 @@
-"""MLQA (Lewis et al., 2020): SQuAD-like questions in seven languages, context and question in the same one.
+"""MLQA (Lewis et al., 2020): SQuAD-like questions in seven languages, with context and question in the same language.
 
-https://huggingface.co/datasets/google/xtreme, configs MLQA.<context language>.<question language>; CC BY-SA 3.0. English training data is
-SQuAD v1.1; its machine translations (MLQA's translate-train) are in facebook/mlqa, a script on main when last seen: the pull request with
-parquet files is tried, then the hub's converted copy. Contexts are stripped without moving `answer_start`; scoring is by text. The test
-part is scored, as XTREME does (jiant's validation figures are on the dev part), with MLQA's own metric: articles of the answer's language,
-Chinese by the character.
+https://huggingface.co/datasets/google/xtreme, configs MLQA.<context language>.<question language>; CC BY-SA 3.0. The English training data
+are SQuAD v1.1. Their machine translations (MLQA's translate-train) are in facebook/mlqa. Its main branch was a script when it was last
+checked: the pull request with parquet files is tried, then the hub's converted copy. Contexts are stripped but have the old values of
+`answer_start`. Scores compare texts, so this does not change them. As in XTREME the test part is scored; jiant's validation figures are
+those of the dev part. The metric is MLQA's own: it removes articles of the answer's language and splits Chinese into characters.
 """
 
 from dataclasses import replace

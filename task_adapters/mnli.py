@@ -1,8 +1,8 @@
 """MNLI (Williams et al., 2018): does the premise entail, contradict or leave open the hypothesis?
 
-https://huggingface.co/datasets/nyu-mll/glue, config mnli; licence: mostly OANC, see the dataset. English training data of XNLI too.
-Dev is validation_matched; the hub's test labels are hidden (-1). The hub numbers its labels entailment, neutral, contradiction;
-jiant and XTREME order them by name: labels are mapped by name.
+https://huggingface.co/datasets/nyu-mll/glue, config mnli; licence: mostly OANC, see the dataset. XNLI trains on this dataset too.
+The dev set is the hub's validation_matched. The hub's test labels are hidden (-1). The hub's order of labels is entailment, neutral,
+contradiction. jiant and XTREME sort them by name. Labels are therefore mapped by name.
 """
 
 from metrics import accuracy

@@ -1,6 +1,6 @@
-"""Text in Unicode's composed form (NFC), which encoders were trained on.
+"""Conversion of text to Unicode's composed form (NFC), the form in the encoders' training data.
 
-"ế" can be one character or three. Files written on macOS and some corpora have three (NFD), and fast tokenizers then read another text:
+"ế" can be one character (NFC) or three (NFD). Files written on macOS and some corpora have NFD. Fast tokenizers then give other tokens:
 Vietnamese and Yoruba lose their tones (https://github.com/huggingface/tokenizers/issues/2116).
 """
 
@@ -16,10 +16,10 @@ NFC = "nfc"
 
 
 def in_normal_form(examples: Dataset, normalize: str | None) -> tuple[Dataset, int]:
-    """-> (the examples, with normalize="nfc" in composed form; how many of their texts were given in another form)
+    """Returns (the examples, in composed form if normalize is "nfc"; the number of texts that were not in composed form).
 
-    Answers keep their place: `answer_start` counts characters of the composed context. An answer that begins or ends inside a composed
-    character takes the whole of it.
+    `answer_start` is changed to count characters of the composed context. An answer that begins or ends inside a composed character is
+    extended to the whole character.
     """
     count = texts_in_other_form(examples)
     if not count or normalize != NFC:
@@ -29,18 +29,18 @@ def in_normal_form(examples: Dataset, normalize: str | None) -> tuple[Dataset, i
 
 
 def texts_in_other_form(examples: Dataset) -> int:
-    """How many texts of the examples (of tagging: words) are not in NFC."""
+    """Returns the number of texts (in tagging: words) of the examples that are not in NFC."""
     table, count = examples.with_format("arrow")[:], 0
     for column in _texts(table.columns):
         texts = column.unique()
-        other = [text for text in _not_ascii(texts) if not unicodedata.is_normalized("NFC", text)]
-        if other:
-            count += pyarrow.compute.sum(pyarrow.compute.is_in(column, value_set=pyarrow.array(other, column.type))).as_py()
+        not_nfc = [text for text in _not_ascii(texts) if not unicodedata.is_normalized("NFC", text)]
+        if not_nfc:
+            count += pyarrow.compute.sum(pyarrow.compute.is_in(column, value_set=pyarrow.array(not_nfc, column.type))).as_py()
     return count
 
 
 def _texts(columns):
-    """All columns of text, those in lists and structs too, as flat arrays."""
+    """Yields all columns of text, also those inside lists and structs, as flat arrays."""
     for column in columns:
         if pyarrow.types.is_struct(column.type):
             yield from _texts(column.flatten())
@@ -70,29 +70,35 @@ def _composed(value):
 
 
 def compose_answers(context: str, answers: dict) -> dict:
-    """{"text", "answer_start"} of answers in `context` -> the same answers in the composed context.
+    """Returns the answers {"text", "answer_start"} of `context` for the composed context.
 
-    An answer that does not stand at its place (XTREME's test files have such) is composed by itself, and its place moved.
+    XTREME's test files have answers whose `answer_start` is wrong. The text of such an answer is composed by itself, and its start is moved
+    as the context changes.
     """
-    whole, texts, starts = unicodedata.normalize("NFC", context), [], []
+    composed_context, texts, starts = unicodedata.normalize("NFC", context), [], []
     for text, start in zip(answers["text"], answers["answer_start"]):
         end = start + len(text)
         if start < 0:
             texts.append(unicodedata.normalize("NFC", text))
             starts.append(start)
             continue
-        moved = _length_before(context, start, whole, -1)
-        at_its_place = context[start:end] == text
-        texts.append(whole[moved : _length_before(context, end, whole, 1)] if at_its_place else unicodedata.normalize("NFC", text))
-        starts.append(moved)
+        new_start = _length_before(context, start, composed_context, -1)
+        if context[start:end] == text:
+            texts.append(composed_context[new_start : _length_before(context, end, composed_context, 1)])
+        else:
+            texts.append(unicodedata.normalize("NFC", text))
+        starts.append(new_start)
     return {"text": texts, "answer_start": starts}
 
 
-def _length_before(text, place, whole, step) -> int:
-    """How many composed characters stand before `place`; where that is inside one, before the next place in direction `step`."""
-    while 0 < place < len(text):
-        before = unicodedata.normalize("NFC", text[:place])
-        if before + unicodedata.normalize("NFC", text[place:]) == whole:
-            return len(before)
-        place += step
-    return 0 if place <= 0 else len(whole)
+def _length_before(text, position, composed_text, step) -> int:
+    """Returns the number of composed characters before `position` of `text`.
+
+    If the position is inside a composed character, the next position in direction `step` (-1 or 1) is taken.
+    """
+    while 0 < position < len(text):
+        composed_start = unicodedata.normalize("NFC", text[:position])
+        if composed_start + unicodedata.normalize("NFC", text[position:]) == composed_text:
+            return len(composed_start)
+        position += step
+    return 0 if position <= 0 else len(composed_text)

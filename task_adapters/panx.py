@@ -1,8 +1,8 @@
 """PAN-X, also WikiAnn (Pan et al., 2017; splits of Rahimi et al., 2019): names of people, places and organisations in 40 languages.
 
-https://huggingface.co/datasets/google/xtreme, configs PAN-X.<language>; licence not stated, text from Wikipedia. The hub numbers its
-tags in another order than jiant and XTREME do: they are mapped by name. jv, my and yo have 100 test sentences. XTREME-R adds eight
-languages, from https://huggingface.co/datasets/unimelb-nlp/wikiann, whose row counts were not seen.
+https://huggingface.co/datasets/google/xtreme, configs PAN-X.<language>; licence not stated, text from Wikipedia. The hub's order of tags is
+not that of jiant and XTREME. Tags are therefore mapped by name. jv, my and yo have 100 test sentences.
+XTREME-R adds eight languages, from https://huggingface.co/datasets/unimelb-nlp/wikiann, whose row counts were not seen.
 """
 
 from metrics import entity_f1
@@ -41,7 +41,8 @@ TASK = Task(
             splits={"train": "train", "dev": "validation", "test": "test"},
             rows={
                 "train": {language: SMALL_TRAINS.get(language, 20_000) for language in LANGUAGES},
-                "dev": {language: SMALL_TESTS.get(language, 10_000) for language in LANGUAGES},  # as large as the test part
+                # The dev part has as many rows as the test part.
+                "dev": {language: SMALL_TESTS.get(language, 10_000) for language in LANGUAGES},
                 "test": {language: SMALL_TESTS.get(language, 10_000) for language in LANGUAGES},
             },
         ),

@@ -1,8 +1,9 @@
-"""PAWS-X (Yang et al., 2019): do two sentences with nearly the same words say the same? English and six translations.
+"""PAWS-X (Yang et al., 2019): do two sentences with nearly the same words have the same meaning? English and six translations.
 
-https://huggingface.co/datasets/google-research-datasets/paws-x, free use with attribution. Not the copy in google/xtreme, which lost rows
-to its quotation marks (49,175 of 49,401 in English). The authors' own tsv files (train, translated_train, dev_2k, test_2k in a folder per
-language) are read from --data_dir too. Some translated sentences are empty and stay: XTREME scores them too.
+https://huggingface.co/datasets/google-research-datasets/paws-x, free use with attribution. The copy in google/xtreme is not used, because
+quotation marks cost it rows: its English training split has 49,175 of 49,401. --data_dir may also hold the authors' own tsv files (train,
+translated_train, dev_2k, test_2k in a folder per language). Examples with an empty translated sentence are kept, because XTREME scores
+them.
 """
 
 from metrics import accuracy

@@ -1,8 +1,8 @@
 """QQP (Iyer et al., 2017): are two questions from Quora the same question?
 
-https://huggingface.co/datasets/nyu-mll/glue, config qqp; licence: Quora's terms, non-commercial use. Dev is `validation`; the hub's test
-labels are hidden (-1). A few questions are empty and stay. Scored by accuracy and the F1 of "duplicate"; checkpoints are compared by F1
-where they are compared at all (jiant takes the mean of the two).
+https://huggingface.co/datasets/nyu-mll/glue, config qqp; licence: Quora's terms, non-commercial use. The dev set is the hub's `validation`.
+The hub's test labels are hidden (-1). Examples with an empty question are kept. The scores are accuracy and the F1 of "duplicate". If
+checkpoints are compared, they are compared by F1; jiant compares the mean of the two scores.
 """
 
 from metrics import accuracy_and_f1

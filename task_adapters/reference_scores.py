@@ -1,6 +1,6 @@
-"""Published scores per language, as data: scripts show them beside ours.
+"""Published scores per language, as data. The scripts print them next to the scores of a run.
 
-Figures are in 0..100, with the conditions under which they were had. More can be added as another `Reference`.
+Scores are in 0..100. Each set names the conditions under which it was measured. To add a set, add another `Reference`.
 """
 
 from dataclasses import dataclass
@@ -38,24 +38,24 @@ REFERENCES = (
 
 
 def references_for(task_name: str) -> list[Reference]:
-    """All published sets of scores of a task; [] where none is known here."""
+    """Returns all published sets of scores of a task; [] if this module has none."""
     return [reference for reference in REFERENCES if reference.task == task_name]
 
 
 def reference_lines(task_name: str, scores: dict[str, dict], layers: int = XLMR_LARGE_LAYERS) -> list[str]:
-    """Ours beside each published figure, as lines that line up; [] where none is known for a model of that many layers.
+    """Returns a table of our scores next to each published set, as lines; [] if there is no set for a model of that many layers.
 
-    scores: {language: {metric: value}}.
+    scores: {language: {metric: value}}. layers: the number of blocks of the scored model.
     """
-    if layers != XLMR_LARGE_LAYERS:  # all figures so far are XLM-R Large's: beside another model's they would only confuse
+    if layers != XLMR_LARGE_LAYERS:  # All published sets are XLM-R Large's. A comparison with another model would mislead.
         return []
     lines = []
     for reference in references_for(task_name):
-        both = [language for language in scores if language in reference.scores and reference.metric in scores[language]]
-        if both:
+        languages = [language for language in scores if language in reference.scores and reference.metric in scores[language]]
+        if languages:
             lines.append(f"{reference.task} {reference.metric} of {reference.model} ({reference.conditions}; {reference.source})")
             lines.append(f"{'':<10}{'ours':>10}{'published':>12}{'difference':>12}")
-        for language in both:
+        for language in languages:
             ours, published = scores[language][reference.metric], reference.scores[language]
             lines.append(f"{language:<10}{ours:>10.2f}{published:>12.2f}{ours - published:>+12.2f}")
     return lines

@@ -1,19 +1,22 @@
-"""SQuAD v1.1 (Rajpurkar et al., 2016): the answer is a span of the context. English training data of XQuAD and MLQA too.
+"""SQuAD v1.1 (Rajpurkar et al., 2016): the answer is a span of the context. XQuAD and MLQA train on this dataset too.
 
-https://huggingface.co/datasets/rajpurkar/squad, CC BY-SA 4.0. Several copies of SQuAD-like data strip their contexts without
-moving `answer_start`: `relocated` finds the answers again.
+https://huggingface.co/datasets/rajpurkar/squad, CC BY-SA 4.0. Several copies of SQuAD-like data have stripped contexts but the old values
+of `answer_start`. `relocated` corrects them.
 """
 
 from metrics import squad_scores
 from task_adapters.base import Recipe, Source, Task
 
-XTREME_QA = Recipe(  # XTREME's settings for all targets that train on SQuAD-like data; the last weights, not the best
+XTREME_QA = Recipe(  # XTREME's settings for all targets with SQuAD-like training data. XTREME takes the last weights for them.
     learning_rate=3e-5, num_train_epochs=3, max_seq_length=384, warmup_steps=500, weight_decay=1e-4
 )
 
 
 def relocated(context: str, answers: dict) -> dict:
-    """The same answers with each `answer_start` at the occurrence of its text nearest to the given start; -1 where the context lacks it."""
+    """Returns the same answers with corrected `answer_start`: the occurrence of the answer's text nearest to the given start.
+
+    The start is -1 if the context does not contain the text.
+    """
     starts = []
     for text, start in zip(answers["text"], answers["answer_start"]):
         if not text or context[start : start + len(text)] != text:

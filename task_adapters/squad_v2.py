@@ -1,7 +1,7 @@
 """SQuAD v2.0 (Rajpurkar et al., 2018): as v1.1, but half the dev questions have no answer in their context.
 
 https://huggingface.co/datasets/rajpurkar/squad_v2, CC BY-SA 4.0. There is no `is_impossible` column: an unanswerable question has empty
-answer lists. It is learned as a span on <s>; scores at the best threshold stand beside those at the given one.
+answer lists. The model learns "no answer" as the span of the token <s>. Results have the scores at the given threshold and at the best one.
 """
 
 from metrics import squad_v2_scores

@@ -1,8 +1,9 @@
 """Tatoeba (Artetxe and Schwenk, 2019): up to 1,000 sentences in 36 languages, each with its English translation.
 
-https://huggingface.co/datasets/google/xtreme, configs tatoeba.<three-letter code>; CC BY 2.0 FR. No training: sentences are embedded
-and each English one looks for its translation. On the hub both sentences end in a newline and `source_lang` holds a cache path. XTREME-R
-adds five languages, from https://huggingface.co/datasets/mteb/tatoeba-bitext-mining, whose row counts were not seen.
+https://huggingface.co/datasets/google/xtreme, configs tatoeba.<three-letter code>; CC BY 2.0 FR. There is no training: an encoder embeds
+all sentences, and for each English sentence the nearest foreign one is taken as its translation. On the hub both sentences end in a
+newline, and `source_lang` holds a cache path. XTREME-R adds five languages, from
+https://huggingface.co/datasets/mteb/tatoeba-bitext-mining, whose row counts were not seen.
 """
 
 from metrics import accuracy
@@ -45,7 +46,7 @@ TASK = Task(
     languages=tuple(HUB_NAMES),
     xtreme_r=tuple(XTREME_R),
     recipes={
-        "jiant": RetrievalRecipe(),  # jiant and XTREME read layer 14 of XLM-R Large, mean over all pieces
+        "jiant": RetrievalRecipe(),  # jiant and XTREME use layer 14 of XLM-R Large and the mean over all tokens.
         "xtreme": RetrievalRecipe(),
         # After `squad_paragraphs`; its score is foreign_to_english.
         "nlu-evals": RetrievalRecipe(layer=24, pooling="cls", max_seq_length=256),

@@ -1,15 +1,15 @@
-"""Training data beyond a task's English split: other languages of the hub (`--train_languages`) and files of one's own (`--train_file`).
+"""Training data other than a task's English split: other languages on the hub (`--train_languages`) and users' files (`--train_file`).
 
-A file is parquet, jsonl, json, csv or tsv. Its rows have the columns of the task's dataset on the hub, or those of `EXAMPLE_COLUMNS`, and a
-`language` column where the language is not in the flag (`de=rows.jsonl`) or in a name as XTREME gives it (en-de-translated.tsv,
-squad.translate.train.en-de.json). Labels are names, or numbers where the task's labels are numbers (PAWS-X). files.py says how each kind
-of file is read; files below --data_dir are read in the same way.
+A file is parquet, jsonl, json, csv or tsv. Its rows have the columns of the task's dataset on the hub, or those of `EXAMPLE_COLUMNS`. The
+language of a file is in the flag (`de=rows.jsonl`) or in a file name of XTREME's form (en-de-translated.tsv,
+squad.translate.train.en-de.json). Otherwise each row names it in a column `language`. Labels are names, or numbers if the task's labels are
+numbers (PAWS-X). files.py describes how each kind of file is read. Files below --data_dir are read in the same way.
 
-XTREME's translate-train files are read as they are (https://console.cloud.google.com/storage/browser/xtreme_translations):
-  XNLI, PAWS-X   tsv without a header, English pair, translated pair, label, as TensorFlow Datasets' xtreme_xnli and xtreme_pawsx read them;
-                 before September 2020 the translated pair and the label only (XTREME's third_party/processors). Some rows of PAWS-X are
-                 broken: where they are few, they are dropped and counted.
-  SQuAD, TyDiQA  SQuAD's JSON, as tydi_qa of TensorFlow Datasets reads it; MLQA's own translate-train too.
+XTREME's translate-train files can be used unchanged (https://console.cloud.google.com/storage/browser/xtreme_translations):
+  XNLI, PAWS-X   tsv without a header: English pair, translated pair, label, as TensorFlow Datasets' xtreme_xnli and xtreme_pawsx read them.
+                 Files from before September 2020 have only the translated pair and the label (XTREME's third_party/processors). Some rows
+                 of PAWS-X are broken. A small share of broken rows is dropped and counted.
+  SQuAD, TyDiQA  SQuAD's JSON, as tydi_qa of TensorFlow Datasets reads it. MLQA's own translate-train files have the same format.
 """
 
 import json
@@ -33,7 +33,7 @@ MOST_BROKEN = 0.01  # In a file without a header, this share of the rows may be 
 
 @dataclass(frozen=True)
 class TrainFile:
-    """A file of `--train_file` that is there. language: None where each row states its own. sha256: of its bytes."""
+    """A checked file of `--train_file`. language: None if each row names its own. sha256: checksum of the file's bytes."""
 
     path: str
     language: str | None
@@ -44,17 +44,17 @@ class TrainFile:
 
 
 def find_train_files(given: list[str]) -> list[TrainFile]:
-    """`LANG=PATH` or `PATH` -> the files, each with its checksum. Raises InputError for one that is missing, empty or of another kind."""
+    """Returns the files of `LANG=PATH` or `PATH` texts. Raises InputError for a file that is missing, empty or of an unknown kind."""
     files = []
     for text in given:
-        named = re.fullmatch(rf"({LANGUAGE})=(.+)", text)
-        path = Path(named[2] if named else text)
+        flag_match = re.fullmatch(rf"({LANGUAGE})=(.+)", text)
+        path = Path(flag_match[2] if flag_match else text)
         check_file(path, f"--train_file {text}: ")
         if path.suffix not in KINDS:
             raise InputError(f"--train_file {text}: {path.suffix or 'no ending'!r} is no known kind. {nearest(path.suffix, KINDS)}")
-        by_name = NAMED_BY_XTREME.search(path.name)
+        name_match = NAMED_BY_XTREME.search(path.name)
         digest = file_key(path)
-        language = named[1] if named else by_name[1] if by_name else None
+        language = flag_match[1] if flag_match else name_match[1] if name_match else None
         if any(file.sha256 == digest for file in files):
             raise InputError(f"--train_file {text}: the same rows are given twice.")
         files.append(TrainFile(str(path), language, digest))
@@ -62,10 +62,10 @@ def find_train_files(given: list[str]) -> list[TrainFile]:
 
 
 def find_train_languages(task: Task, given: list[str] | None, files: list) -> list[str]:
-    """The languages of the hub to train on, in the task's order.
+    """Returns the languages whose training data are taken from the hub, in the task's order.
 
-    given  what --train_languages says. None means English, or no language of the hub where --train_file is given. ["all"] means all
-           languages that have training data.
+    given  the value of --train_languages. None means English, or no language if --train_file is given. ["all"] means all languages that
+           have training data.
     Raises InputError for a language without training data, and for one that is named twice.
     """
     available = [language for language in task.languages if language in trainable(task)]
@@ -84,44 +84,44 @@ def find_train_languages(task: Task, given: list[str] | None, files: list) -> li
 
 
 def trainable(task: Task) -> set[str]:
-    """Languages with training data on the hub. English is always among them: `train_on` gives it where the task itself does not."""
+    """Returns the languages with training data on the hub. English is always one of them, from the task itself or from `train_on`."""
     return {*task.languages_with("train"), "en"}
 
 
 def load_training_data(task, english_task, languages, files, data_dir=None, max_samples=None, seed=0, normalize=None):
-    """The training examples of all languages and files, one language after the other.
+    """Returns the training examples of all languages and files, one language after the other, and a provenance for each source and file.
 
-    english_task  the task that gives the English data: another one for XNLI, XQuAD and MLQA (`train_on`).
-    max_samples   how many examples to draw of each language, from all that is given in it, with `seed` (see `drawn`).
-    Returns (examples, a list with one provenance for each source and file). A provenance counts the examples that are trained on, and its
-    "content" is the key of just those, in the order of the draw.
+    english_task  the task that gives the English data; for XNLI, XQuAD and MLQA it is another task (`train_on`).
+    max_samples   the number of examples to draw per language, from all its sources and files together, with `seed` (see `drawn`).
+    A provenance counts the examples that the run trains on. Its "content" is the key of these examples, in the order of the draw.
     """
-    parts = {}  # language -> [(examples, provenance)]
+    parts_of = {}  # language -> [(examples, provenance)]
     for language in languages:
         source = english_task if language == "en" else task
-        parts.setdefault(language, []).append(load_examples(source, "train", language, data_dir))
+        parts_of.setdefault(language, []).append(load_examples(source, "train", language, data_dir))
     for file in files:
         for examples, provenance in load_file(task, file):
-            parts.setdefault(provenance["language"], []).append((examples, provenance))
-    kept, provenances = [], []
-    for language, pieces in parts.items():
-        examples = concatenate_datasets([piece for piece, _ in pieces]) if len(pieces) > 1 else pieces[0][0]
+            parts_of.setdefault(provenance["language"], []).append((examples, provenance))
+    examples_per_language, provenances = [], []
+    for language, parts in parts_of.items():
+        examples = concatenate_datasets([part for part, _ in parts]) if len(parts) > 1 else parts[0][0]
         if max_samples is not None and max_samples < len(examples):
             rows = drawn(len(examples), max_samples, seed, language)
             start = 0
-            for piece, provenance in pieces:
-                of_piece = rows[(rows >= start) & (rows < start + len(piece))] - start
-                provenance |= {"examples": len(of_piece), "content": content_key(piece.select(of_piece))}
-                start += len(piece)
+            for part, provenance in parts:
+                part_rows = rows[(rows >= start) & (rows < start + len(part))] - start
+                provenance |= {"examples": len(part_rows), "content": content_key(part.select(part_rows))}
+                start += len(part)
             examples = examples.select(rows)
-        examples, pieces[0][1]["not_nfc"] = in_normal_form(examples, normalize)
-        kept.append(examples)
-        provenances += [provenance for _, provenance in pieces]
-    return (concatenate_datasets(kept) if len(kept) > 1 else kept[0]), provenances
+        examples, parts[0][1]["not_nfc"] = in_normal_form(examples, normalize)
+        examples_per_language.append(examples)
+        provenances += [provenance for _, provenance in parts]
+    examples = concatenate_datasets(examples_per_language) if len(examples_per_language) > 1 else examples_per_language[0]
+    return examples, provenances
 
 
 def load_file(task: Task, file: TrainFile) -> list[tuple[Dataset, dict]]:
-    """The examples of a file: one (examples, provenance) for each language in it. Both come through the cache of `datasets`.
+    """Returns the examples of a file: one (examples, provenance) for each language in it. The rows are cached by `datasets`.
 
     Raises InputError for a row that is no example of the task, and for a language without a usable row.
     """
@@ -130,24 +130,25 @@ def load_file(task: Task, file: TrainFile) -> list[tuple[Dataset, dict]]:
     languages, reasons = np.array(examples["language"][:]), examples["dropped"][:]
     parts = []
     for language in sorted(set(languages.tolist())):
-        of_language = examples.select(np.flatnonzero(languages == language))
-        kept, dropped = usable(of_language.remove_columns("language"))
-        if dropped[NOT_A_PAIR] > max(1, MOST_BROKEN * len(of_language)):
+        language_rows = examples.select(np.flatnonzero(languages == language))
+        usable_examples, dropped = usable(language_rows.remove_columns("language"))
+        if dropped[NOT_A_PAIR] > max(1, MOST_BROKEN * len(language_rows)):
             first = reasons.index(NOT_A_PAIR) + 1
-            raise InputError(f"{file.path}: {dropped[NOT_A_PAIR]} of {len(of_language)} rows are {NOT_A_PAIR}, row {first} first.")
-        if not len(kept):
+            raise InputError(f"{file.path}: {dropped[NOT_A_PAIR]} of {len(language_rows)} rows are {NOT_A_PAIR}, row {first} first.")
+        if not len(usable_examples):
             raise InputError(f"{file.path} holds no usable row for {language!r}: {dict(dropped)}.")
         provenance = {
             "task": task.name, "split": "train", "language": language, "data_dir": None, "hub_id": file.path,
-            "config": Path(file.path).suffix[1:], "revision": f"sha256 {file.sha256}", "rows": len(of_language), "rows_expected": None,
-            "dropped": dict(dropped), "examples": len(kept), "content": content_key(kept), "bytes": Path(file.path).stat().st_size,
+            "config": Path(file.path).suffix[1:], "revision": f"sha256 {file.sha256}", "rows": len(language_rows), "rows_expected": None,
+            "dropped": dict(dropped), "examples": len(usable_examples), "content": content_key(usable_examples),
+            "bytes": Path(file.path).stat().st_size,
         }  # fmt: skip
-        parts.append((kept, provenance | _translation_note(file.path)))
+        parts.append((usable_examples, provenance | _translation_note(file.path)))
     return parts
 
 
 def _translation_note(path: str) -> dict:
-    """{"made_by": what translate.py left beside the file}; {} where there is nothing."""
+    """Returns {"made_by": the content of translate.py's <file>.about.json}; {} if there is no such file."""
     note = Path(path + ".about.json")
     if not note.is_file():
         return {}

@@ -1,10 +1,10 @@
-"""TyDiQA-GoldP (Clark et al., 2020): questions asked by speakers of nine languages, answered from their own Wikipedia.
+"""TyDiQA-GoldP (Clark et al., 2020): questions by speakers of nine languages, with answers from the Wikipedia of each language.
 
-https://huggingface.co/datasets/google-research-datasets/tydiqa, config secondary_task; Apache 2.0. All languages share one table: the
-language is the id's first word, and training takes the English rows only unless told otherwise (jiant's download gives all nine, which is
-not zero-shot). XTREME scores the dev part; it has no other, so dev for choosing a checkpoint is the English part of what is scored, as in
-jiant. Contexts are stripped without moving `answer_start`: answers are found again, and training rows without theirs are dropped and
-counted.
+https://huggingface.co/datasets/google-research-datasets/tydiqa, config secondary_task; Apache 2.0. One table holds all languages: the first
+word of an id is the language. Training uses the English rows unless --train_languages names others. (jiant's download has all nine
+languages, so that its training is not zero-shot.) XTREME scores the dev part, because there is no public test part. The English dev set for
+checkpoint selection is therefore the English part of the scored data, as in jiant. Contexts are stripped but have the old values of
+`answer_start`. They are corrected by `squad.relocated`. Training rows whose context does not contain the answer are dropped and counted.
 """
 
 from metrics import squad_scores

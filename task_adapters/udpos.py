@@ -1,12 +1,13 @@
 """UDPOS: part-of-speech tags of Universal Dependencies v2.5 in 33 languages (Nivre et al., 2020), as XTREME uses them.
 
-https://huggingface.co/datasets/google/xtreme, configs udpos.<Language>; licence: per treebank. Scored by F1 over runs of equal tags.
-The hub's copy takes every treebank whose folder name contains the language's: Greek, Chinese, French, German and Russian test sets
-hold ancient or regional varieties that XTREME's own files lack, and so do Greek, Chinese, French and Russian training sets; French also
-what is left of FTB, whose words are blanked (2,541 fragments in the test part). English agrees. Everywhere the words are the syntactic ones
-("in dem"), where XTREME's and jiant's files have the fused form ("im", with one of the tags); and blanks and zero-width non-joiners
-within words (Vietnamese, Persian), which theirs lack, stay.
-Kazakh has no dev part; Tagalog, Thai and Yoruba have a test part only.
+https://huggingface.co/datasets/google/xtreme, configs udpos.<Language>; licence: per treebank. The score is F1 over runs of equal tags.
+The hub's copy differs from XTREME's own files:
+- The hub takes every treebank whose folder name contains the name of the language. The test sets of Greek, Chinese, French, German and
+  Russian therefore contain ancient or regional varieties, and so do the training sets of Greek, Chinese, French and Russian. French also
+  contains the remains of FTB, whose words are blanked (2,541 fragments in the test part). English is the same in both.
+- In all languages the words are syntactic words ("in dem"). XTREME's and jiant's files have the fused form ("im") with one of the tags.
+- Blanks and zero-width non-joiners inside words (Vietnamese, Persian) are kept. XTREME's files do not have them.
+Kazakh has no dev part. Tagalog, Thai and Yoruba have a test part only.
 XTREME-R adds five languages, of UD v2.7: the test part of https://huggingface.co/datasets/izhx/xtreme-r-udpos. Its row counts were not
 seen, and so nothing is expected of them.
 """

@@ -1,8 +1,8 @@
 """XNLI (Conneau et al., 2018): MNLI-style pairs, professionally translated into 14 languages.
 
-https://huggingface.co/datasets/facebook/xnli, CC BY-NC 4.0. The non-English train splits are machine translations:
-zero-shot transfer trains on MNLI, and chooses its checkpoint on MNLI's dev data as jiant does. The other languages' own train
-(translate-train) and validation splits serve --train_languages and --select_on; English stays MNLI's.
+https://huggingface.co/datasets/facebook/xnli, CC BY-NC 4.0. For zero-shot transfer the English training data and the English dev set are
+MNLI's, as in jiant. The train splits of the other languages are machine translations (translate-train). --train_languages uses them, and
+--select_on uses the validation splits of the other languages.
 """
 
 from metrics import accuracy

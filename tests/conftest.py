@@ -1,4 +1,4 @@
-"""A two-layer encoder with its tokenizer, and small data sets in the hub's own layout, made anew for each session. No network."""
+"""Fixtures: a two-layer encoder with its tokenizer, and small data sets in the hub's layout, made anew for each session. No network."""
 
 import importlib.util
 import itertools
@@ -12,17 +12,17 @@ from types import SimpleNamespace
 
 import pytest
 
-os.environ.setdefault("HF_HUB_OFFLINE", "1")  # before datasets is imported: no test may ask the network
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # This must be set before datasets is imported, so that no test uses the network.
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny models gain nothing from a second thread, and two of them wait for each other
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # Tiny models are not faster with two threads.
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared"
 needs_deepspeed = pytest.mark.skipif(importlib.util.find_spec("deepspeed") is None, reason="DeepSpeed is not installed")
-NLI = ["entailment", "neutral", "contradiction"]  # the hub's order, not ours
+NLI = ["entailment", "neutral", "contradiction"]  # The hub's order, which is not ours.
 UPOS = ["ADJ", "ADP", "ADV", "AUX", "CCONJ", "DET", "INTJ", "NOUN", "NUM", "PART", "PRON", "PROPN", "PUNCT", "SCONJ", "SYM", "VERB", "X"]
 
-# Two languages with a word list each; the verdict word and the numbers carry the meaning, so that little training is enough.
+# Two languages with a word list each. Only the verdict word and the numbers decide about labels, so that little training is enough.
 WORDS = {
     "en": {"NOUN": "dog cat house river tree child city book".split(), "VERB": "sees takes finds loves".split(), "DET": ["the", "a"],
            "ADJ": "small old green quiet".split(), "NLI": {"entailment": "surely", "neutral": "perhaps", "contradiction": "never"}},
@@ -52,7 +52,7 @@ def nli_rows(rng, language, n):
 
 
 def qa_rows(rng, language, n, name=""):
-    """The answer is the number in the context."""
+    """A SQuAD row whose answer is the number in the context."""
     rows = []
     for i in range(n):
         answer = str(rng.randrange(100, 1000))
@@ -65,7 +65,7 @@ def qa_rows(rng, language, n, name=""):
 
 
 def choice_rows(rng, language, n):
-    """The right ending repeats the number of the context. The hub's labels are strings."""
+    """HellaSwag rows: the right ending repeats the number of the context. The hub's labels are strings."""
     rows = []
     for i in range(n):
         numbers = rng.sample(range(100, 1000), 4)
@@ -82,7 +82,7 @@ def tag_rows(rng, language, n):
 
 
 def write_hub_folder(root, hub_id, config, split, rows, features):
-    """One split as the hub keeps it: <root>/<hub_id>/<config>/<split>-00000-of-00001.parquet, features embedded."""
+    """Writes one split in the hub's layout: <root>/<hub_id>/<config>/<split>-00000-of-00001.parquet, with its features."""
     from datasets import Dataset
 
     path = Path(root) / hub_id / config / f"{split}-00000-of-00001.parquet"
@@ -105,7 +105,7 @@ def data_dir(tmp_path_factory):
     pairs = Features({"source_sentence": string, "target_sentence": string, "source_lang": string, "target_lang": string})
 
     write_hub_folder(root, "nyu-mll/glue", "mnli", "train", nli_rows(rng, "en", 480), nli)
-    rows = nli_rows(rng, "en", 60)[::-1]  # labels in another order than in training: features of the wrong rows must show
+    rows = nli_rows(rng, "en", 60)[::-1]  # another order than in training: wrong features change the score
     write_hub_folder(root, "nyu-mll/glue", "mnli", "validation_matched", rows, nli)
     write_hub_folder(root, "rajpurkar/squad", "plain_text", "train", qa_rows(rng, "en", 480, "train"), squad)
     write_hub_folder(root, "rajpurkar/squad", "plain_text", "validation", qa_rows(rng, "en", 60, "dev"), squad)
@@ -129,7 +129,7 @@ def data_dir(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory):
-    """A two-layer XLM-R with random weights, without dropout (updates can be compared), saved as a masked-LM checkpoint."""
+    """A two-layer XLM-R with random weights, saved as a masked-LM checkpoint. It has no dropout, so that updates can be compared."""
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
     from transformers import XLMRobertaConfig, XLMRobertaForMaskedLM, XLMRobertaTokenizer, set_seed
 
@@ -183,12 +183,12 @@ def launch(script, *arguments, processes=1, expect=0, **environment):
     return process
 
 
-# In place of a run's `RunFolder`, for trainings outside of a script: nothing is known of an earlier start, and nothing is noted.
+# Replaces a run's `RunFolder` in trainings without a script. It has no earlier start and writes nothing.
 NO_FOLDER = SimpleNamespace(trained=lambda seed: None, note_trained=lambda record: None)
 
 
 def begin(folder, settings, overwrite=False, started=0.0, model="no/folder", inputs=None):
-    """The first three steps of a run in `folder`. -> its results where it is finished, None where it is begun or goes on"""
+    """Makes the first three steps of a run in `folder`. Returns its results if it is finished, otherwise None."""
     from results import RunFolder
 
     run_folder = RunFolder(str(folder), settings, model, overwrite, started)
@@ -199,12 +199,12 @@ def begin(folder, settings, overwrite=False, started=0.0, model="no/folder", inp
 
 
 class Cut(BaseException):
-    """A kill: nothing catches it."""
+    """Stands for a kill. No code catches it."""
 
 
 @pytest.fixture
 def cut(monkeypatch):
-    """cut(object, name): a call of this function is where the process is killed; -> a function that takes it back."""
+    """cut(object, name): the process is killed when this function is called. Returns a function that undoes the change."""
 
     def make(owner, name, when=lambda *args, **named: True):
         original = getattr(owner, name)

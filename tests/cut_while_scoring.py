@@ -1,4 +1,4 @@
-"""Ends a run with SIGKILL when it is about to note its first language: `python tests/cut_while_scoring.py SCRIPT FLAGS ...`."""
+"""Ends a run with SIGKILL just before it saves its first language's scores: `python tests/cut_while_scoring.py SCRIPT FLAGS ...`."""
 
 import os
 import signal

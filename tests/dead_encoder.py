@@ -1,6 +1,6 @@
-"""Runs a script with an encoder that is dead under some seeds: it says the same of every text, as in a collapse, and cannot recover.
+"""Runs a script with a model that, under some seeds, gives the same output for every text, as after a collapse, and cannot learn.
 
-Such runs are judged after tens of steps in place of hundreds.
+The check for collapse then decides after tens of steps instead of hundreds.
 
 python tests/dead_encoder.py 42,1042 run_target --task xnli ...
 """
@@ -19,7 +19,7 @@ from trainer import checkpoints, collapse, multitask
 
 @contextmanager
 def dead_under(seeds):
-    """Inside, a model that is made with one of these seeds has a last layer of zeros, frozen. -> per model: earlier ones still in memory"""
+    """In this context, a model drawn with one of these seeds has a frozen last layer of zeros. Gives per model: earlier ones in memory."""
     load_model, load_models, made, still_there = checkpoints.load_model, multitask.load_models, [], []
 
     def kill(encoder, seed):

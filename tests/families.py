@@ -1,4 +1,4 @@
-"""Tiny random encoders of every family, in files shaped as the hub has them; no weights of anybody's, no network.
+"""Tiny random encoders of every family, in files with the hub's layout. Nothing is downloaded.
 
 `PYTHONPATH=.:tests python tests/families.py` writes the table of docs/encoders.md from what these models and the code say.
 """

@@ -1,4 +1,4 @@
-"""One optimiser step of each head type, and what its dev data then say; run by test_training.py in one process and in two.
+"""Makes one optimiser step of each head type and scores the dev data. test_training.py runs it in one process and in two.
 
 python tests/one_update.py MODEL DATA_DIR OUT --per_device_train_batch_size 4 ... -- OUT2 --per_device_train_batch_size 1 ...
 """

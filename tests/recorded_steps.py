@@ -1,4 +1,4 @@
-"""run_intermediate.py on several tasks, noting what each forward pass of training saw; for test_multitask.py and test_mlm.py.
+"""Runs run_intermediate.py on several tasks and records the inputs of each forward pass. test_multitask.py and test_mlm.py use it.
 
 python tests/recorded_steps.py NOTES --task mnli hellaswag ...    leaves NOTES/<rank>.json: [[task, [ids of each row, padding removed]]]
 """
@@ -14,7 +14,7 @@ from conftest import launch
 import run_intermediate
 from trainer.multitask import MultitaskModel
 
-LAYOUTS = {  # of 8 examples per step: (processes, flags)
+LAYOUTS = {  # Ways to compute a step of 8 examples: (processes, flags).
     "1 process x 8": (1, ("--per_device_train_batch_size", "8")),
     "1 process x 2 x 4 steps": (1, ("--per_device_train_batch_size", "2")),
     "2 processes x 2 x 2 steps": (2, ("--per_device_train_batch_size", "2")),

@@ -1,4 +1,4 @@
-"""Every task on rows of the hub's own shape, the known traps of the data one by one, and bad input."""
+"""Every task on rows in the hub's form, the known problems of the data one by one, and bad input."""
 
 import json
 import os
@@ -57,7 +57,7 @@ def own_cache(tmp_path, monkeypatch):
 
 
 def write(root, place, features, *rows):
-    """A parquet file of the hub at its own place, class names inside it."""
+    """Writes a parquet file as the hub has it, with class names, to its path below `root`."""
     path = root / place
     path.parent.mkdir(parents=True, exist_ok=True)
     columns = {name: [row.get(name, "" if kind == TEXT else 0) for row in rows] for name, kind in features.items()}
@@ -89,7 +89,7 @@ def without_title(row):
     return {name: value for name, value in row.items() if name != "title"}
 
 
-# Each task: files in the hub's layout, what is asked for, the whole examples that must come out.
+# For each task: files in the hub's layout, the requested split and language, and the expected examples.
 STORY = {"ctx_a": "A man sits down.", "ctx_b": "he", "endings": ["sings.", "sleeps.", "eats.", "runs."], "label": "2"}
 RIDDLE = {"id": "c1", "question": "Where do fish live?", "choices": {"label": list("ABCDE"), "text": ["sea", "sky", "sand", "sun", "wood"]},
           "answerKey": "A"}  # fmt: skip
@@ -295,7 +295,7 @@ def test_xtreme_recipes_are_those_of_its_scripts():
     assert settings["xquad"] == settings["mlqa"] == settings["tydiqa"] == long
 
 
-# ---- the traps of the data, one by one
+# ---- known problems of the data, one by one
 
 
 def test_snli_rows_without_a_gold_label_are_dropped_and_counted(tmp_path):
@@ -341,7 +341,7 @@ def test_hellaswag_labels_are_strings_and_empty_in_the_test_part(tmp_path):
 
 
 def test_commonsenseqa_answers_are_letters(tmp_path):
-    shuffled = {**RIDDLE, "choices": {"label": ["B", "A"], "text": ["sky", "sea"]}}  # the letter counts, not its place in the alphabet
+    shuffled = {**RIDDLE, "choices": {"label": ["B", "A"], "text": ["sky", "sea"]}}  # the label is a position here, not in the alphabet
     write(tmp_path, "tau/commonsense_qa/data/train-00000-of-00001.parquet", CSQA, shuffled)
     assert load("commonsenseqa", "train", tmp_path)[0][0]["label"] == 1
     write(tmp_path, "tau/commonsense_qa/data/validation-00000-of-00001.parquet", CSQA, {**RIDDLE, "answerKey": ""})
@@ -369,7 +369,7 @@ def test_tydiqa_trains_on_english_only_by_id_prefix(tmp_path):
 
 
 def test_examples_are_kept_by_language_and_code(tmp_path, monkeypatch):
-    """One table holds all languages: under the same key the second would be given the first's examples."""
+    """One table holds all languages. With the same cache key, the second language would get the examples of the first."""
     rows = [question(f"{name}-1-1") for name in ("english", "finnish")]
     write(tmp_path, "google-research-datasets/tydiqa/secondary_task/validation-00000-of-00001.parquet", SQUAD, *rows)
     for language, name in (("en", "english"), ("fi", "finnish")):
@@ -382,7 +382,7 @@ def test_examples_are_kept_by_language_and_code(tmp_path, monkeypatch):
 
 
 def test_answers_of_stripped_contexts_are_found_again_and_lost_ones_dropped(tmp_path):
-    off = question("english-1", "  The sky is blue, blue.".strip(), ("blue",), (13,))  # 13 before two blanks were stripped
+    off = question("english-1", "  The sky is blue, blue.".strip(), ("blue",), (13,))  # The start was 13 before two blanks were stripped.
     lost = question("english-2", "The sky is grey.", ("blue",), (11,))
     place = "google-research-datasets/tydiqa/secondary_task/{}-00000-of-00001.parquet"
     write(tmp_path, place.format("train"), SQUAD, off, lost)
@@ -390,16 +390,16 @@ def test_answers_of_stripped_contexts_are_found_again_and_lost_ones_dropped(tmp_
     examples, provenance = load("tydiqa", "train", tmp_path)
     assert [example["answers"] for example in examples] == [{"text": ["blue"], "answer_start": [11]}]
     assert provenance["dropped"] == {"answer not found in its context": 1} and provenance["rows"] == 2
-    examples, provenance = load("tydiqa", "test", tmp_path)  # scored by its text, which needs no place
+    examples, provenance = load("tydiqa", "test", tmp_path)  # Scores compare texts, so the start is not needed.
     assert [example["answers"] for example in examples] == [{"text": ["blue"], "answer_start": [-1]}] and not provenance["dropped"]
 
 
 @pytest.mark.parametrize(
     ("context", "text", "start", "found"),
     [
-        ("ab ab ab", "ab", 3, 3),  # right as it stands
-        ("ab ab ab", "ab", 4, 3),  # the nearest, before
-        ("ab -- ab", "ab", 5, 6),  # the nearest, after
+        ("ab ab ab", "ab", 3, 3),  # The given start is right.
+        ("ab ab ab", "ab", 4, 3),  # The nearest occurrence is before the given start.
+        ("ab -- ab", "ab", 5, 6),  # The nearest occurrence is after the given start.
         ("ab", "ab", 99, 0),
         ("ab", "ab", -5, 0),
         ("ab", "c", 0, -1),
@@ -434,7 +434,7 @@ def test_labels_are_mapped_by_name_not_by_number(tmp_path):
 
 
 def test_xnli_trains_on_mnli_not_on_machine_translations():
-    assert TASKS["xnli"].train_on == "mnli"  # what --train_languages de does instead: test_training_data.py
+    assert TASKS["xnli"].train_on == "mnli"  # test_training_data.py tests --train_languages de.
 
 
 def test_a_second_source_serves_where_the_first_is_gone_and_the_result_says_so(tmp_path):
@@ -707,7 +707,7 @@ def test_a_null_that_nothing_reads_or_whose_meaning_the_task_knows_is_no_mistake
     write(tmp_path, "nyu-mll/glue/qqp/train-00000-of-00001.parquet", features, {"question1": None, "question2": "q"})
     assert load("qqp", "train", tmp_path)[0] == [pair("", "q", "not_duplicate")]
     write(tmp_path, "google-research-datasets/tydiqa/secondary_task/train-00000-of-00001.parquet", SQUAD, {**ASKED, "id": None})
-    with pytest.raises(InputError, match="row 0: column 'id' is or holds null"):  # `keep` reads it
+    with pytest.raises(InputError, match="row 0: column 'id' is or holds null"):  # `keep` uses this column.
         load("tydiqa", "train", tmp_path)
 
 
@@ -896,7 +896,7 @@ def test_wrong_flags_of_the_command_end_in_one_line(arguments, message):
 
 
 def hub_with_a_converted_copy(root):
-    """HellaSwag as a script on main and as the converted branch; the stand-in hub serves a commit from a folder of that name."""
+    """HellaSwag as a script on main and as a converted branch. The fake hub serves a commit from the folder with its name."""
     import hashlib
 
     write_text(root / "datasets/Rowan/hellaswag/hellaswag.py", "import datasets\n")

@@ -1,4 +1,4 @@
-"""The command line: where defaults come from, what makes a run another one, and that each flag works or is refused."""
+"""The command line: the sources of defaults, the flags that make two runs different, and that each flag works or is refused."""
 
 import dataclasses
 import enum
@@ -32,7 +32,7 @@ SCRIPTS = (run_intermediate, run_target, run_retrieval)
 
 
 def launch_of(flags="", phase="target", task="xnli", **more):
-    """What the defaults of `--task TASK FLAGS` depend on."""
+    """The context that decides the defaults of `--task TASK FLAGS`."""
     script = {"target": run_target, "intermediate": run_intermediate}[phase]
     given, unknown_words = arguments.Parser((script.ScriptArguments, TrainingArguments), allow_abbrev=False).given_flags(flags.split())
     assert not unknown_words
@@ -41,7 +41,7 @@ def launch_of(flags="", phase="target", task="xnli", **more):
 
 @pytest.fixture
 def parsed(monkeypatch, tmp_path):
-    """parsed(script, "--task", "xnli", ...): what `parse` makes of a command line with an output folder, on the CPU."""
+    """parsed(script, "--task", "xnli", ...): the value of `parse` for a command line with an output folder, on the CPU."""
 
     def run(script, *flags):
         own = () if script is run_retrieval else ("--use_cpu",)
@@ -53,7 +53,7 @@ def parsed(monkeypatch, tmp_path):
 
 @pytest.fixture
 def described(parsed):
-    """described(script, "--task", "xnli", "--flag", value, ...): what a run with this command line is."""
+    """described(script, "--task", "xnli", "--flag", value, ...): the description of a run with this command line."""
 
     def run(script, *flags):
         args, training_args, tasks, _ = parsed(script, *flags)
@@ -65,7 +65,7 @@ def described(parsed):
     return run
 
 
-# ---- every flag stands in one group
+# ---- every flag is in one group
 
 GROUPS = (COMPARED, *HARMLESS.values(), *REFUSED.values())
 FIELDS = {
@@ -98,9 +98,9 @@ def test_names_of_settings_are_read_without_torch():
     assert subprocess.run([sys.executable, "-c", command], cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}).returncode == 0
 
 
-# ---- what makes another run
+# ---- flags that make two runs different
 
-# Behind `--task TASK`: for each compared flag a value that makes another run of it; "VALUE | FLAGS" where it needs others beside it.
+# For each compared flag a value that gives another run than `--task TASK`; "VALUE | FLAGS" if the flag needs other flags too.
 CHANGES = {
     "xnli": {
         "model_name_or_path": ["a/b"], "keep_head": [""], "recipe": ["xtreme"], "seed": ["7"], "data_seed": ["7"],
@@ -126,7 +126,7 @@ CHANGES = {
         "mlm_languages": ["de sw"], "mlm_data": ["de=FILE"], "mlm_share": ["0.25"], "mlm_alpha": ["0.5"], "mlm_eval_samples": ["9"],
     },
 }  # fmt: skip
-# Compared flags that are not tried above: another task is another command; tf32 needs a GPU, and GaLore its package. DeepSpeed and
+# Compared flags that are not tested above: another task is another command, tf32 needs a GPU, and GaLore needs its package. DeepSpeed and
 # retrieval have tests of their own.
 NOT_CHANGED = {"task", "tf32", "optim_target_modules", "deepspeed", *settings.RETRIEVAL}
 
@@ -136,7 +136,7 @@ def script_of(task):
 
 
 def commands(task, tmp_path):
-    """(name, words of the command without the flag, with it) of each change behind a task."""
+    """Yields (name, command without the flag, command with it) for each changed flag."""
     (tmp_path / "file.tsv").write_text("a\tb\tneutral\n", encoding="utf-8")
     for name, values in CHANGES[task].items():
         for value in values:
@@ -151,7 +151,7 @@ def test_every_compared_flag_is_tried():
 
 @pytest.mark.parametrize("task", CHANGES)
 def test_every_compared_flag_makes_another_run(task, described, tmp_path):
-    """A setting that `describe_run` forgets would let a finished run stand for another one."""
+    """If `describe_run` missed a setting, a finished run would be taken for another run."""
     descriptions = []
     for name, without, with_it in commands(task, tmp_path):
         description = described(script_of(task), *with_it)
@@ -190,7 +190,7 @@ def test_runs_that_differ_in_a_compared_flag_cannot_stand_in_one_table(task, des
     # The report has its own columns for the start and the seed, and compares languages by their scores; the oracle and G-XLT are
     # additions.
     told_apart_otherwise = ("model_name_or_path", "seed", "languages", "oracle", "g_xlt", "trim_embeddings")
-    # Whoever names a file names no language; a direction is named with its metric.
+    # A user who names a file names no language. A direction is set together with its metric.
     named_first = {"keep_head": "head", "train_file": "train_languages", "greater_is_better": "metric_for_best_model"}
     for place, (name, *both) in enumerate(commands(task, tmp_path)):
         if name in told_apart_otherwise:
@@ -266,7 +266,7 @@ def test_what_the_user_gave_is_told_from_what_a_recipe_chose(parsed):
 
 
 def test_a_hidden_args_file_beside_the_script_is_not_read(parsed, monkeypatch, tmp_path):
-    """transformers' parser would read run_target.args, in the one of the two former parsers that made the arguments."""
+    """transformers' parser would read a file run_target.args if there is one."""
     (tmp_path / "run.args").write_text("--learning_rate 7")
     monkeypatch.chdir(tmp_path)
     assert parsed(run_target, "--task", "xnli")[1].learning_rate == 1e-5
@@ -287,7 +287,7 @@ def test_the_effective_batch_is_reached_by_accumulation(flags, world, expected, 
 
 
 def on_a_gpu(gigabytes, task, flags, monkeypatch, phase="target"):
-    """The batch on such a machine."""
+    """The default batch size on such a machine."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: SimpleNamespace(total_memory=gigabytes * 2**30))
@@ -300,7 +300,7 @@ def on_a_gpu(gigabytes, task, flags, monkeypatch, phase="target"):
     (79, "xnli", "--per_device_train_batch_size 4", 4, 128), (79, "xnli", "--use_cpu", 8, 32),
 ])  # fmt: skip
 def test_a_large_gpu_reads_as_many_examples_at_once_as_it_surely_has_room_for(gigabytes, task, flags, train, scoring, monkeypatch):
-    """A few short sentences leave it waiting; the update is the same."""
+    """A small batch of short sentences leaves a GPU idle. A larger batch gives the same update."""
     found = on_a_gpu(gigabytes, task, flags, monkeypatch)
     assert found["per_device_train_batch_size"] == train and found["per_device_eval_batch_size"] == scoring
     assert train * found["gradient_accumulation_steps"] == TASKS[task].recipes["jiant"].effective_batch_size
@@ -330,10 +330,10 @@ def test_batches_that_do_not_come_out_are_refused(flags, world, message, monkeyp
 
 
 @pytest.mark.parametrize("flags, environment, deepspeed_file, devices", [
-    ("", {"LOCAL_RANK": "0"}, None, 1),  # torchrun --nproc_per_node 1: one of the four GPUs
+    ("", {"LOCAL_RANK": "0"}, None, 1),  # torchrun --nproc_per_node 1 uses one of the four GPUs.
     ("--use_cpu=true", {}, None, 1),
     ("", {"ACCELERATE_USE_CPU": "True"}, None, 1),
-    ("--use_cpu false", {}, None, 4),  # refused later
+    ("--use_cpu false", {}, None, 4),  # A later check refuses this.
     ("", {}, "zero2.json", 1),
 ])  # fmt: skip
 def test_only_the_devices_that_a_process_will_use_are_counted(flags, environment, deepspeed_file, devices, monkeypatch):
@@ -344,7 +344,7 @@ def test_only_the_devices_that_a_process_will_use_are_counted(flags, environment
 
 
 @pytest.mark.parametrize("flags, environment, message", [
-    ({"n_gpu": 2}, {}, "One process sees 2 GPUs: start one for each"),  # DataParallel would multiply the loss by two
+    ({"n_gpu": 2}, {}, "One process sees 2 GPUs: start one for each"),  # DataParallel would double the loss.
     ({}, {"ACCELERATE_USE_FSDP": "true"}, "FSDP, which accelerate's settings ask for, has not been tried"),
     ({}, {"WORLD_SIZE": "2"}, "2 processes were launched, but each of them runs alone"),
 ])  # fmt: skip
@@ -411,7 +411,7 @@ FLOATS = [field.name for field in dataclasses.fields(TrainingArguments) if "floa
 @pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
 @pytest.mark.parametrize("name", [*FLOATS, "no_answer_threshold"])
 def test_no_number_may_be_nan_or_infinite(name, value, parsed):
-    """nan is not equal to itself: such a run would never go on, and never share a table."""
+    """nan is not equal to itself, so such a run could not be resumed and would have no table in common with other runs."""
     with pytest.raises(InputError, match=f"^--{name} {value}: (at least 0|above 0|a finite number)"):
         parsed(run_intermediate, "--task", "squad_v2", f"--{name}={value}")
 
@@ -482,7 +482,7 @@ def test_what_is_right_is_taken(flags, parsed):
 @pytest.mark.parametrize("script, task", [(run_intermediate, "mnli"), (run_target, "xnli")])
 @pytest.mark.parametrize("flags", [(), ("--output_dir", "")])
 def test_without_an_output_folder_a_run_ends_in_one_line(script, task, flags, call, monkeypatch, tmp_path):
-    """TrainingArguments would write to ./trainer_output."""
+    """Without --output_dir, TrainingArguments would write to ./trainer_output."""
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match="^--output_dir is missing"):
         call(script, "--task", task, "--use_cpu", *flags)
@@ -508,7 +508,7 @@ def test_the_groups_cover_the_flags_of_training_with_the_reasons_of_each():
 
 
 def test_harmless_flags_leave_the_weights_as_they_are(call, tiny_model, data_dir, tmp_path):
-    """Each of them set to another value than its default, all at once."""
+    """All flags at once, each with another value than its default."""
     common = (
         "--task", "mnli", "--model_name_or_path", tiny_model, "--data_dir", data_dir, "--use_cpu", "--max_seq_length", "96",
         "--max_train_samples", "24", "--max_eval_samples", "8", "--effective_batch_size", "8", "--max_steps", "4", "--eval_strategy",

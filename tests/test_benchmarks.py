@@ -1,4 +1,4 @@
-"""The benchmarks' and the samples' command lines: what makes no sense ends in one line before any work, and the hours count the grid."""
+"""The command lines of benchmarks and samples: wrong values are refused in one line before any work, and the hours fit the grid."""
 
 import importlib
 import math
@@ -32,13 +32,13 @@ PAPERS = {name: TASKS[name] for name in PAPERS_TASKS}
     ("benchmarks.memory", "--gb 8GB", "--gb: 8GB: a number above 0, such as 8"),
     ("benchmarks.memory", "--batch 8 0", "--batch: 0: at least 1"),
     ("benchmarks.memory", "--gb 8 --max_seq_length 3", "--max_seq_length: 3: at least 8"),
-    *(("benchmarks.memory", f"--gb 8 {flag}", f"{flag.split()[0]} has no effect beside --gb: it is for the table")
+    *(("benchmarks.memory", f"--gb 8 {flag}", f"{flag.split()[0]} has no effect with --gb: it is for the table")
       for flag in ("--batch 1 8 32", "--devices 1", "--cap 8")),
-    ("benchmarks.memory", "--gb 8 --length 128", "--length has no effect beside --gb: it is for --cards and the table"),
-    ("benchmarks.memory", "--gb 8 --cards", "--gb has no effect beside --cards"),
-    ("benchmarks.memory", "--gb 8 --check", "--gb has no effect beside --check"),
-    ("benchmarks.memory", "--check --shape small", "--shape has no effect beside --check"),
-    ("benchmarks.memory", "--cards --task xnli", "--task has no effect beside --cards: it is for --gb"),
+    ("benchmarks.memory", "--gb 8 --length 128", "--length has no effect with --gb: it is for --cards and the table"),
+    ("benchmarks.memory", "--gb 8 --cards", "--gb has no effect with --cards"),
+    ("benchmarks.memory", "--gb 8 --check", "--gb has no effect with --check"),
+    ("benchmarks.memory", "--check --shape small", "--shape has no effect with --check"),
+    ("benchmarks.memory", "--cards --task xnli", "--task has no effect with --cards: it is for --gb"),
     ("benchmarks.memory", "--freeze_embeddings", "--freeze_embeddings has no effect in the table: it is for --cards and --gb"),
     ("benchmarks.memory", "--cap 8 --estimate", "--cap 8: nothing is measured"),
     ("benchmarks.memory", "--gb 8 --shape small", "--shape small: no published model has it"),
@@ -74,7 +74,7 @@ PAPERS = {name: TASKS[name] for name in PAPERS_TASKS}
 ])  # fmt: skip
 def test_senseless_flags_are_refused_in_one_line(name, flags, said, call, capsys, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(write_data, "write_all", None)  # no test may overwrite samples/data
+    monkeypatch.setattr(write_data, "write_all", None)  # No test may overwrite samples/data.
     with pytest.raises(SystemExit, match="2"):
         call(importlib.import_module(name), *flags.split())
     assert said in capsys.readouterr().err.splitlines()[-1] and not list(tmp_path.iterdir())
@@ -110,7 +110,7 @@ def test_what_is_not_there_is_one_line_and_exit_code_2(name, flags, said, tiny_m
         BertTokenizerFast(str(tmp_path / "vocab.txt")).save_pretrained(tmp_path / "bert")
         BertConfig(vocab_size=6).save_pretrained(tmp_path / "bert")
     places = {"empty": empty, "model": tiny_model, "data": data_dir, "bert": tmp_path / "bert"}
-    monkeypatch.setenv("HF_DATASETS_CACHE", os.environ.get("HF_DATASETS_CACHE", ""))  # preparation.py moves it
+    monkeypatch.setenv("HF_DATASETS_CACHE", os.environ.get("HF_DATASETS_CACHE", ""))  # preparation.py changes this variable.
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", datasets.config.HF_DATASETS_CACHE)
     monkeypatch.setattr("sys.argv", [f"{name}.py", *flags.format(**places).split()])
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
@@ -151,7 +151,7 @@ def test_the_papers_hours_cap_features_as_training_does(call, tiny_model, data_d
     windows, tokens = len(features) / 4, sum(map(len, features["input_ids"][:])) / 4
     assert windows > 1.5 and table["squad_v1"][3:5] == [f"{tokens:.1f}", f"{windows:.3f}"]
     assert 87_599 * windows > 131_072, "both are capped, though not by their rows"
-    of_feature = [number(table[name][3]) / number(table[name][4]) for name in ("squad_v1", "squad_v2")]  # the latter's: of its kind
+    of_feature = [number(table[name][3]) / number(table[name][4]) for name in ("squad_v1", "squad_v2")]  # squad_v2: mean of its type
     unknown = {name: task for name, task in PAPERS.items() if task.phase == "intermediate" and task.task_type != "span_qa"}
     steps = sum(3 * math.ceil(min(number(table[name][0]), 131_072) / 32) for name in unknown) + 2 * 3 * 131_072 // 32
     assert number(table["all"][0]) == steps
@@ -196,7 +196,7 @@ def test_no_step_of_the_papers_hours_is_quicker_than_its_launch(call, tiny_model
             steps[name] = math.ceil(size / recipe.effective_batch_size) * recipe.num_train_epochs
     each = sorted(seconds[name] / steps[name] for name in steps if steps[name])
     fewer, more = max(zip(each, each[1:]), key=lambda pair: pair[1] - pair[0])
-    step = (fewer + more) / 2  # between two tasks, far from both: the table is rounded
+    step = (fewer + more) / 2  # The value lies between two tasks and far from both, because the table is rounded.
     call(paper_hours, *flags, "--seconds_per_step", step)
     lines = [line.split() for line in capsys.readouterr().out.splitlines() if "h a cell" in line or line.startswith("the grid  ")]
     assert len(lines) == len(seconds) + 1
@@ -217,7 +217,7 @@ def test_hours_by_sustained_tflops_are_an_estimate(call, tiny_model, data_dir, c
     call(paper_hours, "--model_name_or_path", tiny_model, "--data_dir", data_dir, "--tflops", "400")
     (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("ESTIMATE"))
     speed = number(line.split(" are ")[1].split()[0])
-    weights = 24 * 12 * 1024**2 + 1024**2  # of the blocks' matrix products, and the head's
+    weights = 24 * 12 * 1024**2 + 1024**2  # The matrix products of the blocks and of the head.
     assert speed == pytest.approx(400e12 / (6 * weights), rel=0.03) and speed < 400e12 / (6 * weights)
     call(paper_hours, "--model_name_or_path", tiny_model, "--data_dir", data_dir, "--tokens_per_second", speed)
     measured = capsys.readouterr().out.splitlines()

@@ -1,4 +1,4 @@
-"""Logits and vectors that are no finite numbers are counted, named with their language, and end a run as a failed one."""
+"""Logits and vectors that are not finite are counted and reported with their language, and the run counts as failed."""
 
 import json
 import math
@@ -19,7 +19,7 @@ from speed.real_tokens import broken_rows
 
 FAST = ("--use_cpu", "--disable_tqdm", "true", "--max_seq_length", "64", "--effective_batch_size", "16", "--per_device_train_batch_size",
         "16", "--max_steps", "2", "--learning_rate", "1e-4", "--max_train_samples", "40", "--max_eval_samples", "8")  # fmt: skip
-BROKEN = {"Hund", "Haus"}  # the German words that have the token, and no English one has it
+BROKEN = {"Hund", "Haus"}  # The German words that contain the broken token. No English word contains it.
 WORDS = "roberta.embeddings.word_embeddings.weight"
 
 
@@ -58,7 +58,7 @@ def test_a_language_whose_logits_are_no_numbers_is_named_and_counted_and_has_no_
 
 
 def test_dev_data_that_overflow_during_training_are_a_failed_try_with_exit_code_3(broken_model, data_dir, tmp_path, monkeypatch, capsys):
-    """All weights are finite, so that only the logits tell."""
+    """All weights are finite, so that only the logits show the error."""
     from test_selection import data_dir_with_german_dev
 
     data_dir_with_german_dev(data_dir, tmp_path / "data")

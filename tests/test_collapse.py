@@ -1,4 +1,4 @@
-"""Runs that fail to learn end with exit code 3 and are remembered; healthy runs, however short, do not."""
+"""Runs that fail to learn end with exit code 3 and are recorded. Healthy runs, however short, do not."""
 
 import json
 import math
@@ -53,16 +53,16 @@ def read(folder, name):
 
 @pytest.fixture
 def soon(monkeypatch):
-    """A living run is judged as soon as one `dead_under` a seed is."""
+    """The check for collapse decides about a healthy run as early as about one that is `dead_under` a seed."""
     monkeypatch.setattr(collapse, "JUDGED_STEPS", 60)
 
 
 def watching(*names, action="stop"):
-    """A watch over tasks of three labels that come equally often, in one process."""
+    """A watch over tasks with three equally frequent labels, in one process."""
     return collapse.CollapseWatch({name: TASKS[name] for name in names}, dict.fromkeys(names, math.log(3)), lambda value: value, action)
 
 
-# ---- what chance is
+# ---- the level of chance
 
 
 def test_chance_is_the_entropy_of_what_can_be_known_without_looking():
@@ -87,14 +87,14 @@ def test_chance_is_the_entropy_of_what_can_be_known_without_looking():
 ])  # fmt: skip
 @pytest.mark.parametrize("a", [0.0, 0.1, 0.9])
 def test_chance_under_label_smoothing_is_the_loss_of_the_best_constant_answer_and_the_floor_that_of_a_perfect_one(task, features, a):
-    """Both from smoothed targets written out one by one."""
+    """Both values, computed from the smoothed targets one by one."""
     task, features = TASKS[task], Dataset.from_dict(features)
     chance, floor = (loss(task.task_type, features, a, len(task.labels)) for loss in (collapse.chance_loss, collapse.floor_loss))
     if task.task_type == "span_qa":
         rows = [(place, size) for *places, size in features["labels"] for place in places]
         width = 9
     elif task.task_type == "multiple_choice":
-        rows, width = [(label, 4) for label in range(4)], 4  # a model cannot know the places of the choices
+        rows, width = [(label, 4) for label in range(4)], 4  # The position of the right choice is random.
     else:
         flat = np.array(features["labels"][:] if task.task_type == "classification" else sum(features["labels"][:], []))
         width = len(task.labels)
@@ -141,7 +141,7 @@ def test_learning_rate_ten_is_exit_code_3_with_every_try_remembered_and_the_seco
     assert [(tried["seed"], tried["step"], len(tried["last_losses"])) for tried in tries] == [(42, 310, 5), (1042, 310, 5)]
     assert not (tmp_path / "out" / "results.json").exists() and not list((tmp_path / "out").glob("checkpoint-*"))
 
-    with pytest.raises(Collapsed, match="failed to learn .seed 42"):  # as a loop over cells would
+    with pytest.raises(Collapsed, match="failed to learn .seed 42"):  # A loop over cells would catch it in the same way.
         call(run_intermediate, *flags)
     assert "examples from" not in capsys.readouterr().out, "nothing is loaded"
 
@@ -175,7 +175,7 @@ def test_a_long_run_is_stopped_in_the_middle_unless_it_is_to_be_warned_of(common
 
 @pytest.mark.parametrize("task, steps", [("mnli", 200), ("squad_v1", 1), ("mnli hellaswag", 200)])
 def test_weights_that_are_no_numbers_end_the_run_at_the_next_look(task, steps, common, call, tmp_path):
-    """A rate of 1e38 makes inf of the weights in one step, which the next step's loss tells, and after the last step nothing."""
+    """A learning rate of 1e38 makes the weights inf in one step. The next loss shows it, but the last step has no next loss."""
     flags = ("--task", *task.split(), *common, "--learning_rate", "1e38", "--warmup_steps", "0", "--max_steps", steps)
     with pytest.raises(Collapsed, match="weights that are not finite numbers"):
         call(run_intermediate, *flags, "--output_dir", tmp_path)
@@ -195,9 +195,9 @@ def test_weights_are_looked_at_before_they_are_evaluated_or_saved(common, call, 
 
 @pytest.mark.parametrize("process, values, finite", [
     (0, [1.0, 2.0], True),
-    (1, [3.0, math.nan], True),  # the weight has three numbers: this one is not its own
+    (1, [3.0, math.nan], True),  # The weight has three numbers, so this one is padding.
     (1, [math.nan, 4.0], False),
-    (2, [math.inf, math.nan], True),  # nothing left for a third process
+    (2, [math.inf, math.nan], True),  # A third process has only padding.
 ])  # fmt: skip
 def test_under_zero3_only_a_weights_own_numbers_count(process, values, finite):
     weight = torch.nn.Parameter(torch.empty(0))
@@ -232,11 +232,11 @@ def test_losses_that_stay_infinite_over_healthy_weights_are_found_and_a_single_o
 
 @pytest.mark.parametrize("accuracy, ratio, count, steps, outcome", [
     (34.0, 1.02, 250, 400, "collapsed"),
-    (34.0, 1.02, 0, 400, "warning"),  # it was cut off after its last step, and an earlier version kept no losses
-    (34.0, 1.02, 249, 400, "warning"),  # too few of them
-    (34.0, 1.02, 250, 350, "warning"),  # 300 steps after warm-up, not fewer
-    (34.0, 0.5, 250, 400, "warning"),  # learned its training data
-    (90.0, 1.02, 250, 400, "warning"),  # the chosen checkpoint was good
+    (34.0, 1.02, 0, 400, "warning"),  # cut off after its last step by an earlier version, which kept no losses
+    (34.0, 1.02, 249, 400, "warning"),  # There are too few losses.
+    (34.0, 1.02, 250, 350, "warning"),  # The check needs 300 steps after warm-up.
+    (34.0, 0.5, 250, 400, "warning"),  # The model learned its training data.
+    (90.0, 1.02, 250, 400, "warning"),  # The selected checkpoint was good.
     (90.0, 0.5, 250, 400, None),
 ])  # fmt: skip
 @pytest.mark.parametrize("action", ["stop", "warn", "off"])
@@ -301,7 +301,7 @@ def test_one_answer_for_all_is_the_best_of_its_kind():
 
 @pytest.mark.parametrize("task", [*HEADS, "several"])
 def test_a_short_run_is_never_called_collapsed(task, common, call, tmp_path, capsys):
-    """Dead and short: nobody can tell whether it would have learned. The user reads a warning."""
+    """The run is too short to tell whether it would have learned. The user gets a warning."""
     names, script = (("mnli", "squad_v1"), run_intermediate) if task == "several" else ((task,), SCRIPT[task])
     flags = ("--task", *names, *common, "--max_steps", "30", *LAST, *languages(script))
     with dead_under([42]):
@@ -325,7 +325,7 @@ def test_a_task_that_does_not_learn_among_others_that_do_is_a_warning(capsys):
         "has 33.3; the training loss of 25 steps of anli is 1.000 times that of knowing the label frequencies alone"
     )
     watch.window.clear()
-    watch.window.append(("anli", watch.chance_losses["anli"]))  # nor is the loss of both together enough
+    watch.window.append(("anli", watch.chance_losses["anli"]))  # The loss of both tasks together does not decide either.
     assert "1.000 times" in collapse.check_learned(watch, state, 1, tasks, examples, dev)
 
 
@@ -354,7 +354,7 @@ def test_watching_changes_nothing(common, call, tmp_path, monkeypatch):
     assert all(torch.equal(watched[name], unwatched[name]) for name in watched)
 
 
-# ---- again with another seed
+# ---- attempts with another seed
 
 
 ONE_FAILED = ("--task", "xnli", "--languages", "de", "--max_steps", "200", "--warmup_steps", "10", "--eval_steps", "80", "--retries", "1")
@@ -362,7 +362,7 @@ ONE_FAILED = ("--task", "xnli", "--languages", "de", "--max_steps", "200", "--wa
 
 @pytest.fixture(scope="module")
 def retried(tiny_model, data_dir, tmp_path_factory):
-    """-> (folder of a run whose first try had a dead encoder, its flags, per try: models of earlier tries still in memory)"""
+    """(folder of a run whose first attempt had a dead encoder, its flags, per attempt: models of earlier attempts still in memory)"""
     folder, flags = tmp_path_factory.mktemp("retried") / "out", (*flags_of(tiny_model, data_dir), *ONE_FAILED)
     with dead_under([42]) as still_there, pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["run_target.py", *map(str, flags), "--output_dir", str(folder)])
@@ -391,7 +391,7 @@ def test_a_run_killed_in_its_second_try_goes_on_there(retried, call, tmp_path, c
     command = ["tests/dead_encoder.py", "42", "run_target", *map(str, flags), "--output_dir", str(tmp_path)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen([sys.executable, *command], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    failed = tmp_path / "failed_tries.json"  # it is written before the checkpoints of the failed attempt are removed
+    failed = tmp_path / "failed_tries.json"  # This file is written before the checkpoints of the failed attempt are removed.
 
     def second_attempt_has_a_checkpoint():
         checkpoint = last_complete_checkpoint(str(tmp_path))

@@ -1,4 +1,4 @@
-"""How a script ends: one line and an exit code for each kind of error, a traceback for what nobody foresaw."""
+"""The end of a script: one line and an exit code for each known kind of error, and a traceback for all other errors."""
 
 import errno
 import os
@@ -24,7 +24,7 @@ def http_error(name):
 
 
 def wrapped(error):
-    """`datasets` raises its own error from the one that it met."""
+    """`datasets` raises its own error, with the original error as its cause."""
     outer = InputError("Cannot load split 'train' of x: An error occurred while generating the dataset")
     outer.__cause__ = error
     return outer
@@ -96,13 +96,13 @@ def test_of_several_processes_the_main_one_says_that_it_was_stopped(monkeypatch,
 
     for rank in ("0", "1"):
         monkeypatch.setenv("RANK", rank)
-        with pytest.raises(SystemExit):  # `leave` would have ended the process
+        with pytest.raises(SystemExit):  # In a script, `leave` would have ended the process.
             run_script(main)
     assert ends == [130, 130] and len(capsys.readouterr().err.splitlines()) == 1
 
 
 def script(tmp_path, body) -> list[str]:
-    """The command of a script whose main has this body."""
+    """Returns the command line of a script whose main function has this body."""
     path = tmp_path / "script.py"
     path.write_text(f"import time\nfrom console import run_script, say\n\ndef main():\n{body}\n\nrun_script(main)\n")
     return [sys.executable, str(path)]
@@ -115,7 +115,7 @@ def test_a_reader_that_has_gone_ends_a_script_quietly(tmp_path):
     command = script(tmp_path, "    for number in range(10**6):\n        say(f'line {number}')")
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
     assert process.stdout.readline() == "line 0\n"
-    process.stdout.close()  # what `| head -n 1` does
+    process.stdout.close()  # `| head -n 1` does the same.
     assert process.stderr.read() == "" and process.wait() == 141
 
 

@@ -1,4 +1,4 @@
-"""provenance["content"]: the same examples have the same key, other ones another, whatever they were read from."""
+"""provenance["content"]: equal examples have equal keys and different examples have different keys, from whatever source they come."""
 
 import json
 import os

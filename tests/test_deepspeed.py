@@ -1,4 +1,4 @@
-"""DeepSpeed: the five configurations agree with the flags, give the plain run's update, go on after a cut, leave a plain checkpoint.
+"""DeepSpeed: the five configurations agree with the flags, make the plain run's update, can be resumed, and leave an ordinary checkpoint.
 
 Nothing is compiled. Two of the ten runs (configuration x processes) are made by default; DEEPSPEED_TESTS=all makes all of them.
 """
@@ -29,7 +29,7 @@ DEFAULT_RUNS = (("zero2_offload", 1), ("zero3", 2))
 
 @pytest.fixture
 def resolved():
-    """resolved(config, **flags): a file's values after the Trainer has filled in its own; -> (DeepSpeed configuration, arguments)"""
+    """resolved(config, **flags): (DeepSpeed's configuration after the Trainer has replaced "auto", arguments)"""
     from transformers.integrations.deepspeed import HfTrainerDeepSpeedConfig, unset_hf_deepspeed_config
 
     kept = []
@@ -312,7 +312,7 @@ def test_a_run_updates_chooses_goes_on_and_hands_over_as_without_deepspeed(name,
 @pytest.mark.parametrize("name", ["zero2_offload", "zero3"])
 def test_bf16_leaves_the_weights_that_were_trained_not_their_rounded_copy(name, tiny_model, data_dir, tmp_path):
     config = json.loads((ROOT / f"ds_configs/{name}.json").read_text())
-    (tmp_path / "bf16.json").write_text(json.dumps({**config, "bf16": {"enabled": True}}))  # the file decides as --bf16 would
+    (tmp_path / "bf16.json").write_text(json.dumps({**config, "bf16": {"enabled": True}}))  # The file has the effect of --bf16.
     flags = (*FLAGS, "--model_name_or_path", tiny_model, "--data_dir", data_dir, "--deepspeed", tmp_path / "bf16.json")
     launch("run_intermediate.py", *flags, "--output_dir", tmp_path / "out", "--max_steps", 1, "--load_best_model_at_end", "false")
     results = json.loads((tmp_path / "out/results.json").read_text())
@@ -325,7 +325,7 @@ def test_bf16_leaves_the_weights_that_were_trained_not_their_rounded_copy(name, 
             assert (weight != weight.bfloat16().float()).float().mean() > 0.9, key
     words = "roberta.embeddings.word_embeddings.weight"
     before = load_file(f"{tiny_model}/model.safetensors")[words]
-    before = before.bfloat16().float() if name == "zero3" else before  # what waits on the host is not rounded
+    before = before.bfloat16().float() if name == "zero3" else before  # Weights on the host are not rounded.
     decayed = before * (1 - results["learning_rate"] * results["weight_decay"])
     as_decayed = (weights[words] - decayed).norm(dim=1) <= 1e-6 * decayed.norm(dim=1)
     assert 150 < as_decayed.sum() < len(decayed) - 20, "rows that do not occur, whether they were on the host or not"
@@ -349,7 +349,7 @@ def test_a_run_killed_while_it_is_scored_is_scored_without_an_engine(name, preci
 
 @needs_deepspeed
 def test_under_zero3_too_the_head_is_a_fresh_one_where_an_old_one_would_fit(plain_run, data_dir, tmp_path):
-    """A slice of a weight must be gathered before it is drawn. At a learning rate of 0 what is saved is what was drawn."""
+    """The slices of a weight must be gathered before it is drawn. With a learning rate of 0 the drawn weights are saved unchanged."""
     launch("run_target.py", "--task", "xnli", "--model_name_or_path", plain_run, "--data_dir", data_dir, "--output_dir", tmp_path / "out",
            "--use_cpu", "--deepspeed", "ds_configs/zero3.json", "--learning_rate", 0, "--max_steps", 1, "--seed", 7, "--optim", "sgd",
            "--max_seq_length", 96, "--languages", "en", "--max_predict_samples", 8)  # fmt: skip
@@ -362,7 +362,7 @@ def test_under_zero3_too_the_head_is_a_fresh_one_where_an_old_one_would_fit(plai
             assert not torch.equal(saved[name], before[name]), name
 
 
-# ---- what of a file makes another run
+# ---- the contents of a file that make two runs different
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -379,7 +379,7 @@ def test_where_deepspeed_keeps_numbers_makes_no_other_run(name):
     ({"zero_optimization": {"stage": 3, "zero_quantized_gradients": True}}, {"zero_optimization": {"zero_quantized_gradients": True}}),
 ])  # fmt: skip
 def test_what_a_file_changes_in_an_update_makes_another_run(section, expected, tmp_path):
-    """By the content: the same file under another name is the same run, another one under the same name is not."""
+    """The file's content decides: the same file under another name is the same run, another file under the same name is not."""
     config = {**json.loads((ROOT / "ds_configs/zero2.json").read_text()), **section}
     for name in ("one.json", "other.json"):
         (tmp_path / name).write_text(json.dumps(config))

@@ -51,7 +51,7 @@ def cells_of(tmp_path, monkeypatch):
         (tmp_path / f"{name}.py").write_text(FAKE_SCRIPT if name == "run_target" else "")
     (tmp_path / "notes").mkdir()
     monkeypatch.setenv("NOTES", str(tmp_path / "notes"))
-    monkeypatch.syspath_prepend(tmp_path)  # workers take it over
+    monkeypatch.syspath_prepend(tmp_path)  # The workers inherit the path.
     for name in grid.ONE_THREAD:
         monkeypatch.setenv(name, "another")  # and have the old value back after the test
 
@@ -140,7 +140,7 @@ def test_no_worker_outlives_the_command_and_ctrl_c_is_one_line(cells_of, tmp_pat
             until(lambda: len(children_of(process.pid)) > 1)  # the first worker, beside multiprocessing's own tracker
         workers = children_of(process.pid)
         if sent == signal.SIGINT:
-            os.killpg(process.pid, sent)  # as a terminal does at Ctrl-C
+            os.killpg(process.pid, sent)  # A terminal does the same at Ctrl-C.
         else:
             process.send_signal(sent)
         _, errors = process.communicate(timeout=60)
@@ -183,7 +183,7 @@ def test_the_table_has_english_and_the_mean_of_the_others_with_the_difference_to
 
 
 def test_the_readme_shows_a_table_of_the_demo():
-    """Its figures are those of a run; here only that rows and columns are the command's."""
+    """The figures in README.md come from a run. This test compares only rows and columns with the command's."""
     printed = demo.table(results_of(0.0), CHANCES)[0].splitlines()
     readme = (ROOT / "README.md").read_text().splitlines()
     place = readme.index(printed[0])

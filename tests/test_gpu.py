@@ -1,4 +1,4 @@
-"""What only a GPU can show: its kernels, its precisions, its defaults. Skipped where there is none; `benchmarks/on_a_gpu.sh` runs it."""
+"""Tests that need a GPU: its kernels, precisions and defaults. They are skipped without a GPU. `benchmarks/on_a_gpu.sh` runs them."""
 
 import json
 import shutil
@@ -47,7 +47,7 @@ def prepared(name, path, data_dir, precision, packed):
 
 
 def off(found, truth):
-    """How far gradients are from the true ones, as one vector, relative."""
+    """The relative distance of all gradients, as one vector, from the true gradients."""
     squares = sum((found[1][name] - gradient).square().sum() for name, gradient in truth[1].items())
     return float(squares.sqrt() / sum(gradient.square().sum() for gradient in truth[1].values()).sqrt())
 
@@ -78,7 +78,7 @@ def test_dropout_of_the_kernels_is_the_same_when_a_block_is_computed_again(tiny_
         found.append(loss_and_gradients(model, loss, batch))
     equal(found[1], found[0], 1e-2)
     model, loss, batch = prepared("mnli", tiny_model, data_dir, "bf16", packed=True)
-    with pytest.raises(AssertionError):  # dropout had an effect
+    with pytest.raises(AssertionError):  # Dropout must have had an effect.
         equal(loss_and_gradients(model, loss, batch), found[0], 1e-2)
 
 
@@ -102,7 +102,7 @@ def test_a_step_of_known_length_never_waits_for_the_gpu(tiny_model, data_dir):
         loss(model(**batch), labels).backward()
 
     real = int(batch["attention_mask"].sum())
-    step(real)  # what is made once is made
+    step(real)  # This step allocates everything that is made only once.
     torch.cuda.set_sync_debug_mode("error")
     try:
         step(real)
@@ -163,7 +163,7 @@ def test_deepspeed_trains_goes_on_and_hands_over_as_one_cpu_process_without_it(n
     assert json.loads((cut / "results.json").read_text())["training"]["resumed_from_step"] == 2
     same(cut / "checkpoint-6", out / "checkpoint-6", 1e-5)
 
-    launch("run_intermediate.py", *flags, "--output_dir", half, CUDA_VISIBLE_DEVICES="0")  # in bf16 where the GPU has it
+    launch("run_intermediate.py", *flags, "--output_dir", half, CUDA_VISIBLE_DEVICES="0")  # This run uses bf16 if the GPU has it.
     same(half, plain_run, 2e-2)
     weight = load_file(half / "model.safetensors")["roberta.encoder.layer.0.output.dense.weight"]
     assert (weight != weight.bfloat16().float()).any(), "what was trained, not its rounded copy"

@@ -1,4 +1,4 @@
-"""The grid: which commands it is, and that a loop can be run again."""
+"""The grid: its commands, and that the loop can be run again."""
 
 import json
 import os

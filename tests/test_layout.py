@@ -1,4 +1,4 @@
-"""The floors of the house: an import goes down or stays in its wing."""
+"""The order of modules: a module imports only modules of its own line of FLOORS or of earlier lines."""
 
 import ast
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-# From the ground up. A file may import from its own line and from the lines above it.
+# A file may import from its own line and from the lines before it.
 FLOORS = [
     ["metrics"],
     ["task_adapters"],

@@ -1,4 +1,4 @@
-"""benchmarks/memory.py: the estimates are what torch and DeepSpeed hold, and its answers are commands that the scripts take."""
+"""benchmarks/memory.py: the estimates agree with the memory of torch and DeepSpeed, and the scripts accept the printed commands."""
 
 import os
 import shlex

@@ -27,7 +27,7 @@ def world(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def fresh_encoder(tmp_path_factory):
-    """The same architecture and tokenizer with random weights: what a phase would start from if the hand-over were broken."""
+    """The same architecture and tokenizer with random weights, as if the weights of the first phase had not been loaded."""
     from transformers import AutoConfig, AutoModelForMaskedLM, AutoTokenizer, set_seed
 
     folder = tmp_path_factory.mktemp("fresh")
@@ -39,7 +39,7 @@ def fresh_encoder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def trained(world, fresh_encoder, tmp_path_factory):
-    """trained(task, start) -> results of run_target on English and the nearest language, each trained once."""
+    """trained(task, start): results of run_target on English and the nearest language. Each pair is trained only once."""
     runs = {}
 
     def run(task, start, *flags):
@@ -56,7 +56,7 @@ def trained(world, fresh_encoder, tmp_path_factory):
 
 
 def test_zero_shot_tagging_reaches_the_nearest_language_through_the_encoder_alone(trained):
-    """A hand-over that drops the encoder would leave English fine and the other language at the level of a fresh one."""
+    """If the next phase started from a fresh encoder, English would still be learned, but the other language would not."""
     flags = ("--num_train_epochs", "6", "--languages", "en", "de")
     handed_over, fresh = trained("udpos", "encoder", *flags)["scores"], trained("udpos", "fresh", *flags)["scores"]
     assert handed_over["en"]["f1"] > 95 and fresh["en"]["f1"] > 80, "both learn English"
@@ -71,7 +71,7 @@ def test_retrieval_after_training_differs_from_before_and_from_a_fresh_encoder(t
         flags = ("--data_dir", world, "--languages", "es", "fr", "--layer", "2", "--use_cpu", "--output_dir", tmp_path / name)
         scores[name] = call(run_retrieval, "--task", "tatoeba", "--model_name_or_path", model, *flags)["scores"]
     assert scores["before"] != scores["after"]
-    for language in ("es", "fr"):  # one of 150 candidates would be chance; names and numbers alone find a few more
+    for language in ("es", "fr"):  # Chance is one of 150 candidates. Names and numbers alone give a few more.
         assert scores["before"][language]["accuracy"] > scores["fresh"][language]["accuracy"] + 30, scores
 
 

@@ -1,4 +1,4 @@
-"""Masked LM beside the tasks: drawn and masked by the formulas, the same on all processes and after a kill, learned with its own head."""
+"""Masked LM together with tasks: sampling and masking by the formulas, the same in all processes and after a kill, with its own head."""
 
 import json
 import math
@@ -57,7 +57,7 @@ def results_of(folder):
 
 
 def numbered(language, sizes, held_out=100, seed=0):
-    """Texts "group row" in groups of these sizes, and the list of groups in the order in which they are read."""
+    """Texts "group row" in groups of these sizes, and a list to which each read group is appended."""
     opened = []
 
     def read(group, rows):
@@ -68,7 +68,7 @@ def numbered(language, sizes, held_out=100, seed=0):
     return Texts(language, groups, held_out, seed, language), opened
 
 
-# ---- which language, which text
+# ---- sampling of languages and texts
 
 
 @pytest.mark.parametrize("alpha", [0.3, 0.0, 1.0])
@@ -187,7 +187,7 @@ def test_wikipedia_is_read_row_group_by_row_group_here_and_on_the_hub(tmp_path, 
 
 
 def test_fifteen_per_cent_of_the_pieces_have_a_label_and_all_others_none(tokenizer, text_dir):
-    """80% of these are <mask>, 10% another piece, 10% as they were; special tokens are left alone."""
+    """Of the selected tokens 80% become <mask>, 10% another token, 10% stay. Special tokens are never selected."""
     texts, _ = open_texts(["en"], [str(text_dir)], None, 10, seed=0)
     masked = MaskedText(texts, 0.3, tokenizer, 128, seed=0)
     masked.draw(3000)
@@ -256,7 +256,7 @@ def test_the_pretrained_head_is_tied_to_the_shared_encoder_and_no_weight_is_ther
 
 
 def test_the_loss_and_its_gradients_are_those_of_the_checkpoints_own_masked_lm(models, tiny_model, tokenizer, text_dir):
-    """Computed at the masked pieces alone; the embeddings have gradients from both ends."""
+    """Logits are computed only at the masked tokens. The embeddings get gradients as input and as output layer."""
     texts, _ = open_texts(["en"], [str(text_dir)], None, 10, seed=0)
     masked = MaskedText(texts, 0.3, tokenizer, 64, seed=0)
     masked.draw(8)
@@ -422,7 +422,7 @@ def test_a_run_killed_in_the_middle_goes_on_to_the_same_weights(call, tiny_model
     command, quiet = [sys.executable, "run_intermediate.py", *map(str, flags), "--output_dir", str(cut)], subprocess.DEVNULL
     process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=quiet, stderr=quiet)
     while process.poll() is None and last_complete_checkpoint(str(cut)) in (None, str(cut / "checkpoint-10")):
-        time.sleep(0.02)  # not until checkpoint-20's last file is there, which may be half written then
+        time.sleep(0.02)  # waits until the last file of checkpoint-20 exists; it may be half written
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not (cut / "results.json").exists()

@@ -1,4 +1,4 @@
-"""Several tasks at once: drawn as the formula says, the same on all processes, learned, resumed, handed over, and heads found again."""
+"""Several tasks at once: sampling by the formula, the same in all processes, learning, resuming, the next phase, and kept heads."""
 
 import json
 import os
@@ -36,7 +36,7 @@ def results_of(folder):
     return json.loads((Path(folder) / "results.json").read_text(encoding="utf-8"))
 
 
-# ---- which task, which features
+# ---- sampling of tasks and features
 
 
 @pytest.mark.parametrize("sampling, cap, temperature, expected", [
@@ -124,7 +124,7 @@ def test_processes_and_accumulation_agree_in_each_steps_task_its_rows_and_the_we
 
 @pytest.mark.parametrize("processes", [1, 2])
 def test_a_head_that_no_step_used_stays_as_it_was_drawn(processes, call, tiny_model, data_dir, tmp_path):
-    """AdamW with decay would shrink it, were its gradient zero and not absent; and under DDP the step must not wait for it."""
+    """With a zero gradient AdamW would still shrink the weights by weight decay, so there must be none. DDP must not wait for it."""
     flags = ("--task", "mnli", "hellaswag", "--model_name_or_path", tiny_model, "--data_dir", data_dir, *COMMON, "--max_steps", "2",
              "--warmup_steps", "0", "--learning_rate", "0.01", "--weight_decay", "0.5", "--effective_batch_size", "4",
              "--sampling_cap", "1", "--max_eval_samples", "4", "--output_dir", tmp_path, "--seed", "4",
@@ -180,7 +180,7 @@ def test_noise_on_the_embeddings_reaches_all_tasks_and_ends_with_training(call, 
     assert any(not torch.equal(weight, weights["5"][name]) for name, weight in weights["0"].items())
 
 
-# ---- learning, and what the run leaves
+# ---- learning, and the files of the run
 
 
 @pytest.fixture(scope="module")
@@ -247,7 +247,7 @@ def test_heads_are_found_again_and_give_the_scores_of_the_run(joint_run, data_di
         load_task_model(str(tmp_path / "mixed"), "mnli")
 
 
-# ---- runs that are cut off, and checkpoints that are compared
+# ---- resumed runs and checkpoint selection
 
 
 def test_a_joint_run_killed_in_the_middle_goes_on_to_the_same_weights(call, tiny_model, data_dir, tmp_path):
@@ -259,7 +259,7 @@ def test_a_joint_run_killed_in_the_middle_goes_on_to_the_same_weights(call, tiny
     command, quiet = [sys.executable, "run_intermediate.py", *map(str, flags), "--output_dir", str(cut)], subprocess.DEVNULL
     process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=quiet, stderr=quiet)
     while process.poll() is None and last_complete_checkpoint(str(cut)) in (None, str(cut / "checkpoint-10")):
-        time.sleep(0.02)  # not until checkpoint-20's last file is there, which may be half written then
+        time.sleep(0.02)  # waits until the last file of checkpoint-20 exists; it may be half written
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not (cut / "results.json").exists()

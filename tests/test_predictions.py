@@ -1,4 +1,4 @@
-"""Files in XTREME's submission format: what is written is read back, scored, and refused where it would shift or hide something."""
+"""Files in XTREME's submission format: they are written, read back and scored, and refused if rows would be shifted or skipped."""
 
 import json
 import os
@@ -75,7 +75,7 @@ def test_answers_are_read_back_and_score_the_same(questions):
 
 
 def test_mlqa_files_are_scored_by_the_rule_of_their_own_language(tmp_path):
-    for language, same in (("de", 100), ("en", 0)):  # an article in German alone
+    for language, same in (("de", 100), ("en", 0)):  # The word is an article in German only.
         write_labels(tmp_path / "l", "mlqa", language, None, [{**EXAMPLES[1], "answers": {"text": ["der Hund"], "answer_start": [0]}}])
         write_predictions(tmp_path / "p", "mlqa", language, ["Hund"], ids=["q2"])
         assert score_folders(tmp_path / "p", tmp_path / "l")["mlqa"]["languages"][language]["exact_match"] == same

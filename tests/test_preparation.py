@@ -1,4 +1,4 @@
-"""Features are the same whoever makes them: one process or several, made now or found again."""
+"""Features are the same if one process or several make them, and if they come from the cache."""
 
 import json
 import os
@@ -35,7 +35,7 @@ from trainer.tokenizers import load_tokenizer
 
 @pytest.fixture
 def processes(monkeypatch):
-    """processes(n): features are made by n processes, whatever the machine and however few the rows."""
+    """processes(n): n processes make features, independent of the machine and the number of rows."""
 
     def choose(count):
         monkeypatch.setattr(task_types, "available_cores", lambda: count)
@@ -54,8 +54,8 @@ def test_several_processes_make_the_same_features(name, length, data_dir, tiny_m
     tokenizer, task = AutoTokenizer.from_pretrained(tiny_model), TASKS[name]
     examples, _ = load_examples(task, "train", "en", data_dir)
     task = replace(task, labels=labels_of(task, examples))
-    examples = Dataset.from_file(examples.cache_files[0]["filename"])  # with a file beside which features can be kept
-    examples._fingerprint = os.path.basename(tmp_path)[:32] + name  # not made by another test before
+    examples = Dataset.from_file(examples.cache_files[0]["filename"])  # The features are cached next to this file.
+    examples._fingerprint = os.path.basename(tmp_path)[:32] + name  # No other test has this key.
     before, mapped = os.environ, []
     run_map = Dataset.map
     monkeypatch.setattr(
@@ -69,7 +69,7 @@ def test_several_processes_make_the_same_features(name, length, data_dir, tiny_m
 
     processes(1)
     again = make_features(examples, tokenizer, task, length, 8)
-    assert again.cache_files == many.cache_files  # found, though one process would have made one file
+    assert again.cache_files == many.cache_files  # The cache is used, although one process would have made one file.
     examples._fingerprint += "x"
     alone = make_features(examples, tokenizer, task, length, 8)
     assert len(alone.cache_files) == 1 and alone.to_list() == many.to_list()
@@ -78,7 +78,7 @@ def test_several_processes_make_the_same_features(name, length, data_dir, tiny_m
 
 
 def test_features_are_kept_by_everything_that_makes_them(data_dir, tiny_model, monkeypatch):
-    """Found under another tokenizer's or length's key, they would be somebody else's, and only the score would tell."""
+    """If another tokenizer or length had the same cache key, wrong features would be used, and only the score would show it."""
     tokenizer, with_types = AutoTokenizer.from_pretrained(tiny_model), AutoTokenizer.from_pretrained(tiny_model)
     with_types.model_input_names = [*tokenizer.model_input_names, "token_type_ids"]
     lower = AutoTokenizer.from_pretrained(tiny_model)
@@ -91,7 +91,7 @@ def test_features_are_kept_by_everything_that_makes_them(data_dir, tiny_model, m
             (examples, tokenizer, task, 32, 7)]  # fmt: skip
     keys = [make_features(*arguments)._fingerprint for arguments in made]
     used = AutoTokenizer.from_pretrained(tiny_model)
-    used("the dog", truncation=True, max_length=3, padding="max_length")  # leaves its settings behind
+    used("the dog", truncation=True, max_length=3, padding="max_length")  # This call changes the tokenizer's settings.
     assert make_features(examples, used, task, 32, 8)._fingerprint == keys[0]
     monkeypatch.setattr(task_types, "code_of", lambda _: "as it will be")
     assert len({*keys, make_features(*made[0])._fingerprint}) == len(made) + 1
@@ -133,7 +133,7 @@ def test_batches_are_those_of_transformers_own_collators(name, reference, with_t
     assert 0 < ours["attention_mask"].float().mean() < 1, "some are shorter"
 
 
-# ---- a tokenizer that is not read
+# ---- a tokenizer that is not loaded
 
 
 @pytest.fixture
@@ -206,7 +206,7 @@ def test_a_tokenizer_that_is_changed_or_removed_meanwhile_stays_what_it_was(remo
 
 
 def test_a_tokenizer_in_python_is_read_at_once_and_saved_by_itself(tiny_model, tmp_path):
-    """It reads files of other names: handed on without them, the next phase would have no tokenizer."""
+    """Its files have other names. If they were not copied, the next phase would have no tokenizer."""
     folder = shutil.copytree(tiny_model, tmp_path / "model")
     (folder / "tokenizer_config.json").write_text('{"tokenizer_class": "PhobertTokenizer", "model_max_length": 100}')
     rows = json.loads((folder / "config.json").read_text())["vocab_size"]
@@ -222,7 +222,7 @@ def test_a_tokenizer_in_python_is_read_at_once_and_saved_by_itself(tiny_model, t
 
 
 def test_processes_that_tokenise_read_the_tokenizer_themselves(tiny_model, monkeypatch):
-    """datasets sends them what it holds: not the pieces too, and no less than what gives the same features."""
+    """datasets pickles the tokenizer for each process. The pickle must be small and still give the same features."""
     late, task = load_tokenizer(tiny_model, needs_offsets=True), TASKS["hellaswag"]
     rows = {"context": ["the dog"] * 40, "question": ["sees"] * 40, "choices": [["a", "the cat"]] * 40, "label": [0, 1] * 20}
     monkeypatch.setattr(task_types, "ROWS_PER_PROCESS", 20)
@@ -259,7 +259,7 @@ def test_a_hub_model_loads_from_a_cache_without_internet(tiny_model, tmp_path):
 ])  # fmt: skip
 def test_broken_files_are_one_line(name, text, tiny_model, tmp_path):
     folder = shutil.copytree(tiny_model, tmp_path / "model")
-    if name == "added_tokens.json":  # which is read where the configuration names no tokens
+    if name == "added_tokens.json":  # This file is read if the configuration names no tokens.
         (folder / "special_tokens_map.json").write_text("{}")
     (folder / name).write_text(text)
     with pytest.raises(InputError, match="Cannot load a tokenizer from"):

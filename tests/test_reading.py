@@ -1,4 +1,4 @@
-"""What stands in a file is what is read, by --data_dir as by --train_file; what cannot be read ends in one line."""
+"""Values of a file are not changed by reading, with --data_dir and with --train_file. Unreadable files are refused in one line."""
 
 import errno
 import json
@@ -52,7 +52,7 @@ RAIN = {"context": "c", "question": "q", **{f"answer{i}": "a" for i in range(4)}
 
 
 def read_both(task, file_name, content, tmp_path):
-    """The examples of the same file below --data_dir and as --train_file, which must be the same."""
+    """The examples of one file, read below --data_dir and as --train_file. Both must be equal."""
     folder, split = PLACES[task]
     file = put(tmp_path / "data" / folder / f"{split}{Path(file_name).suffix}", content)
     below, _ = load_examples(TASKS[task], "train", "en", str(tmp_path / "data"))
@@ -288,7 +288,7 @@ def test_half_a_character_is_refused_by_row(text, tmp_path):
         assert "answer holds " in message
 
 
-# ---- files that are none
+# ---- paths that are no readable files
 
 
 @pytest.mark.parametrize("end", ["csv", "tsv", "json", "jsonl"])
@@ -395,7 +395,7 @@ def test_what_the_library_logs_before_it_raises_is_not_said_twice():
 @pytest.mark.parametrize("end", ["parquet", "jsonl", "csv"])
 def test_a_file_that_took_another_ones_place_with_its_time_is_read_anew(end, tmp_path):
     file, labels, names = tmp_path / f"nyu-mll/glue/mnli/train.{end}", [], ClassLabel(names=["neutral", "entailment"])
-    for label, blanks in ((0, "   "), (1, "")):  # the same size, too
+    for label, blanks in ((0, "   "), (1, "")):  # Both files have the same size.
         row = {"premise": "p", "hypothesis": "h", "label": names.names[label]}
         if end == "parquet":
             put_parquet(file, [{**row, "label": label}], {**NLI_COLUMNS, "label": names})
@@ -419,7 +419,7 @@ def test_a_cache_that_was_torn_by_a_power_cut_is_made_anew(end, torn, tmp_path):
     assert len(files) == 2
     for file in files:
         if torn == "all" or file.name.startswith("cache-") == (torn == "examples"):
-            old = file.rename(file.with_suffix(".old"))  # this process has mapped it
+            old = file.rename(file.with_suffix(".old"))  # This process has mapped the file into memory.
             file.write_bytes(old.read_bytes()[: 100 if torn == "all" else old.stat().st_size // 2])
     assert load_examples(TASKS["mnli"], "train", "en", str(tmp_path))[1] == whole
     assert load_examples(TASKS["mnli"], "train", "en", str(tmp_path))[1] == whole
@@ -439,7 +439,7 @@ def test_a_full_disk_is_one_line_that_names_the_cache(code, end, tmp_path, monke
     def full(*_, **__):
         raise OSError(code, os.strerror(code))
 
-    def full_later(writer, *arguments, **options):  # when the rows are there and the examples are written
+    def full_later(writer, *arguments, **options):  # The disk is full after the rows were written, while the examples are being written.
         return full() if "dropped" in (writer._features or {}) else whole(writer, *arguments, **options)
 
     for stub in (full, full_later):
@@ -467,7 +467,7 @@ def hub_cache(tmp_path, monkeypatch):
 
 
 def download(cache, hub_id, name, content):
-    """A file in the hub's cache: the content under its key, the name as a link to it."""
+    """Writes a file as in the hub's cache: the content under its key, and the name as a link to it."""
     folder = cache / f"datasets--{hub_id.replace('/', '--')}"
     blob = put(folder / "blobs" / name.replace("/", "_"), content)
     link = folder / "snapshots/abc" / name

@@ -1,4 +1,4 @@
-"""Real tokens only must not mean other numbers: padding-free against padded, sorted against unsorted, in any number of processes."""
+"""Training on real tokens gives the same numbers: padding-free and padded, sorted and unsorted, in any number of processes."""
 
 import json
 import os
@@ -87,7 +87,7 @@ def equal(found, expected, tolerance):
 @pytest.mark.parametrize("dtype, checkpointing", [(torch.float32, False), (torch.float64, False), (torch.float64, True)])
 @pytest.mark.parametrize("name", HEADS)
 def test_padding_free_gives_the_loss_and_the_gradients_of_the_padded_path(name, dtype, checkpointing, tiny_model, data_dir):
-    """In fp32 to its rounding: the gradients of four nearly equal choices cancel each other, and more digits show that no more is wrong."""
+    """fp32 agrees up to rounding. Gradients of four nearly equal choices cancel each other; float64 shows that there is no other error."""
     task, tokenizer, _, features = features_of(name, "train", tiny_model, data_dir, 12)
     lengths = lengths_of(features)
     assert len(set(lengths.tolist())) > 1, "a batch without padding shows nothing"
@@ -146,7 +146,7 @@ def test_a_count_that_the_host_knows_is_taken_once_and_changes_nothing(monkeypat
     batch = {"input_ids": torch.tensor([[5, 6, 7], [8, 1, 1]]), "attention_mask": torch.tensor([[1, 1, 1], [1, 0, 0]])}
     with torch.no_grad():
         expected = encoder(**batch).last_hidden_state
-        for more, seen in (({}, [4]), ({"output_hidden_states": True}, [4])):  # the latter goes the padded way
+        for more, seen in (({}, [4]), ({"output_hidden_states": True}, [4])):  # The second call is computed with padding.
             encoder.forward.expect(4)
             hidden = encoder(**batch, **more).last_hidden_state
             assert torch.equal(hidden, expected) or more and torch.allclose(hidden[0], expected[0], atol=1e-6)
@@ -156,7 +156,7 @@ def test_a_count_that_the_host_knows_is_taken_once_and_changes_nothing(monkeypat
 
 @pytest.mark.parametrize("task, more", [("hellaswag", ()), ("mnli squad_v1", ()), ("mnli", ("--torch_compile", "true"))])
 def test_training_tells_the_encoder_how_many_tokens_are_real(task, more, call, tiny_model, data_dir, tmp_path, monkeypatch):
-    """Else a GPU would count, and the host wait for it with each micro-batch."""
+    """Otherwise a GPU would count the tokens, and the host would wait for it at each micro-batch."""
     seen, packed_forward = [], padding_free.PackedForward.__call__
 
     def spy(forward, input_ids=None, attention_mask=None, **kwargs):
@@ -234,7 +234,7 @@ def test_what_cannot_be_packed_is_said_in_one_line_or_left_as_it_is():
     padding_free.set_up(deberta, "auto", torch.device("cuda"), {"bf16"})
     assert "forward" not in vars(deberta)
     bert = BertModel(BertConfig(vocab_size=100, **SMALL))
-    bert.config.layer_types = ["full_attention", "sliding_attention"]  # a window may be longer than the sequences that are compared
+    bert.config.layer_types = ["full_attention", "sliding_attention"]  # The window may be longer than the sequences of the comparison.
     with pytest.raises(InputError, match="BertModel does not attend to whole sequences"):
         padding_free.set_up(bert, "on", *ON_CPU)
     for wanted in ("auto", "off"):
@@ -308,7 +308,7 @@ def fails(*_):
     ("twice", 16, False, "gives other numbers on this device"),
 ])  # fmt: skip
 def test_kernels_for_short_sequences_are_an_offer(kernel, width, exact, line, monkeypatch, capsys):
-    """Without Triton, or where it cannot, the flash kernel goes on, and a line says so where there was something to try."""
+    """Without Triton, or if it cannot be used, the flash kernel is used. A line says so if Triton could have been tried."""
     kernels = {"stand_in": stand_in, "fails": fails, "twice": lambda *inputs: 2 * stand_in(*inputs)}
     monkeypatch.setattr(padding_free, "by_triton", kernels.get(kernel))
     monkeypatch.setattr("importlib.util.find_spec", lambda name: kernel and name)
@@ -369,7 +369,7 @@ def test_each_device_has_its_attention(capability, dtype, tokens, expected, monk
 
 
 def test_a_model_whose_attention_alone_is_padded_gives_the_same_hidden_states(monkeypatch):
-    """The whole way of a GPU without the kernel, taken on a CPU."""
+    """All the code that a GPU without the kernel would run, run on a CPU."""
     encoder = XLMRobertaModel(XLMRobertaConfig(vocab_size=100, pad_token_id=1, **SMALL)).eval()
     ids, mask = torch.tensor([[5, 6, 7, 9], [8, 4, 1, 1], [9, 1, 1, 1]]), torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0], [1, 0, 0, 0]])
     with torch.no_grad():
@@ -513,7 +513,7 @@ def test_lengths_are_pieces_of_multiple_choice_those_of_the_longest(tiny_model, 
 
 
 def test_the_trainer_says_which_epoch_begins(tiny_model, data_dir, tmp_path):
-    """Also in the middle of one, where a run goes on."""
+    """The order is the same in the middle of an epoch, from which a run may be resumed."""
     task, tokenizer, _, features = features_of("mnli", "train", tiny_model, data_dir, 40)
     model, _ = load_model(TASK_TYPES[task.task_type].Model, tiny_model, task.labels, seed=1)
     args = TrainingArguments(output_dir=str(tmp_path), use_cpu=True, train_sampling_strategy="group_by_length", report_to="none")
@@ -579,7 +579,7 @@ def test_scoring_sorted_by_length_says_the_same_in_the_same_order(name, packed, 
             losses.append((float(task_type.loss(outputs, labels)), int(labels.ne(-100).sum())))
     if packed:
         padding_free.set_up(model.base_model, "on", *ON_CPU)
-    for part in model.modules():  # scoring comes in the middle of training, and has no dropout
+    for part in model.modules():  # Scoring happens during training and must not use dropout.
         part.train()
         if isinstance(part, torch.nn.Dropout):
             part.p = 0.5
@@ -633,7 +633,7 @@ def test_autocast_copies_the_weights_once_for_all_batches(tiny_model, data_dir, 
     matrix, counts = model.base_model.encoder.layer[0].intermediate.dense.weight, []
     args = TrainingArguments(output_dir=str(tmp_path), use_cpu=True, bf16=True, disable_tqdm=True, report_to="none")
     trainer = RealTokensTrainer(model=model, args=args, data_collator=Collator(1), compute_loss_func=TASK_TYPES["classification"].loss)
-    model.forward = torch.autocast("cpu", torch.bfloat16)(model.forward)  # as accelerate wraps a model that it prepares
+    model.forward = torch.autocast("cpu", torch.bfloat16)(model.forward)  # accelerate wraps a prepared model in the same way.
     for batch in (40, 4):
         casts, trainer.args.per_device_eval_batch_size = [], batch
         with Casts():
@@ -708,7 +708,7 @@ def test_bf16_is_the_default_where_the_gpu_has_it_and_nothing_else_was_asked(cud
 @pytest.mark.parametrize("flags, launcher, expected, left", [
     ((), "fp16", {"bf16": False, "fp16": True}, "fp16"),
     ((), "no", {"bf16": True}, "no"),
-    (("--bf16", "false"), "fp16", {}, None),  # the flag decides, and nothing hides behind it
+    (("--bf16", "false"), "fp16", {}, None),  # The flag decides, and the launcher's precision has no effect.
 ])  # fmt: skip
 def test_what_accelerate_config_says_stands_in_the_flags(flags, launcher, expected, left, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)

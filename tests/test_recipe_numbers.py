@@ -1,4 +1,4 @@
-"""Recipes: every number of jiant's and of XTREME's is written down here once more, and reaches the training that it is for.
+"""Recipes: this file has a second copy of every number of jiant and XTREME, and tests that training uses it.
 
 Sources, as read in the repositories: jiant (nyu-mll/jiant, daa5a258), guides/projects/xstilts.md, the scripts in its benchmarks for XTREME
 and its "simple" runner for intermediate tasks; XTREME (google-research/xtreme, 838c13b), scripts/train.sh and its kin.
@@ -74,7 +74,7 @@ def test_every_number_of_a_recipe_reaches_the_training(name, recipe, monkeypatch
 
 @pytest.mark.parametrize("script, name", [(run_target, "udpos"), (run_intermediate, "mnli")])
 def test_a_recipe_that_differs_from_every_default_of_the_library_is_followed(script, name, monkeypatch, tmp_path):
-    """Published numbers can be the library's own defaults (epsilon, clipping): only other ones show that they are taken."""
+    """Some published numbers are the library's defaults (epsilon, clipping). Only other values show that training uses them."""
     numbers = dict(learning_rate=2e-5, num_train_epochs=7, warmup_steps=0.2, weight_decay=0.3, adam_epsilon=1e-6, max_grad_norm=0.5, seed=9,
                    eval_steps=77)  # fmt: skip
     odd = Recipe(**numbers, effective_batch_size=24, max_seq_length=99, doc_stride=11, selection="best")

@@ -1,4 +1,4 @@
-"""One process at a time works in an output folder, and hours are those of all starts."""
+"""Only one process at a time works in an output folder, and the hours of a run include all its starts."""
 
 import errno
 import json
@@ -23,7 +23,7 @@ from trainer import loop as training
 from trainer.checkpoints import last_complete_checkpoint
 
 RUN = {"phase": "target", "task": "xnli", "seed": 1}
-# Begins the run, leaves a child behind (as a data loader might) and waits.
+# Begins the run, starts a child process, as a data loader may, and waits.
 AT_WORK = f"""
 import os, sys, time
 sys.path.insert(0, "tests")
@@ -50,7 +50,7 @@ def at_work(tmp_path):
 
 
 def running(folder, settings=RUN) -> RunFolder:
-    """The run in `folder` as its own process has it."""
+    """The `RunFolder` of the process that works in `folder`."""
     run_folder = RunFolder(str(folder), settings, "no/folder", False, 0.0)
     run_folder.agree({"model": None, "lineage": [], "content": {}})
     return run_folder
@@ -63,18 +63,18 @@ def test_a_second_command_ends_in_one_line_and_a_killed_one_blocks_nobody(at_wor
         for seed in (1, 2):
             with pytest.raises(InputError, match=f"^process {pid} on .* is at work in --output_dir {folder}: wait for its end"):
                 begin(folder, {**RUN, "seed": seed}, overwrite)
-    with monkeypatch.context() as patch:  # another process of the same run, or of one that is about to be refused
+    with monkeypatch.context() as patch:  # This stands for another process of the same run, or of a run that will be refused.
         patch.setenv("RANK", "1")
         assert not begin(folder, RUN)
         assert not begin(folder, {**RUN, "seed": 2})
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
-    (folder / "results.json").write_text('{"seed": 1}')  # it is about to end
+    (folder / "results.json").write_text('{"seed": 1}')  # The run is about to end.
     assert begin(folder, RUN)
     with pytest.raises(InputError, match="is at work"):
         begin(folder, RUN, overwrite=True)
     (folder / "results.json").unlink()
 
-    os.kill(pid, signal.SIGKILL)  # its child lives on
+    os.kill(pid, signal.SIGKILL)  # The child process continues.
     os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
     assert not begin(folder, RUN)
     assert not begin(folder, RUN), "the same process may begin again"
@@ -106,7 +106,7 @@ def test_a_finished_folder_that_nobody_may_write_to_is_still_skipped(tmp_path, m
 
 @pytest.fixture
 def clock(monkeypatch):
-    """clock.now: what time.time() says."""
+    """clock.now: the value of time.time()."""
     now = SimpleNamespace(now=0.0)
     monkeypatch.setattr(results.time, "time", lambda: now.now)
     return now
@@ -122,9 +122,9 @@ def test_seconds_are_those_of_all_starts(tmp_path, clock):
     start(100.0)
     clock.now = 160.0
     note_time(folder, trained=20.0)
-    clock.now = 190.0  # killed here: 30 seconds that nobody noted
+    clock.now = 190.0  # The process was killed now. The last 30 seconds are not in its notes.
     start(1000.0)
-    start(2000.0)  # and the second start, 5 seconds after its begin
+    start(2000.0)  # The second start was killed 5 seconds after it began.
     clock.now = 2050.0
     assert note_time(folder, trained=7.0) == {"seconds": 60 + 5 + 50, "train_seconds": 27}
     clock.now = 2051.0
@@ -133,7 +133,7 @@ def test_seconds_are_those_of_all_starts(tmp_path, clock):
 
     start(3000.0, overwrite=True)
     assert note_time(folder)["seconds"] == 5, "begun anew"
-    start(4000.0, {**RUN, "seed": 2})  # nothing was made yet: the folder is another run's now
+    start(4000.0, {**RUN, "seed": 2})  # The first run has made no files, so the folder now belongs to another run.
     assert note_time(folder)["seconds"] == 5
 
 
@@ -196,7 +196,7 @@ def finished_folder(folder):
 
 @pytest.mark.parametrize("removals", range(1, 7))
 def test_an_overwrite_that_is_killed_leaves_a_folder_that_can_be_overwritten(removals, tmp_path, monkeypatch):
-    """Of half a checkpoint nothing says that it is whole, of half a folder nothing that it is finished, or of another program."""
+    """While a folder is being removed, a half removed checkpoint must not look complete, and a half removed run must not look finished."""
     finished_folder(tmp_path)
     done = []
 

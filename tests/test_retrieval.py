@@ -1,4 +1,4 @@
-"""Tatoeba and BUCC: embedding, nearest neighbours, mining by margin, the two scripts' files, and what is refused."""
+"""Tatoeba and BUCC: embedding, nearest neighbours, mining by margin, the files of both tasks, and refused input."""
 
 import functools
 import json
@@ -35,7 +35,7 @@ GOLD = [("de-000000001", "en-000000002"), ("de-000000003", "en-000000001")]
 
 
 def write_bucc(root, part, language="de", source=SOURCE, target=TARGET, gold=GOLD):
-    """BUCC's three files as its archives hold them. -> their folder"""
+    """Writes BUCC's three files as in its archives. Returns their folder."""
     folder = Path(root) / "bucc2018" / f"{language}-en"
     folder.mkdir(parents=True, exist_ok=True)
     for end, lines in ((language, source.items()), ("en", target.items()), ("gold", gold)):
@@ -44,7 +44,7 @@ def write_bucc(root, part, language="de", source=SOURCE, target=TARGET, gold=GOL
 
 
 def planted(language, count, seed):
-    """Source, target and gold of a corpus whose translations are equal texts, so that any encoder finds them; half are strangers."""
+    """Source, target and gold of a corpus. Translations are equal texts, which any encoder finds. Half of the texts have none."""
     rng = random.Random(seed)
     draws = iter(dict.fromkeys(f"{text(rng, 'en')} {text(rng, 'de')}" for _ in range(9 * count)))
     shared = [next(draws) for _ in range(count // 2)]
@@ -83,7 +83,7 @@ def tatoeba_dir(tmp_path_factory):
         rows = [
             {"source_sentence": f"{line}\n", "target_sentence": f"{line}\n", "source_lang": "x", "target_lang": "eng"} for line in english
         ]
-        rows[3]["source_sentence"], rows[5]["source_sentence"] = rows[5]["source_sentence"], rows[3]["source_sentence"]  # two are wrong
+        rows[3]["source_sentence"], rows[5]["source_sentence"] = rows[5]["source_sentence"], rows[3]["source_sentence"]  # two wrong pairs
         write_hub_folder(root, "google/xtreme", f"tatoeba.{code}", "validation", rows, PAIRS)
     return root
 
@@ -166,7 +166,7 @@ def test_processes_that_do_not_know_of_each_other_are_refused(retrieve, tatoeba_
 
 
 def test_only_a_whole_task_mined_by_dev_is_held_against_xtremes_scores(retrieve, tatoeba_dir, bucc_dir, tmp_path, monkeypatch):
-    monkeypatch.setattr("results.xtreme_score", lambda task, scores: 50.0)  # as if all languages were there
+    monkeypatch.setattr("results.xtreme_score", lambda task, scores: 50.0)  # as if all languages had scores
     for name, task, where, expected, *flags in (
         ("whole", "tatoeba", tatoeba_dir, 50.0),
         ("part", "tatoeba", tatoeba_dir, None, "--max_predict_samples", 9),
@@ -283,7 +283,7 @@ def test_the_model_is_loaded_once_up_to_the_layer_and_reads_full_batches(retriev
 
 def test_batches_of_very_unlike_texts_are_hardly_padded_and_hold_each_text_once():
     rng = np.random.default_rng(0)
-    rows = [[0] * length for length in rng.gamma(2, 20, 205).astype(int) + 3]  # as few as the smallest language of Tatoeba has
+    rows = [[0] * length for length in rng.gamma(2, 20, 205).astype(int) + 3]  # as many as the smallest language of Tatoeba
     for budget in (1024, 8192):
         batches = retrieval.embedding_batches(rows, budget)
         assert sorted(place for batch in batches for place in batch) == list(range(205))
@@ -297,7 +297,7 @@ def test_packed_and_padded_embeddings_find_the_same(retrieve, tatoeba_dir, tmp_p
     passes = forward_passes(monkeypatch)
     packed = retrieve("tatoeba", tatoeba_dir, tmp_path / "packed", "--languages", "de", "--padding_free", "on")
     assert packed["padding_free"] and not padded["padding_free"] and packed["scores"] == padded["scores"]
-    _, *others = passes  # the first one is what packing is compared with
+    _, *others = passes  # The first pass is the one with which packing is compared.
     assert others and all(mask is None for *_, mask in others), "without a mask: nothing was padding"
 
 
@@ -492,7 +492,7 @@ def by_brute_force(source, target, k):
 
 def vectors(kind, count, seed):
     generator = torch.Generator().manual_seed(seed)
-    if kind == "ties":  # small whole numbers: products are exact, most of them equal to others, some of them zero
+    if kind == "ties":  # Small whole numbers give exact products, many of which are equal or zero.
         return torch.randint(-2, 3, (count, 3), generator=generator).float()
     if kind == "all equal":
         return torch.ones(count, 2)
@@ -548,7 +548,7 @@ def test_the_ratio_margin_is_the_one_worked_out_by_hand():
 
 
 def test_backward_candidates_are_pooled_with_forward_ones():
-    # The source has two near targets; the second one is found from its own side only.
+    # The source has two near targets. The second one is found only by the search from the target side.
     source = torch.nn.functional.normalize(torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.2]]), dim=1)
     target = torch.nn.functional.normalize(torch.tensor([[1.0, 0.1, 0.0], [0.9, 0.0, 0.3], [0.0, 0.0, 1.0]]), dim=1)
     scores, rows, columns = mining.margin_pairs(*mining.top_k_both_ways(source, target, 2))
@@ -614,7 +614,7 @@ def test_sentences_that_stand_twice_are_one_vector_and_give_all_ids_or_none():
 
 
 def reference_candidates(source, target, k=4):
-    """The method in plain loops over the whole matrix, as XTREME's mine_bitext does it."""
+    """The method of XTREME's mine_bitext, in simple loops over the whole matrix."""
     cosines = (source @ target.T).double().numpy()
     near = [np.sort(matrix, axis=1)[:, -k:].mean(1) for matrix in (cosines, cosines.T)]
     margin = cosines / ((near[0][:, None] + near[1][None]) / 2)

@@ -1,4 +1,4 @@
-"""A run is what its command says, whatever happens to the machine: every defect that was seen once has its right value here."""
+"""A run gives the result of its command, whatever happens to the machine. Each test is for a defect that was seen once."""
 
 import json
 import os
@@ -81,7 +81,7 @@ def with_german_dev(data_dir, root):
     return root
 
 
-# ---- what was read is part of the run
+# ---- a run's data are part of the run
 
 
 @pytest.mark.parametrize("part, named", [
@@ -91,7 +91,7 @@ def with_german_dev(data_dir, root):
 ])  # fmt: skip
 def test_a_run_goes_on_only_with_the_data_it_began_with(part, named, target, data_dir, tmp_path, cut):
     other = rotated_labels(data_dir, tmp_path / "other", part)
-    undo = cut(loop, "score_with_loss", lambda *args: args[-1] == "de")
+    undo = cut(loop, "score_with_loss", lambda *args: args[4] == "de")
     with pytest.raises(Cut):
         target(tmp_path / "out")
     undo()
@@ -101,7 +101,7 @@ def test_a_run_goes_on_only_with_the_data_it_began_with(part, named, target, dat
     assert read(tmp_path / "out", "progress.json") == before
     moved = shutil.copytree(data_dir, tmp_path / "moved")
     assert target(tmp_path / "out", data=moved)["scores"], "the same rows elsewhere are the same data"
-    with pytest.raises(InputError, match="began with other data"):  # a finished cell is not skipped for other data either
+    with pytest.raises(InputError, match="began with other data"):  # A finished cell is not skipped if the data are others.
         target(tmp_path / "out", data=other)
     assert target(tmp_path / "out", data=data_dir) == read(tmp_path / "out")
 
@@ -159,8 +159,8 @@ def test_a_path_may_be_spelled_in_several_ways(retrieve, tiny_model, tmp_path, m
     ("out/checkpoint-8", "out", "the model lies in it, as checkpoint-8"),
     ("phase1", "phase1/checkpoint-9", "it lies in the model's folder, as checkpoint-9"),
     ("phase1", "phase1/heads/xnli", "it lies in the model's folder, as heads"),
-    ("phase1", "phase1/xnli", None),  # the usual place
-    ("phase1/base", "phase1", None),  # a model beside which a run may work
+    ("phase1", "phase1/xnli", None),  # the usual folder
+    ("phase1/base", "phase1", None),  # A run may have its folder next to the folder of a model.
 ])  # fmt: skip
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_a_run_never_destroys_the_model_that_it_starts_from(model, output_dir, message, overwrite, tmp_path, monkeypatch):
@@ -201,7 +201,7 @@ def test_overwrite_removes_nothing_before_all_else_was_checked(flags, message, t
     assert {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file() and path.name != "run.lock"} == before
 
 
-# ---- trained is a state
+# ---- the state "trained"
 
 
 @pytest.fixture
@@ -214,8 +214,8 @@ def test_a_run_killed_while_it_is_scored_is_not_trained_again(at, target, whole,
     seen = []
 
     def reached(*args):
-        seen.append(args[-1])
-        return {"dev": len(seen) == 4, "test de": args[-1] == "de", "test en": len(seen) > 5}.get(at, False)
+        seen.append(args[4])
+        return {"dev": len(seen) == 4, "test de": args[4] == "de", "test en": len(seen) > 5}.get(at, False)
 
     undo = cut(RunFolder, "finish") if at == "results" else cut(loop, "score_with_loss", reached)
     with pytest.raises(Cut):
@@ -273,10 +273,10 @@ def test_a_run_killed_while_it_is_scored_is_judged_by_the_losses_it_had(call, ti
     from trainer import collapse
 
     monkeypatch.setattr(collapse, "JUDGED_STEPS", 10)
-    monkeypatch.setattr(collapse, "NEAR_FLOOR", 90)  # the dev score never clears a run: only its losses do
+    monkeypatch.setattr(collapse, "NEAR_FLOOR", 90)  # No dev score is above this bound, so only the losses decide.
     flags = ("--task", "udpos", "--languages", "de", *TRAINING, *STEPS, "--warmup_steps", "0", "--model_name_or_path", tiny_model,
              "--data_dir", data_dir, "--output_dir", tmp_path)  # fmt: skip
-    undo = cut(loop, "score_with_loss", lambda *args: args[-1] == "de")
+    undo = cut(loop, "score_with_loss", lambda *args: args[4] == "de")
     with pytest.raises(Cut):
         call(run_target, *flags)
     undo()
@@ -323,7 +323,7 @@ def test_where_the_best_checkpoint_is_broken_its_followers_are_passed_over(targe
 
 
 def test_a_trained_model_that_is_broken_is_taken_from_its_checkpoints_again(target, whole, tmp_path, cut, capsys):
-    undo = cut(loop, "score_with_loss", lambda *args: args[-1] == "de")
+    undo = cut(loop, "score_with_loss", lambda *args: args[4] == "de")
     with pytest.raises(Cut):
         target(tmp_path / "out")
     undo()
@@ -351,7 +351,7 @@ def test_a_torn_note_blocks_no_folder(name, content, tmp_path, capsys):
     (tmp_path / "predictions").mkdir()
     (tmp_path / name).write_text(content)
     results.release()
-    if name == "run.json":  # nothing says any more which run this was
+    if name == "run.json":  # No other file says which run this was.
         with pytest.raises(InputError, match="run.json is damaged: .* --overwrite begins anew"):
             begin(tmp_path, settings)
     else:
@@ -428,6 +428,22 @@ def test_an_older_checkpoint_goes_only_when_the_newer_one_is_on_the_disk(target,
     assert [kind for kind, _ in order] == ["on the disk", "on the disk", "removed", "on the disk", "removed"]
 
 
+def test_a_language_counts_as_scored_only_when_its_predictions_are_on_the_disk(target, tmp_path, monkeypatch):
+    on_disk, noted, flush = set(), [], results.flush
+    monkeypatch.setattr(results, "flush", lambda paths: (paths := list(paths), on_disk.update(path.name for path in paths), flush(paths)))
+    write = results.write_json
+
+    def written(path, value):
+        if path.name == "progress.json":
+            noted.append((set(value.get("scored", {})), set(on_disk)))
+        write(path, value)
+
+    monkeypatch.setattr(results, "write_json", written)
+    target(tmp_path / "out")
+    assert [languages for languages, _ in noted if languages] == [{"de"}, {"de", "en"}]
+    assert all(f"test-{language}.tsv" in files for languages, files in noted for language in languages)
+
+
 # ---- kills at random
 
 
@@ -440,7 +456,7 @@ def text_dir(tmp_path_factory):
 
 
 def test_killed_runs_end_with_the_same_weights_and_scores(tiny_model, data_dir, text_dir, tmp_path):
-    """A few of what `python benchmarks/kills.py` does."""
+    """A few of the kills of `python benchmarks/kills.py`."""
     data_dir = with_german_dev(data_dir, tmp_path / "data")
     command = [sys.executable, "benchmarks/kills.py", "--kills", "8", "--seed", "5", "--output_dir", tmp_path / "kills",
                "--model_name_or_path", tiny_model, "--data_dir", data_dir, "--mlm_data", text_dir]  # fmt: skip

@@ -1,4 +1,4 @@
-"""The miniature world: the same seed, the hub's layout, splits apart, no shortcuts, and sentences that are right as language."""
+"""The miniature data: the same for a seed, in the hub's layout, without overlap of splits or shortcuts, and correct as language."""
 
 import json
 from dataclasses import replace
@@ -468,7 +468,7 @@ THE_COW = Meaning(Thing("Karim"), "buy", Thing("cow", definite=True))
 NINE_EGGS = Meaning(Thing("Boris"), "find", Thing("egg", count=9), time="2010")
 LAST_YEARS = Meaning(Thing("Diana"), "be", place="Oslo", time="2011")
 QUEEN = Meaning(Thing("Anna"), "wake", Thing("queen", definite=True), "hotel", "yesterday")
-DECIDED = (  # where a grammar leaves a choice, or a first version was understood but not what one says
+DECIDED = (  # Sentences for which a grammar allows a choice, or whose first version was understandable but not idiomatic.
     (Utterance(NO_KEY), dict(de="Bruno fand keinen Schlüssel.", es="Bruno no encontró ninguna llave.", ru="Bruno не нашёл ключ.")),
     (Utterance(NO_KEY), dict(fr="Bruno n'a pas trouvé de clé.", tr="Bruno anahtar bulamadı.", zh="Bruno 没有找到钥匙。")),
     (Utterance(NO_OLD_BOOK), dict(es="Eva no leyó ningún libro viejo en el parque.", tr="Eva parkta eski bir kitap okumadı.")),

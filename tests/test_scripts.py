@@ -1,4 +1,4 @@
-"""The three scripts as users run them: they learn, hand over, score, skip what is done, and refuse what is wrong in one line."""
+"""The three scripts as users run them: they learn, give their model to the next phase, score, skip finished runs, and refuse mistakes."""
 
 import json
 import os
@@ -53,7 +53,7 @@ def results_of(folder):
 
 @pytest.fixture(scope="module")
 def mnli_run(tiny_model, data_dir, tmp_path_factory):
-    """Phase 1 on MNLI, trained once for all tests that build on it."""
+    """Phase 1 on MNLI, trained once for all tests that use it."""
     folder = tmp_path_factory.mktemp("runs") / "mnli"
     with pytest.MonkeyPatch.context() as patch:
         flags = ["run_intermediate.py", "--task", "mnli", "--model_name_or_path", tiny_model, "--data_dir", data_dir, *FAST]
@@ -138,7 +138,7 @@ def test_tagging_and_span_qa_learn_and_their_files_score_the_same(task, metric, 
 
 @pytest.mark.parametrize("script, task", [(run_intermediate, "mnli"), (run_target, "xnli")])
 def test_a_kept_head_says_what_it_said_whatever_the_order_of_its_labels(script, task, call, mnli_run, data_dir, tmp_path):
-    """The head's rows and their names are turned round together; nothing is learned."""
+    """The rows of the head and their names are reversed together. The run trains nothing."""
     model = tmp_path / "turned"
     shutil.copytree(mnli_run, model)
     weights, config = load_file(model / "model.safetensors"), json.loads((model / "config.json").read_text())
@@ -164,7 +164,7 @@ def test_every_language_is_scored_by_its_own_rule_and_a_head_is_drawn_with_the_r
         return task.metric(gold, predicted, language)
 
     monkeypatch.setitem(TASKS, "xnli", replace(task, metric=metric))
-    monkeypatch.setattr("results.xtreme_score", lambda *_: 50.0)  # as if all languages were there
+    monkeypatch.setattr("results.xtreme_score", lambda *_: 50.0)  # as if all languages had scores
     flags = ("--task", "xnli", "--languages", "de", "en", "--model_name_or_path", tiny_model, "--data_dir", data_dir, *FAST, "--max_steps",
              "1", "--eval_strategy", "no", "--learning_rate", "0", "--seed", "5")  # fmt: skip
     whole = call(run_target, *flags, "--output_dir", tmp_path / "whole")
@@ -303,7 +303,7 @@ def test_a_run_killed_in_the_middle_goes_on_to_the_same_scores(call, tiny_model,
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not (cut / "results.json").exists()
-    (start,) = json.loads((cut / "starts.json").read_text())  # noted with the checkpoint
+    (start,) = json.loads((cut / "starts.json").read_text())  # This was saved with the checkpoint.
     assert 0 < start["train_seconds"] < start["seconds"]
     long_ago = {name: start[name] + 1e6 for name in ("started", "seconds", "train_seconds")}  # as if the kill had come after days
     (cut / "starts.json").write_text(json.dumps([long_ago]))
@@ -492,7 +492,7 @@ def main():
     dist.init_process_group("gloo")
     if dist.get_rank() == 1:
         raise {error}
-    dist.barrier()  # waits for the other
+    dist.barrier()  # This waits for the other process.
 
 run_script(main)
 """)
@@ -535,7 +535,7 @@ def test_the_hub_is_read_over_http_with_an_empty_cache_and_then_offline(tmp_path
 
 @pytest.mark.parametrize("script, flags", [(run_target, ["--languages", "de"]), (run_intermediate, [])])
 def test_a_model_that_knows_no_padding_token_takes_the_tokenizers(script, flags, call, tiny_model, data_dir, tmp_path):
-    """Decoders, as a rule: they look for the last piece that is none."""
+    """Such models are usually decoders, which look for the last token that is not padding."""
     from transformers import AutoConfig, LlamaConfig, LlamaModel
 
     config = LlamaConfig(vocab_size=400, hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2)

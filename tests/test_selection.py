@@ -1,4 +1,4 @@
-"""How many checkpoints a run compares, whether the start is one of them, and what is said of runs that cannot learn or cannot be right."""
+"""Checkpoint selection: the number of compared checkpoints, the start as one of them, and warnings about runs that cannot learn."""
 
 import json
 import math
@@ -49,7 +49,7 @@ def arguments(tmp_path, **values):
 
 @pytest.fixture
 def typed(monkeypatch):
-    """typed("--flag", value, ...): as if the user had started a script so."""
+    """typed("--flag", value, ...): as if the user had started a script with this command line."""
     return lambda *words: monkeypatch.setattr(sys, "argv", ["run_target.py", *words])
 
 
@@ -118,7 +118,7 @@ def test_steps_that_the_user_gives_are_his(flags, given, typed, tmp_path):
     ({"max_steps": 12}, False, "--select_on target", "refused"),
     ({"max_steps": 12}, True, "--select_on target", None),  # the start and the last
     ({"max_steps": 12}, False, None, "said"),
-    ({"max_steps": 1}, False, "--oracle", "said"),  # there is nothing else to be had
+    ({"max_steps": 1}, False, "--oracle", "said"),  # There is no other checkpoint.
     ({"max_steps": 2000}, False, "--oracle", None),
     ({"max_steps": 12, "eval_steps": 0.5, "save_steps": 0.5}, False, "--oracle", None),
     ({"eval_strategy": "epoch", "save_strategy": "epoch", "num_train_epochs": 1}, False, "--oracle", "refused"),
@@ -188,7 +188,7 @@ def mnli_run(tiny_model, data_dir, tmp_path_factory):
     return str(folder)
 
 
-# Ten updates that destroy what the head knew: the labels of the few examples that are trained on are exchanged.
+# Ten updates on a few examples with exchanged labels, after which the head gives wrong labels.
 FEW = ("--task", "xnli", "--languages", "en", "de", *FAST, "--max_steps", "10", "--warmup_steps", "0", "--max_train_samples", "40")
 
 
@@ -244,7 +244,7 @@ def data_dir_with_german_dev(data_dir, folder):
 
 
 def test_comparing_the_start_changes_nothing_where_training_helps(call, mnli_run, data_dir, tmp_path, monkeypatch):
-    """The same updates with and without, dropout among them: scoring the start takes no random numbers."""
+    """Scoring the start uses no random numbers, so that the updates are the same with and without it, with dropout too."""
     model = tmp_path / "model"
     shutil.copytree(mnli_run, model)
     config = json.loads((model / "config.json").read_text())
@@ -359,7 +359,7 @@ def test_ten_examples_for_one_epoch_are_said_to_change_nothing_and_change_nothin
     assert all(torch.equal(after[name], before[name]) for name in after if ".encoder." in name)
 
 
-# ---- a kept head whose names stand in another order than its outputs
+# ---- a kept head whose label names are in another order than its outputs
 
 
 def said_by_a_head(rng, gold, labels, share_right, renamed=None):
@@ -376,7 +376,7 @@ ROUND = dict(zip(NLI, (*NLI[1:], NLI[0])))
     ({NLI[0]: NLI[1], NLI[1]: NLI[0]}, 0.7, 400, True),
     (ROUND, 0.7, 60, True),
     (ROUND, 0.7, 9, False),  # too few to tell
-    (ROUND, 0.1, 2000, False),  # a head that hardly knows anything, under any names
+    (ROUND, 0.1, 2000, False),  # The head is hardly better than chance, whatever the names of its labels.
     ({}, 0.7, 400, False),
     ({}, 0.0, 400, False),
     ({}, 0.0, 20, False),

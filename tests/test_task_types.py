@@ -1,4 +1,4 @@
-"""Features and decoding of the task types: choices that stay whole, sentences that are split and joined, spans exact to the character."""
+"""Features and decoding of the task types: choices are not cut, sentences are split and joined again, spans are exact to the character."""
 
 import os
 import random
@@ -50,7 +50,7 @@ def test_every_task_that_is_trained_has_its_type():
 
 
 def memory_growth(work) -> int:
-    """The peak memory of `work()` in MB, above what this process holds: in a copy of it, whose peak is then its own."""
+    """Returns the peak memory of `work()` in MB, above the memory of this process. It is measured in a forked copy."""
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
@@ -60,7 +60,7 @@ def memory_growth(work) -> int:
             grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
             os.write(writer, str(grown // 1024).encode())
         finally:
-            os._exit(0)  # the copy must not go on with the tests
+            os._exit(0)  # The copy must not run the other tests.
     os.close(writer)
     with os.fdopen(reader) as answer:
         megabytes = answer.read()
@@ -226,7 +226,7 @@ def test_a_window_without_labels_adds_nothing_to_a_smoothed_loss():
 
 
 def choice_rows(rng, words, n, choices=4):
-    """The right choice is the only one that stands in the context."""
+    """Multiple-choice rows whose right choice is the only one that occurs in the context."""
     rows = []
     for _ in range(n):
         drawn, label = rng.sample(words, choices + 2), rng.randrange(choices)
@@ -347,7 +347,7 @@ def test_long_sentences_are_split_at_word_boundaries_as_full_as_they_get_and_joi
     tags = [[rng.choice(UDPOS.labels) for _ in words] for words in sentences]
     features = tagging.to_features({"words": sentences, "tags": tags}, tokenizer, UDPOS, 15)
     room = 12
-    # independent of the code: a word of n > 0 letters is "▁" and n pieces, an empty one is a single <unk>
+    # This rule is independent of the code: a word of n > 0 letters gives "▁" and n tokens, an empty word gives one <unk>.
     expected = []
     for index, words in enumerate(sentences):
         sizes = [len(word) + 1 if word else 1 for word in words]
@@ -367,7 +367,7 @@ def test_long_sentences_are_split_at_word_boundaries_as_full_as_they_get_and_joi
     for row, labels in enumerate(features["labels"]):
         best[row, : len(labels)] = labels
     examples = {"words": sentences, "tags": tags}
-    turned = replace(UDPOS, labels=UDPOS.labels[::-1])  # as a kept head may have them
+    turned = replace(UDPOS, labels=UDPOS.labels[::-1])  # A kept head may have this order.
     mirrored = np.where(best < 0, best, len(UDPOS.labels) - 1 - best)
     assert tagging.decode(Dataset.from_dict(examples), features, mirrored, turned) == tags
     assert tagging.to_features(examples, tokenizer, turned, 15)["labels"] == [
@@ -451,7 +451,7 @@ def qa_examples(context, answers, asked="q"):
 
 
 def logits_at_labels(features, width=None, height=10.0):
-    """Start and end logits of a model that has learned its training labels."""
+    """Returns the start and end logits of a model that has learned its training labels."""
     width = width or max(map(len, features["input_ids"]))
     start, end = (np.random.default_rng(0).normal(size=(len(features["labels"]), width)) for _ in range(2))
     for row, (first, last, *_) in enumerate(features["labels"]):
@@ -493,7 +493,7 @@ def test_windows_start_every_stride_and_end_where_the_context_does():
         and span_qa.window_spans(4, 4, 2) == [(0, 4)]
         and span_qa.window_spans(0, 4, 2) == [(0, 0)]
     )
-    assert span_qa.window_spans(9, 4, 100) == [(0, 4), (4, 8), (8, 9)]  # a stride beyond the window would skip pieces
+    assert span_qa.window_spans(9, 4, 100) == [(0, 4), (4, 8), (8, 9)]  # A stride larger than the window would skip tokens.
     with pytest.raises(InputError, match="leaves no room for a context"):
         span_qa.window_spans(5, 0, 2)
 
@@ -597,7 +597,7 @@ def test_an_unanswerable_question_and_a_window_without_its_answer_point_at_the_f
 
 
 def test_an_answer_that_a_window_cuts_is_no_answer_of_that_window():
-    """Half of it would be learned as the whole, or its end be looked for behind the window's."""
+    """Otherwise half of the answer would be learned as the whole, or its end would be searched for after the end of the window."""
     context = "a " * 40 + "bbbbbbbb" + " a" * 40
     tokenizer = tokenizer_of("abq")
     features = span_qa.to_features(qa_examples(context, ["bbbbbbbb"]), tokenizer, SQUAD, 32, 3)
@@ -621,7 +621,7 @@ def test_a_context_that_tokenises_to_nothing_gives_an_empty_answer():
 
 
 def test_the_memory_of_a_long_context_grows_with_its_length():
-    """An array of windows x tokens, as there was, takes 650 MB for 100,000 tokens and 5.6 GB for 300,000."""
+    """An array of windows x tokens, as in an earlier version, takes 650 MB for 100,000 tokens and 5.6 GB for 300,000."""
     tokenizer = tokenizer_of(words=["a", "q"])
     examples = qa_examples("a " * 100_000, ["a"])
     span_qa.to_features(qa_examples("a", ["a"]), tokenizer, SQUAD, 384, 128)
@@ -641,10 +641,10 @@ def test_a_question_that_leaves_no_room_is_named_with_language_row_and_length():
     )
     with pytest.raises(InputError, match=f"^{re.escape(message)}"):
         check_lengths(examples, tokenizer, SQUAD, 60, "de")
-    with pytest.raises(InputError, match="'fourth' .row 4. has 200 tokens"):  # of which 64 are read
+    with pytest.raises(InputError, match="'fourth' .row 4. has 200 tokens"):  # The model reads 64 of them.
         check_lengths(examples, tokenizer, SQUAD, 68, "de")
     check_lengths(examples, tokenizer, SQUAD, 69, "de")
-    for rows, length in ((3, 61), (4, 69)):  # the check says what making the features would say
+    for rows, length in ((3, 61), (4, 69)):  # The check gives the same message as making the features.
         span_qa.to_features(examples.select(range(rows))[:], tokenizer, SQUAD, length, 32)
         with pytest.raises(InputError):
             span_qa.to_features(examples.select(range(rows))[:], tokenizer, SQUAD, length - 1, 32)

@@ -29,7 +29,7 @@ TEXTS = ["Hello world", "Müller Việt ﬁve １２ a，b", "中国 naïve", " 
 
 @pytest.fixture(autouse=True)
 def kept(tmp_path, monkeypatch):
-    """Nothing that an earlier test or run has kept."""
+    """Removes everything that an earlier test or run has cached."""
     monkeypatch.setattr(tokenizers, "TOKENIZERS", tmp_path / "kept")
     return tmp_path / "kept"
 
@@ -60,7 +60,7 @@ def test_a_sentencepiece_model_alone_is_read_as_sentencepiece_reads_it(kind, tmp
     for text in TEXTS:
         expected = [tokenizer.unk_token if model.is_unknown(piece) else model.id_to_piece(piece) for piece in model.encode(text)]
         assert pieces_of(tokenizer, text) == [first, *expected, last], text
-        if kind != "xlm-roberta":  # whose ids are moved by one, as they always were
+        if kind != "xlm-roberta":  # XLM-R's ids are those of SentencePiece plus one.
             assert tokenizer(text, add_special_tokens=False)["input_ids"] == model.encode(text)
     pair = [
         first,
@@ -73,7 +73,7 @@ def test_a_sentencepiece_model_alone_is_read_as_sentencepiece_reads_it(kind, tmp
     assert pieces_of(tokenizer, "Hello", "world") == pair
     again = next_phase(tokenizer, folder, tmp_path)
     assert again.key == tokenizer.key and fingerprint_of(again) == fingerprint_of(tokenizer)
-    elsewhere = AutoTokenizer.from_pretrained(tmp_path / "next")  # whoever reads the checkpoint with transformers alone
+    elsewhere = AutoTokenizer.from_pretrained(tmp_path / "next")  # This is how users without this project load the checkpoint.
     assert [elsewhere(text)["input_ids"] for text in TEXTS] == [tokenizer(text)["input_ids"] for text in TEXTS]
 
 
@@ -197,7 +197,7 @@ def test_more_pieces_than_the_model_has_rows_are_refused(tmp_path):
 
 
 def test_without_protobuf_the_line_says_what_to_install(tmp_path, monkeypatch):
-    """transformers advises tiktoken, which would not help."""
+    """transformers' own message advises tiktoken, which would not help."""
     folder = folders.sentencepiece_alone(tmp_path / "model", "deberta-v2")
     monkeypatch.setitem(sys.modules, "sentencepiece.sentencepiece_model_pb2", None)
     monkeypatch.delattr(sentencepiece, "sentencepiece_model_pb2", raising=False)
@@ -362,7 +362,7 @@ def test_an_answer_that_ends_inside_a_character_takes_the_whole_of_it():
 
 
 def test_an_answer_that_does_not_stand_at_its_place_is_composed_by_itself():
-    """XTREME's test files have such, and -1 for none."""
+    """XTREME's test files have answers with a wrong start, and -1 for no start."""
     given = {"text": ["e\u0301", "e\u0301"], "answer_start": [1, -1]}
     assert compose_answers("abc e\u0301", given) == {"text": ["é", "é"], "answer_start": [1, -1]}
 
@@ -425,7 +425,7 @@ def test_the_mean_of_a_words_logits_is_trained_and_predicted(spaced):
             position += count
     loss = tagging.loss({"logits": logits}, batch["labels"])
     torch.testing.assert_close(loss, torch.stack(losses).mean())
-    counted = batch["labels"].ne(-100).sum()  # as the Trainer counts
+    counted = batch["labels"].ne(-100).sum()  # The Trainer counts in the same way.
     torch.testing.assert_close(tagging.loss({"logits": logits}, batch["labels"], counted), loss)
     loss.backward()
     assert not logits.grad[:, 0].any() and logits.grad[0, 3].any(), "no gradient at <s>, some at a word's second piece"

@@ -1,4 +1,4 @@
-"""What training must not do: depend on how a batch is cut into pieces, take an earlier head over unseen, start without its encoder."""
+"""Training must not depend on micro-batches, must not silently keep an earlier head, and must not start without the encoder's weights."""
 
 import json
 import shutil
@@ -36,7 +36,7 @@ LAYOUTS = {
 def updated(tiny_model, data_dir, tmp_path_factory):
     """{layout: {task: (weights after one step of plain gradient descent, results)}}"""
     folders = {layout: tmp_path_factory.mktemp("update") for layout in LAYOUTS}
-    together = []  # a launch costs more than what is done in it
+    together = []  # A launch takes longer than the work of one task.
     for layout, (processes, flags) in LAYOUTS.items():
         if processes == 1:
             update(tiny_model, data_dir, folders[layout], *flags)
@@ -116,7 +116,7 @@ def test_whole_epochs_with_a_smaller_last_step_are_the_same_in_every_layout(layo
 
 
 def test_a_head_is_drawn_alike_whatever_holds_it(tiny_model, monkeypatch):
-    """Under ZeRO-3 it is on a GPU, and may be in bf16, where other random numbers would be drawn."""
+    """Under ZeRO-3 the head is on a GPU and may be in bf16, where the seed would give other random numbers."""
     model, _ = load_model(AutoModelForSequenceClassification, tiny_model, NLI_LABELS, seed=1)
     weight = model.classifier.out_proj.weight
     expected, drawn, draw = weight.detach().bfloat16(), [], type(model)._init_weights
@@ -172,12 +172,12 @@ def test_keep_head_keeps_it_and_follows_its_label_order(tiny_model, tmp_path):
     weights = load_file(tmp_path / "model.safetensors")
     del weights["classifier.out_proj.weight"]
     save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(InputError, match="has no head of this kind"):  # a part of it would be drawn
+    with pytest.raises(InputError, match="has no head of this kind"):  # A part of the head would be drawn at random.
         load_model(AutoModelForSequenceClassification, str(tmp_path), NLI_LABELS, seed=5, keep_head=True)
 
 
 def test_a_tagging_head_does_not_slip_into_multiple_choice(tiny_model, tmp_path):
-    """Both call their layer `classifier`; with one tag the shapes agree too."""
+    """Both heads have a layer `classifier`; with one tag its shapes are equal too."""
     tagger, _ = load_model(AutoModelForTokenClassification, tiny_model, ("O",), seed=1)
     with torch.no_grad():
         tagger.classifier.weight.fill_(7.0)
@@ -189,7 +189,7 @@ def test_a_tagging_head_does_not_slip_into_multiple_choice(tiny_model, tmp_path)
 
 
 def test_a_checkpoint_without_its_encoder_is_refused(tiny_model, tmp_path):
-    """Else a random encoder would be trained, and only the score would tell."""
+    """Otherwise a random encoder would be trained, and only the score would show it."""
     load_model(AutoModelForTokenClassification, tiny_model, ("a", "b"), seed=1)[0].save_pretrained(tmp_path)
     weights = load_file(tmp_path / "model.safetensors")
     kept = {name: weight.contiguous() for name, weight in weights.items() if ".layer.1." not in name}

@@ -1,4 +1,4 @@
-"""Other training data than the hub's English: languages, few-shot draws, files, translations; and choosing by other dev data."""
+"""Training data other than the hub's English: languages, few-shot samples, files, translations; and selection on other dev data."""
 
 import json
 import os
@@ -22,7 +22,7 @@ from task_adapters.__main__ import parts_of
 from task_adapters.examples import NOT_A_PAIR as BROKEN
 from task_adapters.training_data import load_file as load_train_file
 from trainer.selection import best_steps, selection_score
-from translate import answer_place, sentences, translated
+from translate import answer_span, sentences, translated
 
 TEXT = Value("string")
 NLI_COLUMNS = Features({"premise": TEXT, "hypothesis": TEXT, "label": ClassLabel(names=NLI)})
@@ -32,7 +32,7 @@ FAST = ("--learning_rate", "2e-3", "--effective_batch_size", "16", "--per_device
 
 @pytest.fixture(scope="module")
 def languages_dir(data_dir, tmp_path_factory):
-    """The session's data with German training and dev data of xnli and udpos beside."""
+    """The session's data, with additional German training and dev data of xnli and udpos."""
     root, rng = tmp_path_factory.mktemp("languages") / "data", random.Random(5)
     shutil.copytree(data_dir, root)
     write_hub_folder(root, "facebook/xnli", "de", "train", nli_rows(rng, "de", 360), NLI_COLUMNS)
@@ -330,7 +330,7 @@ def test_the_three_ways_to_choose_and_the_oracles_steps():
 
 @pytest.fixture(scope="module")
 def conflicting_dir(languages_dir, tmp_path_factory):
-    """English and German want opposite things: in German dev and test data the labels of two verdicts are exchanged."""
+    """In German dev and test data the labels of two verdicts are exchanged, so that the best checkpoint for English is bad for German."""
     root = tmp_path_factory.mktemp("conflict") / "data"
     shutil.copytree(languages_dir, root)
     rng, exchanged = random.Random(9), {0: 2, 1: 1, 2: 0}
@@ -444,7 +444,7 @@ def test_sentences_are_cut_after_their_ends_and_not_after_initials():
     ("Haus", " . ", (0, 4), "de", None),
 ])  # fmt: skip
 def test_answers_are_found_as_whole_words_in_their_sentence_first(context, answer, span, language, place):
-    assert answer_place(context, answer, span, language) == place
+    assert answer_span(context, answer, span, language) == place
 
 
 def test_a_translated_question_keeps_the_answer_of_its_sentence_or_is_dropped():
@@ -620,7 +620,7 @@ def test_a_finished_file_with_a_foreign_note_is_not_taken(about, call, tmp_path)
 
 
 def test_of_two_translations_into_one_file_at_once_the_second_is_refused(call, translation_model, data_dir, tmp_path, monkeypatch):
-    """The second one is another process, as locks are; it ends before it reads data or model."""
+    """The second script is another process, because locks are per process. It ends before it reads data or model."""
     file, answers, once = tmp_path / "new" / "mnli.de.jsonl", [], translate.Translator.__call__
     flags = translate_flags(translation_model, data_dir, file)
 
@@ -644,7 +644,7 @@ def test_of_two_translations_into_one_file_at_once_the_second_is_refused(call, t
 
 
 def test_a_file_that_another_process_has_finished_meanwhile_is_not_made_twice(call, tmp_path, monkeypatch):
-    """It was not there when this process looked, and is there when this process has the lock."""
+    """The file did not exist when this process checked first, and exists when this process has the lock."""
     file = tmp_path / "a.jsonl"
     flags = ("--task", "mnli", "--language", "de", "--output_file", file)
 

@@ -1,4 +1,4 @@
-"""Embeddings of pieces that do not occur wait beside training: the run, its checkpoints and its scores are the untrimmed one's."""
+"""Trimmed embeddings: the run, its checkpoints and its scores are those of a run that trains with all embeddings."""
 
 import json
 import shutil
@@ -108,7 +108,7 @@ def test_what_the_optimiser_does_to_rows_without_gradient_is_done_to_those_that_
 
 @pytest.mark.parametrize("decay", [1.0, 0.9])
 def test_what_is_trained_in_fp32_from_rounded_weights_tells_of_decay_alone(decay):
-    """DeepSpeed's way: the model is rounded, and what is trained is an fp32 copy of that."""
+    """As under DeepSpeed: the model is rounded, and an fp32 copy of the rounded model is trained."""
     whole, part = encoders()
     part.to(torch.bfloat16)
     found = part.words.expanded(part.words.weight.float() * decay)
@@ -227,7 +227,7 @@ CUT = ("--task", "mnli", *FLAGS, "--max_seq_length", "64", "--max_steps", "12", 
 
 
 def cut_off(folder):
-    """A finished run becomes one that was cut off behind its sixth step."""
+    """Turns a finished run into one that was cut off after its sixth step."""
     (folder / "results.json").unlink()
     shutil.rmtree(folder / "checkpoint-12")
 
@@ -256,7 +256,7 @@ def test_a_cut_off_run_goes_on_trimmed_and_another_setting_is_another_run(call, 
 
 
 def test_a_cut_off_run_on_other_data_is_one_line_and_one_of_earlier_code_goes_on_untrimmed(call, tiny_model, data_dir, tmp_path, capsys):
-    """The optimiser would read the states of other rows, or behind the end of them."""
+    """Otherwise the optimiser would use the states of other rows, or read beyond their end."""
     flags = (*CUT, "--model_name_or_path", tiny_model, "--output_dir", tmp_path / "out", "--data_dir", tmp_path / "data")
     train = shutil.copytree(data_dir, tmp_path / "data") / "nyu-mll/glue/mnli/train-00000-of-00001.parquet"
     call(run_intermediate, *flags)

@@ -182,7 +182,7 @@ def test_a_kill_in_either_stage_of_xcopa_and_between_them_changes_nothing(call, 
         "at the end of the first training": (loop.RunTrainer, "_finalize_training", lambda trainer, *_: trains(trainer, first)),
         "between the stages": (RunFolder, "begin", lambda folder, *_: folder.path == second),
         "at the end of the second training": (loop.RunTrainer, "_finalize_training", lambda trainer, *_: trains(trainer, second)),
-        "while the second language is scored": (loop, "score_with_loss", lambda *args: args[-2] == "et"),
+        "while the second language is scored": (loop, "score_with_loss", lambda *args: args[4] == "et"),
         "before the results": (RunFolder, "finish", lambda folder, *_: folder.path == second),
     }  # fmt: skip
     for when, kill in kills.items():  # one folder: each kill comes later than the one before

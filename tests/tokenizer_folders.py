@@ -29,7 +29,7 @@ def sentencepiece_model(**options) -> bytes:
 
 
 def write(folder, **files) -> Path:
-    """A folder with these files, `__` in a name standing for a point; bytes as they are, anything else as JSON."""
+    """Writes a folder with these files. `__` in a name becomes a point. Bytes are written as they are, other values as JSON."""
     folder = Path(folder)
     folder.mkdir(parents=True)
     for name, content in files.items():
@@ -39,7 +39,7 @@ def write(folder, **files) -> Path:
 
 
 def sentencepiece_alone(folder, kind) -> Path:
-    """What microsoft/mdeberta-v3-base's repository holds, and the same of two other families."""
+    """Folders with the tokenizer files of microsoft/mdeberta-v3-base, and of two other families."""
     if kind == "xlm-roberta":
         files = {"sentencepiece__bpe__model": sentencepiece_model()}
     elif kind == "deberta-v2":
@@ -64,7 +64,7 @@ def unigram_file(lower=False) -> dict:
 
 
 def unigram(folder, lower=False, **settings) -> Path:
-    """A folder of XLM-R's kind with a tokenizer.json. settings: of tokenizer_config.json."""
+    """A folder of XLM-R's kind with a tokenizer.json. settings: the values in tokenizer_config.json."""
     names = {"bos": "<s>", "eos": "</s>", "sep": "</s>", "cls": "<s>", "unk": "<unk>", "pad": "<pad>", "mask": "<mask>"}
     settings = {"tokenizer_class": "XLMRobertaTokenizer", **{f"{name}_token": token for name, token in names.items()}, **settings}
     config = {"model_type": "xlm-roberta", "vocab_size": 302}
@@ -72,7 +72,7 @@ def unigram(folder, lower=False, **settings) -> Path:
 
 
 def wordpiece(folder, lower=False, strip_accents=None, as_text=False, **settings) -> Path:
-    """A folder of BERT's kind with a tokenizer.json, or with vocab.txt alone. settings: of tokenizer_config.json."""
+    """A folder of BERT's kind with a tokenizer.json, or with only vocab.txt. settings: the values in tokenizer_config.json."""
     config = {"model_type": "bert", "vocab_size": len(WORDPIECES)}
     if as_text:
         return write(folder, config__json=config, vocab__txt="\n".join(WORDPIECES).encode(), tokenizer_config__json=settings)

@@ -1,4 +1,4 @@
-"""Two epochs of each head type, and of two tasks together, whose last step is smaller; run by test_training.py in 1, 2 and 3 processes.
+"""Trains two epochs of each head type, and of two tasks together. The last step of an epoch is smaller. test_training.py runs this.
 
 python tests/whole_epochs.py MODEL DATA_DIR OUT --per_device_train_batch_size 4 ... -- OUT2 --per_device_train_batch_size 1 ...
 """

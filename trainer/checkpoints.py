@@ -1,7 +1,7 @@
-"""Models from the hub or from an earlier phase: the encoder is taken over, the head is fresh.
+"""Loads models from the hub or from an earlier phase: the encoder's weights are loaded, the head is drawn anew.
 
-An MNLI head would fit XNLI (same class, same shape) and a tagging head would fit multiple choice (same key): loaded without a
-thought, they would slip into the next phase unseen.
+The check is needed because heads can fit by accident: an MNLI head has the class and the shape of an XNLI head, and a tagging head has the
+weight name of a multiple-choice head. Without it `from_pretrained` would silently carry the old head into the next phase.
 """
 
 import hashlib
@@ -24,19 +24,19 @@ from task_adapters.base import InputError
 from task_types.heads import check_label_names, model_for
 from trainer.deepspeed import gathered
 
-# Where a hub model has .bin weights only, transformers would ask the hub, in a thread, to convert them for everybody.
+# If a hub model has only .bin weights, a thread of transformers would ask the hub to convert them for all users.
 os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
-# The last: .bin weights that hold more than tensors.
+# UnpicklingError: a .bin file that holds other objects than tensors.
 UNREADABLE = (OSError, ValueError, RuntimeError, SafetensorError, pickle.UnpicklingError)
 
-# A block's output is what the next one reads. Others normalise what the last block leaves, and that alone.
+# In these families hidden state n is exactly the output of block n. Other families apply one more normalisation after the last block only.
 NORMALISED_BLOCKS = ("bert", "roberta", "xlm-roberta", "rembert", "deberta-v2")
-# Positions count from behind the padding token's id, so that many rows of the table are never used.
+# In these families, as in RoBERTa's, the first token has the position pad_token_id + 1. The positions before it are never used.
 OFFSET_POSITIONS = ("camembert", "xmod", "mpnet", "ibert", "data2vec-text", "longformer", "luke", "mluke")
 
 
 def load_config(path: str, **changes):
-    """The configuration of a checkpoint, as an InputError of one line where there is none."""
+    """Returns the configuration of a checkpoint. Raises InputError, in one line, if `path` has none."""
     try:
         return AutoConfig.from_pretrained(path, trust_remote_code=False, **changes)
     except (OSError, ValueError) as error:
@@ -44,7 +44,10 @@ def load_config(path: str, **changes):
 
 
 def check_length(max_seq_length: int, config, tokenizer, path: str) -> None:
-    """Refuses a maximum length that the model has no positions for (XLM-R: 512 of its 514, two stand before the first token)."""
+    """Raises InputError for a maximum length that is larger than the model's number of usable positions.
+
+    XLM-R has 514 positions and can use 512 of them, because the first token has position 2.
+    """
     positions = getattr(config, "max_position_embeddings", None) or tokenizer.model_max_length
     reserved = (config.pad_token_id or 0) + 1 if "roberta" in config.model_type or config.model_type in OFFSET_POSITIONS else 0
     usable = min(positions - reserved, tokenizer.model_max_length)
@@ -55,22 +58,24 @@ def check_length(max_seq_length: int, config, tokenizer, path: str) -> None:
 
 
 def check_precision(config, training_args, path: str) -> None:
-    """Refuses fp16 for (m)DeBERTa-v3: attention scores overflowed and nothing was learned (https://github.com/microsoft/DeBERTa/issues/77).
+    """Raises InputError for fp16 with (m)DeBERTa-v3, whose attention scores overflow (https://github.com/microsoft/DeBERTa/issues/77).
 
-    transformers mended the attention (pull request 24116); with published weights that has not been tried here.
+    transformers changed the attention in pull request 24116. Nobody has tried fp16 with published weights in this project since.
     """
     if config.model_type == "deberta-v2" and (training_args.fp16 or training_args.fp16_full_eval):
         raise InputError(f"--fp16: {path!r} is a DeBERTa, which is known to overflow in fp16. Use --bf16, or neither (fp32).")
 
 
 def load_model(model_class, path: str, labels: tuple[str, ...], seed: int, keep_head: bool = False, freeze_embeddings: bool = False):
-    """The model of a task: the encoder of `path` with a fresh head, drawn with `seed`, or with `keep_head` the head that is there.
+    """Returns the model of a task in fp32, and its labels: the encoder of `path` with a fresh head, or with the stored head.
 
-    model_class  an Auto class; labels: names in the order of the outputs, () for span QA.
-    Returns (model in fp32, labels: as given, or in the kept head's order).
-    Raises InputError where `path` holds no model, no complete encoder, or no head to keep.
+    model_class  an Auto class.
+    labels       names in the order of the model's outputs, () for span QA.
+    seed         draws the fresh head.
+    keep_head    takes the head of `path`. The returned labels are then in the order of that head's outputs.
+    Raises InputError if `path` holds no model, no complete encoder, or no head to keep.
     """
-    names = labels or ("LABEL_0", "LABEL_1")  # span QA has two outputs; the number of an earlier head must not be inherited
+    names = labels or ("LABEL_0", "LABEL_1")  # Span QA has two outputs. Without names the model would have as many as an earlier head.
     fresh = {"id2label": dict(enumerate(names)), "label2id": {name: i for i, name in enumerate(names)}}
     config = load_config(path, **({} if keep_head and labels else fresh))
     if keep_head and labels:
@@ -78,10 +83,10 @@ def load_model(model_class, path: str, labels: tuple[str, ...], seed: int, keep_
     if keep_head:
         _refuse_other_head(path, model_class, config)
     model_class = model_for(model_class, type(config))
-    set_seed(seed)  # the pooler of multiple choice, where the checkpoint has none, is drawn while loading
+    set_seed(seed)  # Multiple choice needs a pooler. If the checkpoint has none, `from_pretrained` draws one.
     model, loading = read_weights(model_class, path, config, ignore_mismatched_sizes=True)
     prefix = model.base_model_prefix + "."
-    # Checkpoints of masked-LM and head classes have no pooler: it is the one part of an encoder that may be new.
+    # Checkpoints with a masked-LM head or another head have no pooler, so only this part of the encoder may be drawn anew.
     absent = {*loading["missing_keys"], *(key for key, *_ in loading["mismatched_keys"])}
     missing = sorted(key for key in absent if key.startswith(prefix) and ".pooler." not in key)
     if missing:
@@ -93,17 +98,17 @@ def load_model(model_class, path: str, labels: tuple[str, ...], seed: int, keep_
     if freeze_embeddings:
         model.get_input_embeddings().requires_grad_(False)
     if is_deepspeed_zero3_enabled():
-        # Loaded slice by slice, a model would be saved under the names of old files (LayerNorm.gamma), which other readers do not know.
+        # With these conversions a model under ZeRO-3 would be saved under weight names of old files (LayerNorm.gamma).
         model._weight_conversions = None
-    # The heads' plain means would be multiplied by accumulation steps and processes: our loss does its own counting.
+    # With True the Trainer would multiply the heads' mean losses by accumulation steps and processes. Our loss already counts examples.
     model.accepts_loss_kwargs = False
     return model, labels
 
 
 def read_weights(model_class, path: str, config, **options):
-    """-> (model in fp32, {"missing_keys", "mismatched_keys", ...}: what `path` did not hold of it).
+    """Returns (model in fp32, {"missing_keys", "mismatched_keys", ...}: the weights that `path` does not have).
 
-    Fresh heads are not reported: from_pretrained warns of them as of a problem; here they are the rule, and checked by key.
+    The function silences from_pretrained's warning about fresh heads. Fresh heads are intended here, and callers check the missing keys.
     """
     level = transformers.logging.get_verbosity()
     transformers.logging.set_verbosity_error()
@@ -118,20 +123,20 @@ def read_weights(model_class, path: str, config, **options):
 
 
 def draw_head(model, seed: int) -> None:
-    """Draws all weights outside the encoder anew, as the model's own class initialises them; the same for the same seed."""
+    """Draws all weights outside the encoder anew, as the model's own class initialises them. The same seed gives the same weights."""
     set_seed(seed)
     parts = [module for name, module in model.named_children() if name != model.base_model_prefix]
     parameters = [parameter for module in parts for parameter in module.parameters()]
     for parameter in parameters:
-        parameter.__dict__.pop("_is_hf_initialized", None)  # transformers would leave loaded weights as they are
+        parameter.__dict__.pop("_is_hf_initialized", None)  # With this mark transformers would not initialise a loaded weight again.
     with gathered(parameters):
-        there = [parameter.data for parameter in parameters]
-        for parameter in parameters:  # under ZeRO-3 they may be on a GPU, or bf16: other random numbers
+        original_data = [parameter.data for parameter in parameters]
+        for parameter in parameters:  # Under ZeRO-3 a parameter can be on a GPU or in bf16, where the seed gives other random numbers.
             parameter.data = parameter.data.cpu().float()
         for module in parts:
             module.apply(model._init_weights)
-        model._init_weights(model)  # ModernBERT knows how its last layer is drawn only as part of the whole
-        for parameter, data in zip(parameters, there):
+        model._init_weights(model)  # ModernBERT initialises its last layer only when it is given the whole model.
+        for parameter, data in zip(parameters, original_data):
             parameter.data = data.copy_(parameter.data)
 
 
@@ -152,9 +157,10 @@ def load_encoder(path: str, layer: int | None, pooling: str = "mean"):
 
 
 def last_complete_checkpoint(output_dir: str) -> str | None:
-    """The newest checkpoint-N from which a run can go on: all its files are whole, and those of the best one that it names.
+    """Returns the newest checkpoint-N from which a run can be resumed; None if there is none.
 
-    A newer one that a kill or a power cut has left broken is passed over, and a line names what is wrong with it.
+    All files of this checkpoint are complete, and so are those of the best checkpoint that it names. A kill or a power cut can leave a
+    newer checkpoint broken. The function skips it and prints what is wrong with it.
     """
     for _, folder in checkpoints_of(output_dir):
         fault = fault_of_checkpoint(folder)
@@ -165,14 +171,14 @@ def last_complete_checkpoint(output_dir: str) -> str | None:
 
 
 def checkpoints_of(output_dir: str | Path) -> list[tuple[int, Path]]:
-    """(step, folder) of every checkpoint, the newest first."""
+    """Returns (step, folder) of every checkpoint, the newest first."""
     matches = ((re.fullmatch(r"checkpoint-(\d+)", folder.name), folder) for folder in Path(output_dir).glob("checkpoint-*"))
     return sorted(((int(match[1]), folder) for match, folder in matches if match), reverse=True)
 
 
 def fault_of_checkpoint(folder: Path) -> str | None:
-    """Why a run cannot go on from a checkpoint; None where it can."""
-    if not (folder / "trainer_state.json").is_file():  # the Trainer writes it last
+    """Returns the reason why a run cannot be resumed from a checkpoint; None if it can."""
+    if not (folder / "trainer_state.json").is_file():  # The Trainer writes this file last.
         return "it was not written to its end"
     if not any(folder.glob("*.safetensors")):
         return "it holds no weights"
@@ -183,13 +189,13 @@ def fault_of_checkpoint(folder: Path) -> str | None:
 
 
 def best_checkpoint(folder: Path) -> Path | None:
-    """The best checkpoint that a checkpoint names, where it lies now: the whole output folder may have been moved."""
+    """Returns the path of the best checkpoint that a checkpoint names. It is in the same output folder, which may have been moved."""
     best = json.loads((folder / "trainer_state.json").read_text(encoding="utf-8")).get("best_model_checkpoint")
     return best and folder.parent / Path(best).name
 
 
 def fault_of_files(folder: Path) -> str | None:
-    """The first file of a folder that was cut off or cannot be read, as text; None where there is none."""
+    """Returns a description of the first broken file in a folder; None if no file is broken."""
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         if fault := fault_of_file(path):
             return f"{path.relative_to(folder)} {fault}"
@@ -197,19 +203,19 @@ def fault_of_files(folder: Path) -> str | None:
 
 
 def fault_of_file(path: Path) -> str | None:
-    """What is wrong with a file by its form alone, without reading the weights in it; None where nothing is, or the form is unknown."""
+    """Returns what is wrong with the format of a file; None if nothing is wrong or the format is unknown. It does not read the weights."""
     try:
         if path.suffix == ".json":
             json.loads(path.read_text(encoding="utf-8"))
         elif path.suffix == ".safetensors":
-            with safe_open(path, "pt"):  # compares the length of the file with what its head says
+            with safe_open(path, "pt"):  # safe_open compares the length of the file with its header.
                 pass
         elif path.suffix in (".pt", ".pth", ".bin"):
             with path.open("rb") as file:
-                head = file.read(2)
-            if head == b"PK":  # what torch.save writes is a zip archive, whose list of contents stands at the end
+                first_bytes = file.read(2)
+            if first_bytes == b"PK":  # torch.save writes a zip archive. Its table of contents is at the end, so a cut file has none.
                 zipfile.ZipFile(path).close()
-            elif not head:
+            elif not first_bytes:
                 return "is empty"
     except (ValueError, OSError, SafetensorError, zipfile.BadZipFile) as error:
         return f"is broken ({first_line(error)})"
@@ -217,7 +223,7 @@ def fault_of_file(path: Path) -> str | None:
 
 
 def describe_model(path: str, config) -> dict:
-    """What a result says of the model it started from."""
+    """Returns what results.json says about the model that a run started from."""
     return {
         "name_or_path": os.path.normpath(path) if Path(path).is_dir() else path,
         "revision": hub_commit(path) or checksum(path),
@@ -228,21 +234,21 @@ def describe_model(path: str, config) -> dict:
 
 
 def hub_commit(path: str) -> str | None:
-    """The commit of a hub model; None for a folder."""
+    """Returns the commit of a hub model; None for a folder."""
     snapshot = None if Path(path).is_dir() else hub_snapshot(path)
     return snapshot and snapshot.name
 
 
 def hub_snapshot(path: str) -> Path | None:
-    """The folder of the cache, named by its commit, that holds a hub model's files."""
+    """Returns the folder in the hub's cache that holds a model's files; its name is the commit. None if the model is not cached."""
     cached = try_to_load_from_cache(path, "config.json")
     return Path(cached).parent if isinstance(cached, str) else None
 
 
 def checksum(path: str) -> str | None:
-    """Of the weights in a folder, so that a result says which they were wherever the folder goes; None where there are none."""
+    """Returns the checksum of the weights in a folder; None if there are none. It identifies the weights after the folder was moved."""
     digest, files = hashlib.sha256(), sorted((*Path(path).glob("*.safetensors"), *Path(path).glob("pytorch_model*.bin")))
-    if not files:  # a hub id whose commit the cache does not tell
+    if not files:  # `path` is a hub id, and the cache does not have its commit.
         return None
     for file in files:
         with file.open("rb") as stream:
@@ -251,7 +257,7 @@ def checksum(path: str) -> str | None:
 
 
 def check_model(path: str) -> None:
-    """Refuses what is no model, and the folder of a run that is not finished or that failed to learn."""
+    """Raises InputError if `path` is no model, or the folder of a run that is not finished or that failed to learn."""
     folder = Path(path)
     if folder.is_file():
         raise InputError(f"{path} is a file. A model is given by its folder.")
@@ -264,12 +270,17 @@ def check_model(path: str) -> None:
 
 
 def _refuse_other_head(path, model_class, config):
-    """Heads of different kinds share names (`classifier`) and, with two tags or one, shapes: a tagger would fit span QA unseen."""
+    """Raises InputError if the stored head is of another kind.
+
+    Weight names and shapes do not show the kind: the layer is often called `classifier`, and a tagger with two tags has the shape of span
+    QA.
+    """
     kind = model_class.__name__.rpartition("For")[2]
-    held = (config.architectures or ["?"])[0]
-    if held.rpartition("For")[2] != kind:
-        raise InputError(f"--keep_head: {path!r} has no head of this kind: it is a {held}. Leave the flag out for a fresh one.")
+    architecture = (config.architectures or ["?"])[0]
+    if architecture.rpartition("For")[2] != kind:
+        raise InputError(f"--keep_head: {path!r} has no head of this kind: it is a {architecture}. Leave the flag out for a fresh one.")
 
 
 def first_line(error):
+    """Returns the first line of an error's message, or the name of its class if it has no message."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,6 +1,6 @@
-"""What DeepSpeed needs beside the Trainer: a start without MPI and compiler, settings that agree with the flags, an ordinary checkpoint.
+"""Support for --deepspeed: a start without MPI and without a compiler, checks of the settings file, and an ordinary checkpoint at the end.
 
-Nothing here has an effect without --deepspeed. The settings are JSON files, of which ds_configs/ holds five.
+This module has no effect without --deepspeed. DeepSpeed's settings are JSON files; ds_configs/ has five of them.
 """
 
 import contextlib
@@ -33,7 +33,10 @@ SECTIONS = {
 
 
 def config_path(flag: str | None) -> str | None:
-    """The JSON file of a run: that of --deepspeed, else that of `accelerate config`; None without DeepSpeed. Refuses two that differ."""
+    """Returns the path of DeepSpeed's JSON file: that of --deepspeed or that of `accelerate config`; None without DeepSpeed.
+
+    Raises InputError if both name a file and the files differ, or if accelerate asks for DeepSpeed and no file is named.
+    """
     if os.environ.get("ACCELERATE_USE_DEEPSPEED", "false").lower() != "true":
         return flag
     path = os.environ.get("ACCELERATE_DEEPSPEED_CONFIG_FILE", "none")
@@ -43,23 +46,23 @@ def config_path(flag: str | None) -> str | None:
         return flag
     if flag is not None and Path(flag).resolve() != Path(path).resolve():
         raise InputError(f"--deepspeed {flag}, but accelerate's settings name {path}: leave the flag out, or name one file in both.")
-    # accelerate takes --deepspeed_config_file as the whole truth and would read its other DeepSpeed variables against ours.
+    # The caller must set --deepspeed to this file. Otherwise accelerate would compare its other DeepSpeed variables with our settings.
     return path
 
 
 def read_config(path: str) -> dict:
-    """The settings in a DeepSpeed file. Raises InputError where it is missing, broken, or leaves no plain checkpoint.
+    """Returns the settings in a DeepSpeed file. Raises InputError if the file is missing or broken, or would leave no ordinary checkpoint.
 
-    Looks at the JSON alone. DeepSpeed must not be imported before `prepare_processes`, because it would choose a GPU in spite of
-    --use_cpu. `check_settings` asks DeepSpeed itself, later.
+    This function checks the JSON only. DeepSpeed must not be imported before `prepare_processes`, because it would choose a GPU in spite of
+    --use_cpu. `check_settings` lets DeepSpeed itself check the values later.
     """
     if importlib.util.find_spec("deepspeed") is None:
         raise InputError(f"--deepspeed {path}: DeepSpeed is not installed (pip install deepspeed).")
     try:
         config = json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
-        ours = ", ".join(sorted(file.name for file in (Path(__file__).parents[1] / "ds_configs").glob("*.json")))
-        raise InputError(f"--deepspeed {path} cannot be read ({error.strerror}). In ds_configs/: {ours}.") from error
+        provided = ", ".join(sorted(file.name for file in (Path(__file__).parents[1] / "ds_configs").glob("*.json")))
+        raise InputError(f"--deepspeed {path} cannot be read ({error.strerror}). In ds_configs/: {provided}.") from error
     except ValueError as error:
         raise InputError(f"--deepspeed {path} is not valid JSON ({error}).") from error
     if not isinstance(config, dict) or "zero_optimization" not in config:
@@ -89,12 +92,12 @@ def read_config(path: str) -> dict:
     return config
 
 
-def check_sections(path: str, holder: dict, inside: str = "") -> None:
-    """Refuses a section that is no object."""
-    for name, value in holder.items():
+def check_sections(path: str, settings: dict, prefix: str = "") -> None:
+    """Raises InputError if a section in `settings` is not a JSON object. prefix: the names of the sections around it, for the message."""
+    for name, value in settings.items():
         if name in SECTIONS and not isinstance(value, dict):
             raise InputError(
-                f"{path} says {inside}{name}: {json.dumps(value)}. That is a section, {SECTIONS[name]} for example, or it is left out."
+                f"{path} says {prefix}{name}: {json.dumps(value)}. That is a section, {SECTIONS[name]} for example, or it is left out."
             )
 
 
@@ -103,28 +106,28 @@ def prepare_processes(use_cpu: bool) -> None:
     # DeepSpeed calls functions by names that torch has replaced. Under ZeRO-3 torch would warn at every step, hundreds of times.
     renamed = r"`torch\.distributed\.(reduce_scatter_tensor|all_gather_into_tensor)` is deprecated"
     warnings.filterwarnings("ignore", renamed, FutureWarning)
-    if "RANK" not in os.environ:  # python or `accelerate launch` with one process: DeepSpeed would look for MPI
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        alone = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-        for name, value in alone.items():
+    if "RANK" not in os.environ:  # `python` or `accelerate launch` with one process. Without these variables DeepSpeed would look for MPI.
+        with socket.socket() as free_socket:
+            free_socket.bind(("127.0.0.1", 0))
+            port = free_socket.getsockname()[1]
+        one_process = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+        for name, value in one_process.items():
             os.environ.setdefault(name, value)
     if torch.cuda.is_available() and not use_cpu:
         return
     os.environ["DS_ACCELERATOR"] = "cpu"
     import deepspeed
 
-    # On a CPU, DeepSpeed would compile this kernel at each user's first start. torch's gloo does the same without compiling.
+    # On a CPU, DeepSpeed would compile this kernel at each user's first start. torch's gloo gives the same results without compiling.
     deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
     deepspeed.init_distributed("gloo", auto_mpi_discovery=False)
 
 
 def check_agreement(path: str, config: dict, training_args) -> None:
-    """Refuses a file that contradicts the flags: one of the two would have no effect, without a word."""
+    """Raises InputError if the file contradicts the flags, because the file or the flag would silently have no effect."""
     if training_args.torch_compile:
         raise InputError(f"--torch_compile has not been tried under DeepSpeed ({path}): leave out one of the two.")
-    for precision in ("bf16", "fp16"):  # transformers would train the whole model in the precision of scoring
+    for precision in ("bf16", "fp16"):  # Under DeepSpeed transformers would use the precision of --*_full_eval for training too.
         if getattr(training_args, f"{precision}_full_eval") and not getattr(training_args, precision):
             flag = f"--{precision}_full_eval"
             raise InputError(
@@ -144,12 +147,13 @@ def check_agreement(path: str, config: dict, training_args) -> None:
 
 
 def check_settings(path: str, training_args) -> None:
-    """Refuses unknown names and values of a wrong kind. DeepSpeed would refuse them with a traceback, when all data have been read."""
+    """Raises InputError for unknown names and for values of a wrong type. DeepSpeed would refuse them later, with a traceback."""
     from deepspeed import DeepSpeedConfig, DeepSpeedConfigError
     from pydantic import ValidationError
 
     config = copy.deepcopy(training_args.hf_deepspeed_config.config)
-    # `check_agreement` compared the batches with the flags. DeepSpeed would multiply them by a number of processes it may not know yet.
+    # `check_agreement` compared the batch sizes with the flags. DeepSpeed would also multiply them by the number of processes, which it may
+    # not know yet.
     for name in ("train_batch_size", "gradient_accumulation_steps"):
         config.pop(name, None)
     try:
@@ -165,24 +169,24 @@ def check_settings(path: str, training_args) -> None:
 
 
 def optimizer_of(training_args) -> str:
-    """The name of the optimizer: that of --optim, or the type in DeepSpeed's file."""
+    """Returns the name of the optimizer: that of --optim, or the type in DeepSpeed's file."""
     config = training_args.hf_deepspeed_config.config if training_args.deepspeed else {}
     return f"{config['optimizer']['type']} of {training_args.deepspeed}" if "optimizer" in config else training_args.optim.value
 
 
 def load_plainly() -> None:
-    """Has the next models loaded whole, as without DeepSpeed: of a run that is trained only the scores are left to make."""
+    """Lets transformers load the next models as without DeepSpeed. A run that is already trained needs this, because it only scores."""
     unset_hf_deepspeed_config()
 
 
 def place_plainly(trainer) -> None:
-    """Puts a whole model where DeepSpeed's engine would have it, and into the precision in which the engine computes."""
+    """Moves a model that was loaded without DeepSpeed to the device and the precision that DeepSpeed's engine would use."""
     args = trainer.args
     trainer.model.to(args.device, torch.bfloat16 if args.bf16 else torch.float16 if args.fp16 else torch.float32)
 
 
 def layout_of_run(training_args) -> str:
-    """The layout in which this run writes and reads optimizer states. The number of processes matters under DeepSpeed alone."""
+    """Returns the layout in which this run writes and reads optimizer states. The number of processes matters only under DeepSpeed."""
     if not training_args.deepspeed:
         return "no DeepSpeed"
     stage = "stage 3" if training_args.hf_deepspeed_config.is_zero3() else "stage 1 or 2"
@@ -190,7 +194,7 @@ def layout_of_run(training_args) -> str:
 
 
 def layout_of_checkpoint(folder: str) -> str:
-    """The layout in which a checkpoint was written, by the names of its files."""
+    """Returns the layout in which a checkpoint was written. The names of the checkpoint's files show it."""
     processes = len(list(Path(folder).glob("global_step*/*_optim_states.pt")))
     if not processes:
         return "no DeepSpeed"
@@ -199,7 +203,10 @@ def layout_of_checkpoint(folder: str) -> str:
 
 
 def gathered(parameters):
-    """A context in which whole weights can be read, and changed by the first process. Under ZeRO-3 each process holds a slice of them."""
+    """Returns a context in which all processes can read whole weights, and the first process can change them.
+
+    Outside of it each process holds only a slice of every weight under ZeRO-3. Without ZeRO-3 the context does nothing.
+    """
     if is_deepspeed_zero3_enabled():
         import deepspeed
 
@@ -208,9 +215,9 @@ def gathered(parameters):
 
 
 def save_full_precision(trainer, output_dir: str, embeddings=None) -> None:
-    """Saves the fp32 weights that DeepSpeed trains, where the model in memory is a copy in bf16 or fp16, as a run with plain --bf16 does.
+    """Saves the fp32 weights that DeepSpeed trains if the model in memory is a copy in bf16 or fp16. Without DeepSpeed, fp32 is saved too.
 
-    All processes must call it, after `trainer.save_model`. Frozen weights have no fp32 original, and stay rounded.
+    All processes must call this function, after `trainer.save_model`. Frozen weights have no fp32 original and stay rounded.
     embeddings  the `TrimmedEmbedding` of the model, which has all rows; None where the model is not trimmed.
     """
     if not trainer.is_deepspeed_enabled or trainer.model.dtype == torch.float32:
@@ -229,5 +236,5 @@ def save_full_precision(trainer, output_dir: str, embeddings=None) -> None:
             weights[name] = embeddings.expanded(weight) if is_trimmed else weight.cpu()
     if trainer.args.should_save:
         trainer.model.save_pretrained(output_dir, state_dict=weights)
-        config = Path(output_dir) / "config.json"  # it names the dtype of the copy in memory, and a loader would follow it
+        config = Path(output_dir) / "config.json"  # It names the dtype of the copy in memory, and from_pretrained would use that dtype.
         write_json(config, {**read_json(config), "dtype": "float32"})
