@@ -3,8 +3,8 @@
     python predictions.py --prediction_folder out/xlmr/predictions --label_folder labels        # --benchmark xtreme-r
 
 Format: <root>/<task>/test-<language>.<tsv, json or jsonl>, as https://github.com/google-research/xtreme (Apache 2.0) reads it. Only the
-folders of BUCC and Mewsli-X have other names than the tasks, bucc2018 and mewslix. This module is stricter than XTREME on purpose: it raises
-an error for files whose rows XTREME would silently shift, skip or score as 0.
+folders of BUCC and Mewsli-X have other names than the tasks, bucc2018 and mewslix. This module is stricter than XTREME on purpose:
+it raises an error for files whose rows XTREME would silently shift, skip or score as 0.
 """
 
 import argparse
