@@ -218,7 +218,10 @@ def _write(path, text):
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
+        with temporary.open("w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())  # a run then notes that the language is scored, and does not come back to it
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -37,6 +37,7 @@ PACKAGES = ("torch", "transformers", "datasets", "accelerate", "deepspeed", "tok
 OWN_FILES = ("results.json", "progress.json", "config.json", "model*.safetensors*", "tokenizer*", "special_tokens_map.json",
              "added_tokens.json", "sentencepiece.bpe.model", "training_args.bin", "predictions", "labels", "heads", "oracle",
              "checkpoint-*", "failed_tries.json", "starts.json", "run.json")  # fmt: skip
+NOTES = ("run.json", "progress.json", "results.json", "starts.json", "failed_tries.json", "config.json", "run.lock")
 MADE = ("results.json", "checkpoint-*", "predictions", "failed_tries.json")  # what a command that ends early has not made
 # What stands in run.json and may differ between two starts of the same run: where a model lies is not what it is.
 NOT_COMPARED = ("model_name_or_path", "model_finished")
@@ -172,6 +173,9 @@ class RunFolder:
         if self.path.exists() and not self.path.is_dir():
             raise InputError(f"--output_dir {output_dir} is a file.")
         refuse_clash(self.path, Path(model_name_or_path))
+        for note in NOTES:
+            if (self.path / note).is_dir() and not overwrite:  # a file cannot take its place, and hours later the run would end by it
+                raise InputError(f"{self.path / note} is a folder, where a run writes a file. Remove it, or choose another --output_dir.")
         holds_model = any(self.path.glob("checkpoint-*")) | (self.path / "config.json").exists() | (self.path / "results.json").exists()
         if holds_model and not (self.path / "run.json").exists():
             raise InputError(
@@ -239,11 +243,11 @@ class RunFolder:
                 self.progress = {"state": "begun", "seed": seed}
             return
         try:
-            if self.overwrite:
+            if self.overwrite and (self.path / "run.json").exists():  # else the files of these names are not a run's
                 for pattern in OWN_FILES:
                     for path in self.path.glob(pattern):
                         remove(path)
-                self.overwrite = False
+            self.overwrite = False
             if self.progress.get("seed", seed) != seed:  # what an attempt with another seed left
                 remove_checkpoints(self.path)
             if read_note(self.path / "run.json") != self.run:
@@ -303,7 +307,7 @@ class RunFolder:
         if not is_main_process():
             return
         # Not `**/*.part`: the folders of later phases often lie below this one. Hidden files are predictions that were being written.
-        patterns = ("progress.json", "starts.json", "*.part", "predictions/**/.*", "labels/**/.*")
+        patterns = ("progress.json", "starts.json", "*.json.part", "predictions/**/.test-*", "labels/**/.test-*")
         try:
             for path in [path for pattern in patterns for path in self.path.glob(pattern)]:
                 path.unlink(missing_ok=True)
@@ -374,8 +378,11 @@ def refuse_clash(folder: Path, model: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Removes a file or a folder; of a checkpoint first what tells that it is whole, as a kill may come before the rest is gone."""
-    if path.is_dir():
+    """Removes a file or a folder, of a link the link alone.
+
+    Of a checkpoint the file that tells that it is whole goes first, because a kill may come before the others are gone.
+    """
+    if path.is_dir() and not path.is_symlink():
         (path / "trainer_state.json").unlink(missing_ok=True)
         shutil.rmtree(path)
     else:

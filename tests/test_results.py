@@ -9,9 +9,7 @@ import sys
 from types import SimpleNamespace
 
 import pytest
-import torch
-from conftest import ROOT, begin
-from safetensors.torch import save_file
+from conftest import ROOT, begin, save_checkpoint
 
 import results
 import run_target
@@ -185,10 +183,9 @@ def files_of(folder):
 
 def finished_folder(folder):
     assert not begin(folder, RUN)
-    for name in ("checkpoint-3/optimizer.pt", "checkpoint-3/trainer_state.json", "config.json", "model.safetensors", "failed_tries.json"):
-        (folder / name).parent.mkdir(exist_ok=True)
+    for name in ("config.json", "model.safetensors", "failed_tries.json"):
         (folder / name).write_text("{}")
-    save_file({"a": torch.ones(1)}, folder / "checkpoint-3" / "model.safetensors")
+    save_checkpoint(folder / "checkpoint-3")
     running(folder).finish({}, keep_checkpoints=True)
 
 

@@ -171,9 +171,13 @@ def fault_of_checkpoint(folder: Path) -> str | None:
     """Why a run cannot go on from a checkpoint; None where it can."""
     if not (folder / "trainer_state.json").is_file():  # the Trainer writes it last
         return "it was not written to its end"
-    if not any(folder.glob("*.safetensors")):
+    if not any(path.is_file() for path in folder.glob("*.safetensors")):
         return "it holds no weights"
-    fault = fault_of_files(folder)
+    # Without one of these the Trainer would go on, and make other updates. DeepSpeed keeps its optimizer states in global_step*.
+    for pattern in ("rng_state*.pth", *(() if any(folder.glob("global_step*")) else ("optimizer.pt", "scheduler.pt"))):
+        if not any(path.is_file() for path in folder.glob(pattern)):
+            return f"{pattern} is missing"
+    fault = fault_of_files(folder) or fault_of_oracle(folder)
     if fault is None and (best := best_checkpoint(folder)) is not None and best != folder:
         fault = f"{best.name}, the best one so far, is not there" if not best.is_dir() else fault_of_files(best)
     return fault
@@ -183,6 +187,18 @@ def best_checkpoint(folder: Path) -> Path | None:
     """The best checkpoint that a checkpoint names, where it lies now: the whole output folder may have been moved."""
     best = json.loads((folder / "trainer_state.json").read_text(encoding="utf-8")).get("best_model_checkpoint")
     return best and folder.parent / Path(best).name
+
+
+def fault_of_oracle(checkpoint: Path) -> str | None:
+    """The first broken file of --oracle beside a checkpoint that a run from there would need; None where there is none.
+
+    Each is named by the step whose weights it holds. Later ones are written again.
+    """
+    step = int(checkpoint.name.rsplit("-", 1)[1])
+    for path in sorted((checkpoint.parent / "oracle").glob("*.safetensors")):
+        if int(path.stem) <= step and (fault := fault_of_file(path)):
+            return f"oracle/{path.name} {fault}"
+    return None
 
 
 def fault_of_files(folder: Path) -> str | None:
@@ -204,10 +220,10 @@ def fault_of_file(path: Path) -> str | None:
         elif path.suffix in (".pt", ".pth", ".bin"):
             with path.open("rb") as file:
                 head = file.read(2)
-            if head == b"PK":  # what torch.save writes is a zip archive, whose list of contents stands at the end
-                zipfile.ZipFile(path).close()
-            elif not head:
+            if not head:
                 return "is empty"
+            if head[:1] != b"\x80":  # the first byte of a pickle: what torch.save wrote before it wrote zip archives
+                zipfile.ZipFile(path).close()  # its list of contents stands at the end
     except (ValueError, OSError, SafetensorError, zipfile.BadZipFile) as error:
         return f"is broken ({first_line(error)})"
     return None

@@ -280,10 +280,12 @@ def one_answer_for_all(task, examples) -> float:
 def refuse_failed(folder, retries: int, failed: list[dict] | None = None) -> list[dict]:
     """The failed attempts of this cell so far: `failed`, else those on disk. Raises `Collapsed` where --retries allows no further one.
 
-    folder  the run's `RunFolder`.
+    folder  the run's `RunFolder`. A finished run needs no further attempt, however many failed before it.
     """
     if retries < 0:
         raise InputError(f"--retries {retries} is not a number of tries: 0 or more.")
+    if folder.results is not None:
+        return []
     if failed is None:
         failed = [] if folder.overwrite else read_note(folder.path / RECORD, list) or []
     if len(failed) > retries:

@@ -166,9 +166,10 @@ def trained_weights(folder, training_args) -> str | None:
 
 
 def fault_of_files_in(folder: Path) -> str | None:
-    for path in sorted((*folder.glob("*.safetensors"), folder / "config.json", *folder.glob("heads/*/*"))):
+    patterns = ("*.safetensors", "heads/*/*", "oracle/*.safetensors")
+    for path in sorted((folder / "config.json", *(path for pattern in patterns for path in folder.glob(pattern)))):
         if fault := fault_of_file(path) if path.is_file() else "is missing":
-            return f"{path.name} {fault}"
+            return f"{path.relative_to(folder)} {fault}"
     return None
 
 
