@@ -134,9 +134,12 @@ def test_seconds_are_those_of_all_starts(tmp_path, clock):
     assert note_time(folder)["seconds"] == 5
 
 
-def test_training_notes_its_time_and_a_failed_trys_counts(tmp_path, clock):
+def test_training_notes_its_time_and_a_failed_trys_counts(tmp_path, clock, monkeypatch):
     begin(tmp_path, RUN)
-    noted, args = [], SimpleNamespace(output_dir=str(tmp_path), deepspeed=None, load_best_model_at_end=False)
+    noted, args = [], SimpleNamespace(output_dir=str(tmp_path), deepspeed=None, load_best_model_at_end=False, eval_on_start=False)
+    monkeypatch.setattr(training, "Start", lambda *_: SimpleNamespace(is_candidate=False, take_back=lambda: None))
+    for name in ("plan_evaluations", "count_updates", "warm_up_warning"):
+        monkeypatch.setattr(training, name, lambda *_: None)
 
     def train(resume_from_checkpoint):
         for _ in range(10):
@@ -151,10 +154,10 @@ def test_training_notes_its_time_and_a_failed_trys_counts(tmp_path, clock):
 
     state = SimpleNamespace(global_step=10, best_global_step=None, best_metric=None, log_history=[])
     trainer = SimpleNamespace(
-        args=args, train=train, state=state, dies=True, packed=False, tokens_of_all_starts=lambda: [0, 0],
+        args=args, train=train, state=state, dies=True, packed=False, tokens_of_all_starts=lambda: [0, 0], train_dataset=[],
         model=SimpleNamespace(config=None, modules=list), watch=SimpleNamespace(mean_loss=lambda: None),
         accelerator=SimpleNamespace(wait_for_everyone=lambda: None),
-        add_callback=lambda callback: setattr(trainer, "callback", callback),
+        add_callback=lambda callback: setattr(trainer, "callback", callback) if isinstance(callback, training.Clock) else None,
     )  # fmt: skip
     with pytest.raises(Collapsed):
         training.run_trainer(trainer)
