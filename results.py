@@ -225,7 +225,8 @@ class RunFolder:
     def agree(self, inputs: dict) -> dict | None:
         """Compares what was read with what the run began with. -> its results.json where it is finished, else None.
 
-        inputs  `INPUTS`: the model (its checksum or commit), its lineage, the content of the data, the tokenizer's fingerprint.
+        inputs  `INPUTS`: the model (its checksum or commit), its configuration, its lineage, the content of the data, the tokenizer's
+                fingerprint.
         """
         inputs = json.loads(json.dumps(inputs))
         if self.earlier is not None:
@@ -296,7 +297,8 @@ class RunFolder:
         seconds = note_time(str(self.path))["seconds"]
         finished = datetime.now(UTC).isoformat(timespec="seconds")
         kept = {"keep_checkpoints": True} if keep_checkpoints else {}
-        facts = {name: value for name, value in self.run.items() if name != "content"}  # the data's own records have it
+        # The data's own records have their content, and the saved model has its config.json.
+        facts = {name: value for name, value in self.run.items() if name not in ("content", "config")}
         results = {**facts, **results, **kept, "seconds": seconds, "versions": versions(), "code": code_version(), "finished": finished}
         write_json(self.path / "results.json", results)
         self.clean_up(keep_checkpoints)
@@ -326,7 +328,7 @@ def content_of(provenances: list[dict]) -> dict[str, str]:
     return content
 
 
-INPUTS = ("model", "lineage", "content", "tokenizer")  # what a run reads: known only when it was read
+INPUTS = ("model", "config", "lineage", "content", "tokenizer")  # what a run reads: known only when it was read
 
 
 def comparable(name: str, value):
@@ -354,6 +356,8 @@ def difference(name: str, before, now, folder) -> str:
             f"{folder} holds a run that began with a tokenizer that reads {probe!r} as {before.get(probe)!r}; now it is {now.get(probe)!r}."
             f" Take the same files and libraries. {remedy}"
         )
+    if name == "config":
+        return f"{folder} holds a run that began with another config.json in the model's folder. {remedy}"
     if name == "lineage":
         return f"{folder} holds a run whose model had been trained on other things before than results.json beside it says now. {remedy}"
     if name == "content":

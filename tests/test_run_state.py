@@ -167,6 +167,18 @@ def test_other_weights_at_the_same_path_are_refused(is_finished, retrieve, tiny_
         retrieve(tmp_path / "out", model=model)
 
 
+def test_another_config_beside_the_same_weights_is_refused(retrieve, tiny_model, tmp_path):
+    """With one block less the finished cell was skipped, and a cut-off one went on: first languages from another model."""
+    model = shutil.copytree(tiny_model, tmp_path / "model")
+    first = retrieve(tmp_path / "out", model=model)
+    config = read(model, "config.json")
+    (model / "config.json").write_text(json.dumps({**config, "transformers_version": "5.0.0"}))
+    assert retrieve(tmp_path / "out", model=model) == first, "another layout and version are the same model"
+    (model / "config.json").write_text(json.dumps({**config, "layer_norm_eps": 0.1}))
+    with pytest.raises(InputError, match="began with another config.json in the model's folder"):
+        retrieve(tmp_path / "out", model=model)
+
+
 def test_a_path_may_be_spelled_in_several_ways(retrieve, tiny_model, tmp_path, monkeypatch):
     shutil.copytree(tiny_model, tmp_path / "model")
     monkeypatch.chdir(tmp_path)

@@ -225,7 +225,9 @@ def resume(trainer, checkpoint: str | None) -> None:
         if written != here:
             raise InputError(f"{checkpoint} was written with {written}, this command has {here}. Go on as before, or --overwrite.")
         figures, state_file = read_json(f"{checkpoint}/{FIGURES}"), Path(checkpoint) / "trainer_state.json"
-        if figures is not None:  # an earlier version of this collection wrote none
+        if figures is None:
+            say(f"warning: {checkpoint} is of an earlier version: train_loss and tokens will be those of the steps after {step} alone")
+        else:
             trainer.restore_figures(figures)
         state, best = read_json(state_file), best_checkpoint(Path(checkpoint))
         trainer.is_over = state["global_step"] >= state["max_steps"]
