@@ -6,6 +6,7 @@ import random
 import shutil
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -383,6 +384,15 @@ def test_broken_weights_of_the_oracle_are_made_anew(fate, target, data_dir, tmp_
     again = target(tmp_path / "out", *flags, data=data_dir)
     assert f"is passed over: oracle/{first.name} is broken" in capsys.readouterr().out
     assert again["oracle"] == expected["oracle"] and again["scores"] == expected["scores"]
+
+
+def test_a_broken_checkpoint_is_removed_before_the_run_goes_on(tmp_path, monkeypatch):
+    """It would count as the newest one, and --save_total_limit 1 would remove the whole one in its place."""
+    save_checkpoint(tmp_path / "checkpoint-8")
+    monkeypatch.setattr(loop, "agree", lambda *_: None)
+    accelerator = SimpleNamespace(wait_for_everyone=lambda: None)
+    loop.resume(SimpleNamespace(args=SimpleNamespace(output_dir=str(tmp_path)), accelerator=accelerator), None)
+    assert not checkpoints_of(tmp_path)
 
 
 def test_where_the_best_checkpoint_is_broken_its_followers_are_passed_over(target, whole, tmp_path, cut, capsys):
