@@ -32,14 +32,16 @@ except ImportError:  # Windows
     fcntl = None
 
 PACKAGES = ("torch", "transformers", "datasets", "accelerate", "deepspeed", "tokenizers", "numpy", "pyarrow", "huggingface_hub")
-# What a run writes, in the order in which --overwrite removes it: a folder that is half removed must neither look finished nor trained,
-# nor like somebody else's. run.lock stays: who removed it while it is locked, and made it anew, would hold another one.
+# What a run writes, in the order in which --overwrite removes it. results.json and progress.json go first, so that a folder that is half
+# removed looks neither finished nor trained; run.json goes last, so that it is still known as a run's folder. run.lock stays: a process
+# that removed it and made a new file would lock another file than the processes that had opened the old one.
 OWN_FILES = ("results.json", "progress.json", "config.json", "model*.safetensors*", "tokenizer*", "special_tokens_map.json",
              "added_tokens.json", "sentencepiece.bpe.model", "training_args.bin", "predictions", "labels", "heads", "oracle",
              "checkpoint-*", "failed_tries.json", "starts.json", "run.json")  # fmt: skip
 NOTES = ("run.json", "progress.json", "results.json", "starts.json", "failed_tries.json", "config.json", "run.lock")
-MADE = ("results.json", "checkpoint-*", "predictions", "failed_tries.json")  # what a command that ends early has not made
-# What stands in run.json and may differ between two starts of the same run: where a model lies is not what it is.
+# A command that ended before its first checkpoint has made none of these.
+MADE = ("results.json", "checkpoint-*", "predictions", "failed_tries.json")
+# Names in run.json that may differ between two starts of the same run. A model is compared by its weights, not by its path.
 NOT_COMPARED = ("model_name_or_path", "model_finished")
 
 
@@ -93,55 +95,55 @@ def flush(paths) -> None:
             os.close(descriptor)
 
 
-_held = None  # the open run.lock of this process: it has one run at a time
+_lock_file = None  # the open run.lock of this process: it has one run at a time
 
 
 def hold(folder: Path, name: str = "run.lock") -> str | None:
     """Makes this process the one that works in `folder`, until it ends or holds another. -> None; where another one does, that one's name.
 
-    The lock belongs to the process (POSIX; unlike flock's, its children do not inherit it) and goes with it, however it ends. Over NFS it
-    is the server that keeps it: after the death of a whole machine for its lease, as a rule 90 s; on a mount with `nolock` or `local_lock`
-    (Lustre: `localflock`) processes of other machines are not seen. To open and close run.lock elsewhere in this process would drop it.
-    Where there are no locks at all, a line says so, and the run goes on.
+    The lock is a POSIX lock: it belongs to the process, its children do not inherit it, and the system releases it when the process ends,
+    also after a kill. This process loses it if it opens and closes run.lock elsewhere. Over NFS the server keeps the lock: if a whole
+    machine dies, until its lease ends, as a rule 90 s later. On a mount with `nolock` or `local_lock` (Lustre: `localflock`) processes of
+    other machines are not noticed. Where the file system has no locks at all, a line says so, and the run goes on.
     """
-    global _held
+    global _lock_file
     if fcntl is None:
         return None
     release()
-    _held = open(folder / name, "a+", encoding="utf-8")
+    _lock_file = open(folder / name, "a+", encoding="utf-8")
     try:
-        fcntl.lockf(_held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.lockf(_lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError):  # POSIX allows either for a lock that another has
-        _held.seek(0)
-        return _held.read().strip() or "another process"
+        _lock_file.seek(0)
+        return _lock_file.read().strip() or "another process"
     except OSError as error:
         say(f"warning: {folder} cannot be locked ({error.strerror}): a second command that runs in it at the same time is not noticed")
         return None
-    _held.truncate(0)
-    _held.write(f"process {os.getpid()} on {platform.node()}")
-    _held.flush()
+    _lock_file.truncate(0)
+    _lock_file.write(f"process {os.getpid()} on {platform.node()}")
+    _lock_file.flush()
     return None
 
 
 def release() -> None:
     """Gives up the folder that this process holds, for a process that has more to do than this run."""
-    global _held
-    if _held is not None:
-        _held.close()
-        _held = None
+    global _lock_file
+    if _lock_file is not None:
+        _lock_file.close()
+        _lock_file = None
 
 
 def note_time(output_dir: str, started: float | None = None, trained: float = 0.0) -> dict[str, float]:
     """Notes how long this start of a run has lasted. -> {"seconds", "train_seconds"} of all its starts, and tries, so far.
 
     started  time.time() of a new start; trained: seconds of training since the last note. For the main process alone.
-    Wall seconds from the first line of a script's `main`, lost work (steps behind the last checkpoint, failed tries) among them. What
-    no note tells is in no count: of a start that was killed what came after its last note. Notes are taken every `training.NOTE_EVERY`
-    seconds between steps, at each checkpoint, at the end of training, and after each language that is scored.
+    The seconds are those of the clock, from the first line of a script's `main`. Lost work counts: steps behind the last checkpoint, failed
+    attempts. The time between the last note of a start and its kill is not counted. Notes are taken every `loop.NOTE_EVERY` seconds between
+    steps, at each checkpoint, at the end of training, and after each language that is scored.
     """
     path = Path(output_dir) / "starts.json"
     starts = read_note(path, list) or []
-    if started is not None or not starts:  # the latter: `training.train` called by itself
+    if started is not None or not starts:  # the latter: `loop.train` called without a `RunFolder`
         starts.append({"started": started or time.time(), "train_seconds": 0.0})
     starts[-1]["seconds"] = time.time() - starts[-1]["started"]
     starts[-1]["train_seconds"] += trained
@@ -283,7 +285,7 @@ class RunFolder:
         self._note({**self.progress, "state": "trained", "trained": record})
 
     def forget_training(self, reason: str) -> None:
-        """Takes back that the run is trained: the saved weights cannot be read, or the attempt failed to learn."""
+        """Takes back that the run is trained, for saved weights that cannot be read. reason: what the user reads."""
         say(f"{self.path}: {reason}")
         self._note({"state": "begun", "seed": self.progress.get("seed")})
 
@@ -401,8 +403,8 @@ def remove_checkpoints(output_dir: str) -> None:
 
 def earlier_run(model_name_or_path: str) -> dict | None:
     """results.json of the run of ours that left this checkpoint; None for any other model, whatever lies beside it."""
-    found = read_json(Path(model_name_or_path) / "results.json")
-    return found if isinstance(found, dict) and {"phase", "task", "lineage", "finished"} <= set(found) else None
+    results = read_json(Path(model_name_or_path) / "results.json")
+    return results if isinstance(results, dict) and {"phase", "task", "lineage", "finished"} <= set(results) else None
 
 
 def lineage_of(model_name_or_path: str) -> list[dict]:
@@ -417,13 +419,13 @@ def lineage_of(model_name_or_path: str) -> list[dict]:
 
 def versions() -> dict[str, str | None]:
     """Versions of the libraries that make the numbers; None where one is not installed."""
-    found = {"python": platform.python_version()}
+    installed = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
-            found[package] = importlib.metadata.version(package)
+            installed[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
-            found[package] = None
-    return found
+            installed[package] = None
+    return installed
 
 
 def code_version() -> str | None:

@@ -26,10 +26,11 @@ from trainer.deepspeed import gathered
 
 # Where a hub model has .bin weights only, transformers would ask the hub, in a thread, to convert them for everybody.
 os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
-# The last: .bin weights that hold more than tensors.
+# UnpicklingError: .bin weights that hold more than tensors.
 UNREADABLE = (OSError, ValueError, RuntimeError, SafetensorError, pickle.UnpicklingError)
 
-# A block's output is what the next one reads. Others normalise what the last block leaves, and that alone.
+# In these families the output of block n is hidden state n. Other families normalise the output of the last block alone: a model that was
+# cut off behind block n would give a normalised hidden state, so that one more block is kept.
 NORMALISED_BLOCKS = ("bert", "roberta", "xlm-roberta", "rembert", "deberta-v2")
 # Positions count from behind the padding token's id, so that many rows of the table are never used.
 OFFSET_POSITIONS = ("camembert", "xmod", "mpnet", "ibert", "data2vec-text", "longformer", "luke", "mluke")
@@ -125,13 +126,13 @@ def draw_head(model, seed: int) -> None:
     for parameter in parameters:
         parameter.__dict__.pop("_is_hf_initialized", None)  # transformers would leave loaded weights as they are
     with gathered(parameters):
-        there = [parameter.data for parameter in parameters]
+        originals = [parameter.data for parameter in parameters]
         for parameter in parameters:  # under ZeRO-3 they may be on a GPU, or bf16: other random numbers
             parameter.data = parameter.data.cpu().float()
         for module in parts:
             module.apply(model._init_weights)
         model._init_weights(model)  # ModernBERT knows how its last layer is drawn only as part of the whole
-        for parameter, data in zip(parameters, there):
+        for parameter, data in zip(parameters, originals):
             parameter.data = data.copy_(parameter.data)
 
 
@@ -279,9 +280,9 @@ def check_model(path: str) -> None:
 def _refuse_other_head(path, model_class, config):
     """Heads of different kinds share names (`classifier`) and, with two tags or one, shapes: a tagger would fit span QA unseen."""
     kind = model_class.__name__.rpartition("For")[2]
-    held = (config.architectures or ["?"])[0]
-    if held.rpartition("For")[2] != kind:
-        raise InputError(f"--keep_head: {path!r} has no head of this kind: it is a {held}. Leave the flag out for a fresh one.")
+    own_class = (config.architectures or ["?"])[0]
+    if own_class.rpartition("For")[2] != kind:
+        raise InputError(f"--keep_head: {path!r} has no head of this kind: it is a {own_class}. Leave the flag out for a fresh one.")
 
 
 def first_line(error):

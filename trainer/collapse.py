@@ -187,7 +187,8 @@ class CollapseWatch(TrainerCallback):
         """Raises `Collapsed` where the run has, or names tasks that stay at chance. is_used: weights are about to be evaluated or saved."""
         if (is_used or not math.isfinite(self.last_losses[-1])) and not self.weights_are_finite(model, args):
             raise self.collapsed("weights that are not finite numbers", args.seed, state)
-        # At the end there is no waiting. (DeepSpeed skips updates that are not finite: the weights may stay numbers, and useless.)
+        # At the end 3 losses decide, because no further ones come. (DeepSpeed skips updates that are not finite: the weights stay finite,
+        # and untrained.)
         count = 3 if state.global_step >= state.max_steps else READ_EVERY
         if len(self.last_losses) >= count and not any(map(math.isfinite, list(self.last_losses)[-count:])):
             raise self.collapsed(f"no finite loss in its last {count} steps", args.seed, state)

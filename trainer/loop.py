@@ -29,7 +29,7 @@ class RunTrainer(RealTokensTrainer):
     """Our Trainer for runs that may be cut off anywhere: checkpoints are whole, figures cover all starts, losses are watched."""
 
     watch: CollapseWatch
-    is_over = False  # the checkpoint that a run goes on from is that of the last step
+    is_over = False  # whether the checkpoint from which the run goes on is that of its last step
     earlier_tokens = (0, 0)  # real and computed tokens of earlier starts, over all processes
 
     def training_step(self, model, inputs, num_items_in_batch=None):
@@ -216,7 +216,8 @@ def remove_old_checkpoints(folder: Path, limit: int | None, best: str | None) ->
 def resume(trainer, checkpoint: str | None) -> None:
     """Makes a trainer ready to go on from a checkpoint, or from the start.
 
-    Raises InputError where another way of training wrote the checkpoint's optimiser states, or where other pieces are trained.
+    Raises InputError where the checkpoint's optimizer states were written in another layout (DeepSpeed), or for other trained pieces of the
+    vocabulary (--trim_embeddings).
     """
     step = int(checkpoint.rsplit("-", 1)[1]) if checkpoint else 0
     if checkpoint:
