@@ -180,6 +180,33 @@ def test_another_config_beside_the_same_weights_is_refused(retrieve, tiny_model,
         retrieve(tmp_path / "out", model=model)
 
 
+def test_what_a_model_was_trained_on_is_compared_and_not_where_it_lay_or_when_it_ended(tmp_path):
+    stage = {"task": "mnli", "seed": 1, "folder": "out/mnli", "finished": "2026-01-01"}
+    moved, other = {**stage, "folder": "elsewhere", "finished": "2026-01-02"}, {**stage, "task": "qqp"}
+    model = {"name_or_path": "out/mnli", "revision": "sha256:1"}
+    for lineage in ([stage], [moved]):
+        assert begin(tmp_path, {"seed": 1}, inputs={"model": model, "lineage": lineage, "content": {}}) is None
+        (tmp_path / "predictions").mkdir(exist_ok=True)  # the run has made something that could be lost
+        results.release()
+    assert read(tmp_path, "run.json")["lineage"] == [stage], "as it was when the weights were read"
+    with pytest.raises(InputError, match="whose model had been trained on other things before"):
+        begin(tmp_path, {"seed": 1}, inputs={"model": model, "lineage": [other], "content": {}})
+
+
+def test_a_rare_flag_that_is_left_out_makes_another_run(tmp_path):
+    begin(tmp_path, {"seed": 1, "adam_beta1": 0.8})
+    (tmp_path / "predictions").mkdir()
+    results.release()
+    with pytest.raises(InputError, match="holds a run with adam_beta1 0.8; this command says None"):
+        begin(tmp_path, {"seed": 1})
+
+
+def test_each_of_several_files_of_one_language_is_part_of_the_content():
+    part = {"task": "xnli", "split": "train", "language": "de"}
+    contents = [results.content_of([{**part, "content": key} for key in keys]) for keys in ("ab", "cb", "ac", "b")]
+    assert len({content["xnli train de"] for content in contents}) == 4
+
+
 def test_a_path_may_be_spelled_in_several_ways(retrieve, tiny_model, tmp_path, monkeypatch):
     shutil.copytree(tiny_model, tmp_path / "model")
     monkeypatch.chdir(tmp_path)
