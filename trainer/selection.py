@@ -16,6 +16,7 @@ from pathlib import Path
 from safetensors.torch import load_model, save_model
 
 from console import say
+from results import flush
 from task_adapters import InputError
 from trainer.loop import RunTrainer, score
 
@@ -125,6 +126,7 @@ class LanguagesTrainer(RunTrainer):
         if self.state.global_step in best.values():
             part = self.folder / "part"
             save_model(self.model, str(part))
+            flush([part])
             part.replace(self.folder / f"{self.state.global_step}.safetensors")
 
 
