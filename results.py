@@ -341,7 +341,7 @@ def comparable(name: str, value):
     if name == "lineage" and value:
         return [{key: part for key, part in stage.items() if key not in ("folder", "finished")} for stage in value]
     if name == "tokenizer" and value:
-        return value["hash"]
+        return value["hash"], value["vocabulary"]
     return value.get("revision") or value["name_or_path"] if name == "model" and value else value
 
 
@@ -356,7 +356,9 @@ def difference(name: str, before, now, folder) -> str:
         )
     if name == "tokenizer":
         before, now = ((value or {}).get("probes", {}) for value in (before, now))
-        probe = next((probe for probe in {**before, **now} if before.get(probe) != now.get(probe)), "a pair of texts")
+        probe = next((probe for probe in {**before, **now} if before.get(probe) != now.get(probe)), None)
+        if probe is None:
+            return f"{folder} holds a run that began with a tokenizer of other pieces, ids or scores. Take the same files. {remedy}"
         return (
             f"{folder} holds a run that began with a tokenizer that reads {probe!r} as {before.get(probe)!r}; now it is {now.get(probe)!r}."
             f" Take the same files and libraries. {remedy}"
