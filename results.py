@@ -32,13 +32,16 @@ except ImportError:  # Windows
     fcntl = None
 
 PACKAGES = ("torch", "transformers", "datasets", "accelerate", "deepspeed", "tokenizers", "numpy", "pyarrow", "huggingface_hub")
-# What a run writes, in the order in which --overwrite removes it: a folder that is half removed must neither look finished nor trained,
-# nor like somebody else's. run.lock stays: who removed it while it is locked, and made it anew, would hold another one.
+# What a run writes, in the order in which --overwrite removes it. results.json and progress.json go first, so that a folder that is half
+# removed looks neither finished nor trained; run.json goes last, so that it is still known as a run's folder. run.lock stays: a process
+# that removed it and made a new file would lock another file than the processes that had opened the old one.
 OWN_FILES = ("results.json", "progress.json", "config.json", "model*.safetensors*", "tokenizer*", "special_tokens_map.json",
              "added_tokens.json", "sentencepiece.bpe.model", "training_args.bin", "predictions", "labels", "heads", "oracle",
              "checkpoint-*", "failed_tries.json", "starts.json", "run.json")  # fmt: skip
-MADE = ("results.json", "checkpoint-*", "predictions", "failed_tries.json")  # what a command that ends early has not made
-# What stands in run.json and may differ between two starts of the same run: where a model lies is not what it is.
+NOTES = ("run.json", "progress.json", "results.json", "starts.json", "failed_tries.json", "config.json", "run.lock")
+# A command that ended before its first checkpoint has made none of these.
+MADE = ("results.json", "checkpoint-*", "predictions", "failed_tries.json")
+# Names in run.json that may differ between two starts of the same run. A model is compared by its weights, not by its path.
 NOT_COMPARED = ("model_name_or_path", "model_finished")
 
 
@@ -92,55 +95,55 @@ def flush(paths) -> None:
             os.close(descriptor)
 
 
-_held = None  # the open run.lock of this process: it has one run at a time
+_lock_file = None  # the open run.lock of this process: it has one run at a time
 
 
 def hold(folder: Path, name: str = "run.lock") -> str | None:
     """Makes this process the one that works in `folder`, until it ends or holds another. -> None; where another one does, that one's name.
 
-    The lock belongs to the process (POSIX; unlike flock's, its children do not inherit it) and goes with it, however it ends. Over NFS it
-    is the server that keeps it: after the death of a whole machine for its lease, as a rule 90 s; on a mount with `nolock` or `local_lock`
-    (Lustre: `localflock`) processes of other machines are not seen. To open and close run.lock elsewhere in this process would drop it.
-    Where there are no locks at all, a line says so, and the run goes on.
+    The lock is a POSIX lock: it belongs to the process, its children do not inherit it, and the system releases it when the process ends,
+    also after a kill. This process loses it if it opens and closes run.lock elsewhere. Over NFS the server keeps the lock: if a whole
+    machine dies, until its lease ends, as a rule 90 s later. On a mount with `nolock` or `local_lock` (Lustre: `localflock`) processes of
+    other machines are not noticed. Where the file system has no locks at all, a line says so, and the run goes on.
     """
-    global _held
+    global _lock_file
     if fcntl is None:
         return None
     release()
-    _held = open(folder / name, "a+", encoding="utf-8")
+    _lock_file = open(folder / name, "a+", encoding="utf-8")
     try:
-        fcntl.lockf(_held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.lockf(_lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError):  # POSIX allows either for a lock that another has
-        _held.seek(0)
-        return _held.read().strip() or "another process"
+        _lock_file.seek(0)
+        return _lock_file.read().strip() or "another process"
     except OSError as error:
         say(f"warning: {folder} cannot be locked ({error.strerror}): a second command that runs in it at the same time is not noticed")
         return None
-    _held.truncate(0)
-    _held.write(f"process {os.getpid()} on {platform.node()}")
-    _held.flush()
+    _lock_file.truncate(0)
+    _lock_file.write(f"process {os.getpid()} on {platform.node()}")
+    _lock_file.flush()
     return None
 
 
 def release() -> None:
     """Gives up the folder that this process holds, for a process that has more to do than this run."""
-    global _held
-    if _held is not None:
-        _held.close()
-        _held = None
+    global _lock_file
+    if _lock_file is not None:
+        _lock_file.close()
+        _lock_file = None
 
 
 def note_time(output_dir: str, started: float | None = None, trained: float = 0.0) -> dict[str, float]:
     """Notes how long this start of a run has lasted. -> {"seconds", "train_seconds"} of all its starts, and tries, so far.
 
     started  time.time() of a new start; trained: seconds of training since the last note. For the main process alone.
-    Wall seconds from the first line of a script's `main`, lost work (steps behind the last checkpoint, failed tries) among them. What
-    no note tells is in no count: of a start that was killed what came after its last note. Notes are taken every `training.NOTE_EVERY`
-    seconds between steps, at each checkpoint, at the end of training, and after each language that is scored.
+    The seconds are those of the clock, from the first line of a script's `main`. Lost work counts: steps behind the last checkpoint, failed
+    attempts. The time between the last note of a start and its kill is not counted. Notes are taken every `loop.NOTE_EVERY` seconds between
+    steps, at each checkpoint, at the end of training, and after each language that is scored.
     """
     path = Path(output_dir) / "starts.json"
     starts = read_note(path, list) or []
-    if started is not None or not starts:  # the latter: `training.train` called by itself
+    if started is not None or not starts:  # the latter: `loop.train` called without a `RunFolder`
         starts.append({"started": started or time.time(), "train_seconds": 0.0})
     starts[-1]["seconds"] = time.time() - starts[-1]["started"]
     starts[-1]["train_seconds"] += trained
@@ -172,6 +175,9 @@ class RunFolder:
         if self.path.exists() and not self.path.is_dir():
             raise InputError(f"--output_dir {output_dir} is a file.")
         refuse_clash(self.path, Path(model_name_or_path))
+        for note in NOTES:
+            if (self.path / note).is_dir() and not overwrite:  # a file cannot take its place, and hours later the run would end by it
+                raise InputError(f"{self.path / note} is a folder, where a run writes a file. Remove it, or choose another --output_dir.")
         holds_model = any(self.path.glob("checkpoint-*")) | (self.path / "config.json").exists() | (self.path / "results.json").exists()
         if holds_model and not (self.path / "run.json").exists():
             raise InputError(
@@ -222,7 +228,8 @@ class RunFolder:
     def agree(self, inputs: dict) -> dict | None:
         """Compares what was read with what the run began with. -> its results.json where it is finished, else None.
 
-        inputs  `INPUTS`: the model (its checksum or commit), its lineage, the content of the data, the tokenizer's fingerprint.
+        inputs  `INPUTS`: the model (its checksum or commit), its configuration, its lineage, the content of the data, the tokenizer's
+                fingerprint.
         """
         inputs = json.loads(json.dumps(inputs))
         if self.earlier is not None:
@@ -240,11 +247,11 @@ class RunFolder:
                 self.progress = {"state": "begun", "seed": seed}
             return
         try:
-            if self.overwrite:
+            if self.overwrite and (self.path / "run.json").exists():  # else the files of these names are not a run's
                 for pattern in OWN_FILES:
                     for path in self.path.glob(pattern):
                         remove(path)
-                self.overwrite = False
+            self.overwrite = False
             if self.progress.get("seed", seed) != seed:  # what an attempt with another seed left
                 remove_checkpoints(self.path)
             if read_note(self.path / "run.json") != self.run:
@@ -279,7 +286,7 @@ class RunFolder:
         self._note({**self.progress, "state": "trained", "trained": record})
 
     def forget_training(self, reason: str) -> None:
-        """Takes back that the run is trained: the saved weights cannot be read, or the attempt failed to learn."""
+        """Takes back that the run is trained, for saved weights that cannot be read. reason: what the user reads."""
         say(f"{self.path}: {reason}")
         self._note({"state": "begun", "seed": self.progress.get("seed")})
 
@@ -295,7 +302,8 @@ class RunFolder:
         seconds = note_time(str(self.path))["seconds"]
         finished = datetime.now(UTC).isoformat(timespec="seconds")
         kept = {"keep_checkpoints": True} if keep_checkpoints else {}
-        facts = {name: value for name, value in self.run.items() if name != "content"}  # the data's own records have it
+        # The data's own records have their content, and the saved model has its config.json.
+        facts = {name: value for name, value in self.run.items() if name not in ("content", "config")}
         results = {**facts, **results, **kept, "seconds": seconds, "versions": versions(), "code": code_version(), "finished": finished}
         write_json(self.path / "results.json", results)
         self.clean_up(keep_checkpoints)
@@ -306,7 +314,7 @@ class RunFolder:
         if not is_main_process():
             return
         # Not `**/*.part`: the folders of later phases often lie below this one. Hidden files are predictions that were being written.
-        patterns = ("progress.json", "starts.json", "*.part", "predictions/**/.*", "labels/**/.*")
+        patterns = ("progress.json", "starts.json", "*.json.part", "predictions/**/.test-*", "labels/**/.test-*")
         try:
             for path in [path for pattern in patterns for path in self.path.glob(pattern)]:
                 path.unlink(missing_ok=True)
@@ -325,7 +333,7 @@ def content_of(provenances: list[dict]) -> dict[str, str]:
     return content
 
 
-INPUTS = ("model", "lineage", "content", "tokenizer")  # what a run reads: known only when it was read
+INPUTS = ("model", "config", "lineage", "content", "tokenizer")  # what a run reads: known only when it was read
 
 
 def comparable(name: str, value):
@@ -333,7 +341,7 @@ def comparable(name: str, value):
     if name == "lineage" and value:
         return [{key: part for key, part in stage.items() if key not in ("folder", "finished")} for stage in value]
     if name == "tokenizer" and value:
-        return value["hash"]
+        return value["hash"], value["vocabulary"]
     return value.get("revision") or value["name_or_path"] if name == "model" and value else value
 
 
@@ -348,11 +356,15 @@ def difference(name: str, before, now, folder) -> str:
         )
     if name == "tokenizer":
         before, now = ((value or {}).get("probes", {}) for value in (before, now))
-        probe = next((probe for probe in {**before, **now} if before.get(probe) != now.get(probe)), "a pair of texts")
+        probe = next((probe for probe in {**before, **now} if before.get(probe) != now.get(probe)), None)
+        if probe is None:
+            return f"{folder} holds a run that began with a tokenizer of other pieces, ids or scores. Take the same files. {remedy}"
         return (
             f"{folder} holds a run that began with a tokenizer that reads {probe!r} as {before.get(probe)!r}; now it is {now.get(probe)!r}."
             f" Take the same files and libraries. {remedy}"
         )
+    if name == "config":
+        return f"{folder} holds a run that began with another config.json in the model's folder. {remedy}"
     if name == "lineage":
         return f"{folder} holds a run whose model had been trained on other things before than results.json beside it says now. {remedy}"
     if name == "content":
@@ -377,8 +389,11 @@ def refuse_clash(folder: Path, model: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Removes a file or a folder; of a checkpoint first what tells that it is whole, as a kill may come before the rest is gone."""
-    if path.is_dir():
+    """Removes a file or a folder, of a link the link alone.
+
+    Of a checkpoint the file that tells that it is whole goes first, because a kill may come before the others are gone.
+    """
+    if path.is_dir() and not path.is_symlink():
         (path / "trainer_state.json").unlink(missing_ok=True)
         shutil.rmtree(path)
     else:
@@ -393,8 +408,8 @@ def remove_checkpoints(output_dir: str) -> None:
 
 def earlier_run(model_name_or_path: str) -> dict | None:
     """results.json of the run of ours that left this checkpoint; None for any other model, whatever lies beside it."""
-    found = read_json(Path(model_name_or_path) / "results.json")
-    return found if isinstance(found, dict) and {"phase", "task", "lineage", "finished"} <= set(found) else None
+    results = read_json(Path(model_name_or_path) / "results.json")
+    return results if isinstance(results, dict) and {"phase", "task", "lineage", "finished"} <= set(results) else None
 
 
 def lineage_of(model_name_or_path: str) -> list[dict]:
@@ -409,13 +424,13 @@ def lineage_of(model_name_or_path: str) -> list[dict]:
 
 def versions() -> dict[str, str | None]:
     """Versions of the libraries that make the numbers; None where one is not installed."""
-    found = {"python": platform.python_version()}
+    installed = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
-            found[package] = importlib.metadata.version(package)
+            installed[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
-            found[package] = None
-    return found
+            installed[package] = None
+    return installed
 
 
 def code_version() -> str | None:

@@ -40,8 +40,8 @@ def content_key(examples: Dataset) -> str:
 def _add(streams, path, array) -> None:
     """Adds an array's values to the digests of its column: one for the bytes, one for the lengths, so that batches leave no trace."""
 
-    def add(part, numbers, kind="int64"):
-        values = pyarrow.compute.fill_null(numbers, -1).cast(kind)
+    def add(part, numbers, missing=-1):
+        values = pyarrow.compute.fill_null(numbers.cast("int64"), missing)
         streams.setdefault((*path, part), hashlib.sha256()).update(values.to_numpy(zero_copy_only=False).tobytes())
 
     if pyarrow.types.is_struct(array.type):
@@ -55,7 +55,7 @@ def _add(streams, path, array) -> None:
         texts = array.drop_null().cast(pyarrow.large_binary()).to_pylist()
         streams.setdefault((*path, "bytes"), hashlib.sha256()).update(b"".join(texts))
     elif pyarrow.types.is_integer(array.type):
-        add("value", array)
+        add("value", array, missing=-(2**63))  # -1 may be a label
     else:
         raise TypeError(f"column {'.'.join(path)} is of type {array.type}: neither text nor whole numbers.")
 

@@ -187,6 +187,19 @@ def launch(script, *arguments, processes=1, expect=0, **environment):
 NO_FOLDER = SimpleNamespace(trained=lambda seed: None, note_trained=lambda record: None)
 
 
+def save_checkpoint(folder, state="{}"):
+    """A checkpoint with all the files that a run goes on from. -> its folder"""
+    import torch
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True)
+    save_file({"a": torch.ones(2)}, folder / "model.safetensors")
+    for name in ("optimizer.pt", "scheduler.pt", "rng_state.pth", "training_args.bin"):
+        torch.save({"a": torch.ones(2)}, folder / name)
+    (folder / "trainer_state.json").write_text(state)
+    return folder
+
+
 def begin(folder, settings, overwrite=False, started=0.0, model="no/folder", inputs=None):
     """Makes the first three steps of a run in `folder`. Returns its results if it is finished, otherwise None."""
     from results import RunFolder

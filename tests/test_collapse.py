@@ -253,14 +253,17 @@ def test_the_judgement_at_the_end_needs_loss_and_dev_score(accuracy, ratio, coun
         assert bool(collapse.check_learned(*judged)) == (outcome is not None and action != "off")
 
 
-@pytest.mark.parametrize("step, max_steps, ended", [(1544, 4632, False), (2315, 4632, False), (2316, 4632, True), (1059, 1500, False)])
-def test_a_slow_starter_is_given_half_of_its_steps(step, max_steps, ended):
+@pytest.mark.parametrize("step, max_steps, losses, ended", [
+    (1544, 4632, 463, False), (2315, 4632, 463, False), (2316, 4632, 463, True), (1059, 1500, 250, False),
+    (2316, 4632, 462, False), (4600, 4632, 1, False),  # a run whose earlier losses are not known has no whole window yet
+])  # fmt: skip
+def test_a_slow_starter_is_given_half_of_its_steps_and_a_whole_window(step, max_steps, losses, ended):
     """PAWS-X stays at chance for its first epoch of 1,544 updates, and learns then."""
     watch, model = watching("mnli"), torch.nn.Linear(1, 1)
     args = SimpleNamespace(seed=1, process_index=0, device=torch.device("cpu"), get_warmup_steps=lambda steps: 60)
     state = SimpleNamespace(global_step=step, max_steps=max_steps)
     watch.on_train_begin(args, state, None)
-    watch.window.extend([("mnli", watch.chance_losses["mnli"])] * watch.window.maxlen)
+    watch.window.extend([("mnli", watch.chance_losses["mnli"])] * losses)
     watch.last_losses.append(1.0)
     if ended:
         with pytest.raises(Collapsed, match="the training loss of 463 steps is 1.000 times"):
@@ -327,6 +330,20 @@ def test_a_task_that_does_not_learn_among_others_that_do_is_a_warning(capsys):
     watch.window.clear()
     watch.window.append(("anli", watch.chance_losses["anli"]))  # The loss of both tasks together does not decide either.
     assert "1.000 times" in collapse.check_learned(watch, state, 1, tasks, examples, dev)
+
+
+@pytest.mark.parametrize("accuracy, ended", [(90.0, False), (34.0, True)])
+def test_a_joint_run_has_failed_only_where_no_task_is_better_than_one_answer_for_all(accuracy, ended):
+    watch, state = watching("mnli", "anli"), SimpleNamespace(global_step=400, max_steps=400)
+    watch.window.extend([("mnli", watch.bars["mnli"]), ("anli", watch.bars["anli"])] * 125)
+    labels = Dataset.from_dict({"label": ["entailment", "neutral", "contradiction"] * 5})
+    tasks, dev = {name: TASKS[name] for name in ("mnli", "anli")}, {"mnli": {"accuracy": accuracy}, "anli": {"accuracy": 34.0}}
+    judged = watch, state, 1, tasks, {name: labels for name in tasks}, dev
+    if ended:
+        with pytest.raises(Collapsed, match="of mnli is 34.0.*of anli is 34.0"):
+            collapse.check_learned(*judged)
+    else:
+        assert "of anli is 34.0" in collapse.check_learned(*judged)
 
 
 @pytest.mark.parametrize("flat, steps, said", [(1.0, 50, True), (1.0, 20, False), (0.9, 50, False)])

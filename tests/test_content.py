@@ -94,6 +94,14 @@ def test_batches_slices_and_selections_leave_no_trace_in_the_key():
     assert content_key(Dataset.from_list(moved, features=features)) != content_key(whole), "the same words in other sentences"
 
 
+@pytest.mark.parametrize("one, other", [
+    (["ab", "c"], ["a", "bc"]), (["", "a"], ["a", ""]), ([None, "a"], ["", "a"]), ([None, 1], [-1, 1]),
+    ([["a", "b"], []], [["a"], ["b"]]), ([["ab"]], [["a", "b"]]), ([None, ["a"]], [[], ["a"]]),
+])  # fmt: skip
+def test_values_that_are_cut_otherwise_or_missing_are_another_key(one, other):
+    assert content_key(Dataset.from_dict({"column": one})) != content_key(Dataset.from_dict({"column": other}))
+
+
 def test_a_files_key_is_its_bytes_and_not_its_name_or_time(tmp_path):
     for name, text in (("a", "one"), ("b", "one"), ("c", "two")):
         (tmp_path / name).write_text(text)

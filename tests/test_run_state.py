@@ -6,20 +6,22 @@ import random
 import shutil
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
-from conftest import NLI, ROOT, Cut, begin, nli_rows, write_hub_folder
+from conftest import NLI, ROOT, Cut, begin, nli_rows, save_checkpoint, write_hub_folder
 from safetensors.torch import load_file, save_file
 
 import results
 import run_intermediate
 import run_retrieval
 import run_target
+from console import Collapsed
 from results import RunFolder
 from task_adapters import InputError
-from trainer import loop
-from trainer.checkpoints import checkpoints_of
+from trainer import loop, selection
+from trainer.checkpoints import checkpoints_of, last_complete_checkpoint
 
 TRAINING = ("--use_cpu", "--disable_tqdm", "true", "--max_seq_length", "48", "--learning_rate", "2e-3", "--effective_batch_size", "16",
             "--per_device_train_batch_size", "16", "--max_train_samples", "160", "--max_eval_samples", "32")  # fmt: skip
@@ -142,6 +144,45 @@ def test_other_weights_at_the_same_path_are_refused(is_finished, retrieve, tiny_
     save_file(tensors, model / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(InputError, match=r"began with other weights \(.*sha256:\w+\) than .* has now \(sha256:\w+\)"):
         retrieve(tmp_path / "out", model=model)
+
+
+def test_another_config_beside_the_same_weights_is_refused(retrieve, tiny_model, tmp_path):
+    """With one block less the finished cell was skipped, and a cut-off one went on: first languages from another model."""
+    model = shutil.copytree(tiny_model, tmp_path / "model")
+    first = retrieve(tmp_path / "out", model=model)
+    config = read(model, "config.json")
+    (model / "config.json").write_text(json.dumps({**config, "transformers_version": "5.0.0"}))
+    assert retrieve(tmp_path / "out", model=model) == first, "another layout and version are the same model"
+    (model / "config.json").write_text(json.dumps({**config, "layer_norm_eps": 0.1}))
+    with pytest.raises(InputError, match="began with another config.json in the model's folder"):
+        retrieve(tmp_path / "out", model=model)
+
+
+def test_what_a_model_was_trained_on_is_compared_and_not_where_it_lay_or_when_it_ended(tmp_path):
+    stage = {"task": "mnli", "seed": 1, "folder": "out/mnli", "finished": "2026-01-01"}
+    moved, other = {**stage, "folder": "elsewhere", "finished": "2026-01-02"}, {**stage, "task": "qqp"}
+    model = {"name_or_path": "out/mnli", "revision": "sha256:1"}
+    for lineage in ([stage], [moved]):
+        assert begin(tmp_path, {"seed": 1}, inputs={"model": model, "lineage": lineage, "content": {}}) is None
+        (tmp_path / "predictions").mkdir(exist_ok=True)  # the run has made something that could be lost
+        results.release()
+    assert read(tmp_path, "run.json")["lineage"] == [stage], "as it was when the weights were read"
+    with pytest.raises(InputError, match="whose model had been trained on other things before"):
+        begin(tmp_path, {"seed": 1}, inputs={"model": model, "lineage": [other], "content": {}})
+
+
+def test_a_rare_flag_that_is_left_out_makes_another_run(tmp_path):
+    begin(tmp_path, {"seed": 1, "adam_beta1": 0.8})
+    (tmp_path / "predictions").mkdir()
+    results.release()
+    with pytest.raises(InputError, match="holds a run with adam_beta1 0.8; this command says None"):
+        begin(tmp_path, {"seed": 1})
+
+
+def test_each_of_several_files_of_one_language_is_part_of_the_content():
+    part = {"task": "xnli", "split": "train", "language": "de"}
+    contents = [results.content_of([{**part, "content": key} for key in keys]) for keys in ("ab", "cb", "ac", "b")]
+    assert len({content["xnli train de"] for content in contents}) == 4
 
 
 def test_a_path_may_be_spelled_in_several_ways(retrieve, tiny_model, tmp_path, monkeypatch):
@@ -310,6 +351,55 @@ def test_a_broken_newest_checkpoint_is_passed_over_with_a_line(name, target, who
     assert same_weights(weights(tmp_path / "out"), weights(tmp_path / "straight")) and again["scores"] == straight["scores"]
 
 
+ZEROS = "as a power cut leaves a file whose length alone had come to the disk"
+
+
+@pytest.mark.parametrize("name, content", [
+    *[(f"{name}.pt", ZEROS) for name in ("optimizer", "scheduler")],
+    *[(name, ZEROS) for name in ("rng_state.pth", "training_args.bin", "model.safetensors", "trainer_state.json")],
+    *[(name, None) for name in ("optimizer.pt", "scheduler.pt", "rng_state.pth", "model.safetensors")],
+    ("optimizer.pt", "a folder"), ("model.safetensors", "a folder"), ("optimizer.pt", b""), ("scheduler.pt", b"PK\x03\x04 and no more"),
+])  # fmt: skip
+def test_a_checkpoint_with_a_file_that_is_none_is_not_whole(name, content, target, tmp_path, cut):
+    """Without optimizer.pt the Trainer went on with an optimizer of its own; zeros in it were a traceback at every rerun."""
+    out = tmp_path / "out"
+    checkpoint = save_checkpoint(out / "checkpoint-16")
+    save_checkpoint(out / "checkpoint-8")
+    assert last_complete_checkpoint(out) == str(checkpoint)
+    length = (checkpoint / name).stat().st_size
+    (checkpoint / name).unlink()
+    if content == "a folder":
+        (checkpoint / name).mkdir()
+    elif content is not None:
+        (checkpoint / name).write_bytes(bytes(length) if content == ZEROS else content)
+    assert last_complete_checkpoint(out) == str(out / "checkpoint-8")
+
+
+@pytest.mark.parametrize("fate", ["cut", "kept until the checkpoints are read"])
+def test_broken_weights_of_the_oracle_are_made_anew(fate, target, data_dir, tmp_path, cut, capsys):
+    """They were a traceback at every rerun."""
+    data_dir, flags = with_german_dev(data_dir, tmp_path / "data"), ("--oracle", "--save_total_limit", "4")
+    expected = target(tmp_path / "whole", *flags, data=data_dir)
+    undo = cut(selection, "load_model") if fate == "cut" else cut(loop.RunTrainer, "_finalize_training")
+    with pytest.raises(Cut):
+        target(tmp_path / "out", *flags, data=data_dir)
+    undo()
+    first, *_ = sorted((tmp_path / "out" / "oracle").glob("*.safetensors"), key=lambda path: int(path.stem))
+    os.truncate(first, 100)
+    again = target(tmp_path / "out", *flags, data=data_dir)
+    assert f"is passed over: oracle/{first.name} is broken" in capsys.readouterr().out
+    assert again["oracle"] == expected["oracle"] and again["scores"] == expected["scores"]
+
+
+def test_a_broken_checkpoint_is_removed_before_the_run_goes_on(tmp_path, monkeypatch):
+    """It would count as the newest one, and --save_total_limit 1 would remove the whole one in its place."""
+    save_checkpoint(tmp_path / "checkpoint-8")
+    monkeypatch.setattr(loop, "agree", lambda *_: None)
+    accelerator = SimpleNamespace(wait_for_everyone=lambda: None)
+    loop.resume(SimpleNamespace(args=SimpleNamespace(output_dir=str(tmp_path)), accelerator=accelerator), None)
+    assert not checkpoints_of(tmp_path)
+
+
 def test_where_the_best_checkpoint_is_broken_its_followers_are_passed_over(target, whole, tmp_path, cut, capsys):
     undo = cut(loop.RunTrainer, "_finalize_training")
     with pytest.raises(Cut):
@@ -368,13 +458,56 @@ def test_a_torn_record_of_failed_tries_is_no_verdict(target, tmp_path):
     assert refuse_failed(RunFolder(str(tmp_path), {"seed": 1}, "no/folder", False, 0.0), 0) == []
 
 
-@pytest.mark.parametrize("kind", ["pipe", "folder"])
-def test_a_note_that_is_no_file_is_one_line_and_no_waiting(kind, tmp_path):
+def test_a_finished_run_is_finished_however_many_attempts_failed_before(tmp_path):
+    """Called again without its --retries, it was said to have failed to learn."""
+    from trainer.collapse import refuse_failed
+
     begin(tmp_path, {"seed": 1})
-    os.mkfifo(tmp_path / "results.json") if kind == "pipe" else (tmp_path / "results.json").mkdir()
+    attempt = {"seed": 1, "step": 3, "steps": 20, "reason": "at chance"}
+    results.write_json(tmp_path / "failed_tries.json", [attempt])
+    with pytest.raises(Collapsed, match="--retries 1 tries another seed"):
+        refuse_failed(RunFolder(str(tmp_path), {"seed": 1}, "no/folder", False, 0.0), 0)
+    results.write_json(tmp_path / "results.json", {"scores": {}})
+    assert refuse_failed(RunFolder(str(tmp_path), {"seed": 1}, "no/folder", False, 0.0), 0) == []
+
+
+def test_a_pipe_in_place_of_a_note_is_no_waiting(tmp_path):
+    begin(tmp_path, {"seed": 1})
+    os.mkfifo(tmp_path / "results.json")
     with pytest.raises(InputError, match="results.json is not a file"):
         results.read_json(tmp_path / "results.json")
     assert begin(tmp_path, {"seed": 1}) is None
+
+
+@pytest.mark.parametrize("name", ["results.json", "progress.json", "starts.json", "run.json", "failed_tries.json"])
+def test_a_folder_in_place_of_a_note_is_refused_before_the_run(name, tmp_path):
+    """A folder named results.json was a traceback after the training."""
+    (tmp_path / name).mkdir()
+    with pytest.raises(InputError, match=f"{name} is a folder, where a run writes a file. Remove it"):
+        begin(tmp_path, {"seed": 1})
+
+
+def test_overwrite_leaves_the_files_of_a_folder_that_holds_no_run(tmp_path):
+    """XTREME's own download has folders of these names: somebody's labels were removed."""
+    files = [tmp_path / name for name in ("labels/xnli/test-de.tsv", "predictions/mine.tsv", "tokenizer_notes.txt")]
+    for file in files:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("mine")
+    begin(tmp_path, {"seed": 1}, overwrite=True)
+    assert [file.read_text() for file in files] == ["mine"] * 3
+    begin(tmp_path, {"seed": 2}, overwrite=True)  # now they are the run's
+    assert not (tmp_path / "labels").exists() and read(tmp_path, "run.json")["seed"] == 2
+
+
+def test_overwrite_removes_a_link_and_not_what_it_leads_to(tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    (disk / "trainer_state.json").write_text("{}")
+    begin(tmp_path / "out", {"seed": 1})
+    for name in ("checkpoint-9", "predictions"):
+        (tmp_path / "out" / name).symlink_to(disk)
+    assert begin(tmp_path / "out", {"seed": 1}, overwrite=True) is None
+    assert (disk / "trainer_state.json").exists() and not (tmp_path / "out" / "predictions").is_symlink()
 
 
 # ---- clean-up
@@ -389,11 +522,14 @@ def test_what_a_killed_clean_up_left_is_removed_by_the_next_call(target, data_di
     out = tmp_path / "out"
     (out / "predictions" / "xnli" / ".test-de.tsv.4711").write_text("half")
     (out / "run.json.part").write_text("half")
+    (out / "predictions" / ".gitignore").write_text("somebody else's")
+    (out / "download.part").write_text("somebody else's")
     (out / "later" / "predictions").mkdir(parents=True)
     (out / "later" / "progress.json.part").write_text("another run, at work")
     assert (out / "results.json").exists() and list(out.glob("checkpoint-*")) and (out / "oracle").is_dir()
     target(out, "--oracle", data=data_dir)
-    assert not [*out.glob("checkpoint-*"), *out.glob("oracle"), *out.rglob(".*")]
+    assert not [*out.glob("checkpoint-*"), *out.glob("oracle"), *out.rglob(".test*")]
+    assert (out / "predictions" / ".gitignore").exists() and (out / "download.part").exists()
     assert not (out / "run.json.part").exists() and not (out / "progress.json").exists()
     assert (out / "later" / "progress.json.part").exists(), "the folder of a later phase is not this run's"
 

@@ -276,6 +276,21 @@ def test_a_run_goes_on_with_the_tokenizer_that_it_began_with(tmp_path):
         begin(tmp_path / "run", {"seed": 1}, inputs={**inputs, "tokenizer": fingerprint_of(lower)})
 
 
+def test_a_vocabulary_that_differs_where_no_probe_looks_is_another_tokenizer(tmp_path):
+    folder = folders.unigram(tmp_path / "a")
+    other = shutil.copytree(folder, tmp_path / "b")
+    content = json.loads((other / "tokenizer.json").read_text(encoding="utf-8"))
+    content["model"]["vocab"][-2][1] -= 0.5  # a score; no probe has this piece
+    (other / "tokenizer.json").write_text(json.dumps(content), encoding="utf-8")
+    one, two = (fingerprint_of(load_tokenizer(str(path), needs_offsets=True)) for path in (folder, other))
+    assert one["hash"] == two["hash"] and one["vocabulary"] != two["vocabulary"]
+    (tmp_path / "run" / "predictions").mkdir(parents=True)
+    inputs = {"model": None, "lineage": [], "content": {}}
+    begin(tmp_path / "run", {"seed": 1}, inputs={**inputs, "tokenizer": one})
+    with pytest.raises(InputError, match="began with a tokenizer of other pieces, ids or scores"):
+        begin(tmp_path / "run", {"seed": 1}, inputs={**inputs, "tokenizer": two})
+
+
 # ---- words that look like special tokens
 
 

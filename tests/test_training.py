@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 import torch
-from conftest import begin, launch
+from conftest import begin, launch, save_checkpoint
 from one_update import update
 from safetensors.torch import load_file, save_file
 from transformers import (
@@ -223,11 +223,9 @@ def test_the_encoder_cut_after_a_layer_gives_that_layers_hidden_states(tiny_mode
 
 def test_a_run_goes_on_from_the_newest_checkpoint_that_is_whole(tmp_path):
     for name, state in (("9", "{}"), ("10", "{}"), ("11", '{"half'), ("12", None), ("13-old", "{}")):
-        folder = tmp_path / f"checkpoint-{name}"
-        folder.mkdir()
-        save_file({"a": torch.ones(2)}, folder / "model.safetensors")
-        if state is not None:
-            (folder / "trainer_state.json").write_text(state)
+        folder = save_checkpoint(tmp_path / f"checkpoint-{name}", state or "")
+        if state is None:
+            (folder / "trainer_state.json").unlink()
     assert last_complete_checkpoint(str(tmp_path)) == str(tmp_path / "checkpoint-10")
     assert last_complete_checkpoint(str(tmp_path / "checkpoint-10")) is None
 

@@ -26,10 +26,11 @@ from trainer.deepspeed import gathered
 
 # If a hub model has only .bin weights, a thread of transformers would ask the hub to convert them for all users.
 os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
-# UnpicklingError: a .bin file that holds other objects than tensors.
+# UnpicklingError: .bin weights that hold more than tensors.
 UNREADABLE = (OSError, ValueError, RuntimeError, SafetensorError, pickle.UnpicklingError)
 
-# In these families hidden state n is exactly the output of block n. Other families apply one more normalisation after the last block only.
+# In these families the output of block n is hidden state n. Other families normalise the output of the last block alone: a model that was
+# cut off behind block n would give a normalised hidden state, so that one more block is kept.
 NORMALISED_BLOCKS = ("bert", "roberta", "xlm-roberta", "rembert", "deberta-v2")
 # In these families, as in RoBERTa's, the first token has the position pad_token_id + 1. The positions before it are never used.
 OFFSET_POSITIONS = ("camembert", "xmod", "mpnet", "ibert", "data2vec-text", "longformer", "luke", "mluke")
@@ -180,9 +181,13 @@ def fault_of_checkpoint(folder: Path) -> str | None:
     """Returns the reason why a run cannot be resumed from a checkpoint; None if it can."""
     if not (folder / "trainer_state.json").is_file():  # The Trainer writes this file last.
         return "it was not written to its end"
-    if not any(folder.glob("*.safetensors")):
+    if not any(path.is_file() for path in folder.glob("*.safetensors")):
         return "it holds no weights"
-    fault = fault_of_files(folder)
+    # Without one of these the Trainer would go on, and make other updates. DeepSpeed keeps its optimizer states in global_step*.
+    for pattern in ("rng_state*.pth", *(() if any(folder.glob("global_step*")) else ("optimizer.pt", "scheduler.pt"))):
+        if not any(path.is_file() for path in folder.glob(pattern)):
+            return f"{pattern} is missing"
+    fault = fault_of_files(folder) or fault_of_oracle(folder)
     if fault is None and (best := best_checkpoint(folder)) is not None and best != folder:
         fault = f"{best.name}, the best one so far, is not there" if not best.is_dir() else fault_of_files(best)
     return fault
@@ -192,6 +197,18 @@ def best_checkpoint(folder: Path) -> Path | None:
     """Returns the path of the best checkpoint that a checkpoint names. It is in the same output folder, which may have been moved."""
     best = json.loads((folder / "trainer_state.json").read_text(encoding="utf-8")).get("best_model_checkpoint")
     return best and folder.parent / Path(best).name
+
+
+def fault_of_oracle(checkpoint: Path) -> str | None:
+    """The first broken file of --oracle beside a checkpoint that a run from there would need; None where there is none.
+
+    Each is named by the step whose weights it holds. Later ones are written again.
+    """
+    step = int(checkpoint.name.rsplit("-", 1)[1])
+    for path in sorted((checkpoint.parent / "oracle").glob("*.safetensors")):
+        if int(path.stem) <= step and (fault := fault_of_file(path)):
+            return f"oracle/{path.name} {fault}"
+    return None
 
 
 def fault_of_files(folder: Path) -> str | None:
@@ -212,11 +229,11 @@ def fault_of_file(path: Path) -> str | None:
                 pass
         elif path.suffix in (".pt", ".pth", ".bin"):
             with path.open("rb") as file:
-                first_bytes = file.read(2)
-            if first_bytes == b"PK":  # torch.save writes a zip archive. Its table of contents is at the end, so a cut file has none.
-                zipfile.ZipFile(path).close()
-            elif not first_bytes:
+                head = file.read(2)
+            if not head:
                 return "is empty"
+            if head[:1] != b"\x80":  # the first byte of a pickle: what torch.save wrote before it wrote zip archives
+                zipfile.ZipFile(path).close()  # its list of contents stands at the end
     except (ValueError, OSError, SafetensorError, zipfile.BadZipFile) as error:
         return f"is broken ({first_line(error)})"
     return None

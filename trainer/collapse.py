@@ -189,7 +189,8 @@ class CollapseWatch(TrainerCallback):
         """Raises `Collapsed` where the run has, or names tasks that stay at chance. is_used: weights are about to be evaluated or saved."""
         if (is_used or not math.isfinite(self.last_losses[-1])) and not self.weights_are_finite(model, args):
             raise self.collapsed("weights that are not finite numbers", args.seed, state)
-        # At the end there is no waiting. (DeepSpeed skips updates that are not finite: the weights may stay numbers, and useless.)
+        # At the end 3 losses decide, because no further ones come. (DeepSpeed skips updates that are not finite: the weights stay finite,
+        # and untrained.)
         count = 3 if state.global_step >= state.max_steps else READ_EVERY
         if len(self.last_losses) >= count and not any(map(math.isfinite, list(self.last_losses)[-count:])):
             raise self.collapsed(f"no finite loss in its last {count} steps", args.seed, state)
@@ -282,10 +283,12 @@ def one_answer_for_all(task, examples) -> float:
 def refuse_failed(folder, retries: int, failed: list[dict] | None = None) -> list[dict]:
     """The failed attempts of this cell so far: `failed`, else those on disk. Raises `Collapsed` where --retries allows no further one.
 
-    folder  the run's `RunFolder`.
+    folder  the run's `RunFolder`. A finished run needs no further attempt, however many failed before it.
     """
     if retries < 0:
         raise InputError(f"--retries {retries} is not a number of tries: 0 or more.")
+    if folder.results is not None:
+        return []
     if failed is None:
         failed = [] if folder.overwrite else read_note(folder.path / RECORD, list) or []
     if len(failed) > retries:

@@ -29,7 +29,7 @@ class RunTrainer(RealTokensTrainer):
     """Our Trainer for runs that may be cut off anywhere: checkpoints are whole, figures cover all starts, losses are watched."""
 
     watch: CollapseWatch
-    is_over = False  # the checkpoint that a run goes on from is that of the last step
+    is_over = False  # whether the checkpoint from which the run goes on is that of its last step
     earlier_tokens = (0, 0)  # real and computed tokens of earlier starts, over all processes
 
     def training_step(self, model, inputs, num_items_in_batch=None):
@@ -166,9 +166,10 @@ def trained_weights(folder, training_args) -> str | None:
 
 
 def fault_of_files_in(folder: Path) -> str | None:
-    for path in sorted((*folder.glob("*.safetensors"), folder / "config.json", *folder.glob("heads/*/*"))):
+    patterns = ("*.safetensors", "heads/*/*", "oracle/*.safetensors")
+    for path in sorted((folder / "config.json", *(path for pattern in patterns for path in folder.glob(pattern)))):
         if fault := fault_of_file(path) if path.is_file() else "is missing":
-            return f"{path.name} {fault}"
+            return f"{path.relative_to(folder)} {fault}"
     return None
 
 
@@ -215,7 +216,8 @@ def remove_old_checkpoints(folder: Path, limit: int | None, best: str | None) ->
 def resume(trainer, checkpoint: str | None) -> None:
     """Makes a trainer ready to go on from a checkpoint, or from the start.
 
-    Raises InputError where another way of training wrote the checkpoint's optimiser states, or where other pieces are trained.
+    Raises InputError where the checkpoint's optimizer states were written in another layout (DeepSpeed), or for other trained pieces of the
+    vocabulary (--trim_embeddings).
     """
     step = int(checkpoint.rsplit("-", 1)[1]) if checkpoint else 0
     if checkpoint:
@@ -224,7 +226,9 @@ def resume(trainer, checkpoint: str | None) -> None:
         if written != here:
             raise InputError(f"{checkpoint} was written with {written}, this command has {here}. Go on as before, or --overwrite.")
         figures, state_file = read_json(f"{checkpoint}/{FIGURES}"), Path(checkpoint) / "trainer_state.json"
-        if figures is not None:  # an earlier version of this collection wrote none
+        if figures is None:
+            say(f"warning: {checkpoint} is of an earlier version: train_loss and tokens will be those of the steps after {step} alone")
+        else:
             trainer.restore_figures(figures)
         state, best = read_json(state_file), best_checkpoint(Path(checkpoint))
         trainer.is_over = state["global_step"] >= state["max_steps"]

@@ -16,6 +16,7 @@ from pathlib import Path
 from safetensors.torch import load_model, save_model
 
 from console import say
+from results import flush
 from task_adapters import InputError
 from trainer.loop import RunTrainer, score
 
@@ -125,6 +126,7 @@ class LanguagesTrainer(RunTrainer):
         if self.state.global_step in best.values():
             part = self.folder / "part"
             save_model(self.model, str(part))
+            flush([part])
             part.replace(self.folder / f"{self.state.global_step}.safetensors")
 
 
@@ -138,7 +140,10 @@ def score_oracle(trainer, test_examples, features_of) -> dict:
     trainer.accelerator.wait_for_everyone()
     steps = {language: step for language, step in trainer.best_steps().items() if language in test_examples}
     for step in sorted(set(steps.values())):
-        load_model(trainer.model, trainer.folder / f"{step}.safetensors")
+        file = trainer.folder / f"{step}.safetensors"
+        if not file.is_file():
+            raise InputError(f"{file} is missing: --oracle cannot score the checkpoint of step {step}. --overwrite begins anew.")
+        load_model(trainer.model, file)
         for language in [language for language in steps if steps[language] == step]:
             examples = test_examples[language]
             dev = max(entry.get(f"eval_{language}_{metric}", -1.0) for entry in trainer.state.log_history)

@@ -70,10 +70,14 @@ def load_tokenizer(path: str, needs_offsets: bool, as_loaded: bool = False):
 
 
 def fingerprint_of(tokenizer) -> dict:
-    """{"hash": 12 hex digits, "probes": {text: its pieces}}: equal for two tokenizers that read all probes and a pair alike."""
-    probes = tokenizer.summary["probes"] if isinstance(tokenizer, LateTokenizer) else _probes_of(tokenizer)
-    text = json.dumps(probes, ensure_ascii=False)
-    return {"hash": hashlib.sha256(text.encode()).hexdigest()[:12], "probes": {probe: pieces for probe, (pieces, *_) in probes.items()}}
+    """How a tokenizer reads text: {"hash", "vocabulary", "probes": {text: its pieces}}, the first two of 12 hexadecimal digits.
+
+    hash        equal for two tokenizers that read all probes and a pair alike.
+    vocabulary  equal for two tokenizers with the same pieces, ids and scores or merges: probes do not meet every piece.
+    """
+    summary = tokenizer.summary if isinstance(tokenizer, LateTokenizer) else _summary(tokenizer)
+    pieces_of_probes = {probe: pieces for probe, (pieces, *_) in summary["probes"].items()}
+    return {"hash": _short_hash(summary["probes"]), "vocabulary": summary["vocabulary"], "probes": pieces_of_probes}
 
 
 # ---- files
@@ -351,10 +355,17 @@ def _texts(tokenizer) -> dict[str, str]:
 def _summary(tokenizer) -> dict:
     return {
         "probes": _probes_of(tokenizer),
+        "vocabulary": _short_hash(
+            json.loads(tokenizer.backend_tokenizer.to_str())["model"] if tokenizer.is_fast else tokenizer.get_vocab()
+        ),
         "pieces": len(tokenizer),
         "pad_token": tokenizer.pad_token,
         "model_max_length": tokenizer.model_max_length,
     }
+
+
+def _short_hash(value) -> str:
+    return hashlib.sha256(json.dumps(value, ensure_ascii=False, sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
 
 def _probes_of(tokenizer) -> dict[str, list]:
