@@ -151,6 +151,32 @@ def test_a_step_cut_into_micro_batches_or_processes_is_the_same_update(call, tin
     assert losses["4 x 2"] == pytest.approx(losses["1 x 8"], rel=1e-4) == pytest.approx(losses["2 processes"], rel=1e-4)
 
 
+def test_a_process_without_examples_adds_nothing_to_the_loss_of_a_step(call, tiny_model, pair_data, tmp_path):
+    """13 examples in steps of 8: of the last five one process reads three, the other two, and one micro-batch is empty."""
+    epoch = (*UPDATE[2:], "--num_train_epochs", "1", "--max_train_samples", "13")
+    call(run_intermediate, *flags(tiny_model, pair_data, tmp_path / "one"), *epoch, "--per_device_train_batch_size", "8")
+    launch("run_intermediate.py", *flags(tiny_model, pair_data, tmp_path / "two"), *epoch, "--per_device_train_batch_size", "2",
+           processes=2)  # fmt: skip
+    before, one, two = (load_file(f"{folder}/model.safetensors") for folder in (tiny_model, tmp_path / "one", tmp_path / "two"))
+    name = "roberta.encoder.layer.0.attention.self.value.weight"
+    assert (one[name] - before[name]).norm() > 1e-3 * before[name].norm(), "the steps must be large enough to compare"
+    for name, weight in one.items():
+        assert (weight - two[name]).norm() <= 1e-3 * weight.norm() + 1e-6, name
+
+
+def test_a_kept_head_keeps_the_scale_that_was_learned(call, tiny_model, pair_data, tmp_path):
+    call(run_intermediate, *flags(tiny_model, pair_data, tmp_path / "first"), "--max_steps", "3", "--learning_rate", "1e-2")
+    call(run_intermediate, *flags(tmp_path / "first", pair_data, tmp_path / "second"), "--keep_head", "--max_steps", "1", "--learning_rate",
+         "0")  # fmt: skip
+    first, second = (load_file(tmp_path / name / "model.safetensors")["scale"] for name in ("first", "second"))
+    assert first == second != TASK.recipes["jiant"].scale
+
+
+def test_label_smoothing_of_a_dual_encoder_is_refused(call, tiny_model, pair_data, tmp_path):
+    with pytest.raises(InputError, match="--label_smoothing_factor has no effect on squad_sentences"):
+        call(run_intermediate, *flags(tiny_model, pair_data, tmp_path / "x"), "--label_smoothing_factor", "0.1")
+
+
 def test_a_dual_encoder_is_trained_alone(call, tiny_model, pair_data, tmp_path):
     with pytest.raises(InputError, match="squad_sentences is trained alone"):
         call(run_intermediate, *flags(tiny_model, pair_data, tmp_path / "x"), "--mlm_languages", "en", "--mlm_data", tmp_path)

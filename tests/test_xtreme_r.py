@@ -406,6 +406,29 @@ def test_lareqa_is_scored_over_the_candidates_of_all_languages(call, tiny_model,
         call(run_retrieval, *flags, "--max_predict_samples", "3")
 
 
+def test_a_ranking_that_was_cut_off_ends_as_an_undisturbed_one(call, cut, tiny_model, lareqa_data, tmp_path, monkeypatch):
+    """The candidates of all languages are searched together, so that a language alone would have other scores."""
+    flags = ("--task", "lareqa", "--model_name_or_path", tiny_model, "--data_dir", lareqa_data, "--layer", "2", "--use_cpu",
+             "--languages", "en", "de")  # fmt: skip
+    whole, killed = call(run_retrieval, *flags, "--output_dir", tmp_path / "whole"), tmp_path / "killed"
+    for kill in ((RunFolder, "note_scored", lambda folder, language, record: language == "de"), (RunFolder, "finish")):
+        undo = cut(*kill)
+        with pytest.raises(Cut):
+            call(run_retrieval, *flags, "--output_dir", killed)
+        undo()
+    monkeypatch.setattr(ranking, "score", None)  # all languages are scored: nothing is searched again
+    results = call(run_retrieval, *flags, "--output_dir", killed)
+    assert results["scores"] == whole["scores"] and results["language_bias"] == whole["language_bias"]
+    for name in ("predictions/lareqa/test-en.json", "predictions/lareqa/test-de.json", "labels/lareqa/test-de.json"):
+        assert (killed / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_probabilities_of_a_ranking_are_refused_where_they_are_asked_for(call, tiny_model, lareqa_data, tmp_path):
+    with pytest.raises(InputError, match="--save_probabilities: no probabilities are kept of the rankings of lareqa"):
+        call(run_retrieval, "--task", "lareqa", "--model_name_or_path", tiny_model, "--data_dir", lareqa_data, "--save_probabilities",
+             "--output_dir", tmp_path)  # fmt: skip
+
+
 def plain_double_loop(gold, names, scores):
     """mAP@20 over dicts and lists alone."""
     total = 0.0
