@@ -1,6 +1,6 @@
 """From folders of results to tables, pictures and one HTML page.
 
-    python run_report.py out/grid                                  # report/: page, tables, pictures, results.csv
+    python run_report.py out/grid                                  # out/report/: page, tables, pictures, results.csv
     python run_report.py out/xlmr out/mmbert --output_dir both     # several folders, one table
     python run_report.py out/grid --baseline mnli --format md,tex  # differences to another row, two formats
     python run_report.py out/grid --submission xtreme --row mnli   # nothing else: the nine folders that XTREME's evaluator reads
@@ -80,7 +80,7 @@ def intro(collection: Collection, folders) -> list[str]:
 def arguments(argv=None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folders", nargs="+", metavar="OUT", help="everything below these folders is read")
-    parser.add_argument("--output_dir", default="report", help="where tables, pictures and the page go")
+    parser.add_argument("--output_dir", default="out/report", help="where tables, pictures and the page go")
     parser.add_argument("--format", default=",".join((*FORMATS, PAGE)), help="which to write, separated by commas: md, tex, csv, html")
     parser.add_argument("--baseline", default=BASELINE, help="the start, or the model, that all others are compared with")
     parser.add_argument("--resamples", type=int, default=RESAMPLES, help="of the bootstrap; 0: no intervals, and no predictions are read")

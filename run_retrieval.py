@@ -68,7 +68,7 @@ def main() -> dict:
 
     # ---- the output folder: new, cut off, or finished
     if not args.output_dir:
-        raise InputError("--output_dir is missing.")
+        raise InputError("--output_dir is missing. For example: --output_dir out/tatoeba")
     if args.pooling not in POOLINGS:
         raise InputError(f"Unknown --pooling {args.pooling!r}. {nearest(args.pooling, POOLINGS)}")
     is_ranking = task.task_type == "ranking"
@@ -92,7 +92,8 @@ def main() -> dict:
     config = load_config(args.model_name_or_path)
     check_length(args.max_seq_length, config, tokenizer, args.model_name_or_path)
     if not 0 <= args.layer <= config.num_hidden_layers:
-        raise InputError(f"--layer {args.layer}: {args.model_name_or_path!r} has hidden states 0 to {config.num_hidden_layers}.")
+        choices = f"has hidden states 0 to {config.num_hidden_layers}; choose one with --layer"
+        raise InputError(f"--layer {args.layer}: {args.model_name_or_path!r} {choices}.")
 
     check_vectors(args, config)
     languages = args.languages or task.languages

@@ -272,7 +272,7 @@ def forward_passes(monkeypatch):
 def test_the_model_is_loaded_once_up_to_the_layer_and_reads_full_batches(retrieve, tatoeba_dir, tmp_path, monkeypatch):
     """For all languages together: a model without the blocks behind the layer, batches of like length, and the one state that is read."""
     loaded, load = [], checkpoints.load_encoder
-    monkeypatch.setattr(checkpoints, "load_encoder", lambda path, layer: loaded.append(layer) or load(path, layer))
+    monkeypatch.setattr(checkpoints, "load_encoder", lambda path, layer, pooling: loaded.append(layer) or load(path, layer, pooling))
     passes = forward_passes(monkeypatch)
     retrieve("tatoeba", tatoeba_dir, tmp_path, "--languages", "de", "fr", "--batch_tokens", 128)
     assert loaded == [1] and {blocks for blocks, _, _ in passes} == {1} and not any(all_states for _, all_states, _ in passes)

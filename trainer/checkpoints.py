@@ -41,7 +41,8 @@ def load_config(path: str, **changes):
     try:
         return AutoConfig.from_pretrained(path, trust_remote_code=False, **changes)
     except (OSError, ValueError) as error:
-        raise InputError(f"Cannot load a model from {path!r}: {first_line(error)}") from error
+        absent = "" if Path(path).exists() else f" There is no folder {os.path.abspath(path)} either."
+        raise InputError(f"Cannot load a model from {path!r}: {first_line(error)}{absent}") from error
 
 
 def check_length(max_seq_length: int, config, tokenizer, path: str) -> None:
