@@ -20,12 +20,25 @@ from refusals import (
     check_languages,
     check_optimizer,
     check_packages,
+    check_pairs,
     check_processes,
     check_schedule,
+    check_search,
     check_together,
 )
 from settings import scripts_flags
-from task_adapters import TASKS, InputError, Task, find_train_files, find_train_languages, get_task, nearest
+from task_adapters import (
+    PAPERS_TASKS,
+    TASKS,
+    InputError,
+    Task,
+    benchmark_of,
+    find_train_files,
+    find_train_languages,
+    get_task,
+    nearest,
+    with_languages_of,
+)
 from trainer import deepspeed as deepspeed_support
 
 
@@ -36,6 +49,9 @@ class CommonArguments:
     task: str = field(default="", metadata={"help": "Name of the task."})
     model_name_or_path: str = field(
         default="FacebookAI/xlm-roberta-large", metadata={"help": "Hub id or folder; the folder of an earlier run for the next phase."}
+    )
+    benchmark: Literal["xtreme", "xtreme-r"] | None = field(
+        default=None, metadata={"help": "Whose languages are scored by default: XTREME's, or XTREME-R's where only that one has the task."}
     )
     recipe: str = field(default="jiant", metadata={"help": "Published settings that give the defaults."})
     data_dir: str | None = field(
@@ -313,15 +329,16 @@ def parse(arguments_class, phase: str):
     given, unknown_words = parser.given_flags()
     if given.pop("help", False):
         show_help(parser, given, phase, trains)
-    tasks = find_tasks(given, phase)
+    tasks, benchmark = over_languages(find_tasks(given, phase), given, phase)
     check_unknown(unknown_words, parser, trains)
     check_given(given, trains)
     launch = launch_of(given, tasks, trains)
     values = {**defaults_of(launch, trains), **given}
     args = make(arguments_class, values)
-    args.given_flags = frozenset(given)
+    args.given_flags, args.benchmark = frozenset(given), benchmark
     check_languages(tasks[0], args)
     if not trains:
+        check_search(tasks[0], args)
         return args, None, tasks, launch.recipe
     prepare_process(launch)
     training_args = make(TrainingArguments, values)
@@ -349,7 +366,7 @@ def find_tasks(given: dict, phase: str) -> tuple[Task, ...]:
             "--task is missing. For example: --task " + {"intermediate": "mnli", "target": "xnli", "retrieval": "tatoeba"}[phase]
         )
     if names == ["all"] and phase == "intermediate":
-        names = [task.name for task in TASKS.values() if task.phase == phase]
+        names = [name for name in PAPERS_TASKS if TASKS[name].phase == phase]
     for name in names:
         if names.count(name) > 1:
             raise InputError(f"--task names {name!r} {names.count(name)} times.")
@@ -359,6 +376,16 @@ def find_tasks(given: dict, phase: str) -> tuple[Task, ...]:
         if task.recipes[recipe] != TASKS[names[0]].recipes[recipe]:
             raise InputError(f"Recipe {recipe!r} has other settings for {name} than for {names[0]}: they cannot be trained together.")
     return tuple(sorted((TASKS[name] for name in names), key=list(TASKS.values()).index))
+
+
+def over_languages(tasks: tuple[Task, ...], given: dict, phase: str) -> tuple[tuple[Task, ...], str | None]:
+    """-> (the tasks with the languages that --benchmark scores, the value of --benchmark that the run names: `benchmark_of`)"""
+    if phase != "intermediate":
+        benchmark = benchmark_of(tasks[0], given.get("benchmark"))
+        return (with_languages_of(tasks[0], benchmark),), benchmark
+    if "benchmark" in given:
+        raise InputError("--benchmark says which languages a target is scored in: intermediate tasks are English alone.")
+    return tasks, None
 
 
 def launch_of(given: dict, tasks: tuple[Task, ...], trains: bool) -> Launch:
@@ -411,6 +438,7 @@ def check_training(launch: Launch, args, training_args) -> None:
     check_packages(training_args)
     check_optimizer(launch.given, training_args)
     check_schedule(launch.given, training_args)
+    check_pairs(launch.tasks, launch.recipe, training_args, launch.draws_task_by_task)
     if training_args.device.type == "cuda" and not (training_args.bf16 or training_args.fp16 or launch.gives_precision):
         say("this GPU has no bf16, so that this run is in fp32: --fp16 is several times faster (bf16 false: this line goes away)")
     if launch.deepspeed_file:

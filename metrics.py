@@ -25,6 +25,12 @@ XTREME_METRIC = {
     "bucc": ("f1",),
     "tatoeba": ("accuracy",),
 }
+XTREME_R_METRIC = {
+    **{task: metrics for task, metrics in XTREME_METRIC.items() if task not in ("pawsx", "bucc")},
+    "xcopa": ("accuracy",),
+    "mewsli_x": ("mrr20",),
+    "lareqa": ("map20",),
+}
 MLQA_ARTICLES = {
     "en": "a an the",
     "es": "un una unos unas el la los las",
@@ -188,33 +194,36 @@ def calibration(gold, predicted, probabilities, bins=15):
     }
 
 
-def xtreme_task_score(task, per_language):
+def xtreme_task_score(task, per_language, metric_of=XTREME_METRIC):
     """Returns XTREME's score of a task, in 0..100: the mean over languages. For QA it is the mean of exact match and F1, each averaged so.
 
     per_language: {language: {metric: value}}. It must hold exactly the languages to average, because this function cannot notice a missing
-    one. ValueError for a task outside XTREME, for no language, and for a language without the task's metric.
+    one. metric_of: `XTREME_METRIC`, or `XTREME_R_METRIC` for XTREME-R's score. ValueError for a task outside XTREME, for no language, and
+    for a language without the task's metric.
     """
-    if task not in XTREME_METRIC:
-        raise ValueError(f"{task!r} is not an XTREME task. They are: {', '.join(XTREME_METRIC)}.")
+    if task not in metric_of:
+        raise ValueError(f"{task!r} is not an XTREME task. They are: {', '.join(metric_of)}.")
     if not per_language:
         raise ValueError(f"{task} has no language to average over.")
     for language, scores in per_language.items():
-        for name in XTREME_METRIC[task]:
+        for name in metric_of[task]:
             if name not in scores:
                 raise ValueError(f"{task} {language} has no {name!r}, only: {', '.join(scores) or 'nothing'}.")
-    means = [sum(scores[name] for scores in per_language.values()) / len(per_language) for name in XTREME_METRIC[task]]
+    means = [sum(scores[name] for scores in per_language.values()) / len(per_language) for name in metric_of[task]]
     return sum(means) / len(means)
 
 
-def xtreme_overall(task_scores):
+def xtreme_overall(task_scores, metric_of=XTREME_METRIC):
     """Returns XTREME's overall score, in 0..100: the mean of its nine task scores.
 
     task_scores: {task: score}. Scores of other tasks are ignored. ValueError names each of the nine tasks whose score is absent or None.
+    metric_of: `XTREME_METRIC`, or `XTREME_R_METRIC` for the mean of XTREME-R's ten. XTREME-R's own code cannot compute that mean, because
+    its evaluator has no languages for LAReQA.
     """
-    missing = [task for task in XTREME_METRIC if task_scores.get(task) is None]
+    missing = [task for task in metric_of if task_scores.get(task) is None]
     if missing:
         raise ValueError(f"no overall score without: {', '.join(missing)}.")
-    return sum(task_scores[task] for task in XTREME_METRIC) / len(XTREME_METRIC)
+    return sum(task_scores[task] for task in metric_of) / len(metric_of)
 
 
 def _check_rows(gold, predicted, what):
@@ -340,3 +349,43 @@ def _best_threshold(margins, text_scores, empty_scores):
         if total > best and (next_question is None or margins[next_question] > margins[question]):
             best, threshold = total, margins[question]
     return _percent(best, len(margins)), threshold
+
+
+def average_precision(relevant, ranked, k=None):
+    """Average precision of one ranking, in 0..1: the mean, over the right answers, of the precision at the rank of each.
+
+    relevant: set of right answers; ranked: answers, best first, each once; k: only the first k count, and no more than k right answers are
+    expected. A right answer that is not among them adds 0. ValueError where there is no right answer. Source: XTREME-R's utils_lareqa.py.
+    """
+    if not relevant:
+        raise ValueError("there is no right answer to look for.")
+    found, total = 0, 0.0
+    for rank, answer in enumerate(ranked[:k], start=1):
+        if answer in relevant:
+            found += 1
+            total += found / rank
+    return total / (len(relevant) if k is None else min(len(relevant), k))
+
+
+def mean_average_precision(gold, predicted, language, k=20):
+    """LAReQA's score (Roy et al., 2020) as XTREME-R counts it, mAP@20: {"map20"}.
+
+    gold: {question: its right answers}; predicted: {question: answers, best first}, a question that is absent scores 0. LAReQA has one
+    right answer in each language, so that the divisor is 11 where all languages are searched. A prediction for a question that gold does
+    not know is left out, as in XTREME-R (`predictions.py` refuses it). ValueError for no question, and for one without a right answer.
+    """
+    if not gold:
+        raise ValueError("there are no gold questions to score against.")
+    scores = [average_precision(set(relevant), predicted.get(name) or [], k) for name, relevant in gold.items()]
+    return {f"map{k}": _percent(sum(scores), len(scores))}
+
+
+def mean_reciprocal_rank(gold, predicted, language, k=20):
+    """Mewsli-X's score, MRR@20: {"mrr20"}: 1 / rank of the right entity among the first 20, else 0; the mean over mentions.
+
+    Shapes and errors as in `mean_average_precision`; exactly one answer is right (with one, XTREME-R's mewslix_map20 is the same number).
+    """
+    several = next((name for name, relevant in gold.items() if len(relevant) != 1), None)
+    if several is not None:
+        raise ValueError(f"{several!r} has {len(gold[several])} right answers; reciprocal ranks are of one.")
+    return {f"mrr{k}": mean_average_precision(gold, predicted, language, k)[f"map{k}"]}

@@ -1,10 +1,10 @@
 """Predictions and labels in XTREME's submission format, and the scores of two such folders.
 
-    python predictions.py --prediction_folder out/xlmr/predictions --label_folder labels
+    python predictions.py --prediction_folder out/xlmr/predictions --label_folder labels        # --benchmark xtreme-r
 
-Format: <root>/<task>/test-<language>.<tsv or json>, as https://github.com/google-research/xtreme (Apache 2.0) reads it. Only BUCC's folder
-has another name than the task, bucc2018. This module is stricter than XTREME on purpose: it raises an error for files whose rows XTREME
-would silently shift, skip or score as 0.
+Format: <root>/<task>/test-<language>.<tsv, json or jsonl>, as https://github.com/google-research/xtreme (Apache 2.0) reads it. Only the
+folders of BUCC and Mewsli-X have other names than the tasks, bucc2018 and mewslix. This module is stricter than XTREME on purpose:
+it raises an error for files whose rows XTREME would silently shift, skip or score as 0.
 """
 
 import argparse
@@ -16,18 +16,20 @@ import sys
 from itertools import groupby
 from pathlib import Path
 
-from metrics import XTREME_METRIC, xtreme_overall, xtreme_task_score
-from task_adapters import TASKS, nearest
+from metrics import XTREME_METRIC, XTREME_R_METRIC, xtreme_overall, xtreme_task_score
+from task_adapters import TASKS, nearest, with_languages_of
 
-FOLDER = {"bucc": "bucc2018"}  # every other task's folder has the task's name
+EXTENSIONS = {"span_qa": "json", "ranking": "json", "multiple_choice": "jsonl"}  # all others: tsv
+METRICS = {"xtreme": XTREME_METRIC, "xtreme-r": XTREME_R_METRIC}
+FOLDER = {"bucc": "bucc2018", "mewsli_x": "mewslix"}  # every other task's folder has the task's name
 EXTRA_TAGS = {"udpos": ("O", "_")}  # XTREME's taggers can also predict O. Universal Dependencies write `_` for a word without a tag.
 # XTREME's download gives every row the same placeholder as its label. Up to this many equal rows may be real labels.
 LONGEST_CONSTANT_GOLD = 20
 
 
 def prediction_path(root, task_name, language):
-    """Returns the path of a task's file for one language: <root>/<folder>/test-<language>.<json for span_qa, else tsv>."""
-    extension = "json" if _kind(task_name) == "span_qa" else "tsv"
+    """Returns the path of a task's file for one language: <root>/<folder>/test-<language>.<extension of its kind (`EXTENSIONS`)>."""
+    extension = EXTENSIONS.get(_kind(task_name), "tsv")
     return Path(root) / FOLDER.get(task_name, task_name) / f"test-{language}.{extension}"
 
 
@@ -37,9 +39,12 @@ def write_predictions(root, task_name, language, predicted, ids=None):
     predicted: labels (classification, multiple_choice), lists of tags (tagging), 0-based line numbers (retrieval), (source id, target id)
     pairs (mining), or answers (span_qa), which need their `ids`. An answer is a string, None (no prediction: the question is left out of
     the file) or SQuAD 2.0's {"text", "no_answer_margin"}, which is written as "" if the margin is above 0.
+    Of a ranking: {question id: ids, best first}.
     ValueError for values that `read_predictions` could not read back.
     """
     path, kind = prediction_path(root, task_name, language), _kind(task_name)
+    if kind == "ranking":
+        return _write(path, _rankings_text(predicted, path))
     if kind != "span_qa":
         return _write(path, _rows_text(kind, predicted, path))
     if ids is None or len(ids) != len(predicted) or len(set(ids)) != len(ids):
@@ -55,6 +60,8 @@ def write_labels(root, task_name, language, gold, examples=None):
     Consecutive questions about the same context share a paragraph.
     """
     path, kind = prediction_path(root, task_name, language), _kind(task_name)
+    if kind == "ranking":
+        return _write(path, _rankings_text(gold, path))
     if kind != "span_qa":
         return _write(path, _rows_text(kind, gold, path))
     if examples is None:
@@ -86,6 +93,8 @@ def read_predictions(root, task_name, language):
     ValueError names file and line if the file does not have the task's format.
     """
     path, kind = prediction_path(root, task_name, language), _kind(task_name)
+    if kind == "ranking":
+        return _read_rankings(path)
     return _read_answers(path) if kind == "span_qa" else _read_rows(path, kind, task_name)
 
 
@@ -95,13 +104,16 @@ def read_labels(root, task_name, language):
     Errors as in `read_predictions`.
     """
     path, kind = prediction_path(root, task_name, language), _kind(task_name)
+    if kind == "ranking":
+        return _read_rankings(path)
     return _read_gold_answers(path) if kind == "span_qa" else _read_rows(path, kind, task_name)
 
 
-def score_folders(predictions_root, labels_root, missing_answers="error"):
-    """Scores every XTREME task that has a folder in both: {task: {"languages": {language: {metric: value}}, "score": 0..100 or None}}.
+def score_folders(predictions_root, labels_root, missing_answers="error", benchmark="xtreme"):
+    """Scores the tasks of a benchmark that have a folder in both: {task: {"languages": {language: {metric: value}}, "score": 0..100}}.
 
     The languages are those of the labels folder. The score is None unless the labels folder has all languages of the task.
+    benchmark: xtreme or xtreme-r, which has more languages in some tasks.
     missing_answers: "zero" gives a question without prediction the score 0, as XTREME does; "error" raises ValueError.
     ValueError or FileNotFoundError, in one line, for a language without predictions, different numbers of rows, ids that gold does not
     have, and gold labels that XTREME's download has removed (answers without text, or the same label in every row).
@@ -109,23 +121,25 @@ def score_folders(predictions_root, labels_root, missing_answers="error"):
     if missing_answers not in ("error", "zero"):
         raise ValueError(f"missing_answers is {missing_answers!r}; it is 'error' or 'zero'.")
     results = {}
-    for task_name in XTREME_METRIC:
+    for task_name in METRICS[benchmark]:
         folder = prediction_path(labels_root, task_name, "*")
         if not folder.parent.is_dir() or not prediction_path(predictions_root, task_name, "*").parent.is_dir():
             continue
         label_languages = sorted(path.stem.removeprefix("test-") for path in folder.parent.glob(folder.name))
-        all_languages = TASKS[task_name].languages
+        all_languages = with_languages_of(TASKS[task_name], benchmark).languages
         for language in label_languages:
             if language not in all_languages:
                 raise ValueError(f"{prediction_path(labels_root, task_name, language)}: {task_name} covers {', '.join(all_languages)}.")
         if not label_languages:
             raise ValueError(f"{folder.parent} holds no {folder.name} file.")
         scores = {language: _score(predictions_root, labels_root, task_name, language, missing_answers) for language in label_languages}
-        task_score = xtreme_task_score(task_name, scores) if set(label_languages) == set(all_languages) else None
+        task_score = xtreme_task_score(task_name, scores, METRICS[benchmark]) if set(label_languages) == set(all_languages) else None
         results[task_name] = {"languages": scores, "score": task_score}
     if not results:
-        folders = ", ".join(FOLDER.get(name, name) for name in XTREME_METRIC)
-        raise ValueError(f"{predictions_root} and {labels_root} have no task folder in common. XTREME's folders are: {folders}.")
+        folders = ", ".join(FOLDER.get(name, name) for name in METRICS[benchmark])
+        raise ValueError(
+            f"{predictions_root} and {labels_root} have no task folder in common. {benchmark.upper()}'s folders are: {folders}."
+        )
     return results
 
 
@@ -134,27 +148,28 @@ def main(argv=None):
     parser.add_argument("--prediction_folder", required=True)
     parser.add_argument("--label_folder", required=True)
     parser.add_argument("--missing_answers", choices=("error", "zero"), default="error", help="zero: XTREME's way, they score 0")
+    parser.add_argument("--benchmark", choices=tuple(METRICS), default="xtreme", help="xtreme-r: its ten tasks and all their languages")
     args = parser.parse_args(argv)
     try:
-        results = score_folders(args.prediction_folder, args.label_folder, args.missing_answers)
+        results = score_folders(args.prediction_folder, args.label_folder, args.missing_answers, args.benchmark)
     except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print("\n".join(_table(results)))
+    print("\n".join(_table(results, args.benchmark)))
     return 0
 
 
-def _table(results):
+def _table(results, benchmark="xtreme"):
     for task_name, result in results.items():
         for language, scores in result["languages"].items():
             yield f"{task_name:<8} {language:<6}" + "".join(f"  {name} {value:6.2f}" for name, value in scores.items())
-        missing = [language for language in TASKS[task_name].languages if language not in result["languages"]]
+        missing = [language for language in with_languages_of(TASKS[task_name], benchmark).languages if language not in result["languages"]]
         yield f"{task_name:<8} score   " + (f"none, without labels for: {' '.join(missing)}" if missing else f"{result['score']:.2f}")
-    without_score = [name for name in XTREME_METRIC if results.get(name, {"score": None})["score"] is None]
+    without_score = [name for name in METRICS[benchmark] if results.get(name, {"score": None})["score"] is None]
     overall = (
         f"none, without a score for: {' '.join(without_score)}"
         if without_score
-        else (f"{xtreme_overall({name: result['score'] for name, result in results.items()}):.2f}")
+        else (f"{xtreme_overall({name: result['score'] for name, result in results.items()}, METRICS[benchmark]):.2f}")
     )
     yield f"{'overall':<8} score   {overall}"
 
@@ -172,8 +187,8 @@ def _score(predictions_root, labels_root, task_name, language, missing_answers):
     gold, predicted = read_labels(labels_root, task_name, language), read_predictions(predictions_root, task_name, language)
     kind = _kind(task_name)
     _refuse_placeholders(gold_path, gold[1] if kind == "span_qa" else gold, kind)
-    if kind == "span_qa":
-        ids, gold = gold
+    if kind in ("span_qa", "ranking"):
+        ids, gold = gold if kind == "span_qa" else (list(gold), gold)
         unknown, missing = sorted(predicted.keys() - set(ids)), [id_ for id_ in ids if id_ not in predicted]
         if unknown:
             raise ValueError(f"{path}: {len(unknown)} ids are not in {gold_path}, the first is {unknown[0]!r}.")
@@ -182,7 +197,8 @@ def _score(predictions_root, labels_root, task_name, language, missing_answers):
                 f"{path}: no answer for {len(missing)} of {len(ids)} ids, the first is {missing[0]!r}; "
                 "--missing_answers zero scores them 0, as XTREME does."
             )
-        predicted = [predicted.get(id_) for id_ in ids]
+        if kind == "span_qa":
+            predicted = [predicted.get(id_) for id_ in ids]
     elif kind != "mining" and len(gold) != len(predicted):
         rows = "sentences" if kind == "tagging" else "rows"
         raise ValueError(f"{path} has {len(predicted)} {rows}, {gold_path} has {len(gold)}.")
@@ -202,7 +218,7 @@ def _rows_text(kind, values, path):
     blocks = values if kind in ("tagging", "mining") else [[value] for value in values]
     lines = []
     for number, block in enumerate(blocks, start=1):
-        words = [str(operator.index(word)) if kind == "retrieval" else str(word) for word in block]
+        words = [_word(word, kind) for word in block]
         if not words or (kind == "mining" and len(words) != 2):
             raise ValueError(f"{path}: row {number} is {block!r}; a sentence needs a tag at least, a pair exactly two ids.")
         for word in words:
@@ -211,6 +227,20 @@ def _rows_text(kind, values, path):
                 raise ValueError(f"{path}: row {number} has {word!r}, which is blank or would break the line.")
         lines.append(("\t" if kind == "mining" else "\n").join(words) + "\n")
     return ("\n" if kind == "tagging" else "").join(lines)
+
+
+def _rankings_text(rankings, path):
+    for name, answers in rankings.items():
+        if len(set(answers)) != len(answers) or not all(isinstance(answer, str) for answer in answers):
+            raise ValueError(f"{path}: {name!r} has {answers!r:.60}; it should be different ids, best first.")
+    return json.dumps(rankings, ensure_ascii=False, indent=1) + "\n"
+
+
+def _word(value, kind):
+    """A label as it stands in a file: XTREME-R writes the place of a choice as {"label": 1}."""
+    if kind == "multiple_choice":
+        return json.dumps({"label": operator.index(value)})
+    return str(operator.index(value)) if kind == "retrieval" else str(value)
 
 
 def _answer_text(answer):
@@ -253,6 +283,8 @@ def _read_rows(path, kind, task_name):
             if len(line.split("\t")) != 2:
                 raise ValueError(f"{path}:{number}: {line!r} is not a source id, one TAB and a target id.")
             rows.append(tuple(line.split("\t")))
+        elif kind == "multiple_choice":
+            rows.append(_read_choice(line, f"{path}:{number}", TASKS[task_name].choices))
         elif kind == "retrieval":
             if not re.fullmatch("[0-9]+", line):
                 raise ValueError(f"{path}:{number}: {line!r} is not a line number counted from 0; write 29, not [29].")
@@ -267,6 +299,17 @@ def _read_rows(path, kind, task_name):
     if not rows and kind != "mining":  # Mining may find no pair above its threshold. In all other tasks an empty file is broken.
         raise ValueError(f"{path} is empty.")
     return rows
+
+
+def _read_choice(line, where, choices):
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{where}: not JSON: {error.msg}.") from None
+    label = row.get("label") if isinstance(row, dict) else None
+    if type(label) is not int or not 0 <= label < choices:
+        raise ValueError(f'{where}: {line!r:.60} is not {{"label": 0}}, with a number from 0 to {choices - 1}.')
+    return label
 
 
 def _load_json(path, **options):
@@ -288,6 +331,20 @@ def _read_answers(path):
     if wrong:
         raise ValueError(f"{path}: holds {wrong[0]!r:.60} where question ids and answers, all strings, should be.")
     return answers
+
+
+def _read_rankings(path):
+    def without_duplicates(pairs):
+        _check_unique(path, [name for name, _ in pairs])
+        return dict(pairs)
+
+    rankings = _load_json(path, object_pairs_hook=without_duplicates)
+    if not isinstance(rankings, dict):
+        raise ValueError(f"{path}: holds {rankings!r:.60} where {{question id: [ids, best first]}} should be.")
+    for name, answers in rankings.items():
+        if not isinstance(answers, list) or not all(isinstance(answer, str) for answer in answers) or len(set(answers)) != len(answers):
+            raise ValueError(f"{path}: {name!r} has {answers!r:.60}; it should be a list of different ids, best first.")
+    return rankings
 
 
 def _read_gold_answers(path):

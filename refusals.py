@@ -121,6 +121,8 @@ def check_languages(task: Task, args) -> None:
     languages = getattr(args, "languages", None) or []
     for language in languages:
         if language not in task.languages:
+            if language in task.xtreme_r:
+                raise InputError(f"{task.name} has {language!r} data in XTREME-R alone: add --benchmark xtreme-r.")
             covered = ", ".join(task.languages)
             raise InputError(f"{task.name} has no {language!r} data. {nearest(language, task.languages)} It covers: {covered}.")
         if languages.count(language) > 1:
@@ -128,6 +130,17 @@ def check_languages(task: Task, args) -> None:
 
 
 # ---- what does not go together
+
+
+def check_search(task: Task, args) -> None:
+    """Flags of run_retrieval.py that its task does not have."""
+    if args.batch_tokens is not None and args.batch_tokens < 1:
+        raise InputError(f"--batch_tokens {args.batch_tokens}: at least 1.")
+    if task.task_type != "retrieval" and args.max_predict_samples:
+        reason = "is mined from all sentences" if task.task_type == "mining" else "is ranked among all candidates"
+        raise InputError(f"--max_predict_samples counts pairs; {task.name} {reason}. Choose fewer --languages.")
+    if task.task_type == "ranking" and args.save_probabilities and "save_probabilities" in args.given_flags:
+        raise InputError(f"--save_probabilities: no probabilities are kept of the rankings of {task.name}. Leave the flag out.")
 
 
 def check_processes(training_args) -> None:
@@ -211,6 +224,23 @@ def check_schedule(given: dict, training_args) -> None:
     except (ValueError, TypeError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"--lr_scheduler_type {kind} with --lr_scheduler_kwargs {json.dumps(kwargs)}: {reason}") from error
+
+
+def check_pairs(tasks, recipe, training_args, draws_task_by_task: bool) -> None:
+    """What the training of a dual encoder cannot have."""
+    for name in (task.name for task in tasks if task.task_type == "pairs"):
+        batch, among = training_args.per_device_train_batch_size, recipe.negatives_among
+        if draws_task_by_task:
+            raise InputError(f"{name} is trained alone: the negatives of its loss are the other questions of a whole step.")
+        if training_args.deepspeed:
+            raise InputError("A dual encoder has not been trained under DeepSpeed: leave --deepspeed out.")
+        if training_args.label_smoothing_factor:
+            raise InputError(f"--label_smoothing_factor has no effect on {name}, which has no labels. Leave it out.")
+        if among and batch % among:
+            raise InputError(
+                f"--per_device_train_batch_size {batch} cuts through the {among} questions that are negatives"
+                f" of each other in this recipe: a multiple of {among} would be right."
+            )
 
 
 def check_together(tasks, args, training_args) -> None:

@@ -22,7 +22,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from console import is_main_process, say
-from metrics import XTREME_METRIC, xtreme_task_score
+from metrics import XTREME_METRIC, XTREME_R_METRIC, xtreme_task_score
 from settings import NAMED, NAMED_IF_SET
 from task_adapters.base import InputError, Task
 
@@ -457,9 +457,16 @@ def mean_over_languages(task: Task, scores: dict[str, dict]) -> dict[str, float]
     return {name: sum(scores[language][name] for language in task.languages) / len(task.languages) for name in names}
 
 
-def xtreme_score(task: Task, scores: dict[str, dict]) -> float | None:
+def xtreme_score(task: Task, scores: dict[str, dict], metric_of=XTREME_METRIC) -> float | None:
     """The task's score as XTREME counts it (QA: the mean of exact match and F1); None outside XTREME or where a language is missing."""
-    return xtreme_task_score(task.name, scores) if task.name in XTREME_METRIC and set(scores) == set(task.languages) else None
+    return xtreme_task_score(task.name, scores, metric_of) if task.name in metric_of and set(scores) == set(task.languages) else None
+
+
+def xtreme_scores(task: Task, scores: dict[str, dict], benchmark: str | None, is_comparable: bool) -> dict[str, float | None]:
+    """{"xtreme_score"}, None where the run is not comparable; over XTREME-R's languages that is None, with "xtreme_r_score" beside it."""
+    if benchmark == "xtreme-r":
+        return {"xtreme_score": None, "xtreme_r_score": xtreme_score(task, scores, XTREME_R_METRIC) if is_comparable else None}
+    return {"xtreme_score": xtreme_score(task, scores) if is_comparable else None}
 
 
 def dev_table(tasks: dict[str, Task], dev: dict[str, dict]) -> str:
@@ -473,6 +480,18 @@ def dev_table(tasks: dict[str, Task], dev: dict[str, dict]) -> str:
 def dev_mean(tasks: dict[str, Task], dev: dict[str, dict]) -> float:
     """The unweighted mean over tasks of the score by which each task's checkpoints are compared."""
     return sum(dev[name][task.dev_metric] for name, task in tasks.items()) / len(tasks)
+
+
+def bias_lines(bias: dict[str, dict[str, float]]) -> list[str]:
+    """The language bias of a ranking task as lines that line up; [] where there is none.
+
+    bias: {language of the question: {language of the answer: 0..100}}
+    """
+    if not bias:
+        return []
+    lines = ["language bias: mean reciprocal rank of the right answer in each language (columns), for questions in each (rows)"]
+    lines.append(f"{'':<10}" + "".join(f"{language:>7}" for language in bias))
+    return lines + [f"{name:<10}" + "".join(f"{row[other]:>7.1f}" for other in bias if other in row) for name, row in bias.items()]
 
 
 def score_table(task: Task, scores: dict[str, dict]) -> str:

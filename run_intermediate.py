@@ -73,6 +73,7 @@ def main() -> dict:
     from trainer.checkpoints import check_length, check_precision, load_config, load_model
     from trainer.collapse import check_learned, refuse_failed, train_with_retries
     from trainer.comparison import check_comparison
+    from trainer.contrastive import trainer_class_for
     from trainer.deepspeed import optimizer_of
     from trainer.inputs import inputs_of
     from trainer.loop import score, train, trained_weights
@@ -122,6 +123,7 @@ def main() -> dict:
         for examples in (train_examples[name], dev_examples[name]):
             check_lengths(examples, tokenizer, task, args.max_seq_length, "en")
     tasks = {task.name: replace(task, labels=labels_of(task, train_examples[task.name]), label_piece=args.label_piece) for task in tasks}
+    tasks = {name: replace(task, dual=recipe) if task.task_type == "pairs" else task for name, task in tasks.items()}
     for name, task in tasks.items():
         if task.may_have_no_answer:
             tasks[name] = replace(task, metric=partial(task.metric, threshold=args.no_answer_threshold))
@@ -172,8 +174,8 @@ def main() -> dict:
             sampling, mlm = (args.sampling, args.sampling_cap, args.temperature), (masked, args.mlm_share if masked is not None else 0.0)
             trainer, training = train_together(model, tokenizer, tasks, training_args, features, sampling, selection, *how, *mlm)
         else:
-            dev_data = selection and selection[name]
-            trainer, training = train(model, tokenizer, task, training_args, features[name], dev_data, *how, keep_head=args.keep_head)
+            dev_data, trainer_class = selection and selection[name], trainer_class_for(model, task, keep_head)
+            trainer, training = train(model, tokenizer, task, training_args, features[name], dev_data, *how, trainer_class, args.keep_head)
         dev = {name: score(trainer, t, dev_examples[name], features_of(t, dev_examples[name]), "en")[1] for name, t in tasks.items()}
         training["warning"] = check_learned(trainer.watch, trainer.state, seed, tasks, dev_examples, dev)
         return training, dev

@@ -16,6 +16,8 @@ from typing import Literal
 from arguments import CommonArguments, parse
 from console import run_script, say
 
+RARE = ("benchmark", "lower_case", "normalize", "tokenizer_as_loaded")  # named in run.json only where they are set
+
 
 @dataclass
 class ScriptArguments(CommonArguments):
@@ -24,12 +26,15 @@ class ScriptArguments(CommonArguments):
     output_dir: str | None = field(default=None, metadata={"help": "Where results and predictions go."})
     languages: list[str] | None = field(default=None, metadata={"help": "Score these languages only; all of the task by default."})
     layer: int | None = field(default=None, metadata={"help": "Hidden state that is read: 0 the embedding output, n that of block n."})
-    pooling: str | None = field(default=None, metadata={"help": "mean (over all pieces, <s> and </s> among them) or cls."})
+    pooling: str | None = field(default=None, metadata={"help": "mean (over all pieces, <s> and </s> too), cls or pooler."})
+    lower_case: bool = field(default=False, metadata={"help": "Lower-case all texts, as XTREME-R's dual encoders were trained."})
     max_predict_samples: int | None = field(default=None, metadata={"help": "Tatoeba: use the first this many pairs of each language."})
     batch_tokens: int | None = field(
         default=None, metadata={"help": "Padded tokens per batch: 8192 on a GPU, 1024 on a CPU, whose caches hold no more."}
     )
-    save_probabilities: bool = field(default=True, metadata={"help": "Keep similarities and margins beside the predictions."})
+    save_probabilities: bool = field(
+        default=True, metadata={"help": "Keep similarities and margins beside the predictions; none of rankings."}
+    )
     use_cpu: bool = field(default=False, metadata={"help": "Stay off the GPU."})
     precision: Literal["fp32", "tf32", "bf16", "fp16"] | None = field(
         default=None,
@@ -48,11 +53,12 @@ def main() -> dict:
     from accelerate import Accelerator
 
     from predictions import write_labels, write_predictions
-    from results import RunFolder, device_name, mean_over_languages, score_table, xtreme_score
+    from results import RunFolder, bias_lines, device_name, mean_over_languages, score_table, xtreme_scores
     from speed import padding_free
     from task_adapters import InputError, data_line, in_normal_form, load_examples, nearest
     from task_adapters.reference_scores import reference_lines
-    from task_types import mining
+    from task_types import mining, ranking
+    from task_types.dual_encoder import check_vectors
     from task_types.precision import computing_in, default_precision
     from task_types.probabilities import of_neighbours, of_pairs, probabilities_path, write
     from task_types.retrieval import POOLINGS, different, embed, nearest_neighbours, other_directions, sorted_english
@@ -65,10 +71,7 @@ def main() -> dict:
         raise InputError("--output_dir is missing. For example: --output_dir out/tatoeba")
     if args.pooling not in POOLINGS:
         raise InputError(f"Unknown --pooling {args.pooling!r}. {nearest(args.pooling, POOLINGS)}")
-    if args.batch_tokens is not None and args.batch_tokens < 1:
-        raise InputError(f"--batch_tokens {args.batch_tokens}: at least 1.")
-    if task.task_type == "mining" and args.max_predict_samples:
-        raise InputError(f"--max_predict_samples counts pairs; {task.name} is mined from all sentences. Choose fewer --languages.")
+    is_ranking = task.task_type == "ranking"
     accelerator = Accelerator(cpu=args.use_cpu)
     precision = args.precision or default_precision(accelerator.device)
     if int(os.environ.get("WORLD_SIZE", 1)) != accelerator.num_processes:
@@ -78,7 +81,7 @@ def main() -> dict:
         "phase": "retrieval",
         "task": task.name,
         **{name: getattr(args, name) for name in names},
-        **{name: value for name in ("normalize", "tokenizer_as_loaded") if (value := getattr(args, name)) not in ("as_is", False)},
+        **{name: value for name in RARE if (value := getattr(args, name)) not in ("as_is", False, None)},
         **({"precision": precision} if precision in ("bf16", "fp16") else {}),  # the others find the same
     }
     with accelerator.main_process_first():
@@ -92,6 +95,7 @@ def main() -> dict:
         choices = f"has hidden states 0 to {config.num_hidden_layers}; choose one with --layer"
         raise InputError(f"--layer {args.layer}: {args.model_name_or_path!r} {choices}.")
 
+    check_vectors(args, config)
     languages = args.languages or task.languages
 
     def examples_of(split, language):
@@ -107,6 +111,7 @@ def main() -> dict:
         test[language] = examples_of("test", language)
         if task.task_type == "mining" and any(source.holds("dev", language, args.data_dir) for source in task.sources):
             dev[language] = examples_of("dev", language)
+    candidates = examples_of("candidates", languages[0]) if is_ranking and task.languages_with("candidates") else None
     provenances = [provenance for language in languages for provenance in data[language]]
     if results := folder.agree(inputs_of(args.model_name_or_path, config, tokenizer, provenances)):
         say(f"{args.output_dir} is finished: skipped (--overwrite redoes it)")
@@ -116,9 +121,11 @@ def main() -> dict:
     model = load_encoder(args.model_name_or_path, args.layer, args.pooling).eval()
     with accelerator.main_process_first():
         folder.begin(seed=None)
-    for language in folder.scored:
+    # Candidates of all languages are ranked together: where one language is to be scored, all are.
+    scored = [] if is_ranking and len(folder.scored) < len(languages) else folder.scored
+    for language in scored:
         say(f"{task.name} {language}: scored before this run was cut off")
-    test = {language: examples for language, examples in test.items() if language not in folder.scored}
+    test = {language: examples for language, examples in test.items() if language not in scored}
     padding_free.set_up(model, args.padding_free, accelerator.device, {precision if precision in padding_free.DTYPES else "no"})
     model.to(accelerator.device)
     how = f"{accelerator.device.type}, layer {args.layer}, {args.pooling} pooling{', padding-free' * padding_free.is_packed(model)}"
@@ -126,8 +133,9 @@ def main() -> dict:
 
     batch_tokens = args.batch_tokens or (1024 if accelerator.device.type == "cpu" else 8192)
 
-    def vectors_of(texts, description):
-        how = args.layer, args.pooling, args.max_seq_length, batch_tokens
+    def vectors_of(texts, description, max_length=args.max_seq_length):
+        how = args.layer, args.pooling, max_length, batch_tokens
+        texts = [text.lower() for text in texts] if args.lower_case else texts
         with computing_in(precision, accelerator.device):
             return embed(texts, model, tokenizer, *how, accelerator, description)
 
@@ -159,12 +167,16 @@ def main() -> dict:
         return gold, predicted, {**task.metric(gold, predicted, language), "examples": len(test[language])}, details
 
     # ---- test, language by language
+    score = {"retrieval": match, "mining": mine}.get(task.task_type)
+    if is_ranking and test:  # LAReQA, Mewsli-X: questions look for their answers among the candidates of all languages
+        lengths = recipe.query_length, args.max_seq_length
+        score = ranking.score(task, test, vectors_of, *lengths, accelerator.device, candidates).get
     if task.task_type == "retrieval":
         english, _ = different([text for examples in test.values() for text in examples["target"]])
         english_vectors = vectors_of(english, "en")
         english_places = {text: place for place, text in enumerate(english)}
     for language in test:
-        gold, predicted, scores, details = (mine if task.task_type == "mining" else match)(language)
+        gold, predicted, scores, details = score(language)
         if accelerator.is_main_process:
             write_predictions(f"{args.output_dir}/predictions", task.name, language, predicted)
             write_labels(f"{args.output_dir}/labels", task.name, language, gold)
@@ -174,20 +186,23 @@ def main() -> dict:
     scores = {language: folder.scored[language]["scores"] for language in languages}
     details = {language: folder.scored[language]["details"] for language in languages}
     by_gold = any(part.get("threshold_from", "dev") != "dev" for part in details.values())
+    bias = {language: part["language_bias"] for language, part in details.items() if "language_bias" in part}
     comparable = not args.max_predict_samples and not by_gold
     if accelerator.is_main_process:
         results = folder.finish({
             "scores": scores,
             "mean": mean_over_languages(task, scores),
-            "xtreme_score": xtreme_score(task, scores) if comparable else None,
-            "mining": {language: part for language, part in details.items() if part},
+            **xtreme_scores(task, scores, args.benchmark, comparable),
+            "mining": {language: part for language, part in details.items() if part and not is_ranking},
+            **({"language_bias": bias} if bias else {}),
             "data": provenances,
             "device": device_name(accelerator.device),
             "precision": precision,
             "padding_free": padding_free.is_packed(model),
             "world_size": accelerator.num_processes,
         })  # fmt: skip
-        say("\n".join([score_table(task, scores), *reference_lines(task.name, scores, config.num_hidden_layers)]))
+        remarks = reference_lines(task.name, scores, config.num_hidden_layers) + bias_lines(bias)
+        say("\n".join([score_table(task, scores), *remarks]))
         return results
 
 

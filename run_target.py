@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Literal
 
+import run_intermediate
 from arguments import TrainArguments, parse
 from console import is_main_process, run_script, say
 from settings import describe_run
@@ -31,6 +32,7 @@ class ScriptArguments(TrainArguments):
     oracle: bool = field(
         default=False, metadata={"help": "Score beside it, for each language, the checkpoint that is best on its own dev data."}
     )
+    g_xlt: bool = field(default=False, metadata={"help": "MLQA: score questions in each language about contexts in each other one too."})
     languages: list[str] | None = field(default=None, metadata={"help": "Score these languages only; all of the task by default."})
     max_predict_samples: int | None = field(default=None, metadata={"help": "Score the first this many test examples of each language."})
     save_probabilities: bool = field(default=True, metadata={"help": "Keep the probabilities of each language beside its predictions."})
@@ -43,7 +45,7 @@ def main() -> dict:
 
     import speed
     from predictions import write_labels, write_predictions
-    from results import RunFolder, device_name, mean_over_languages, score_table, xtreme_score
+    from results import RunFolder, device_name, mean_over_languages, score_table, xtreme_scores
     from task_adapters import TASKS, data_line, in_normal_form, labels_of, load_examples, load_training_data
     from task_adapters.reference_scores import reference_lines
     from task_types import NEEDS_OFFSETS, TASK_TYPES, check_lengths, make_features
@@ -55,13 +57,18 @@ def main() -> dict:
     from trainer.collapse import check_learned, refuse_failed, train_with_retries
     from trainer.comparison import check_comparison
     from trainer.deepspeed import optimizer_of
+    from trainer.generalised import check_generalised, load_pairs, matrix_lines, score_pairs
     from trainer.inputs import inputs_of
     from trainer.loop import RunTrainer, score, train, trained_weights
     from trainer.selection import LanguagesTrainer, check_selection, dev_languages, oracle_lines, score_oracle
+    from trainer.stages import has_stage_before, lineage_and_stages, train_stage_before
     from trainer.tokenizers import load_tokenizer
 
     check_comparison(training_args)
     check_selection(task, args, training_args)
+    check_generalised(task, args)
+    if has_stage_before(recipe):  # XCOPA: Social IQa before COPA
+        train_stage_before(task, recipe, args, training_args, run_intermediate.main)
 
     # ---- the output folder: new, cut off, or finished
     settings, output_dir = describe_run("target", args, training_args, [task]), training_args.output_dir
@@ -106,6 +113,8 @@ def main() -> dict:
         language: examples_of(task, "test", language, args.max_predict_samples) for language in args.languages or task.languages
     }
 
+    pairs = load_pairs(task, test_examples, lambda *which: examples_of(*which, args.max_predict_samples)) if args.g_xlt else {}
+
     if results := folder.agree(inputs_of(args.model_name_or_path, config, tokenizer, data)):
         say(f"{output_dir} is finished: skipped (--overwrite redoes it)")
         return results
@@ -120,7 +129,8 @@ def main() -> dict:
     def probabilities_file(language, split="test"):
         return probabilities_path(output_dir, task.name, language, split) if args.save_probabilities else None
 
-    for language, examples in (("en", train_examples), ("en", dev_examples), *target_dev.items(), *test_examples.items()):
+    asked = [(context, examples) for (_, context), examples in pairs.items()]
+    for language, examples in (("en", train_examples), ("en", dev_examples), *target_dev.items(), *test_examples.items(), *asked):
         check_lengths(examples, tokenizer, task, args.max_seq_length, language)
     ceilings = {}
     if task.task_type == "span_qa":
@@ -173,17 +183,20 @@ def main() -> dict:
     bare_spaces = {language: share_of_bare_spaces(features_of(examples)) for language, examples in test_examples.items() if is_tagging}
 
     deciding = {"en": ["en"], "target": [*target_dev], "mean": ["en", *target_dev]}[args.select_on]
+    matrix = score_pairs(trainer, task, pairs, scores, features_of) if args.g_xlt else None
     oracle = score_oracle(trainer, test_examples, features_of) if args.oracle else None
 
     # ---- results
     if is_main_process():
         results = folder.finish({
             **tries,
+            **lineage_and_stages(folder.run["lineage"], recipe),
             **({"bare_spaces": bare_spaces} if is_tagging else {}),
             **({"answer_ceilings": ceilings} if ceilings else {}),
             "scores": scores,
             "mean": mean_over_languages(task, scores),
-            "xtreme_score": None if args.max_predict_samples else xtreme_score(task, scores),
+            **xtreme_scores(task, scores, args.benchmark, is_comparable=not args.max_predict_samples),
+            **({"g_xlt": matrix} if args.g_xlt else {}),
             "oracle": oracle,
             "dev": dev,
             "train_languages": sorted({provenance["language"] for provenance in provenances}),
@@ -195,7 +208,7 @@ def main() -> dict:
             "per_device_train_batch_size": training_args.per_device_train_batch_size,
             "gradient_accumulation_steps": training_args.gradient_accumulation_steps,
         }, args.keep_checkpoints)  # fmt: skip
-        remarks = [*bare_spaces_line(bare_spaces), *oracle_lines(task, scores, oracle)]
+        remarks = [*bare_spaces_line(bare_spaces), *matrix_lines(task, matrix), *oracle_lines(task, scores, oracle)]
         say("\n".join([score_table(task, scores), *remarks, *reference_lines(task.name, scores, config.num_hidden_layers)]))
         return results
 

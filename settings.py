@@ -34,23 +34,23 @@ SELECTION_SETTINGS = ("save_steps", "metric_for_best_model", "greater_is_better"
 OUR_SETTINGS = ("max_seq_length", "doc_stride", "no_answer_threshold", "max_train_samples", "max_eval_samples", "max_predict_samples",
                 "languages", "freeze_embeddings", "padding_free")  # fmt: skip
 # Our own flags about data and selection, with the value of the plain run. run.json names them only where they differ.
-DATA_SETTINGS = {"train_languages": ["en"], "train_file": [], "select_on": "en", "oracle": False, "label_piece": "first",
-                 "normalize": "as_is", "tokenizer_as_loaded": False}  # fmt: skip
+DATA_SETTINGS = {"benchmark": None, "g_xlt": False, "train_languages": ["en"], "train_file": [], "select_on": "en", "oracle": False,
+                 "label_piece": "first", "normalize": "as_is", "tokenizer_as_loaded": False}  # fmt: skip
 # Settings that do not change scores but must match when a run is resumed. Stored only when they differ from the default.
 LAYOUT = {"trim_embeddings": "auto"}
 TOGETHER = ("sampling", "sampling_cap", "temperature")  # named for several tasks
 MASKED_LM = ("mlm_languages", "mlm_data", "mlm_share", "mlm_alpha", "mlm_eval_samples")  # named with masked LM
-RETRIEVAL = ("layer", "pooling", "precision")  # run_retrieval.py names them
+RETRIEVAL = ("layer", "pooling", "precision", "lower_case")  # run_retrieval.py names them, the last one where it is set
 # Of --deepspeed the content of the file is compared, not its path (`deepspeed_settings`).
 COMPARED = (*IDENTITY, *SETTINGS, *RARE_SETTINGS, *SELECTION_SETTINGS, "deepspeed", *OUR_SETTINGS, *DATA_SETTINGS, *LAYOUT, *TOGETHER,
             *MASKED_LM, *RETRIEVAL)  # fmt: skip
 
 # What the report compares: names that every run has, and names with their default that only some runs have. The report checks languages
-# and the oracle itself.
+# and the oracle itself, and G-XLT adds scores without changing any.
 NAMED = ("head", "recipe", "effective_batch_size", "data_seed", *SETTINGS, *(name for name in OUR_SETTINGS if name != "languages"),
          *TOGETHER, *MASKED_LM)  # fmt: skip
 NAMED_IF_SET = {**dict.fromkeys((*RARE_SETTINGS, *SELECTION_SETTINGS, "eval_steps_given", "deepspeed")),
-                **{name: default for name, default in DATA_SETTINGS.items() if name != "oracle"}}  # fmt: skip
+                **{name: default for name, default in DATA_SETTINGS.items() if name not in ("oracle", "g_xlt")}}  # fmt: skip
 
 # ---- harmless: {reason: names}
 

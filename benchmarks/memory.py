@@ -188,6 +188,8 @@ def trained_task(name: str) -> Task:
     trained = [task.name for task in TASKS.values() if task.phase != "retrieval"]
     if name in TASKS and name not in trained:
         raise InputError(f"{name} is scored without training. Trained are: {', '.join(trained)}.")
+    if name in TASKS and TASKS[name].task_type == "pairs":
+        raise InputError(f"{name} trains a dual encoder, whose memory has not been measured.")
     if name not in trained:
         raise InputError(f"Unknown task {name!r}. {nearest(name, trained)}")
     return TASKS[name]

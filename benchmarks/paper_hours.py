@@ -31,7 +31,7 @@ from benchmarks.flags import above_zero, existing_folder
 from benchmarks.memory_formula import SHAPES, parameters_of
 from console import run_script
 from run_intermediate import ScriptArguments
-from task_adapters import TASKS, InputError, labels_of, load_examples
+from task_adapters import PAPERS_TASKS, TASKS, InputError, labels_of, load_examples
 from task_types import NEEDS_OFFSETS, TASK_TYPES, make_features
 from trainer.multitask import count_steps, sampling_probabilities
 
@@ -101,7 +101,7 @@ def main():
     from trainer.tokenizers import load_tokenizer
 
     tokenizer = load_tokenizer(args.model_name_or_path, needs_offsets=bool(NEEDS_OFFSETS))
-    trained = [task for task in TASKS.values() if task.task_type in TASK_TYPES]
+    trained = [TASKS[name] for name in PAPERS_TASKS if TASKS[name].task_type in TASK_TYPES]
     measured = {task.name: per_row(task, tokenizer, args.data_dir) for task in trained}
     measured["tatoeba"] = retrieval_per_row(TASKS["tatoeba"], tokenizer, args.data_dir)
     training, scoring, unknown, sizes, tokens_of_feature, steps = {}, {}, [], {}, {}, {}
@@ -132,7 +132,7 @@ def main():
     scoring["all"] = 0.0
     print(f"{'all':<15}{steps['all']:>12,} steps of {recipe.effective_batch_size} features, {cap:,} of a task at most"
           f"{training['all'] / 1e6:>35,.1f}{0:>10,.2f}")  # fmt: skip
-    phase = {name: [task.name for task in TASKS.values() if task.phase == name] for name in ("intermediate", "target")}
+    phase = {name: [task for task in PAPERS_TASKS if TASKS[task].phase == name] for name in ("intermediate", "target")}
     phase["intermediate"].append("all")
     starts = len(phase["intermediate"]) + 1  # and none
     all_training = sum(training[name] for name in phase["intermediate"]) + starts * sum(training[name] for name in phase["target"])

@@ -14,9 +14,12 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
-from report.collect import INTERMEDIATE, TARGETS
+from report.collect import INTERMEDIATE
 from report.statistics import Rows, resampled_scores
 from run_report import write_report
+from task_adapters import PAPERS_TASKS
+
+TARGETS = [name for name in PAPERS_TASKS if name not in INTERMEDIATE]
 
 
 def write_results(folder: Path, number: int) -> None:

@@ -16,10 +16,11 @@ import pandas
 
 from results import read_json
 from settings import NAMED, NAMED_IF_SET
-from task_adapters import TASKS, InputError, nearest
+from task_adapters import PAPERS_TASKS, TASKS, InputError, nearest
 
 BASELINE = "baseline"  # the start without intermediate training
 INTERMEDIATE = [name for name, task in TASKS.items() if task.phase == "intermediate"]
+TOGETHER = sorted(name for name in INTERMEDIATE if name in PAPERS_TASKS)  # what `--task all` trains
 TARGETS = [name for name, task in TASKS.items() if task.phase != "intermediate"]
 COLUMNS = ["model", "start", "phase", "task", "language", "seed", "metric", "value", "examples", "failed_tries", "folder"]
 # Folders of a run that hold many files and never a run of their own.
@@ -259,7 +260,7 @@ def start_name(lineage: list[dict]) -> str:
     names = []
     for earlier in lineage:
         tasks = tasks_of(earlier)
-        name = "all" if sorted(tasks) == sorted(INTERMEDIATE) else "+".join(tasks)
+        name = "all" if sorted(tasks) == TOGETHER else "+".join(tasks)
         languages = {part["language"] for part in earlier["data"] if part.get("split") == "train"}  # masked LM's text is in none
         names.append(name + "+mlm" * bool(earlier.get("mlm_share")) + (f" ({' '.join(sorted(languages))})" if languages - {"en"} else ""))
     return " > ".join(names) or BASELINE
@@ -275,7 +276,7 @@ def settings_of(run: dict, is_whole: bool) -> dict:
 
     is_whole  whether a setting without a name has its default. In the lineages of earlier code it may have any value.
     """
-    settings = {name: run[name] for name in (*NAMED, "layer", "pooling") if name in run}
+    settings = {name: run[name] for name in (*NAMED, "layer", "pooling", "lower_case") if name in run}
     if run.get("phase") == "retrieval":
         settings["precision"] = run["precision"] if run.get("precision") in ("bf16", "fp16") else "fp32"  # tf32 finds the same
         settings.pop("padding_free", None)  # the hardware decides about it, not the user
@@ -289,7 +290,8 @@ def settings_of_run(results: dict, model: str, first: dict | None, examples: dic
     examples, part for the threshold) is compared among the runs of all models, because all stand in one column.
     """
     settings = {((model, "the model"), "revision"): first["revision"]} if first and first.get("revision") else {}
-    stages = [*results["lineage"], results] if results["phase"] == "intermediate" else results["lineage"]
+    last = [results] if results["phase"] == "intermediate" else results.get("stages", [])
+    stages = [*results["lineage"], *last]
     for place, stage in enumerate(stages, start=1):
         what = model, start_name(stages[:place])
         named = settings_of(stage, is_whole=stage is results or "optim" in stage)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from metrics import XTREME_METRIC, chunks
+from metrics import XTREME_METRIC, XTREME_R_METRIC, chunks
 from predictions import prediction_path, read_labels, read_predictions
 from task_adapters import TASKS
 
@@ -49,7 +49,7 @@ def statistics_of_run(folder, task: str, language: str):
     Raises ValueError or OSError where its files cannot be used.
     """
     kind, metrics = TASKS[task].task_type, metrics_of(task)
-    is_counted = metrics == ("accuracy",) or (kind in ("tagging", "mining") and metrics == ("f1",)) or kind == "span_qa"
+    is_counted = metrics == ("accuracy",) or (kind in ("tagging", "mining") and metrics == ("f1",)) or kind in ("span_qa", "ranking")
     if not is_counted:
         raise ValueError(f"no statistics for {' and '.join(metrics)} of a task of the kind {kind}")
     gold = read_labels(Path(folder) / "labels", task, language)
@@ -59,6 +59,10 @@ def statistics_of_run(folder, task: str, language: str):
     if kind == "span_qa":
         ids, answers = gold
         return np.array([[answer_points(task, answers[row], predicted.get(ids[row]), language), 1] for row in range(len(ids))])
+    if kind == "ranking":  # both scores are means over questions, of which an unanswered one has 0
+        (name,), metric = metrics, TASKS[task].metric
+        return np.array([[metric({question: right}, {question: predicted.get(question, [])}, language)[name] / 100, 1]
+                         for question, right in gold.items()])  # fmt: skip
     if len(gold) != len(predicted):
         raise ValueError(f"{len(predicted)} predictions for {len(gold)} examples")
     if kind == "tagging":
@@ -108,8 +112,8 @@ def score_of(numerators, denominators):
 
 
 def metrics_of(task: str) -> tuple[str, ...]:
-    """The metrics whose mean is the task's score: XTREME's, or outside XTREME the one that the task is known by."""
-    return XTREME_METRIC.get(task, (TASKS[task].dev_metric,))
+    """The metrics whose mean is the task's score: XTREME's or XTREME-R's, or outside both the one that the task is known by."""
+    return {**XTREME_R_METRIC, **XTREME_METRIC}.get(task, (TASKS[task].dev_metric,))
 
 
 def score_in(task: str, scores: dict[str, float]) -> float | None:
@@ -125,7 +129,7 @@ def chance(folder, task: str, languages) -> dict[str, float | None]:
     """
     kind, scores = TASKS[task].task_type, {}
     for language in languages:
-        if kind in ("span_qa", "mining"):
+        if kind in ("span_qa", "mining", "ranking"):
             scores[language] = 0.0
             continue
         try:

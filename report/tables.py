@@ -72,6 +72,12 @@ def difference_cell(difference: Estimate, corrected_p: float | None = None) -> C
     return Cell(f"{difference.value:+.1f} ({difference.low:+.1f} to {difference.high:+.1f})", kind, difference.value)
 
 
+def of_all_languages(column) -> str:
+    """How the languages of a column relate to those of XTREME, for a note."""
+    languages = TASKS[column.target].languages
+    return f" of {len(languages)}" if set(column.languages) <= set(languages) else f", XTREME-R's, where XTREME has {len(languages)}"
+
+
 def summary(analysis: Analysis) -> Table:
     """Scores of all rows on all targets, XTREME's average, chance, and published scores under the same conditions."""
     average, lacking = analysis.average()
@@ -87,11 +93,11 @@ def summary(analysis: Analysis) -> Table:
     rows.append([*blank, Cell("chance"), *(Cell(f"{x:.1f}", "", x) if x is not None else MISSING for x in guesses), *[Cell("")] * 3])
     rows += published_rows(analysis, blank)
     notes = ["Mean over the languages of a target ± standard deviation over seeds, in percent; of answers: mean of exact match and F1."]
-    partial = [f"{column.target} ({len(column.languages)} of {len(TASKS[column.target].languages)})"
+    partial = [f"{column.target} ({len(column.languages)}{of_all_languages(column)})"
                for column in analysis.columns if not column.is_whole]  # fmt: skip
     if partial:
         notes.append(f"Not all languages: {', '.join(partial)}.")
-    without = [column.target for column in analysis.columns if TASKS[column.target].task_type not in ("retrieval", "mining")
+    without = [column.target for column in analysis.columns if TASKS[column.target].task_type not in ("retrieval", "mining", "ranking")
                and column.target not in set(analysis.calibration.task)]  # fmt: skip
     if without:
         notes.append(f"Calibration: no probabilities were kept of {', '.join(without)}.")

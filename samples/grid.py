@@ -24,13 +24,13 @@ from pathlib import Path
 from results import release
 from samples.lexicon import LANGUAGES
 from samples.write_data import output_folder
-from task_adapters import TASKS, InputError, nearest
+from task_adapters import PAPERS_TASKS, TASKS, InputError, nearest
 
 ENCODER = "samples/encoder"
 DATA = "samples/data"
 TOGETHER = "all"
-STARTS = (None, *(name for name, task in TASKS.items() if task.phase == "intermediate"), TOGETHER)
-TARGETS = tuple(name for name, task in TASKS.items() if task.phase != "intermediate")
+STARTS = (None, *(name for name in PAPERS_TASKS if TASKS[name].phase == "intermediate"), TOGETHER)
+TARGETS = tuple(name for name in PAPERS_TASKS if TASKS[name].phase != "intermediate")
 SEEDS = (42, 43, 44)
 SMALL = ("--num_train_epochs 4 --learning_rate 5e-4 --max_seq_length 128 --use_cpu --disable_tqdm true"
          " --logging_steps 100000 --eval_steps 200 --save_steps 200").split()  # fmt: skip

@@ -3,6 +3,7 @@
 `Ledger` keeps the splits apart: a meaning belongs for good to the first of train, validation and test that said it.
 """
 
+import json
 import random
 import zlib
 from dataclasses import dataclass, replace
@@ -11,7 +12,7 @@ from functools import cache
 from samples import world
 from samples.ccg import derivation
 from samples.grammar import GRAMMARS, Meaning, Thing, is_person
-from samples.lexicon import KINDS, LANGUAGES, WOMEN, is_name
+from samples.lexicon import KINDS, LANGUAGES, NAMES, SURNAMES, WOMEN, is_name
 from samples.world import random_front, random_meaning, random_name
 
 NAMES_OF_LANGUAGES = dict(en="English", de="German", es="Spanish", fr="French", ru="Russian", tr="Turkish", ar="Arabic", zh="Chinese")
@@ -613,3 +614,144 @@ def raw_text(w, language):
         if all(w.ledger.split_of.get(key, "train") == "train" for key in all_keys(said)):
             lines.append(paragraph(said, language))
     return lines
+
+
+# XTREME-R, SIB-200 and Belebele. Made last, from what the datasets above have said in the same split: they claim no meaning of their own,
+# so that the datasets above and the raw text stay as they are.
+
+FLORES = dict(ar="arb_Arab", de="deu_Latn", en="eng_Latn", es="spa_Latn", fr="fra_Latn", ru="rus_Cyrl", tr="tur_Latn", zh="zho_Hans")
+TOPIC_OF = {
+    "hospital": "health", "park": "health", "museum": "entertainment", "restaurant": "entertainment", "school": "science/technology",
+    "library": "science/technology", "office": "politics", "street": "politics", "beach": "sports", "forest": "sports",
+    "station": "travel", "hotel": "travel", "village": "geography", "garden": "geography",
+}  # fmt: skip
+FEELINGS = {"find": "happy", "lose": "sad"}
+EFFECTS = {"find": "smile", "lose": "cry"}
+
+
+def said(w, split, name, number, fits):
+    """`number` meanings of a split that fit, drawn from those that some dataset above has said."""
+    claimed = [key for key, part in w.ledger.split_of.items() if part == split and isinstance(key, Meaning) and fits(key)]
+    return w.rng(f"{name} {split}").sample(claimed, min(w.size(number), len(claimed)))
+
+
+def sib200(w):
+    """{path: text}: the topic of a sentence is told by its place."""
+    files = {}
+    for split, number, file in (("train", 1400, "train"), ("validation", 100, "dev"), ("test", 200, "test")):
+        meanings = said(w, split, "sib200", number, lambda m: m.place in TOPIC_OF)
+        for x, name in FLORES.items():
+            lines = [f"{i}\t{TOPIC_OF[m.place]}\t{GRAMMARS[x].say(m, '').text}" for i, m in enumerate(meanings)]
+            files[f"data/{name}/{file}.tsv"] = "\n".join(["index_id\tcategory\ttext", *lines]) + "\n"
+    return files
+
+
+def finds_or_loses(m):
+    return m.verb in FEELINGS and not m.negated
+
+
+def social_iqa(w):
+    """Finding makes happy and losing sad."""
+    splits = {}
+    for split, number in (("train", 2000), ("validation", 200)):
+        rng, rows = w.rng(f"social_i_qa {split}"), []
+        for m in said(w, split, "social_i_qa", number, finds_or_loses):
+            right = FEELINGS[m.verb]
+            answers, label = shuffled(rng, [right, {"happy": "sad", "sad": "happy"}[right], "tired"])
+            row = dict(zip(("answerA", "answerB", "answerC"), answers))
+            rows.append(dict(context=GRAMMARS["en"].say(m, "").text, question="What may they feel now?", **row, label=str(label + 1)))
+        splits[split] = rows
+    return {"default": splits}
+
+
+def copa_rows(w, split, name, number, x):
+    """Who finds something smiles, who loses something cries."""
+    rng, rows = w.rng(f"{name} {split} choices"), []
+    for i, m in enumerate(said(w, split, name, number, finds_or_loses)):
+        verbs = [EFFECTS[m.verb], EFFECTS["lose" if m.verb == "find" else "find"]]
+        choices, label = shuffled(rng, [GRAMMARS[x].say(Meaning(m.subject, verb), "").text for verb in verbs])
+        row = dict(premise=GRAMMARS[x].say(m, "").text, choice1=choices[0], choice2=choices[1], question="effect", idx=i, label=label)
+        rows.append(row)
+    return rows
+
+
+def copa(w):
+    return {"copa": {split: copa_rows(w, split, "copa", number, "en") for split, number in (("train", 800), ("validation", 100))}}
+
+
+def xcopa(w):
+    """Of XCOPA's languages the world has two."""
+    return {x: {split: copa_rows(w, split, "xcopa", 200, x) for split in ("validation", "test")} for x in ("tr", "zh")}
+
+
+def xquad_items(w):
+    """XQuAD's own items again: the same draws, all of which it has claimed."""
+    return w.collect("xquad", "test", 400, reading_maker())
+
+
+def lareqa(w):
+    """{path: text}: XQuAD's paragraphs with their sentences, in seven languages."""
+    files, items = {}, xquad_items(w)
+    for x in (x for x in LANGUAGES if x != "fr"):
+        paragraphs, between = [], 0 if x == "zh" else 1
+        for i, (facts, question, index) in enumerate(items):
+            sentences, breaks, start = [fact.text(x) for fact in facts], [], 0
+            for sentence in sentences:
+                breaks.append([start, start + len(sentence)])
+                start += len(sentence) + between
+            answer = {"text": sentences[index], "answer_start": breaks[index][0]}
+            qas = [{"id": f"xquad-{i}", "question": question.text(x), "answers": [answer]}]
+            paragraphs.append({"context": paragraph(facts, x), "sentences": sentences, "sentence_breaks": breaks, "qas": qas})
+        files[f"xquad-r/{x}.json"] = json.dumps({"data": [{"title": "", "paragraphs": paragraphs}]}, ensure_ascii=False) + "\n"
+    return files
+
+
+def xquad_r(w):
+    """The hub's copy of LAReQA's questions, without sentence breaks: what nlu-evals reads."""
+    items = xquad_items(w)
+    rows = {x: [reading_row(item, x, f"xquad-{i}") for i, item in enumerate(items)] for x in LANGUAGES if x != "fr"}
+    kept = ("id", "context", "question", "answers")
+    return {x: {"validation": [{name: row[name] for name in kept} for row in each]} for x, each in rows.items()}
+
+
+def belebele(w):
+    """{path: text}: XQuAD's questions with three wrong answers, which are right ones of others."""
+    files, items = {}, xquad_items(w)
+    for x, name in FLORES.items():
+        rng, rows = w.rng("belebele"), []
+        texts = [facts[index].sentence(x).span(question.asked)[1] for facts, question, index in items]
+        for i, (facts, question, _) in enumerate(items):
+            wrong = rng.sample([other for other in dict.fromkeys(texts) if other != texts[i]], 3)
+            choices, label = shuffled(rng, [texts[i], *wrong])
+            row = dict(flores_passage=paragraph(facts, x), question=question.text(x), correct_answer_num=str(label + 1), dialect=name)
+            rows.append({**row, **{f"mc_answer{number}": choice for number, choice in enumerate(choices, start=1)}})
+        files[f"data/{name}.jsonl"] = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    return files
+
+
+def mewsli_x(w):
+    """{path: text}: mentions of people by their full names, which are told about in one language each."""
+    entities, files = {}, {}
+    people = [f"{name} {surname}" for name in NAMES for surname in SURNAMES]
+    rng = w.rng("mewsli-x")
+    for number, name in enumerate(people):
+        x = rng.choice(LANGUAGES)
+        meanings = [replace(random_meaning(rng, place=1.0), subject=Thing(name)) for _ in range(2)]
+        entities[name] = f"Q{number}", f"{name}. " + paragraph([Utterance(m) for m in meanings], x)
+    for x in ("ar", "de", "en", "es", "tr"):
+        rows = []
+        for i in range(w.size(100)):
+            name = rng.choice(people)
+            text = GRAMMARS[x].say(replace(random_meaning(rng, place=1.0), subject=Thing(name)), "").text
+            mention = f"{name}: " + text.replace(name, f"{{ {name} }}", 1)
+            rows.append({"mention": mention, "entity_id": entities[name][0], "example_id": f"{x}-{i}"})
+        files[f"wikinews_mentions/{x}/test.jsonl"] = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    for split, number in (("train", 600), ("dev", 60)):
+        rows = []
+        for name in rng.choices(people, k=w.size(number)):
+            text = GRAMMARS["en"].say(replace(random_meaning(rng, place=1.0), subject=Thing(name)), "").text
+            rows.append({"mention": f"{name}: " + text.replace(name, f"{{ {name} }}", 1), "entity": entities[name][1]})
+        files[f"wikipedia_pairs/{split}.jsonl"] = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    rows = [{"entity_id": key, "description": text} for key, text in entities.values()]
+    files["candidate_entities.jsonl"] = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    return files

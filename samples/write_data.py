@@ -59,6 +59,20 @@ DATASETS = {
     "google/xquad": ([tasks.xquad], {"": {"id": TEXT, "context": TEXT, "question": TEXT, "answers": ANSWERS}}),
     "google-research-datasets/tydiqa": ([tasks.tydiqa], {"": {**TITLED, "answers": ANSWERS}}),
 }
+COPA = {**{name: TEXT for name in ("premise", "choice1", "choice2", "question")}, "idx": Value("int32"), "label": Value("int32")}
+SOCIAL_IQA = {name: TEXT for name in ("context", "question", "answerA", "answerB", "answerC", "label")}
+BEYOND = {
+    "allenai/social_i_qa": (tasks.social_iqa, SOCIAL_IQA),
+    "aps/super_glue": (tasks.copa, COPA),
+    "cambridgeltl/xcopa": (tasks.xcopa, COPA),
+    "google-research-datasets/xquad_r": (tasks.xquad_r, {"id": TEXT, "context": TEXT, "question": TEXT, "answers": ANSWERS}),
+}
+BEYOND_FILES = {
+    "Davlan/sib200": tasks.sib200,
+    "facebook/belebele": tasks.belebele,
+    "google-research-datasets/lareqa": tasks.lareqa,
+    "izhx/mewsli-x": tasks.mewsli_x,
+}
 BUCC = {"sentence1": List(TEXT), "sentence2": List(TEXT), "gold": List(List(Value("int32")))}
 
 
@@ -108,7 +122,16 @@ def write_all(output_dir, seed=0, scale=1.0, with_text=True):
     write_files(output_dir / "LDC2005T13", tasks.ccgbank(writer))
     if with_text:
         write_files(output_dir / "text", {f"{x}.txt": "\n".join(tasks.raw_text(writer, x)) + "\n" for x in LANGUAGES})
+    write_beyond(output_dir, writer)
     (output_dir / MARKER).write_text(generator(seed, scale))
+
+
+def write_beyond(output_dir, writer):
+    """XTREME-R, SIB-200 and Belebele: last, so that everything before them stays as it is."""
+    for hub_id, (make, columns) in BEYOND.items():
+        write_dataset(output_dir / hub_id, make(writer), {"": columns})
+    for hub_id, make in BEYOND_FILES.items():
+        write_files(output_dir / hub_id, make(writer))
 
 
 def generator(seed=0, scale=1.0):

@@ -220,11 +220,12 @@ def scoring_batches(lengths, batch: int) -> list[list[int]]:
 def broken_rows(logits, mask) -> torch.Tensor:
     """How many rows of a batch have a logit that is no finite number, as a number on the device.
 
-    logits  [(batch, classes or choices)], [(batch, tokens, classes)], or of span QA [(batch, tokens), (batch, tokens)]
+    logits  [(batch, classes or choices)], [(batch, tokens, classes)], of span QA [(batch, tokens), (batch, tokens)], or of a dual encoder
+            [(batch, 2, width)], whose mask is (batch, 2, tokens)
     mask    the attention mask: what stands on padding is not looked at.
     """
     wrong = [~values.isfinite() for values in logits]
-    if len(logits) > 1 or logits[0].dim() == 3:  # a logit for each token
+    if mask.dim() == 2 and (len(logits) > 1 or logits[0].dim() == 3):  # a logit for each token
         wrong = [(values.flatten(2).any(2) if values.dim() == 3 else values) & mask.bool() for values in wrong]
     return torch.cat([values.flatten(1) for values in wrong], dim=1).any(1).sum()
 

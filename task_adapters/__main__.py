@@ -3,6 +3,7 @@
     python -m task_adapters
     python -m task_adapters --check                              # all tasks; or --check xnli squad_v1 --languages sw en
     python -m task_adapters --prefetch --model_name_or_path FacebookAI/xlm-roberta-large
+    python -m task_adapters --prefetch udpos --benchmark xtreme-r # with the languages that XTREME-R adds
     python -m task_adapters --prefetch panx --train_languages sw # also the data that --train_languages and --select_on use
 
 The exit code is 1 where something is missing or differs from the published counts, 2 for a wrong flag.
@@ -11,7 +12,7 @@ The exit code is 1 where something is missing or differs from the published coun
 import argparse
 import sys
 
-from task_adapters import TASKS, InputError, data_line, load_examples, nearest
+from task_adapters import TASKS, InputError, data_line, load_examples, nearest, with_languages_of
 
 SHOWN = 160  # The number of characters that are printed of a text.
 MODEL_FILES = ("*.json", "*.txt", "*.model")
@@ -24,7 +25,9 @@ def table(tasks) -> list[str]:
         source = task.sources[0]
         ids = dict.fromkeys(part.hub_id for part in (source, *source.and_then))
         # A source without a common split is no other copy of the same data: one of mlqa's sources has only its translated training data.
-        copies = [other for other in task.sources if other.hub_id not in ids and {*other.splits} & {*source.splits}]
+        # A source that serves some languages alone is none either.
+        others = [other for other in task.sources if other.hub_id not in ids and not other.languages]
+        copies = [other for other in others if {*other.splits} & {*source.splits}]
         others = dict.fromkeys(f"else {other.hub_id}" for other in copies)
         counts = {split: expected(task, split) for split in ("train", "dev", "test")}
         if task.train_on:
@@ -55,7 +58,7 @@ def parts_of(task, languages, train_languages=()):
     """
     splits = {split: None for source in task.sources for split in source.splits if split == "test" or not task.train_on}
     for split in splits:
-        is_multilingual = split == "test" or task.phase == "retrieval"
+        is_multilingual = split == "test" or (task.phase == "retrieval" and split != "candidates")  # those are one set for all
         for language in task.languages if is_multilingual else ("en",):
             if not is_multilingual or languages is None or language in languages:
                 yield split, language
@@ -130,6 +133,7 @@ def main(argv=None) -> int:
     )
     parser.add_argument("--prefetch", nargs="*", metavar="TASK", help="the same without examples: afterwards HF_HUB_OFFLINE=1 works")
     parser.add_argument("--languages", nargs="+", help="these test languages only")
+    parser.add_argument("--benchmark", choices=("xtreme", "xtreme-r"), default="xtreme", help="xtreme-r: the languages that it adds too")
     parser.add_argument("--train_languages", nargs="+", default=[], help="training and dev data of these languages too")
     parser.add_argument("--data_dir", help="folder laid out by hub id, used in place of the hub")
     parser.add_argument("--model_name_or_path", help="with --prefetch: this model too")
@@ -144,6 +148,7 @@ def main(argv=None) -> int:
             raise InputError(f"Unknown task {name!r}. {nearest(name, TASKS)}")
     names = names or list(TASKS)
     tasks = [TASKS[name] for name in dict.fromkeys(other for name in names for other in (name, TASKS[name].train_on) if other)]
+    tasks = [with_languages_of(task, args.benchmark) for task in tasks]
     all_languages = {language for task in tasks for language in task.languages}
     for language in (*(args.languages or ()), *args.train_languages):
         if language not in all_languages:

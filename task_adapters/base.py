@@ -29,6 +29,8 @@ EXAMPLE_COLUMNS = {
     "retrieval": Features({"source": TEXT, "target": TEXT}),  # A pair of translations. The target is English.
     "mining": Features({"side": TEXT, "id": TEXT, "text": TEXT, "matches": List(TEXT)}),  # side: source or target; matches: gold ids
 }
+EXAMPLE_COLUMNS["ranking"] = EXAMPLE_COLUMNS["mining"]  # side source: a question; matches: its right candidates, which are side target
+EXAMPLE_COLUMNS["pairs"] = Features({"query": TEXT, "candidate": TEXT})  # a question and the text that answers it
 PHASES = ("intermediate", "target", "retrieval")
 CONVERTED = "refs/convert/parquet"
 
@@ -45,6 +47,7 @@ class Source:
     revision    a branch or commit; None for main. `CONVERTED` is the hub's own parquet copy of a dataset that is a script on main.
     file_names  the hub's split -> other names of its file under `--data_dir`, as the dataset's authors published it.
     and_then    further sources. Their rows follow the rows of this source, in one dataset. A source without the split is left out.
+    languages   the only languages that this source serves, which no other one then serves; () where it serves all others of the task.
     """
 
     hub_id: str
@@ -56,6 +59,7 @@ class Source:
     revision: str | None = None
     file_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     and_then: tuple["Source", ...] = ()
+    languages: tuple[str, ...] = ()
 
     def parts(self, split: str) -> list["Source"]:
         """Returns all sources whose rows make up one split, in order."""
@@ -70,7 +74,8 @@ class Source:
 
     def publishes(self, split: str, language: str) -> bool:
         """Returns whether the source holds a split of a language. If `rows` does not mention the split, the answer is yes."""
-        return split in self.splits and (split not in self.rows or self.rows_expected(split, language) is not None)
+        serves = not self.languages or language in self.languages
+        return serves and split in self.splits and (split not in self.rows or self.rows_expected(split, language) is not None)
 
     def files(self, split: str, language: str, data_dir: str | None) -> list[Path]:
         """The files below --data_dir that hold one split of one language; [] where there are none, and without --data_dir."""
@@ -118,6 +123,23 @@ class Recipe:
 
 
 @dataclass(frozen=True)
+class DualRecipe(Recipe):
+    """How a dual encoder is trained.
+
+    pooling        "mean" of the last layer, its first token ("cls"), or "pooler": what the model makes of the first token.
+    scale          what cosines are multiplied by; at the start, where is_scale_learned.
+    negatives_among each question has the other candidates of so many questions as negatives; None: those of the whole step.
+    lower_case     texts are lower-cased. XTREME-R's code did so for XLM-R too, whose vocabulary knows capitals.
+    """
+
+    pooling: str = "mean"
+    scale: float = 20.0
+    is_scale_learned: bool = True
+    negatives_among: int | None = None
+    lower_case: bool = False
+
+
+@dataclass(frozen=True)
 class RetrievalRecipe:
     """Which hidden state gives a sentence's vector. Layer 0 is the embedding output, layer n the output of block n."""
 
@@ -142,6 +164,8 @@ class Task:
     choices       multiple choice: how many answers each question offers.
     sentences     classification: 2 for pairs, one of which may be empty; 1 for single sentences (`text_b` is then "").
     may_have_no_answer  span QA with unanswerable questions: predictions have a margin, and gold may be empty.
+    dual          pairs: the recipe that a run trains with, which says how vectors are made; the script puts it there.
+    xtreme_r      languages that XTREME-R adds to those of XTREME (`task_adapters.with_languages_of`).
     label_piece   tagging: the tokens whose output gives the tag of a word (`task_types/tagging.py`).
     """
 
@@ -161,6 +185,8 @@ class Task:
     choices: int = 1
     sentences: int = 2
     may_have_no_answer: bool = False
+    dual: DualRecipe | None = None
+    xtreme_r: tuple[str, ...] = ()
     label_piece: str = "first"
 
     def __post_init__(self):

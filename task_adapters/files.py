@@ -63,6 +63,14 @@ def has_text_rows(rows: Dataset) -> bool:
     return rows.features == TEXT_ROWS
 
 
+def columns_of(batch: dict) -> dict[str, list]:
+    """A batch of rows as their own columns: of text files each row is JSON, and a value that a row lacks is None."""
+    if {*batch} != {*TEXT_ROWS}:
+        return batch
+    rows = [json.loads(row) for row in batch["row"]]
+    return {name: [row.get(name) for row in rows] for name in dict.fromkeys(name for row in rows for name in row)}
+
+
 def _parquet_rows(files):
     counts = []
     for path in files:

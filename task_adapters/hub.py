@@ -98,7 +98,8 @@ def rows_from_folder(folder: Path, config: str, split: str, other_names: tuple[s
 
 def files_in_folder(folder: Path, config: str, split: str, other_names: tuple[str, ...] = ()) -> list[Path]:
     """The files of one split of one configuration, in the order in which they are read; [] where there are none."""
-    subfolders = [folder / config] + ([folder / "data", folder] if config in ("default", folder.name, "plain_text") else [])
+    subfolders = [folder / config, folder / "data" / config]
+    subfolders += [folder / "data", folder] if config in ("default", folder.name, "plain_text") else []
     for subfolder in subfolders:
         for kind in KINDS:
             for name in (split, *other_names):

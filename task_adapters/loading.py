@@ -59,6 +59,7 @@ def _first_source_that_is_here(task, split, language, data_dir):
     sources = [source for source in task.sources if split in source.splits]
     if not sources:
         raise InputError(f"{task.name} has no {split!r} split. It has: {', '.join(task.sources[0].splits)}.")
+    sources = [source for source in sources if language in source.languages] or [source for source in sources if not source.languages]
     passed_over = []
     for source in sources:
         try:

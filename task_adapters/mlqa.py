@@ -7,6 +7,8 @@ checked: the pull request with parquet files is tried, then the hub's converted 
 those of the dev part. The metric is MLQA's own: it removes articles of the answer's language and splits Chinese into characters.
 """
 
+from dataclasses import replace
+
 from metrics import mlqa_scores
 from task_adapters.base import CONVERTED, Source, Task
 from task_adapters.squad import XTREME_QA, to_example
@@ -15,6 +17,13 @@ from task_adapters.xquad import JIANT_QA
 TEST_ROWS = {"ar": 5_335, "de": 4_517, "en": 11_590, "es": 5_253, "hi": 4_918, "vi": 5_495, "zh": 5_137}
 DEV_ROWS = {"ar": 517, "de": 512, "en": 1_148, "es": 500, "hi": 507, "vi": 511, "zh": 504}
 TRANSLATED_ROWS = {"ar": 78_058, "de": 80_069, "es": 81_810, "hi": 82_451, "vi": 84_816, "zh": 76_285}
+
+
+def asked_in(task: Task, language: str) -> Task:
+    """The task with its test questions in one language, whatever the language of the context: generalised transfer, G-XLT."""
+    source = replace(task.sources[0], config=f"MLQA.{{language}}.{language}", splits={"test": "test"}, rows={})
+    return replace(task, sources=(source,))
+
 
 TASK = Task(
     name="mlqa",

@@ -1,7 +1,7 @@
 """XQuAD (Artetxe et al., 2020): SQuAD v1.1 development questions translated into ten languages.
 
 https://huggingface.co/datasets/google/xquad, CC BY-SA 4.0. Test only: English training data is SQuAD v1.1. The hub's contexts
-are stripped and some `answer_start` are off by what was stripped (zh 100 of 1,190); scoring is by text. Romanian is not in XTREME.
+are stripped and some `answer_start` are off by what was stripped (zh 100 of 1,190); scoring is by text. XTREME-R adds Romanian.
 """
 
 from metrics import squad_scores
@@ -22,6 +22,7 @@ TASK = Task(
     metric=squad_scores,
     dev_metric="f1",
     languages=("ar", "de", "el", "en", "es", "hi", "ru", "th", "tr", "vi", "zh"),
+    xtreme_r=("ro",),
     train_on="squad_v1",
     recipes={"jiant": JIANT_QA, "xtreme": XTREME_QA},
     licence="CC BY-SA 4.0",

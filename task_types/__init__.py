@@ -8,10 +8,16 @@ from contextlib import contextmanager
 from functools import lru_cache
 
 from task_adapters.base import InputError, code_of, fingerprint
-from task_types import classification, multiple_choice, span_qa, tagging
+from task_types import classification, dual_encoder, multiple_choice, span_qa, tagging
 from task_types.late_tokenizer import LateTokenizer
 
-TASK_TYPES = {"classification": classification, "multiple_choice": multiple_choice, "tagging": tagging, "span_qa": span_qa}
+TASK_TYPES = {
+    "classification": classification,
+    "multiple_choice": multiple_choice,
+    "tagging": tagging,
+    "span_qa": span_qa,
+    "pairs": dual_encoder,
+}
 NEEDS_OFFSETS = ("multiple_choice", "tagging", "span_qa")  # only a fast tokenizer says where tokens come from, and how a pair is laid out
 ROWS_PER_PROCESS = 20_000  # a process reads the tokenizer anew, which takes as long as some thousand rows (`benchmarks/preparation.py`)
 
@@ -31,6 +37,7 @@ def make_features(examples, tokenizer, task, max_length, doc_stride):
         task.label_piece,
         max_length,
         doc_stride,
+        *([task.dual.lower_case] if task.dual else []),
         code_of(task_type.to_features),
     )
     # In classification the tokenizer does nearly all the work, and has its own threads. The other types do much of theirs in Python.

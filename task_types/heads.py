@@ -73,6 +73,8 @@ def model_for(auto_class, family):
     Ours are not registered with the Auto class, because transformers 5.17 ignores that for its own families.
     Raises InputError where the family has neither this head nor the one that ours is made of.
     """
+    if hasattr(auto_class, "for_family"):  # dual encoders
+        return auto_class.for_family(family)
     if family in auto_class._model_mapping:
         return auto_class
     head, source = OUR_HEADS.get(auto_class, (None, None))

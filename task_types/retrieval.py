@@ -10,7 +10,7 @@ from tqdm.auto import tqdm
 
 from console import Collapsed
 
-POOLINGS = ("mean", "cls")
+POOLINGS = ("mean", "cls", "pooler")
 TOKENIZED_AT_ONCE = 50_000  # a corpus of half a million sentences takes gigabytes as lists of tokens
 
 
@@ -33,12 +33,7 @@ def embed(texts, model, tokenizer, layer, pooling, max_length, batch_tokens, acc
                 continue
             inputs = tokenizer.pad({name: [values[i] for i in batch] for name, values in encoded.items()}, return_tensors="pt")
             inputs = inputs.to(accelerator.device)
-            hidden = hidden_state(model, inputs, layer).float()
-            if pooling == "cls":
-                pooled = hidden[:, 0]
-            else:
-                mask = inputs["attention_mask"].unsqueeze(-1)
-                pooled = (hidden * mask).sum(1) / mask.sum(1)
+            pooled = pooled_state(model, inputs, layer, pooling)
             rows = torch.as_tensor(batch, device=vectors.device) + start
             vectors[rows] = torch.nn.functional.normalize(pooled, dim=-1)
     progress.close()
@@ -51,6 +46,17 @@ def embed(texts, model, tokenizer, layer, pooling, max_length, batch_tokens, acc
             " its numbers overflow."
         )
     return vectors.cpu()
+
+
+def pooled_state(model, inputs, layer, pooling):
+    """One vector for each text of a batch, (batch, width) float32."""
+    if pooling == "pooler":
+        return model(**inputs).pooler_output.float()
+    hidden = hidden_state(model, inputs, layer).float()
+    if pooling == "cls":
+        return hidden[:, 0]
+    mask = inputs["attention_mask"].unsqueeze(-1)
+    return (hidden * mask).sum(1) / mask.sum(1)
 
 
 def hidden_state(model, inputs, layer):

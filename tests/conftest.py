@@ -209,3 +209,25 @@ def begin(folder, settings, overwrite=False, started=0.0, model="no/folder", inp
     if results is None:
         run_folder.begin(seed=1)
     return results
+
+
+class Cut(BaseException):
+    """Stands for a kill. No code catches it."""
+
+
+@pytest.fixture
+def cut(monkeypatch):
+    """cut(object, name): the process is killed when this function is called. Returns a function that undoes the change."""
+
+    def make(owner, name, when=lambda *args, **named: True):
+        original = getattr(owner, name)
+
+        def killed(*args, **named):
+            if when(*args, **named):
+                raise Cut
+            return original(*args, **named)
+
+        monkeypatch.setattr(owner, name, killed)
+        return lambda: monkeypatch.setattr(owner, name, original)
+
+    return make

@@ -13,6 +13,7 @@ import pytest
 from datasets import ClassLabel, Dataset, Features, List, Value
 
 import task_adapters
+from metrics import XTREME_METRIC
 from task_adapters import MODULES, TASKS, InputError, Recipe, Source, Task, data_line, get_task, labels_of, load_examples
 from task_adapters.__main__ import as_text, expected, main, parts_of, summary, table
 from task_adapters.base import CONVERTED, EXAMPLE_COLUMNS
@@ -38,6 +39,10 @@ HELLASWAG = {
 }  # fmt: skip
 COSMOS = {**{name: TEXT for name in ("id", "context", "question", "answer0", "answer1", "answer2", "answer3")}, "label": INT}
 CSQA = {"id": TEXT, "question": TEXT, "question_concept": TEXT, "choices": {"label": List(TEXT), "text": List(TEXT)}, "answerKey": TEXT}
+SIQA = {name: TEXT for name in ("context", "question", "answerA", "answerB", "answerC", "label")}
+COPA = {**{name: TEXT for name in ("premise", "choice1", "choice2", "question")}, "idx": INT}
+BELEBELE = {"link": TEXT, "question_number": INT, "flores_passage": TEXT, "question": TEXT,
+            **{f"mc_answer{i}": TEXT for i in range(1, 5)}, "correct_answer_num": TEXT, "dialect": TEXT, "ds": TEXT}  # fmt: skip
 AUTO = (
     "ID=wsj_0099.7 PARSER=GOLD NUMPARSE=1\n"
     r"(<T S[dcl] 0 2> (<L NP NNP NNP Mira NP>) (<T S[dcl]\NP 0 2> (<L (S[dcl]\NP)/NP VBD VBD drew (S[dcl]\NP_1)/NP_2>) "
@@ -161,6 +166,55 @@ WALK = {
           {name: TEXT for name in ("source_sentence", "target_sentence", "source_lang", "target_lang")},
           {"source_sentence": "谢谢。\n", "target_sentence": "Thanks.\n", "source_lang": "cache/downloads/0f", "target_lang": "eng"})],
         "test", "zh", [{"source": "谢谢。", "target": "Thanks."}]),
+    "siqa": (
+        [("allenai/social_i_qa/default/train/0000.parquet", SIQA,
+          {"context": "Kim left.", "question": "Why?", "answerA": "bored", "answerB": "ill", "answerC": "late", "label": "3"})],
+        "train", "en", [{"context": "Kim left.", "question": "Why?", "choices": ["bored", "ill", "late"], "label": 2}]),
+    "squad_sentences": (
+        [("rajpurkar/squad/plain_text/train-00000-of-00001.parquet", SQUAD, question("q1", "It rained. We left.", ("We",), (11,)))],
+        "train", "en", [{"query": "What is it?", "candidate": "We left.It rained. We left."}]),
+    "copa": (
+        [("aps/super_glue/copa/train-00000-of-00001.parquet", {**COPA, "label": ClassLabel(names=["choice1", "choice2"])},
+          {"premise": "It rained.", "choice1": "Sun.", "choice2": "Clouds.", "question": "cause", "label": 1})],
+        "train", "en", [{"context": "It rained.", "question": "What was the cause?", "choices": ["Sun.", "Clouds."], "label": 1}]),
+    "xcopa": (
+        [("cambridgeltl/xcopa/sw/test-00000-of-00001.parquet", {**COPA, "label": INT, "changed": Value("bool")},
+          {"premise": "Mvua.", "choice1": "Jua.", "choice2": "Mawingu.", "question": "effect", "label": 0})],
+        "test", "sw", [{"context": "Mvua.", "question": "What was the effect?", "choices": ["Jua.", "Mawingu."], "label": 0}]),
+    "lareqa": (
+        [("google-research-datasets/lareqa/xquad-r/de.json",
+          {"context": "Ja.\nNein.", "sentence_breaks": [[0, 4], [4, 9]], "sentences": ["Ja.\n", "Nein."],
+           "qas": [{"id": "q", "question": "Wie?", "answers": [{"text": "Nein", "answer_start": 4}]}]})],
+        "test", "de",
+        [{"side": "target", "id": "de-0-0", "text": "Ja.Ja.Nein.", "matches": []},
+         {"side": "target", "id": "de-0-1", "text": "Nein.Ja.Nein.", "matches": []},
+         {"side": "source", "id": "q", "text": "Wie?", "matches": ["de-0-1"]}]),
+    "squad_paragraphs": (
+        [("rajpurkar/squad/plain_text/train-00000-of-00001.parquet", SQUAD, question())], "train", "en",
+        [{"query": "What is it?", "candidate": "The answer is blue."}]),
+    "lareqa_paragraphs": (
+        [("google-research-datasets/xquad_r/de/validation-00000-of-00001.parquet", {"id": TEXT, "context": TEXT, "question": TEXT},
+          {"id": "q", "context": "Ja.", "question": "Was?"}, {"id": "r", "context": "Ja.", "question": "Wie?"})],
+        "test", "de",
+        [{"side": "target", "id": "de-0", "text": "Ja.", "matches": []},
+         {"side": "source", "id": "de-q", "text": "Was?", "matches": ["de-0"]},
+         {"side": "source", "id": "de-r", "text": "Wie?", "matches": ["de-0"]}]),
+    "wikipedia_mentions": (
+        [("izhx/mewsli-x/wikipedia_pairs/train-00000-of-00001.parquet", {"mention": TEXT, "entity": TEXT},
+          {"mention": "Rome: In { Rome }.", "entity": "Rome is a city."})],
+        "train", "en", [{"query": "Rome: In { Rome }.", "candidate": "Rome is a city."}]),
+    "mewsli_x": (
+        [("izhx/mewsli-x/wikinews_mentions/de/test-00000-of-00001.parquet", {"mention": TEXT, "entity_id": TEXT},
+          {"mention": "Rom: Nach { Rom }.", "entity_id": "Q220"})],
+        "test", "de", [{"side": "source", "id": "de-0", "text": "Rom: Nach { Rom }.", "matches": ["Q220"]}]),
+    "sib200": (
+        [("Davlan/sib200/quy_Latn/test-00000-of-00001.parquet", {"index_id": INT, "category": TEXT, "text": TEXT},
+          {"index_id": 7, "category": "science/technology", "text": "Allqu."})],
+        "test", "qu", [pair("Allqu.", "", "science/technology")]),
+    "belebele": (
+        [("facebook/belebele/data/ben_Latn.parquet", BELEBELE,
+          {"flores_passage": "Nodi.", "question": "Ki?", **{f"mc_answer{i}": str(i) for i in range(1, 5)}, "correct_answer_num": "4"})],
+        "test", "ben_Latn", [{"context": "Nodi.", "question": "Ki?", "choices": ["1", "2", "3", "4"], "label": 3}]),
 }  # fmt: skip
 
 
@@ -170,6 +224,9 @@ def test_every_task_reads_rows_of_the_hub_as_examples(name, tmp_path):
         write_text(tmp_path / "LDC2005T13/ccgbank_1_1/data/AUTO/00/wsj_0099.auto", AUTO)
         write_text(tmp_path / "LDC2005T13/sections.json", '{"train": "00"}')
         split, language, wanted = "train", "en", [AUTO_EXAMPLE]
+    elif name == "lareqa":
+        [(place, paragraph)], split, language, wanted = WALK[name]
+        write_text(tmp_path / place, json.dumps({"data": [{"paragraphs": [paragraph]}]}))
     else:
         files, split, language, wanted = WALK[name]
         for place, features, *rows in files:
@@ -199,8 +256,7 @@ def test_every_task_is_well_formed(module):
         trained = TASKS[task.train_on] if task.train_on else task
         assert "en" in trained.languages and trained.labels == task.labels and trained.task_type == task.task_type
         assert {"train", "dev"} <= {split for source in trained.sources for split in source.splits}
-    if task.phase != "intermediate":
-        assert set(task.recipes) == {"jiant", "xtreme"}
+    assert ({"jiant", "xtreme"} <= set(task.recipes)) == (task.name in XTREME_METRIC)
     for source in task.sources:
         configs = [source.config_for(language) for language in task.languages]
         assert source.keep or len(set(configs)) == len(configs), "two languages read the same rows"

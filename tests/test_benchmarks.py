@@ -11,9 +11,11 @@ import torch
 from conftest import ROOT, write_hub_folder
 
 from samples import write_data
-from task_adapters import TASKS, InputError, load_examples
+from task_adapters import PAPERS_TASKS, TASKS, InputError, load_examples
 from task_types import make_features
 from trainer.tokenizers import load_tokenizer
+
+PAPERS = {name: TASKS[name] for name in PAPERS_TASKS}
 
 
 @pytest.mark.parametrize("name, flags, said", [
@@ -150,7 +152,7 @@ def test_the_papers_hours_cap_features_as_training_does(call, tiny_model, data_d
     assert windows > 1.5 and table["squad_v1"][3:5] == [f"{tokens:.1f}", f"{windows:.3f}"]
     assert 87_599 * windows > 131_072, "both are capped, though not by their rows"
     of_feature = [number(table[name][3]) / number(table[name][4]) for name in ("squad_v1", "squad_v2")]  # squad_v2: mean of its type
-    unknown = {name: task for name, task in TASKS.items() if task.phase == "intermediate" and task.task_type != "span_qa"}
+    unknown = {name: task for name, task in PAPERS.items() if task.phase == "intermediate" and task.task_type != "span_qa"}
     steps = sum(3 * math.ceil(min(number(table[name][0]), 131_072) / 32) for name in unknown) + 2 * 3 * 131_072 // 32
     assert number(table["all"][0]) == steps
     assert number(table["all"][-2]) == pytest.approx(3 * 131_072 * sum(of_feature) / 1e6, rel=0.001)
@@ -162,14 +164,14 @@ def test_the_papers_hours_count_eleven_starts_and_nine_tasks_together(call, tiny
     lines = capsys.readouterr().out.splitlines()
     rows = {line.split()[0]: line.replace("~", "").split()[1:] for line in lines[1 : lines.index("")]}
     alone = {name: number(row[5]) for name, row in rows.items() if name != "all"}
-    sizes = {name: number(rows[name][0]) for name, task in TASKS.items() if task.phase == "intermediate"}
+    sizes = {name: number(rows[name][0]) for name, task in PAPERS.items() if task.phase == "intermediate"}
     capped = sum(min(size, 131_072) for size in sizes.values())
     assert len(sizes) == 9 and capped == 724_057 and {rows[name][4] for name in sizes} == {"1.000"}
     tokens_of_all = number(rows["all"][-2])
     assert number(rows["all"][0]) == sum(3 * math.ceil(min(size, 131_072) / 32) for size in sizes.values())
     assert tokens_of_all == pytest.approx(sum(alone[name] * min(1, 131_072 / size) for name, size in sizes.items()), abs=0.5)
     assert 0 < tokens_of_all < sum(alone[name] for name in sizes)
-    targets = sum(alone[name] for name, task in TASKS.items() if task.phase == "target")
+    targets = sum(alone[name] for name, task in PAPERS.items() if task.phase == "target")
     total = (sum(alone[name] for name in sizes) + tokens_of_all + 11 * targets) / 1000
     (line,) = (line for line in lines if line.startswith("the grid:"))
     assert "10 intermediate trainings" in line and "11 starts x 7 targets" in line

@@ -154,7 +154,7 @@ def test_a_task_is_learned_and_the_next_phase_takes_the_encoder_over(kind, famil
     assert type(kept) is type(model) and same(kept.state_dict(), model.state_dict())
     again = load_tokenizer(str(tmp_path), needs_offsets=True)
     assert again("the dog", "sees")["input_ids"] == tokenizer("the dog", "sees")["input_ids"]
-    for other, next_type in TASK_TYPES.items():
+    for other, next_type in ((name, TASK_TYPES[name]) for name in TASK_OF):
         following, _ = load_model(next_type.Model, str(tmp_path), TASK_OF[other].labels, seed=2)
         fresh, _ = load_model(next_type.Model, encoder, TASK_OF[other].labels, seed=2)
         assert same(body(following), after) and same(head(following), head(fresh)), other
@@ -188,7 +188,7 @@ def test_trimmed_embeddings_give_the_same_model(encoder, examples, tmp_path):
 def test_a_fresh_head_is_as_the_models_own_class_draws_it(encoder, tmp_path):
     """ModernBERT draws its last layer wider than the rest, and only when it is asked for the whole model."""
     encoder = copy_of(encoder, tmp_path, initializer_range=0.02)
-    for kind, task_type in TASK_TYPES.items():
+    for kind, task_type in ((name, TASK_TYPES[name]) for name in TASK_OF):
         labels = tuple("abcdefghijkl") if kind in ("classification", "tagging") else ()
         model, _ = load_model(task_type.Model, encoder, labels, seed=1)
         own = head(type(model)(model.config))

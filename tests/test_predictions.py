@@ -109,7 +109,7 @@ def test_other_tasks_are_written_by_their_task_type(tmp_path):
     write_predictions(tmp_path, "ccg", "en", [["N/N", "N"]])
     assert read_predictions(tmp_path, "ccg", "en") == [["N/N", "N"]]
     write_predictions(tmp_path, "hellaswag", "en", [3, 0])
-    assert read_predictions(tmp_path, "hellaswag", "en") == ["3", "0"]
+    assert read_predictions(tmp_path, "hellaswag", "en") == [3, 0]  # XTREME-R writes places of choices as numbers
     v2 = [{"text": "Paris", "no_answer_margin": -1.0}, {"text": "Rome", "no_answer_margin": 0.5}, None]
     write_predictions(tmp_path, "squad_v2", "en", v2, ids=["a", "b", "c"])
     assert read_predictions(tmp_path, "squad_v2", "en") == {"a": "Paris", "b": ""}

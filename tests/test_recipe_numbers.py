@@ -13,7 +13,7 @@ import run_intermediate
 import run_retrieval
 import run_target
 from arguments import parse
-from task_adapters import TASKS, Recipe
+from task_adapters import PAPERS_TASKS, TASKS, Recipe
 
 # jiant: AdamW with 0.01 of weight decay, a warm-up of a tenth of all steps, clipping at 1.0, epsilon 1e-8 whatever its flag says.
 # It draws its seed at random; 42 is that of TrainingArguments. Targets choose a checkpoint by the first 500 English dev examples, every
@@ -26,8 +26,17 @@ JIANT_QA = TARGET | dict(num_train_epochs=2, effective_batch_size=16, max_seq_le
 # XTREME: a whole dev set to choose by, no warm-up and no decay but for questions, whose last weights are taken.
 XTREME = JIANT | dict(max_seq_length=128, warmup_steps=0, weight_decay=0, selection="best", max_selection_samples=None)
 XTREME_QA = XTREME | dict(learning_rate=3e-5, num_train_epochs=3, max_seq_length=384, warmup_steps=500, weight_decay=1e-4, selection="last")
+# XTREME-R (google-research/xtreme, scripts/train_xcopa.sh, train_lareqa.sh, train_mewslix.sh), and nlu-evals (train_squad_v1_retrieval.sh).
+# "jiant" of a task that jiant does not have is our own choice (docs/xtreme_r.md).
+XCOPA = INTERMEDIATE | dict(learning_rate=3e-5, num_train_epochs=5, max_seq_length=128, warmup_steps=0, weight_decay=0)
+COPA = INTERMEDIATE | dict(num_train_epochs=10)
+DUAL = INTERMEDIATE | dict(learning_rate=2e-5, pooling="mean", scale=20.0, is_scale_learned=True, negatives_among=None, lower_case=False)
+POOLER = DUAL | dict(warmup_steps=0, weight_decay=0, pooling="pooler", scale=100.0, lower_case=True)
+RANKING = dict(layer=14, pooling="mean", max_seq_length=256, query_length=96, lower_case=False)
+RANKING_BY_POOLER = RANKING | dict(layer=24, pooling="pooler", lower_case=True)
+MENTIONS = dict(query_length=64, max_seq_length=64)
 NUMBERS = {
-    **{(name, "jiant"): INTERMEDIATE for name, task in TASKS.items() if task.phase == "intermediate"},
+    **{(name, "jiant"): INTERMEDIATE for name in PAPERS_TASKS if TASKS[name].phase == "intermediate"},
     ("xnli", "jiant"): TARGET | dict(num_train_epochs=2),
     ("pawsx", "jiant"): TARGET | dict(num_train_epochs=5),
     ("udpos", "jiant"): TARGET | dict(num_train_epochs=10),
@@ -42,6 +51,29 @@ NUMBERS = {
     ("tatoeba", "xtreme"): dict(layer=14, pooling="mean", max_seq_length=512),
     ("bucc", "jiant"): dict(layer=14, pooling="mean", max_seq_length=512, duplicates="all"),
     ("bucc", "xtreme"): dict(layer=20, pooling="cls", max_seq_length=512, duplicates="none"),
+    ("siqa", "jiant"): INTERMEDIATE,
+    ("siqa", "xtreme-r"): XCOPA,
+    ("copa", "jiant"): COPA,
+    ("copa", "xtreme-r"): XCOPA,
+    ("xcopa", "jiant"): COPA | dict(before="siqa"),
+    ("xcopa", "xtreme-r"): XCOPA | dict(before="siqa"),
+    ("xcopa", "copa"): COPA,
+    ("squad_sentences", "jiant"): DUAL,
+    ("squad_sentences", "xtreme-r"): POOLER | dict(effective_batch_size=16, negatives_among=4),
+    ("squad_paragraphs", "jiant"): DUAL,
+    ("squad_paragraphs", "nlu-evals"): DUAL | dict(
+        effective_batch_size=16, warmup_steps=0, weight_decay=0, pooling="cls", negatives_among=16, is_scale_learned=False),
+    ("wikipedia_mentions", "jiant"): DUAL | dict(num_train_epochs=2, max_seq_length=64),
+    ("wikipedia_mentions", "xtreme-r"): POOLER | dict(learning_rate=1e-5, num_train_epochs=2, max_seq_length=64, negatives_among=8),
+    ("lareqa", "jiant"): RANKING,
+    ("lareqa", "xtreme-r"): RANKING_BY_POOLER,
+    ("mewsli_x", "jiant"): RANKING | MENTIONS,
+    ("mewsli_x", "xtreme-r"): RANKING_BY_POOLER | MENTIONS,
+    ("lareqa_paragraphs", "jiant"): RANKING,
+    ("lareqa_paragraphs", "nlu-evals"): RANKING | dict(layer=24, pooling="cls"),
+    ("tatoeba", "nlu-evals"): dict(layer=24, pooling="cls", max_seq_length=256),
+    ("sib200", "jiant"): INTERMEDIATE | dict(num_train_epochs=20, eval_steps=50, selection="best"),
+    ("belebele", "jiant"): INTERMEDIATE | dict(max_seq_length=512),
 }  # fmt: skip
 APPLIED = ("learning_rate", "num_train_epochs", "warmup_steps", "weight_decay", "adam_epsilon", "max_grad_norm", "seed")
 SCRIPTS = {"intermediate": run_intermediate, "target": run_target, "retrieval": run_retrieval}
@@ -60,10 +92,12 @@ def test_every_number_of_a_recipe_is_the_published_one(name, recipe):
 def test_every_number_of_a_recipe_reaches_the_training(name, recipe, monkeypatch, tmp_path):
     phase, numbers = TASKS[name].phase, NUMBERS[name, recipe]
     flags = ["--task", name, "--recipe", recipe, "--output_dir", str(tmp_path), "--use_cpu"]
+    if among := numbers.get("negatives_among"):  # more than there is surely room for
+        flags += ["--per_device_train_batch_size", str(among)]
     monkeypatch.setattr(sys, "argv", [f"run_{phase}.py", *flags])
     args, training_args, _, _ = parse(SCRIPTS[phase].ScriptArguments, phase)
     for field in ("max_seq_length", "doc_stride", "effective_batch_size", "layer", "pooling"):
-        if field in numbers:
+        if field in numbers and hasattr(args, field):
             assert getattr(args, field) == numbers[field], field
     if phase != "retrieval":
         assert {field: getattr(training_args, field) for field in APPLIED} == {field: numbers[field] for field in APPLIED}

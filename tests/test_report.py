@@ -19,7 +19,7 @@ from metrics import XTREME_METRIC
 from predictions import score_folders, write_labels, write_predictions
 from report import examples, formats, pictures, tables
 from report.analysis import Analysis
-from report.collect import INTERMEDIATE, collect, start_name
+from report.collect import TOGETHER, collect, start_name
 from report.formats import Cell, Table, latex_escape, markdown_escape, to_csv, to_latex, to_markdown, to_plain, visible
 from task_adapters import TASKS, InputError
 from trainer import masked_lm
@@ -237,7 +237,7 @@ def test_what_a_start_is_called(tmp_path):
     assert start_name([]) == "baseline"
     assert start_name(after("mnli", 1) + after("qqp", 1)) == "mnli > qqp"
     assert start_name(after(["mnli", "qqp"], 1)) == "mnli+qqp"
-    assert start_name(after(INTERMEDIATE, 1)) == "all"
+    assert start_name(after(TOGETHER, 1)) == "all"
     (run,) = after("mnli", 1)
     (tmp_path / "de.txt").write_text("ein Satz\n" * 20)
     _, text = masked_lm.open_texts(["de"], [str(tmp_path)], None, 1, seed=0)

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from conftest import NLI, ROOT, begin, nli_rows, save_checkpoint, write_hub_folder
+from conftest import NLI, ROOT, Cut, begin, nli_rows, save_checkpoint, write_hub_folder
 from safetensors.torch import load_file, save_file
 
 import results
@@ -38,28 +38,6 @@ def weights(folder):
 
 def same_weights(one, other):
     return all(torch.equal(tensor, other[name]) for name, tensor in one.items()) and set(one) == set(other)
-
-
-class Cut(BaseException):
-    """Stands for a kill. No code catches it."""
-
-
-@pytest.fixture
-def cut(monkeypatch):
-    """cut(object, name): the process is killed when this function is called. Returns a function that undoes the change."""
-
-    def make(owner, name, when=lambda *args, **named: True):
-        original = getattr(owner, name)
-
-        def killed(*args, **named):
-            if when(*args, **named):
-                raise Cut
-            return original(*args, **named)
-
-        monkeypatch.setattr(owner, name, killed)
-        return lambda: monkeypatch.setattr(owner, name, original)
-
-    return make
 
 
 @pytest.fixture

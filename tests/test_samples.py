@@ -119,7 +119,7 @@ def sentences_of(row):
     return [s.strip() for text in texts for s in text.replace("。", ".\n").replace(". ", ".\n").splitlines() if s.strip()]
 
 
-GENERIC = ("Who may be", "What may", "Where should", "probably go?")  # multiple choice asks these of every context
+GENERIC = ("Who may be", "What may", "Where should", "probably go?", "effect")  # multiple choice asks these of every context
 
 
 def test_no_sentence_is_in_two_splits_whatever_the_dataset(data):

@@ -54,6 +54,8 @@ def chance_loss(task_type: str, features, smoothing: float = 0.0, classes: int =
     guess within the window if that is less; a model that sees where the question ends does a little better, hence its lower AT_CHANCE.
     smoothing: with it, the entropy of the smoothed frequencies; classes: how many labels there are.
     """
+    if task_type == "pairs":
+        return None  # it depends on how many questions a step has, not on the features
     if task_type == "multiple_choice":
         return math.log(len(features[0]["input_ids"]))
     labels = all_labels(task_type, features)

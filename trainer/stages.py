@@ -1,0 +1,79 @@
+"""Recipes of two stages: an intermediate task is trained before the target's own English data (XCOPA: Social IQa, then COPA).
+
+The first stage is a run of `run_intermediate.py` in a folder of its own, <output_dir>/<task>: finished, it is skipped; cut off, it goes on.
+"""
+
+import argparse
+import sys
+import time
+
+from results import RunFolder, lineage_of
+from settings import describe_run
+from task_adapters import InputError, load_examples
+
+# Flags of run_target.py that say nothing about the first stage. All others hold for both stages.
+SECOND_STAGE = ("task", "output_dir", "model_name_or_path", "languages", "max_predict_samples", "select_on", "oracle", "g_xlt",
+                "train_languages", "train_file", "keep_head", "benchmark", "save_probabilities")  # fmt: skip
+
+
+def has_stage_before(recipe) -> bool:
+    return bool(getattr(recipe, "before", ""))
+
+
+def train_stage_before(task, recipe, args, training_args, run_intermediate) -> None:
+    """Makes `args` start from a checkpoint that has the recipe's first stage, with its head: that of the user, or one trained here.
+
+    run_intermediate  `main` of that script; it reads sys.argv.
+    Raises InputError where the output folder holds another run or test data are missing: both before the first stage is trained.
+    """
+    if args.keep_head:
+        raise InputError(f"--keep_head: {task.name} always keeps the head of its first stage, {recipe.before}. Leave the flag out.")
+    args.keep_head = True
+    if _stages(lineage_of(args.model_name_or_path), recipe):
+        return
+    if training_args.deepspeed:
+        raise InputError(
+            f"{task.name} is trained in two stages, {recipe.before} first. Under --deepspeed each is a command of its own:"
+            f" run_intermediate.py --task {recipe.before} --output_dir DIR, then this one with --model_name_or_path DIR."
+        )
+    settings = describe_run("target", args, training_args, [task])
+    with training_args.main_process_first(local=False, desc="output folder"):
+        RunFolder(training_args.output_dir, settings, args.model_name_or_path, args.overwrite, time.time())  # it refuses another run
+    with training_args.main_process_first(desc=f"{task.name} test data"):
+        for language in args.languages or task.languages:
+            load_examples(task, "test", language, args.data_dir)
+    folder = f"{training_args.output_dir.rstrip('/')}/{recipe.before}"
+    command = sys.argv
+    try:
+        sys.argv = ["run_intermediate.py", "--task", recipe.before, "--output_dir", folder,
+                    "--model_name_or_path", args.model_name_or_path, *flags_of_first_stage(command[1:])]  # fmt: skip
+        run_intermediate()
+    finally:
+        sys.argv = command
+    args.model_name_or_path = folder
+
+
+def flags_of_first_stage(argv: list[str]) -> list[str]:
+    """The user's flags without those that are for the second stage alone (`SECOND_STAGE`)."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    for name in SECOND_STAGE:
+        spellings = {f"--{prefix}{name}".replace("_", dash) for prefix in ("", "no_") for dash in "_-"}
+        parser.add_argument(*sorted(spellings), nargs="*")
+    return parser.parse_known_args(argv)[1]
+
+
+def lineage_and_stages(lineage: list[dict], recipe) -> dict:
+    """{"lineage", "stages", "model"} of a recipe with two stages: its first stage is part of the target, and no intermediate training.
+
+    lineage  of the model that the second stage starts from. "model" is the model that the first stage started from.
+    Returns {} for other recipes: their results keep what run.json says.
+    """
+    stages = _stages(lineage, recipe)
+    if not stages:
+        return {}
+    return {"lineage": lineage[:-1], "stages": stages, "model": stages[0]["model"]}
+
+
+def _stages(lineage, recipe) -> list[dict]:
+    """The last run of the lineage, in a list, where it is the recipe's first stage."""
+    return lineage[-1:] if has_stage_before(recipe) and lineage and lineage[-1]["task"] == recipe.before else []
