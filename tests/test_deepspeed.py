@@ -243,6 +243,7 @@ def test_training_does_not_begin_from_a_checkpoint_of_another_layout(tmp_path):
     torch.save({}, written / "bf16_zero_pp_rank_0_mp_rank_00_optim_states.pt")
     (written.parent / "trainer_state.json").write_text("{}")
     save_file({"a": torch.ones(1)}, written.parent / "model.safetensors")
+    torch.save({}, written.parent / "rng_state.pth")
     with pytest.raises(InputError, match="written with DeepSpeed ZeRO stage 1 or 2 in 1 process.*this command has no DeepSpeed"):
         run_trainer(SimpleNamespace(args=SimpleNamespace(output_dir=str(tmp_path), deepspeed=None)))
 

@@ -230,8 +230,10 @@ def test_a_run_goes_on_from_the_newest_checkpoint_that_is_whole(tmp_path):
     assert last_complete_checkpoint(str(tmp_path / "checkpoint-10")) is None
 
 
-def test_a_slow_tokenizer_is_refused_where_offsets_are_needed(tiny_model, monkeypatch):
+def test_a_slow_tokenizer_is_refused_where_offsets_are_needed(tiny_model, monkeypatch, tmp_path):
     from transformers import AutoTokenizer
+
+    monkeypatch.setattr("trainer.tokenizers.TOKENIZERS", tmp_path)  # nothing that an earlier test has kept
 
     class Slow:
         is_fast, pad_token, model_input_names, __len__ = False, "<pad>", ["input_ids"], lambda self: 280
