@@ -1,7 +1,7 @@
 """Makes report/languages.csv, the facts about languages by which the report groups them. Run once; the table is part of the repository.
 
-    python -m venv /tmp/facts && /tmp/facts/bin/pip install urielplus==1.3.2 qwanqwa==1.2.1 lang2vec==1.1.2 setuptools
-    /tmp/facts/bin/python report/make_languages.py report/languages.csv
+    python -m venv facts && facts/bin/pip install urielplus==1.3.2 qwanqwa==1.2.1 lang2vec==1.1.2 setuptools
+    facts/bin/python report/make_languages.py report/languages.csv
 
 None of the three packages is needed otherwise (they take a minute to load, and urielplus writes into its own folder).
 Distances are computed here and are not those that URIEL once published, which cannot be had from its features (antonisa/lang2vec#17).
