@@ -36,18 +36,15 @@ def to_example(row):
     }
 
 
+SQUAD_V1 = Source(
+    "rajpurkar/squad", config="plain_text", splits={"train": "train", "dev": "validation"}, rows={"train": 87_599, "dev": 10_570}
+)
+
 TASK = Task(
     name="squad_v1",
     phase="intermediate",
     task_type="span_qa",
-    sources=(
-        Source(
-            "rajpurkar/squad",
-            config="plain_text",
-            splits={"train": "train", "dev": "validation"},
-            rows={"train": 87_599, "dev": 10_570},
-        ),
-    ),
+    sources=(SQUAD_V1,),
     to_example=to_example,
     metric=squad_scores,
     dev_metric="f1",

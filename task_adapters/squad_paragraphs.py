@@ -6,7 +6,8 @@ other under recipe `jiant`; nlu-evals has them as negatives.
 """
 
 from metrics import accuracy
-from task_adapters.base import DualRecipe, Source, Task
+from task_adapters.base import DualRecipe, Task
+from task_adapters.squad import SQUAD_V1
 
 
 def to_example(row):
@@ -17,14 +18,7 @@ TASK = Task(
     name="squad_paragraphs",
     phase="intermediate",
     task_type="pairs",
-    sources=(
-        Source(
-            "rajpurkar/squad",
-            config="plain_text",
-            splits={"train": "train", "dev": "validation"},
-            rows={"train": 87_599, "dev": 10_570},
-        ),
-    ),
+    sources=(SQUAD_V1,),
     to_example=to_example,
     metric=accuracy,
     dev_metric="accuracy",

@@ -9,8 +9,9 @@ own; `sentence_breaks` has the few below. On the 240 English paragraphs of XQuAD
 import re
 
 from metrics import accuracy
-from task_adapters.base import DropRow, DualRecipe, Source, Task
+from task_adapters.base import DropRow, DualRecipe, Task
 from task_adapters.lareqa import candidate_text
+from task_adapters.squad import SQUAD_V1
 
 # A sentence ends behind . ! or ?, and what closes a quotation or a bracket, where a blank follows and then what can begin a sentence.
 END = re.compile(r"[.!?]+[\"'”’)\]]*\s+(?=[\"'“‘(\[]*[A-Z0-9À-Þ])")
@@ -52,14 +53,7 @@ TASK = Task(
     name="squad_sentences",
     phase="intermediate",
     task_type="pairs",
-    sources=(
-        Source(
-            "rajpurkar/squad",
-            config="plain_text",
-            splits={"train": "train", "dev": "validation"},
-            rows={"train": 87_599, "dev": 10_570},
-        ),
-    ),
+    sources=(SQUAD_V1,),
     to_example=to_example,
     metric=accuracy,
     dev_metric="accuracy",
