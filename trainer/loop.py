@@ -234,6 +234,7 @@ def resume(trainer, checkpoint: str | None) -> None:
         trainer.is_over = state["global_step"] >= state["max_steps"]
         if is_main_process() and best is not None and state["best_model_checkpoint"] != str(best):
             write_json(state_file, {**state, "best_model_checkpoint": str(best)})  # the folder was moved
+    trainer.accelerator.wait_for_everyone()  # until all processes have chosen the same checkpoint
     if is_main_process():
         for _, folder in [newer for newer in checkpoints_of(trainer.args.output_dir) if newer[0] > step]:
             remove(folder)  # it is broken, and would count as the newest one
