@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs a small grid with a real encoder on real languages: the baseline, MNLI, SQuAD and both together, each with the targets XNLI, POS tagging,
-# XQuAD and Tatoeba. Epochs and learning rates suit small encoders and training sets of about 1,000 to 2,000 examples.
+# XQuAD and Tatoeba, all four in the languages of XTREME-R. Epochs and learning rates suit small encoders and training sets of about 1,000
+# to 2,000 examples.
 #
 #   recipes/real_languages.sh                                      # seed 42, data from the hub
 #   DATA_DIR=../shared/real/datasets recipes/real_languages.sh 42 43 44
@@ -46,14 +47,14 @@ fi
 flags_of() {
   case $1 in
     mnli | mnli+squad_v1) echo "--num_train_epochs 5 --learning_rate 1e-4" ;;
-    squad_v1) echo "--num_train_epochs 4 --learning_rate 2e-4 --max_seq_length 256" ;;
-    xnli) echo "--num_train_epochs 5 --learning_rate 1e-4 --languages en sw ${TARGET_FLAGS:-}" ;;
+    squad_v1) echo "--num_train_epochs 3 --learning_rate 2e-4 --max_seq_length 256" ;;
+    xnli) echo "--num_train_epochs 5 --learning_rate 1e-4 --benchmark xtreme-r --languages en sw ${TARGET_FLAGS:-}" ;;
     udpos)
-      echo "--num_train_epochs 3 --learning_rate 5e-5 --languages en af bg de el fa he hu id ko mr vi ${TARGET_FLAGS:-}" ;;
+      echo "--num_train_epochs 3 --learning_rate 5e-5 --benchmark xtreme-r --languages en af bg de el fa he hu id ko mr vi ${TARGET_FLAGS:-}" ;;
     xquad)
-      echo "--num_train_epochs 4 --learning_rate 2e-4 --max_seq_length 256 --languages en ar de es hi ru zh ${TARGET_FLAGS:-}" ;;
+      echo "--num_train_epochs 3 --learning_rate 2e-4 --max_seq_length 256 --benchmark xtreme-r --languages en ar de es hi ro ru zh ${TARGET_FLAGS:-}" ;;
     tatoeba)
-      echo "--layer ${LAYER:-12} --languages af ar bg de el es fa fr he hu id ja ko mr ru sw th vi zh ${TARGET_FLAGS:-}" ;;
+      echo "--layer ${LAYER:-12} --benchmark xtreme-r --languages af ar bg de el es fa fr he hu id ja ko mr pl ru sw th uk vi zh ${TARGET_FLAGS:-}" ;;
   esac
 }
 export -f flags_of
