@@ -134,6 +134,7 @@ def check_languages(task: Task, args) -> None:
 
 def check_search(task: Task, args) -> None:
     """Flags of run_retrieval.py that its task does not have."""
+    check_layers(task, args)
     if args.batch_tokens is not None and args.batch_tokens < 1:
         raise InputError(f"--batch_tokens {args.batch_tokens}: at least 1.")
     if task.task_type != "retrieval" and args.max_predict_samples:
@@ -141,6 +142,27 @@ def check_search(task: Task, args) -> None:
         raise InputError(f"--max_predict_samples counts pairs; {task.name} {reason}. Choose fewer --languages.")
     if task.task_type == "ranking" and args.save_probabilities and "save_probabilities" in args.given_flags:
         raise InputError(f"--save_probabilities: no probabilities are kept of the rankings of {task.name}. Leave the flag out.")
+
+
+def check_layers(task: Task, args) -> None:
+    """--layer and --layers of run_retrieval.py; `args.layer` becomes a number. Which layers a model has is known when it is read."""
+    layer, layers, several = args.layer, args.layers, args.layers is not None or args.layer == "best"
+    if layer != "best" and not str(layer).isdecimal():
+        raise InputError(f"--layer {layer}: a number from 0, or best.")
+    for name in layers or []:
+        if not name.isdecimal() and layers != ["all"]:
+            raise InputError(f"--layers {name}: numbers from 0, or all alone.")
+        if layers.count(name) > 1:
+            raise InputError(f"--layers names {name} {layers.count(name)} times.")
+    if several and task.task_type != "retrieval":
+        flag = "--layer best" if layer == "best" else "--layers"
+        raise InputError(f"{flag} is for pairs of translations, such as tatoeba: {task.name} would have to be searched anew at each layer.")
+    if several and args.pooling == "pooler":
+        raise InputError("--pooling pooler stands behind the last layer alone: with several layers, mean or cls would be right.")
+    if layer == "best" and len(args.languages or task.languages) < 2:
+        raise InputError("--layer best is chosen on other languages than the one that is scored: at least two --languages.")
+    args.layer = layer if layer == "best" else int(layer)
+    args.layers = ["all"] if layer == "best" and layers is None else sorted(layers, key=int) if layers not in (None, ["all"]) else layers
 
 
 def check_processes(training_args) -> None:

@@ -16,7 +16,7 @@ from typing import Literal
 from arguments import CommonArguments, parse
 from console import run_script, say
 
-RARE = ("benchmark", "lower_case", "normalize", "tokenizer_as_loaded")  # named in run.json only where they are set
+RARE = ("benchmark", "layers", "lower_case", "normalize", "tokenizer_as_loaded")  # named in run.json only where they are set
 
 
 @dataclass
@@ -25,7 +25,13 @@ class ScriptArguments(CommonArguments):
 
     output_dir: str | None = field(default=None, metadata={"help": "Where results and predictions go."})
     languages: list[str] | None = field(default=None, metadata={"help": "Score these languages only; all of the task by default."})
-    layer: int | None = field(default=None, metadata={"help": "Hidden state that is read: 0 the embedding output, n that of block n."})
+    layer: str | None = field(
+        default=None,
+        metadata={"help": "Hidden state that is read: 0 the embedding output, n that of block n; best: chosen on the other languages."},
+    )
+    layers: list[str] | None = field(
+        default=None, metadata={"help": "Tatoeba: measure these layers too, or `all`, in the same pass over the text."}
+    )
     pooling: str | None = field(default=None, metadata={"help": "mean (over all pieces, <s> and </s> too), cls or pooler."})
     lower_case: bool = field(default=False, metadata={"help": "Lower-case all texts, as XTREME-R's dual encoders were trained."})
     max_predict_samples: int | None = field(default=None, metadata={"help": "Tatoeba: use the first this many pairs of each language."})
@@ -57,7 +63,7 @@ def main() -> dict:
     from speed import padding_free
     from task_adapters import InputError, data_line, in_normal_form, load_examples, nearest
     from task_adapters.reference_scores import reference_lines
-    from task_types import mining, ranking
+    from task_types import layers, mining, ranking
     from task_types.dual_encoder import check_vectors
     from task_types.precision import computing_in, default_precision
     from task_types.probabilities import of_neighbours, of_pairs, probabilities_path, write
@@ -91,10 +97,7 @@ def main() -> dict:
     tokenizer = load_tokenizer(args.model_name_or_path, False, args.tokenizer_as_loaded)
     config = load_config(args.model_name_or_path)
     check_length(args.max_seq_length, config, tokenizer, args.model_name_or_path)
-    if not 0 <= args.layer <= config.num_hidden_layers:
-        choices = f"has hidden states 0 to {config.num_hidden_layers}; choose one with --layer"
-        raise InputError(f"--layer {args.layer}: {args.model_name_or_path!r} {choices}.")
-
+    read = layers.layers_to_read(args.layer, args.layers, config, args.model_name_or_path)
     check_vectors(args, config)
     languages = args.languages or task.languages
 
@@ -118,11 +121,12 @@ def main() -> dict:
         return results
 
     # ---- model: the encoder, as far as the layer that is read
-    model = load_encoder(args.model_name_or_path, args.layer, args.pooling).eval()
+    model = load_encoder(args.model_name_or_path, max(read), args.pooling).eval()
     with accelerator.main_process_first():
         folder.begin(seed=None)
-    # Candidates of all languages are ranked together: where one language is to be scored, all are.
-    scored = [] if is_ranking and len(folder.scored) < len(languages) else folder.scored
+    # Candidates of all languages are ranked together, and --layer best is chosen on all: where one language is to be scored, all are.
+    is_joint = is_ranking or args.layer == layers.BEST
+    scored = [] if is_joint and len(folder.scored) < len(languages) else folder.scored
     for language in scored:
         say(f"{task.name} {language}: scored before this run was cut off")
     test = {language: examples for language, examples in test.items() if language not in scored}
@@ -138,6 +142,13 @@ def main() -> dict:
         texts = [text.lower() for text in texts] if args.lower_case else texts
         with computing_in(precision, accelerator.device):
             return embed(texts, model, tokenizer, *how, accelerator, description)
+
+    def states_of(texts, description):
+        texts = [text.lower() for text in texts] if args.lower_case else texts
+        with computing_in(precision, accelerator.device):
+            return layers.States(
+                texts, read, model, tokenizer, args.max_seq_length, batch_tokens, accelerator, args.output_dir, description
+            )
 
     def keep(language, arrays_of, *values):
         if args.save_probabilities and accelerator.is_main_process:
@@ -171,7 +182,9 @@ def main() -> dict:
     if is_ranking and test:  # LAReQA, Mewsli-X: questions look for their answers among the candidates of all languages
         lengths = recipe.query_length, args.max_seq_length
         score = ranking.score(task, test, vectors_of, *lengths, accelerator.device, candidates).get
-    if task.task_type == "retrieval":
+    if args.layers:
+        score = layers.LayerSearch(task, test, states_of, read, args.layer, args.pooling, keep)
+    elif task.task_type == "retrieval":
         english, _ = different([text for examples in test.values() for text in examples["target"]])
         english_vectors = vectors_of(english, "en")
         english_places = {text: place for place, text in enumerate(english)}
@@ -186,22 +199,27 @@ def main() -> dict:
     scores = {language: folder.scored[language]["scores"] for language in languages}
     details = {language: folder.scored[language]["details"] for language in languages}
     by_gold = any(part.get("threshold_from", "dev") != "dev" for part in details.values())
-    bias = {language: part["language_bias"] for language, part in details.items() if "language_bias" in part}
+    bias, by_layer, choices = (
+        {language: part[name] for language, part in details.items() if name in part} for name in ("language_bias", "layers", "layer_choice")
+    )
     comparable = not args.max_predict_samples and not by_gold
     if accelerator.is_main_process:
         results = folder.finish({
             "scores": scores,
             "mean": mean_over_languages(task, scores),
             **xtreme_scores(task, scores, args.benchmark, comparable),
-            "mining": {language: part for language, part in details.items() if part and not is_ranking},
+            "mining": {language: part for language, part in details.items() if part and task.task_type == "mining"},
             **({"language_bias": bias} if bias else {}),
+            **({"by_layer": by_layer} if by_layer else {}),
+            **({"layer_choice": choices} if choices else {}),
             "data": provenances,
             "device": device_name(accelerator.device),
             "precision": precision,
             "padding_free": padding_free.is_packed(model),
             "world_size": accelerator.num_processes,
         })  # fmt: skip
-        remarks = reference_lines(task.name, scores, config.num_hidden_layers) + bias_lines(bias)
+        remarks = (reference_lines(task.name, scores, config.num_hidden_layers) if args.layer != layers.BEST else []) + bias_lines(bias)
+        remarks += layers.choice_lines(choices) + layers.curve_lines(by_layer, args.pooling)
         say("\n".join([score_table(task, scores), *remarks]))
         return results
 

@@ -24,38 +24,51 @@ def embed(texts, model, tokenizer, layer, pooling, max_length, batch_tokens, acc
     Raises `Collapsed`, as a run that failed to learn does, where a vector is not finite.
     """
     vectors = torch.zeros(len(texts), model.config.hidden_size, device=accelerator.device)
+    for rows, inputs in batches_of(texts, tokenizer, max_length, batch_tokens, accelerator, description):
+        pooled = pooled_state(model, inputs, layer, pooling)
+        vectors[torch.as_tensor(rows, device=vectors.device)] = torch.nn.functional.normalize(pooled, dim=-1)
+    if accelerator.num_processes > 1:
+        vectors = accelerator.reduce(vectors, reduction="sum")  # each row is zero everywhere but where it was embedded
+    check_finite(vectors, layer, description)
+    return vectors.cpu()
+
+
+def batches_of(texts, tokenizer, max_length, batch_tokens, accelerator, description):
+    """Yields (row numbers, inputs on the device) of every batch of texts that this process is to embed; the arguments are those of `embed`."""
     progress = tqdm(total=len(texts), desc=description, disable=not accelerator.is_main_process, leave=False)
     for start in range(0, len(texts), TOKENIZED_AT_ONCE):
         encoded = tokenizer(texts[start : start + TOKENIZED_AT_ONCE], truncation=True, max_length=max_length, verbose=False)
         for number, batch in enumerate(embedding_batches(encoded["input_ids"], batch_tokens)):
             progress.update(len(batch))
-            if number % accelerator.num_processes != accelerator.process_index:
-                continue
-            inputs = tokenizer.pad({name: [values[i] for i in batch] for name, values in encoded.items()}, return_tensors="pt")
-            inputs = inputs.to(accelerator.device)
-            pooled = pooled_state(model, inputs, layer, pooling)
-            rows = torch.as_tensor(batch, device=vectors.device) + start
-            vectors[rows] = torch.nn.functional.normalize(pooled, dim=-1)
+            if number % accelerator.num_processes == accelerator.process_index:
+                inputs = tokenizer.pad({name: [values[i] for i in batch] for name, values in encoded.items()}, return_tensors="pt")
+                yield [start + row for row in batch], inputs.to(accelerator.device)
     progress.close()
-    if accelerator.num_processes > 1:
-        vectors = accelerator.reduce(vectors, reduction="sum")  # each row is zero everywhere but where it was embedded
+
+
+def check_finite(vectors, layer, description) -> None:
+    """Raises `Collapsed` where a vector, a row of `vectors`, is not finite."""
     broken = int((~vectors.sum(1).isfinite()).sum())
     if broken:
         raise Collapsed(
-            f"{description}: {broken} of {len(texts)} vectors of layer {layer} are not finite numbers: the model's weights are broken, or"
+            f"{description}: {broken} of {len(vectors)} vectors of layer {layer} are not finite numbers: the model's weights are broken, or"
             " its numbers overflow."
         )
-    return vectors.cpu()
 
 
 def pooled_state(model, inputs, layer, pooling):
     """One vector for each text of a batch, (batch, width) float32."""
     if pooling == "pooler":
         return model(**inputs).pooler_output.float()
-    hidden = hidden_state(model, inputs, layer).float()
+    return pooled_by(pooling, hidden_state(model, inputs, layer), inputs["attention_mask"])
+
+
+def pooled_by(pooling, hidden, mask):
+    """(batch, length, width) -> (batch, width) float32: the first token's state (cls), or the mean over all tokens. mask: (batch, length)"""
+    hidden = hidden.float()
     if pooling == "cls":
         return hidden[:, 0]
-    mask = inputs["attention_mask"].unsqueeze(-1)
+    mask = mask.unsqueeze(-1)
     return (hidden * mask).sum(1) / mask.sum(1)
 
 
