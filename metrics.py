@@ -389,3 +389,26 @@ def mean_reciprocal_rank(gold, predicted, language, k=20):
     if several is not None:
         raise ValueError(f"{several!r} has {len(gold[several])} right answers; reciprocal ranks are of one.")
     return {f"mrr{k}": mean_average_precision(gold, predicted, language, k)[f"map{k}"]}
+
+
+# ---- retrieval by layer
+
+AS_THEY_ARE = "as they are"  # vectors of which nothing was removed (task_types/alignment.py)
+
+
+def layer_accuracies(records, pooling) -> dict[int, float]:
+    """{layer: accuracy} of one language, by vectors as they are. records: what results.json holds of it under "by_layer"."""
+    return {r["layer"]: r["accuracy"] for r in records if (r["pooling"], r["vectors"]) == (pooling, AS_THEY_ARE)}
+
+
+def choose_layer(language, curves: dict[str, dict[int, float]]) -> dict:
+    """Which layer a language is scored by: the first of those with the best mean accuracy over all other languages, never its own.
+
+    curves  {language: {layer: accuracy}}, of two languages at least.
+    -> {"layer", "chosen_on": the other languages, "best_on_test": {"layer", "accuracy"} of the choice that would have looked at the scores}
+    """
+    others = [other for other in curves if other != language]
+    own = curves[language]
+    mean = {layer: sum(curves[other][layer] for other in others) / len(others) for layer in own}
+    best, claimed = max(mean, key=mean.get), max(own, key=own.get)
+    return {"layer": best, "chosen_on": others, "best_on_test": {"layer": claimed, "accuracy": own[claimed]}}

@@ -16,6 +16,7 @@ from report.analysis import Analysis
 from report.collect import BASELINE, Collection, collect
 from report.formats import FORMATS, to_plain, visible
 from report.languages import read_groups
+from report.layers import layers_table
 from report.statistics import RESAMPLES
 from report.submission import write_submission
 from report.tables import SHOWN, all_tables
@@ -39,6 +40,8 @@ def write_report(
         write(output_dir / "results.csv", collection.table.to_csv(index=False))
         write(output_dir / "differences.csv", analysis.differences.to_csv())
         write(output_dir / "calibration.csv", analysis.calibration.to_csv(index=False))
+        if not (by_layer := layers_table(collection.runs)).empty:
+            write(output_dir / "layers.csv", by_layer.to_csv(index=False))
         for name in (name for name in FORMATS if name in formats):
             for table in tables if name != "md" else ():
                 write(output_dir / f"{table.name}.{name}", FORMATS[name](table))

@@ -40,7 +40,7 @@ DATA_SETTINGS = {"benchmark": None, "g_xlt": False, "train_languages": ["en"], "
 LAYOUT = {"trim_embeddings": "auto"}
 TOGETHER = ("sampling", "sampling_cap", "temperature")  # named for several tasks
 MASKED_LM = ("mlm_languages", "mlm_data", "mlm_share", "mlm_alpha", "mlm_eval_samples")  # named with masked LM
-# run_retrieval.py names them, the last two where they are set. --layers adds figures without changing a score: the report does not compare it.
+# run_retrieval.py names them, the last two where they are set. --layers adds figures and changes no score: the report does not compare it.
 RETRIEVAL = ("layer", "pooling", "precision", "lower_case", "layers")
 # Of --deepspeed the content of the file is compared, not its path (`deepspeed_settings`).
 COMPARED = (*IDENTITY, *SETTINGS, *RARE_SETTINGS, *SELECTION_SETTINGS, "deepspeed", *OUR_SETTINGS, *DATA_SETTINGS, *LAYOUT, *TOGETHER,

@@ -7,7 +7,7 @@ duplicate is left out and named; the others are reported.
 import math
 import os
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from types import NoneType
@@ -30,12 +30,14 @@ SKIPPED_FOLDERS = ("checkpoint-", "predictions", "labels", "heads", "oracle")
 NUMBER = (int, float)
 PART = ({"split": str, "language": str, "examples": int}, {"task": str, "files": str})  # rows of a dataset, or text for masked LM
 STAGE = {"task": (str, [str]), "seed": int, "data": [PART], "model?": ({"name_or_path": str}, NoneType)}
-SCORED = {**STAGE, "lineage": [STAGE], "seconds": NUMBER, "task": str, "scores": dict, "mining?": (dict, NoneType)}
+SCORED = {**STAGE, "lineage": [STAGE], "seconds": NUMBER, "task": str, "scores": dict, "mining?": (dict, NoneType), "by_layer?": dict}
 RESULTS = {
     "intermediate": {**STAGE, "lineage": [STAGE], "seconds": NUMBER, "dev": dict},
     "target": SCORED,
     "retrieval": {name: kind for name, kind in SCORED.items() if name != "seed"},
 }
+RECORD = {"layer": int, "pooling": str, "vectors": str, "accuracy": NUMBER} | dict.fromkeys(  # of `by_layer`
+    ("foreign_to_english", "cosine_difference", "margin", "anc", "isoscore"), (*NUMBER, NoneType))  # fmt: skip
 KIND_NAMES = {dict: "an object", list: "a list", str: "a text", int: "a whole number", float: "a number", NoneType: "null"}
 
 
@@ -76,6 +78,8 @@ class Run:
     settings: dict[tuple, object]
     seconds: float
     failed_tries: int
+    pooling: str | None = None
+    by_layer: dict[str, list[dict]] = field(default_factory=dict, repr=False)  # what --layers measured in each language, see `RECORD`
     is_tuned_on_test: bool = False  # a threshold was chosen on the gold that is scored (BUCC without a dev part)
 
     @property
@@ -153,10 +157,24 @@ def read_run(folder: Path) -> Run:
     for language, mined in (results.get("mining") or {}).items():
         if wrong := mismatch(mined, {"threshold_from": str}, f"mining.{language}"):
             raise Unusable("damaged", f"results.json is not as a run leaves it: {wrong}")
+    for language, records in results.get("by_layer", {}).items():
+        if wrong := mismatch(records, [RECORD], f"by_layer.{language}") or wrong_layers(records, results):
+            raise Unusable("damaged", f"results.json is not as a run leaves it: {wrong}")
     for name in (name for stage in (*results["lineage"], results) for name in tasks_of(stage) or [None]):
         if name not in TASKS:
             raise Unusable("foreign", f"an unknown task, {name!r}. {nearest(name, TASKS)}")
     return to_run(folder, results)
+
+
+def wrong_layers(records: list[dict], results: dict) -> str | None:
+    """What is wrong with the layers of one language; None where all languages have the same, each once."""
+    keys = [(record["layer"], record["pooling"], record["vectors"]) for record in records]
+    if len({*keys}) < len(keys):
+        return "by_layer names a layer twice"
+    first = next(iter(results["by_layer"].values()))
+    return None if len(first) == len(keys) and {*keys} == {(r["layer"], r["pooling"], r["vectors"]) for r in first} else (
+        "by_layer has other layers in one language than in another"
+    )  # fmt: skip
 
 
 def to_run(folder: Path, results: dict) -> Run:
@@ -180,6 +198,7 @@ def to_run(folder: Path, results: dict) -> Run:
         },
         settings=settings_of_run(results, model, first, examples), seconds=float(results["seconds"]),
         failed_tries=len(results["failed_tries"]) if isinstance(results.get("failed_tries"), list) else 0,
+        pooling=results.get("pooling"), by_layer=results.get("by_layer", {}),
         is_tuned_on_test=any(details["threshold_from"] != "dev" for details in mined.values()),
     )  # fmt: skip
 

@@ -4,10 +4,12 @@ from pathlib import Path
 
 import numpy as np
 
+from metrics import AS_THEY_ARE
 from report.analysis import Analysis, Column
 from report.calibration import fit_temperature, read_probabilities, reliability
 from report.formats import visible
 from report.languages import ENGLISH, read_languages
+from report.layers import layers_table
 from report.tables import ALPHA
 from results import read_json
 from task_adapters import TASKS
@@ -34,7 +36,8 @@ def all_pictures(analysis: Analysis, folder: Path) -> list[tuple[str, Path]]:
             if figure is not None:
                 drawn.append((caption, save(figure, folder, f"gains{suffix}")))
             for column in analysis.columns:
-                draws = (("languages", language_dots), ("reliability", reliability_diagram), ("training", training_curves))
+                draws = (("languages", language_dots), ("layers", accuracy_by_layer), ("reliability", reliability_diagram),
+                         ("training", training_curves))  # fmt: skip
                 for name, draw in draws:
                     figure, caption = draw(analysis, column, model)
                     if figure is not None:
@@ -136,6 +139,45 @@ def reliability_diagram(analysis: Analysis, column: Column, model: str):
     panels[0].set_ylabel("share that is right")
     panels[0].legend(frameon=False, fontsize=8, loc="upper left")
     caption = f"{model}, {column.target}, {row[1]}: reliability in 10 bins; a line for each language, English and the hardest in colour."
+    return figure, caption
+
+
+def accuracy_by_layer(analysis: Analysis, column: Column, model: str):
+    """Retrieval accuracy by layer: of the first row every language, and of the rows that are shown the mean over languages."""
+    import matplotlib.pyplot as plt
+
+    values = layers_table([run for run in column.runs if run.model == model])
+    rows = [row for row in analysis.rows if row[0] == model and (values.start == row[1]).any()]
+    if not rows or values.layer.nunique() < 2:
+        return None, ""
+    pooling = next(run.pooling for run in column.runs if run.by_layer)
+    values = values[values.pooling == pooling]
+    figure, panels = plt.subplots(1, 2, figsize=(7.2, 3.2), sharex=True, sharey=True, layout="constrained")
+    shown = most_different(analysis, column, rows)
+    plain = values[values.vectors == AS_THEY_ARE]
+    by_language = plain[plain.start == shown[0][1]].groupby(["language", "layer"]).accuracy.mean().unstack(0)
+    panels[0].plot(by_language.index, by_language, color="#bbbbbb", lw=0.8)
+    for language, place in ((by_language.mean().idxmax(), 1), (by_language.mean().idxmin(), 2)):
+        panels[0].plot(by_language.index, by_language[language], color=COLOURS[place], lw=1.2, label=visible(language))
+    panels[0].plot(by_language.index, by_language.mean(axis=1), color=COLOURS[0], marker=MARKERS[0], ms=3, lw=1.6, label="mean")
+    panels[0].set_title(f"{short_name(shown[0][1])}: every language", fontsize=9)
+    for place, row in enumerate(shown):
+        for vectors, dashes, label in ((AS_THEY_ARE, "-", short_name(row[1])), ("means removed", ":", None)):
+            curve = values[(values.start == row[1]) & (values.vectors == vectors)].groupby("layer").accuracy.mean()
+            style = {"marker": MARKERS[place], "ms": 3} if label else {}
+            panels[1].plot(curve.index, curve, dashes, color=COLOURS[place], lw=1.2, label=label, **style)
+    panels[1].plot([], [], ":", color="#888888", lw=1.2, label="means of languages removed")
+    panels[1].set_title("means over languages", fontsize=9)
+    for axes in panels:
+        axes.set_xlabel(f"layer, {pooling} pooling")
+        axes.set_ylim(0, 100)
+        axes.grid(color="#eeeeee", lw=0.6)
+        axes.legend(frameon=False, fontsize=7)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    panels[0].set_ylabel("accuracy in percent")
+    caption = (
+        f"{model}, {column.target}: accuracy from English by layer (0: the embeddings). In colour the easiest and the hardest language."
+    )
     return figure, caption
 
 

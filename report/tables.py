@@ -5,12 +5,15 @@ import re
 import numpy as np
 import pandas
 
+from metrics import AS_THEY_ARE
 from report.analysis import AVERAGE, Analysis, Column
 from report.calibration import NO_SCALING, ON_DEV, ON_TARGET
 from report.collect import BASELINE, INTERMEDIATE
 from report.domains import kind_of, shares_domain
 from report.formats import Cell, Table
 from report.languages import ENGLISH, GROUPINGS, MEASURES, STEPS, read_languages, sources
+from report.layers import MEASURES as LAYER_MEASURES
+from report.layers import claims, layers_table
 from report.statistics import Estimate, rank_correlation
 from task_adapters import TASKS
 from task_adapters.reference_scores import XLMR_LARGE_LAYERS, references_for
@@ -40,6 +43,7 @@ def all_tables(analysis: Analysis) -> list[Table]:
         return [table for table in (intermediate_table(analysis), problems_table(analysis)) if table]
     tables = [summary(analysis), differences(analysis), *(by_language(analysis, column) for column in analysis.columns)]
     for column in analysis.columns:
+        tables += [layer_accuracy_table(analysis, column), layer_measures_table(analysis, column), layer_choice_table(analysis, column)]
         tables += [calibration_table(analysis, column.target), calibration_by_language(analysis, column)]
     groupings = dict.fromkeys(grouping for column in analysis.columns for grouping, _ in column.groups)
     tables += [*(group_table(analysis, grouping) for grouping in groupings), correlation_table(analysis)]
@@ -335,6 +339,74 @@ def intermediate_table(analysis: Analysis) -> Table | None:
     head = [*["model"] * (len(analysis.models) > 1), "intermediate task", *starts]
     notes = ["Score on English dev ± standard deviation over seeds; in brackets the difference to the task trained alone."]
     return Table("intermediate", "Intermediate tasks on English dev", head, rows, notes, len(head) - len(starts))
+
+
+def layers_of(analysis: Analysis, column: Column) -> pandas.DataFrame | None:
+    """What was measured by layer for one target; None where nothing was."""
+    values = layers_table(column.runs)
+    return None if values.empty else values
+
+
+def layer_accuracy_table(analysis: Analysis, column: Column) -> Table | None:
+    """Retrieval accuracy of each layer, for both poolings and each treatment of the vectors; the best layer of a row is marked."""
+    values = layers_of(analysis, column)
+    if values is None:
+        return None
+    layers, rows = sorted(values.layer.unique()), []
+    means = values.groupby(["model", "start", "pooling", "vectors", "layer"], sort=False).accuracy.mean()
+    for row in analysis.rows:
+        for pooling, vectors in values[["pooling", "vectors"]].drop_duplicates().itertuples(index=False):
+            found = {layer: means.get((*row, pooling, vectors, layer)) for layer in layers}
+            if None not in found.values():
+                best = max(found, key=found.get)
+                cells = [Cell(f"{found[layer]:.1f}{'*' * (layer == best)}", "", found[layer]) for layer in layers]
+                rows.append([*labels_of(analysis, row), Cell(pooling), Cell(vectors), *cells])
+    head = [*label_head(analysis), "pooling", "vectors", *map(str, layers)]
+    notes = [f"Accuracy from English, mean over {values.language.nunique()} languages and seeds, by layer: 0 is the embedding output. * the"
+             " best layer of a row, found on the test itself: no score to report."]  # fmt: skip
+    return Table(f"layers_{column.target}", f"{column.target}: accuracy by layer", head, rows, notes, len(label_head(analysis)) + 2)
+
+
+def layer_measures_table(analysis: Analysis, column: Column) -> Table | None:
+    """Measures of alignment by layer, at the pooling that was scored, of vectors as they are."""
+    values = layers_of(analysis, column)
+    if values is None:
+        return None
+    pooling = column.runs[0].pooling
+    values = values[(values.pooling == pooling) & (values.vectors == AS_THEY_ARE)]
+    layers, rows = sorted(values.layer.unique()), []
+    means = values.groupby(["model", "start", "layer"], sort=False)[list(LAYER_MEASURES)].mean()
+    for row in analysis.rows:
+        for measure, name in LAYER_MEASURES.items() if all((*row, layer) in means.index for layer in layers) else ():
+            digits = 1 if measure in ("accuracy", "foreign_to_english") else 3
+            found = [means.loc[(*row, layer), measure] for layer in layers]
+            cells = [MISSING if np.isnan(value) else Cell(f"{value:.{digits}f}", "", float(value)) for value in found]
+            rows.append([*labels_of(analysis, row), Cell(name), *cells])
+    head = [*label_head(analysis), "measure", *map(str, layers)]
+    notes = [f"Means over {values.language.nunique()} languages and seeds, {pooling} pooling, vectors as they are; layers.csv has the rest."
+             " Definitions: docs/alignment.md. IsoScore depends on the number of sentences: compare within one column only."]  # fmt: skip
+    return Table(f"alignment_{column.target}", f"{column.target}: alignment by layer", head, rows, notes, len(label_head(analysis)) + 1)
+
+
+def layer_choice_table(analysis: Analysis, column: Column) -> Table | None:
+    """What a choice of the layer on other languages reports, and what a choice on the test would have claimed."""
+    rows, names = [], []
+    for row in analysis.rows:
+        found = [claims(run) for run in column.runs if (run.model, run.start) == row]
+        if not found or not all(found):
+            continue
+        names = list(found[0])
+        cells = []
+        for name in names:
+            scores, layers = zip(*(claim[name] for claim in found))
+            cells.append(Cell(f"{np.mean(scores):.1f} (layer {', '.join(dict.fromkeys(layers))})", "", float(np.mean(scores))))
+        claimed = cells[-1].value - cells[names.index("other languages")].value
+        rows.append([*labels_of(analysis, row), *cells, Cell(f"{claimed:+.1f}", "", claimed)])
+    head = [*label_head(analysis), *names, "claimed too much"]
+    notes = ["Accuracy from English, mean over languages and seeds. Other languages: each language at the layer that is best on all others,"
+             " as --layer best chooses it. The columns \"on the test\" look at the scores that they report; the last column is their most"
+             " generous form less the honest choice."]  # fmt: skip
+    return Table(f"layer_choice_{column.target}", f"{column.target}: choice of the layer", head, rows, notes, len(label_head(analysis)))
 
 
 def calibration_of(analysis: Analysis, target: str) -> pandas.DataFrame:

@@ -10,8 +10,9 @@ import tempfile
 import numpy as np
 import torch
 
+from metrics import choose_layer, layer_accuracies
 from task_adapters.base import InputError
-from task_types.alignment import AS_THEY_ARE, measures, variants
+from task_types.alignment import measures, variants
 from task_types.probabilities import of_neighbours
 from task_types.retrieval import batches_of, check_finite, different, nearest_neighbours, other_directions, pooled_by, sorted_english
 
@@ -98,12 +99,12 @@ class LayerSearch:
             return self.scored(language, *self.measured(language, [self.layer]), self.layer, {})
         for other in self.test if not self.found else ():
             self.found[other] = self.measured(other, self.layers)
-        curves = {other: accuracies(records, self.pooling) for other, (records, _) in self.found.items()}
+        curves = {other: layer_accuracies(records, self.pooling) for other, (records, _) in self.found.items()}
         choice = choose_layer(language, curves)
         return self.scored(language, *self.found[language], choice["layer"], {"layer_choice": choice})
 
     def measured(self, language, layers):
-        """-> (records of all layers, {layer: (predicted rows, English found back, arrays of `of_neighbours`)} of some, all in `gold`'s order)"""
+        """-> (records of all layers, {layer: (predicted rows, lines that foreign rows find, arrays of `of_neighbours`)} of some)"""
         examples = self.test[language]
         sources, rows = different(examples["source"])
         foreign, gold = self.states_of(sources, language), sorted_english(examples)
@@ -136,24 +137,6 @@ def rounded(values: dict[str, float]) -> dict[str, float | None]:
     return {name: float(f"{value:.7g}") if np.isfinite(value) else None for name, value in values.items()}
 
 
-def accuracies(records, pooling) -> dict[int, float]:
-    """{layer: accuracy} of one language's records, by vectors as they are."""
-    return {r["layer"]: r["accuracy"] for r in records if (r["pooling"], r["vectors"]) == (pooling, AS_THEY_ARE)}
-
-
-def choose_layer(language, curves: dict[str, dict[int, float]]) -> dict:
-    """Which layer a language is scored by: the first of those with the best mean accuracy over all other languages, never its own.
-
-    curves  {language: {layer: accuracy}}, of two languages at least.
-    -> {"layer", "chosen_on": the other languages, "best_on_test": {"layer", "accuracy"} of the choice that would have looked at the scores}
-    """
-    others = [other for other in curves if other != language]
-    own = curves[language]
-    mean = {layer: sum(curves[other][layer] for other in others) / len(others) for layer in own}
-    best, claimed = max(mean, key=mean.get), max(own, key=own.get)
-    return {"layer": best, "chosen_on": others, "best_on_test": {"layer": claimed, "accuracy": own[claimed]}}
-
-
 def choice_lines(choices: dict[str, dict]) -> list[str]:
     """Which layer --layer best took for each language, as one line; [] where no layer was chosen."""
     if not choices:
@@ -163,7 +146,7 @@ def choice_lines(choices: dict[str, dict]) -> list[str]:
 
 def curve_lines(by_layer: dict[str, list], pooling) -> list[str]:
     """The mean accuracy over languages of each layer, as one line; [] where one layer alone was read."""
-    curves = [accuracies(records, pooling) for records in by_layer.values()]
+    curves = [layer_accuracies(records, pooling) for records in by_layer.values()]
     if not curves:
         return []
     means = {layer: sum(curve[layer] for curve in curves) / len(curves) for layer in curves[0]}

@@ -34,7 +34,7 @@ def embed(texts, model, tokenizer, layer, pooling, max_length, batch_tokens, acc
 
 
 def batches_of(texts, tokenizer, max_length, batch_tokens, accelerator, description):
-    """Yields (row numbers, inputs on the device) of every batch of texts that this process is to embed; the arguments are those of `embed`."""
+    """Yields (row numbers, inputs on the device) of every batch of texts that this process is to embed. Arguments: those of `embed`."""
     progress = tqdm(total=len(texts), desc=description, disable=not accelerator.is_main_process, leave=False)
     for start in range(0, len(texts), TOKENIZED_AT_ONCE):
         encoded = tokenizer(texts[start : start + TOKENIZED_AT_ONCE], truncation=True, max_length=max_length, verbose=False)
@@ -64,7 +64,7 @@ def pooled_state(model, inputs, layer, pooling):
 
 
 def pooled_by(pooling, hidden, mask):
-    """(batch, length, width) -> (batch, width) float32: the first token's state (cls), or the mean over all tokens. mask: (batch, length)"""
+    """(batch, length, width) -> (batch, width) float32: the first token's state, or the mean over the tokens of `mask`, (batch, length)."""
     hidden = hidden.float()
     if pooling == "cls":
         return hidden[:, 0]

@@ -3,20 +3,28 @@
 import json
 import math
 import random
+import re
 
 import numpy as np
+import pandas
 import pytest
 import torch
 from conftest import Cut, launch, text, write_hub_folder
 from datasets import Features, Value
 from scipy import stats
+from test_report import after, write_run
 
 import predictions
+import run_report
 import run_retrieval
 from console import Collapsed
-from task_adapters import TASKS, InputError
-from task_types import alignment, layers, retrieval
-from task_types.alignment import AS_THEY_ARE, CENTRED, NO_OUTLIERS, anc, isoscore, measures, variants
+from metrics import AS_THEY_ARE, choose_layer
+from report import pictures, tables
+from report.analysis import Analysis
+from report.collect import collect
+from task_adapters import InputError
+from task_types import layers
+from task_types.alignment import CENTRED, NO_OUTLIERS, anc, isoscore, measures, variants
 
 PAIRS = Features({name: Value("string") for name in ("source_sentence", "target_sentence", "source_lang", "target_lang")})
 METRICS = ("accuracy", "foreign_to_english", "cosine_difference", "margin", "anc", "isoscore")
@@ -43,7 +51,7 @@ def test_anc_is_the_mean_of_scipys_correlations():
 
 
 def published_isoscore(points):
-    """The steps of Rudman et al. (2022), section 5: rotate to principal components, scale their variances, measure the distance, rescale."""
+    """The steps of Rudman et al. (2022): rotate to principal components, scale their variances, measure the distance, rescale."""
     n, d = points.shape
     rotated = (points - points.mean(0)) @ np.linalg.svd(points - points.mean(0), full_matrices=True)[2].T
     variances = np.diag(np.cov(rotated.T))
@@ -256,19 +264,19 @@ def test_a_full_disk_is_said_before_anything_is_embedded(retrieve, tmp_path, mon
 
 def test_a_language_has_no_say_in_its_own_layer():
     curves = {"de": {0: 10.0, 1: 90.0, 2: 20.0}, "fr": {0: 5.0, 1: 6.0, 2: 60.0}, "es": {0: 50.0, 1: 8.0, 2: 50.0}}
-    choice = layers.choose_layer("de", curves)
+    choice = choose_layer("de", curves)
     assert choice == {"layer": 2, "chosen_on": ["fr", "es"], "best_on_test": {"layer": 1, "accuracy": 90.0}}
     for own in ({0: 0.0, 1: 0.0, 2: 100.0}, {0: 100.0, 1: 0.0, 2: 0.0}):
-        assert layers.choose_layer("de", {**curves, "de": own})["layer"] == 2
-    assert layers.choose_layer("es", {"es": curves["es"], "fr": dict.fromkeys((0, 1, 2), 3.0)})["layer"] == 0, "the first of equal ones"
-    assert layers.choose_layer("es", curves)["best_on_test"] == {"layer": 0, "accuracy": 50.0}
+        assert choose_layer("de", {**curves, "de": own})["layer"] == 2
+    assert choose_layer("es", {"es": curves["es"], "fr": dict.fromkeys((0, 1, 2), 3.0)})["layer"] == 0, "the first of equal ones"
+    assert choose_layer("es", curves)["best_on_test"] == {"layer": 0, "accuracy": 50.0}
 
 
 def test_each_language_is_scored_at_the_layer_that_is_best_on_the_others(retrieve, tmp_path, monkeypatch, capsys):
     curves = {"de": {0: 1.0, 1: 2.0, 2: 9.0}, "es": {0: 30.0, 1: 20.0, 2: 1.0}, "fr": {0: 1.0, 1: 8.0, 2: 1.0}}
     places = iter(sorted(curves))
     asked = {}
-    monkeypatch.setattr(layers, "accuracies", lambda records, pooling: asked.setdefault(id(records), curves[next(places, "de")])
+    monkeypatch.setattr(layers, "layer_accuracies", lambda records, pooling: asked.setdefault(id(records), curves[next(places, "de")])
                         if id(records) not in asked else asked[id(records)])  # fmt: skip
     results = retrieve(tmp_path / "best", "--layer", "best")
     # de: es and fr have 31, 28, 2. es: de and fr have 2, 10, 10. fr: de and es have 31, 22, 10.
@@ -315,3 +323,95 @@ def test_layers_that_cannot_be_read_are_refused_in_one_line(flags, said, retriev
 def test_tasks_that_are_mined_or_ranked_have_no_curve(task, flags, name, call, tmp_path):
     with pytest.raises(InputError, match=f"{name} is for pairs of translations, such as tatoeba: {task} would have to be searched anew"):
         call(run_retrieval, "--task", task, "--output_dir", tmp_path / "out", *flags.split())
+
+
+# ---- the report
+
+
+def by_layer(curves, missing=()):
+    """`by_layer` of a results.json: accuracies {language: [of layer 0, 1, ...]}; other vectors and poolings find one point less each."""
+    return {
+        language: [
+            {"layer": layer, "pooling": pooling, "vectors": vectors, "accuracy": accuracy - p - v,
+             **dict.fromkeys(METRICS[1:-1], 0.25), "isoscore": None if layer in missing else 0.125 * layer}
+            for layer, accuracy in enumerate(curve) for p, pooling in enumerate(("mean", "cls"))
+            for v, vectors in enumerate((AS_THEY_ARE, CENTRED, NO_OUTLIERS))
+        ] for language, curve in curves.items()
+    }  # fmt: skip
+
+
+CURVES = {"de": [10.0, 90.0, 20.0], "fr": [5.0, 6.0, 60.0], "es": [50.0, 8.0, 49.0]}
+
+
+@pytest.fixture
+def grid(tmp_path):
+    """Two starts of Tatoeba with the same curves, of which the second is 5 points lower; one run without layers."""
+    scores = {language: curve[1] for language, curve in CURVES.items()}
+    common = {"phase": "retrieval", "layer": 1, "pooling": "mean"}
+    write_run(tmp_path / "a", "tatoeba", scores, **common, by_layer=by_layer(CURVES, missing=(0,)))
+    lower = {language: [value - 5 for value in curve] for language, curve in CURVES.items()}
+    write_run(tmp_path / "b", "tatoeba", scores, after("mnli", 1), **common, by_layer=by_layer(lower))
+    write_run(tmp_path / "c", "tatoeba", scores, after("qqp", 1), **common)
+    return tmp_path
+
+
+def test_the_report_shows_accuracy_and_measures_of_every_layer(grid):
+    analysis = Analysis(collect([grid]), resamples=0)
+    (column,) = analysis.columns
+    table = tables.layer_accuracy_table(analysis, column)
+    assert table.head == ["trained on", "pooling", "vectors", "0", "1", "2"] and len(table.rows) == 2 * 2 * 3
+    rows = {tuple(cell.text for cell in row[:3]): [cell.text for cell in row[3:]] for row in table.rows}
+    assert rows["baseline", "mean", AS_THEY_ARE] == ["21.7", "34.7", "43.0*"]
+    assert rows["mnli", "cls", NO_OUTLIERS] == ["13.7", "26.7", "35.0*"]
+    measured = tables.layer_measures_table(analysis, column)
+    rows = {(row[0].text, row[1].text): [cell.text for cell in row[2:]] for row in measured.rows}
+    assert rows["baseline", "IsoScore"] == ["—", "0.125", "0.250"] and rows["mnli", "ANC"] == ["0.250"] * 3
+    assert rows["baseline", "English to foreign"] == ["21.7", "34.7", "43.0"]
+
+
+def test_the_report_says_what_choosing_on_the_test_would_have_claimed(grid):
+    analysis = Analysis(collect([grid]), resamples=0)
+    table = tables.layer_choice_table(analysis, analysis.columns[0])
+    rows = {row[0].text: [cell.text for cell in row[1:]] for row in table.rows}
+    # Chosen on the others: de at 2 (20), fr at 1 (means 30, 49, 34.5: 6), es at 1 (7.5, 48, 40: 8): mean 11.3.
+    expected = ["43.0 (layer 2)", "11.3 (layer 1–2)", "43.0 (layer 2)", "66.7 (layer 0–2)", "+55.3"]
+    assert rows["baseline"] == expected and [*rows] == ["baseline", "mnli"]
+    assert rows["mnli"][1] == "6.3 (layer 1–2)"
+
+
+def test_the_report_keeps_all_records_and_draws_the_curve(grid, tmp_path):
+    run_report.write_report([grid], tmp_path / "report", resamples=0)
+    values = pandas.read_csv(tmp_path / "report/layers.csv")
+    assert len(values) == 2 * 3 * 3 * 2 * 3 and values.accuracy.max() == 90.0
+    assert (tmp_path / "report/layers_tatoeba.png").stat().st_size > 10_000
+    assert "accuracy from English by layer" in (tmp_path / "report/report.html").read_text(encoding="utf-8")
+    assert {"layers_tatoeba", "alignment_tatoeba", "layer_choice_tatoeba"} <= {path.stem for path in (tmp_path / "report").glob("*.tex")}
+
+
+def test_without_layers_the_report_has_no_curve(tmp_path):
+    write_run(tmp_path / "a", "tatoeba", {"de": 5.0}, phase="retrieval", layer=1, pooling="mean")
+    run_report.write_report([tmp_path / "a"], tmp_path / "report", resamples=0)
+    assert not [path for path in (tmp_path / "report").iterdir() if path.name.startswith(("layer", "alignment"))]
+
+
+def test_one_language_or_one_layer_is_no_choice_and_no_curve(tmp_path):
+    write_run(tmp_path / "a", "tatoeba", {"de": 5.0}, phase="retrieval", layer=1, pooling="mean", by_layer=by_layer({"de": [3.0]}))
+    analysis = Analysis(collect([tmp_path]), resamples=0)
+    table = tables.layer_choice_table(analysis, analysis.columns[0])
+    assert not table.rows and pictures.accuracy_by_layer(analysis, analysis.columns[0], analysis.models[0])[0] is None
+
+
+@pytest.mark.parametrize("change, said", [
+    (lambda layers: layers["de"][0].pop("accuracy"), r"by_layer.de\[0\].accuracy is missing"),
+    (lambda layers: layers["de"][0].update(layer="1"), r"by_layer.de\[0\].layer is '1', not a whole number"),
+    (lambda layers: layers["de"].append(layers["de"][0]), "by_layer names a layer twice"),
+    (lambda layers: layers["fr"].pop(), "by_layer has other layers in one language than in another"),
+    (lambda layers: layers.update(de=7), "by_layer.de is 7, not a list"),
+])  # fmt: skip
+def test_damaged_layers_are_named(change, said, tmp_path):
+    layers_of_run = by_layer(CURVES)
+    change(layers_of_run)
+    write_run(tmp_path / "a", "tatoeba", dict.fromkeys(CURVES, 5.0), phase="retrieval", by_layer=layers_of_run)
+    write_run(tmp_path / "b", "xquad", {"de": 1.0})
+    (problem,) = collect([tmp_path]).problems
+    assert problem.kind == "damaged" and re.search(said, problem.what)
