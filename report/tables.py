@@ -352,14 +352,14 @@ def layer_accuracy_table(analysis: Analysis, column: Column) -> Table | None:
     values = layers_of(analysis, column)
     if values is None:
         return None
-    layers, rows = sorted(values.layer.unique()), []
+    layers, rows = sorted(values.layer.unique().tolist()), []
     means = values.groupby(["model", "start", "pooling", "vectors", "layer"], sort=False).accuracy.mean()
     for row in analysis.rows:
         for pooling, vectors in values[["pooling", "vectors"]].drop_duplicates().itertuples(index=False):
             found = {layer: means.get((*row, pooling, vectors, layer)) for layer in layers}
             if None not in found.values():
                 best = max(found, key=found.get)
-                cells = [Cell(f"{found[layer]:.1f}{'*' * (layer == best)}", "", found[layer]) for layer in layers]
+                cells = [Cell(f"{found[layer]:.1f}{'*' if layer == best else ''}", "", found[layer]) for layer in layers]
                 rows.append([*labels_of(analysis, row), Cell(pooling), Cell(vectors), *cells])
     head = [*label_head(analysis), "pooling", "vectors", *map(str, layers)]
     notes = [f"Accuracy from English, mean over {values.language.nunique()} languages and seeds, by layer: 0 is the embedding output. * the"

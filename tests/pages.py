@@ -106,6 +106,7 @@ def flags_page() -> str:
         "run_retrieval.py": field_rows(own_fields(run_retrieval.ScriptArguments, CommonArguments)),
         "python -m task_adapters": argparse_rows("task_adapters.__main__"),
         "run_report.py": argparse_rows("run_report"),
+        "choose_intermediate.py": argparse_rows("choose_intermediate"),
         "predictions.py": argparse_rows("predictions"),
         "translate.py": field_rows(dataclasses.fields(translate.TranslateArguments)),
     }

@@ -17,7 +17,7 @@ FLOORS = [
     ["trainer"],
     ["report"],
     ["arguments", "refusals"],
-    ["run_intermediate", "run_target", "run_retrieval", "run_report", "translate"],
+    ["run_intermediate", "run_target", "run_retrieval", "run_report", "translate", "choose_intermediate"],
     ["samples", "benchmarks"],
 ]
 FLOOR_OF = {name: floor for floor, names in enumerate(FLOORS) for name in names}
