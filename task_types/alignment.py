@@ -1,7 +1,7 @@
 """How well the vectors of two languages lie on each other: measures over n pairs of translations, (n, width) each, row i with row i.
 
 Vectors are measured as they are, and twice more: with the mean of each language removed, and without the dimensions of largest absolute
-mean, which dominate cosines (Hämmerl et al., 2023, https://aclanthology.org/2023.findings-acl.439; https://github.com/KathyHaem/outliers).
+mean, which dominate cosines (Hämmerl et al., 2023, https://arxiv.org/abs/2306.00458).
 Both changes look at the very sentences that are measured, never at which of them belong together.
 """
 
