@@ -2,6 +2,7 @@
 
     accelerate launch run_retrieval.py --task tatoeba --model_name_or_path out/mnli --output_dir out/mnli/tatoeba
     accelerate launch run_retrieval.py --task bucc --data_dir data --model_name_or_path out/mnli --output_dir out/mnli/bucc
+    accelerate launch run_retrieval.py --task tatoeba --layers all --model_name_or_path out/mnli --output_dir out/mnli/layers
 
 Leaves results.json, predictions/ and labels/ (XTREME's formats) in --output_dir. Run again, a finished run is skipped and one that was
 cut off goes on with the first language that it had not scored.
@@ -202,7 +203,7 @@ def main() -> dict:
     bias, by_layer, choices = (
         {language: part[name] for language, part in details.items() if name in part} for name in ("language_bias", "layers", "layer_choice")
     )
-    comparable = not args.max_predict_samples and not by_gold
+    comparable = not args.max_predict_samples and not by_gold and args.layer != layers.BEST
     if accelerator.is_main_process:
         results = folder.finish({
             "scores": scores,

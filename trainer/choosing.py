@@ -12,7 +12,7 @@ from task_adapters.loading import drawn
 from task_types.retrieval import embed
 from task_types.transferability import logme, shrunk_h_score
 from trainer.checkpoints import load_encoder
-from trainer.probing import labelled_vectors, texts_of
+from trainer.probing import batch_tokens, labelled_vectors, texts_of
 from trainer.tokenizers import load_tokenizer
 
 SIZE, TEXT, LOGME, H_SCORE = "size", "text", "LogME", "H-score"
@@ -67,7 +67,7 @@ class Chooser:
         task, examples = self.drawn_examples(name, self.args.rows)
         if task.name not in self.means:
             model, tokenizer = self.encoder(self.args.model_name_or_path)
-            how = model.config.num_hidden_layers, "mean", self.args.max_seq_length, 1024, self.accelerator
+            how = model.config.num_hidden_layers, "mean", self.args.max_seq_length, batch_tokens(self.accelerator.device), self.accelerator
             mean = embed(texts_of(examples, task), model, tokenizer, *how, f"texts of {task.name}").double().mean(0)
             self.means[task.name] = mean / mean.norm()
         return self.means[task.name]
