@@ -221,7 +221,8 @@ def test_tasks_are_ranked_by_size_text_and_checkpoints_with_the_seconds_of_each(
     checkpoint(tmp_path / "later", tiny_model, "mnli", seed=43)
     found = choose("--task", "xquad", "--tasks", "mnli", "squad_v1", "--checkpoints", tmp_path)["xquad"]
     assert found["size"] == {"mnli": 480, "squad_v1": 480}
-    assert found["text"]["squad_v1"] == pytest.approx(1) > found["text"]["mnli"], "xquad is trained on squad_v1's own texts"
+    assert found["text"]["squad_v1"] == pytest.approx(1), "xquad is trained on squad_v1's own texts"
+    assert found["text"]["mnli"] < 0.999
     assert set(found) == {"size", "text", "LogME", "H-score"} and found["LogME"]["mnli"] != found["LogME"]["squad_v1"]
     printed = capsys.readouterr().out
     assert "xquad: intermediate tasks, best first by H-score" in printed and re.search(
