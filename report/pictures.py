@@ -172,7 +172,7 @@ def accuracy_by_layer(analysis: Analysis, column: Column, model: str):
         axes.set_xlabel(f"layer, {pooling} pooling")
         axes.set_ylim(0, 100)
         axes.grid(color="#eeeeee", lw=0.6)
-        axes.legend(frameon=False, fontsize=7)
+        axes.legend(frameon=False, fontsize=7, loc="lower right")
         axes.xaxis.get_major_locator().set_params(integer=True)
     panels[0].set_ylabel("accuracy in percent")
     caption = (
