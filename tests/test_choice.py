@@ -173,8 +173,10 @@ def test_each_kind_of_task_gives_the_vectors_that_its_labels_are_of(name, encode
         holding = [feature for feature in features if feature["labels"][0]]
         assert (classes == probing.START).sum() == (classes == probing.END).sum() == len(holding) > 0
         assert (classes == probing.OTHER).sum() == probing.OTHERS * len(holding)
-        expected = [hidden_of(encoder, feature["input_ids"])[feature["labels"][0]] for feature in holding]
-        np.testing.assert_allclose(vectors[classes == probing.START], expected, atol=1e-5)
+        for place, name in enumerate((probing.START, probing.END)):
+            expected = [hidden_of(encoder, feature["input_ids"])[feature["labels"][place]] for feature in holding]
+            np.testing.assert_allclose(vectors[classes == name], expected, atol=1e-5)
+        assert any(feature["labels"][0] != feature["labels"][1] for feature in holding)
 
 
 def test_texts_are_whole_whatever_the_kind(data_dir):
