@@ -10,7 +10,7 @@ model with its head, and `pipeline()` runs it; of several, or with masked LM, it
 beside it (`trainer.multitask.load_task_model` puts the two together). Run again, a finished run is skipped and one that was cut off goes on
 where it stood. A run that fails to learn ends with exit code 3 and a line in failed_tries.json, or with --retries N
 is begun again with other seeds (trainer/collapse.py). With --do_train false a model is scored on the dev set with its own head, and nothing
-is trained (docs/your_model.md).
+is trained (docs/runs.md).
 """
 
 import time

@@ -6,7 +6,7 @@
 Starts from the encoder with a fresh head. Leaves results.json, predictions/ and labels/ (XTREME's formats) and the model in
 --output_dir. Run again, a finished run is skipped and one that was cut off goes on where it stood. A run that fails to learn ends
 with exit code 3 and a line in failed_tries.json, or with --retries N is begun again with other seeds (trainer/collapse.py).
-With --do_train false the given model is scored with its own head, and nothing is trained (docs/your_model.md).
+With --do_train false the given model is scored with its own head, and nothing is trained (docs/runs.md).
 """
 
 import time

@@ -314,7 +314,9 @@ def test_a_head_whose_labels_are_permuted_is_named(flags, scored, as_it_is, trai
     results = as_it_is(run_target, "xnli", foreign, tmp_path / "out", *flags)
     (line,) = [line for line in capsys.readouterr().out.splitlines() if "permuted" in line]
     assert line == f"warning: {results['model_read']['warning']}" and f" {scored} labels the kept head gets" in line
-    assert "is below chance (" in line and "binomial test, p = " in line and "--label_map gives others" in line
+    assert "--label_map gives others" in line
+    if scored == "English dev":  # 90 German examples are too few to say so of a head that is worse there
+        assert "The first is below chance (" in line and "binomial test, p = " in line
     as_it_is(run_target, "xnli", model, tmp_path / "right", *flags)
     assert "permuted" not in capsys.readouterr().out
 
