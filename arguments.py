@@ -21,6 +21,7 @@ from refusals import (
     check_optimizer,
     check_packages,
     check_pairs,
+    check_parts,
     check_processes,
     check_schedule,
     check_search,
@@ -96,6 +97,10 @@ class TrainArguments(CommonArguments):
         metadata={"help": "Tagging: a word's tag is read at its first piece, at its first beyond a bare space, or as the mean over all."},
     )
     keep_head: bool = field(default=False, metadata={"help": "Start from the checkpoint's head in place of a fresh one."})
+    label_map: list[str] | None = field(
+        default=None,
+        metadata={"help": "The task's labels for the outputs of a kept head with other names: ENTAILMENT=entailment LABEL_0=neutral ..."},
+    )
     freeze_embeddings: bool = field(
         default=False,
         metadata={"help": "Leave the word embeddings as they are, nearly half of XLM-R Large's weights: no gradient, no state."},
@@ -156,6 +161,12 @@ class Launch:
         return self.has_several_tasks or bool(self.given.get("mlm_languages"))
 
     @property
+    def evaluates_only(self) -> bool:
+        """--do_train false, or as transformers' users write it: --do_eval or --do_predict without --do_train."""
+        is_scoring_asked_for = bool(self.given.get("do_eval") or self.given.get("do_predict"))
+        return not self.given.get("do_train", not is_scoring_asked_for)
+
+    @property
     def stays_off_the_gpu(self) -> bool:
         """--use_cpu, or `accelerate launch --cpu`."""
         return bool(self.given.get("use_cpu")) or os.environ.get("ACCELERATE_USE_CPU", "false").lower() in ("1", "true")
@@ -197,6 +208,17 @@ def collection_defaults(launch: Launch) -> dict:
     }
 
 
+def parts_defaults(launch: Launch) -> dict:
+    """Whether a run trains, and which data it scores, under transformers' names. A run that trains scores dev and test data.
+
+    Without training: --do_eval alone scores dev data, --do_predict alone test data, and where neither is given both are scored.
+    """
+    if not launch.evaluates_only:
+        return {"do_train": True, "do_eval": True, "do_predict": True}
+    given = launch.given
+    return {"do_train": False, "do_eval": not given.get("do_predict", False), "do_predict": not given.get("do_eval", False)}
+
+
 def recipe_defaults(launch: Launch) -> dict:
     """The values of the recipe, under the names of their flags: numbers of training, lengths, the layer that retrieval reads."""
     about_selection = ("selection", "max_selection_samples")  # these have no flag
@@ -211,6 +233,8 @@ def selection_defaults(launch: Launch) -> dict:
     are read. Whoever spaces evaluations then must leave what stands in `given_flags`.
     """
     given = launch.given
+    if launch.evaluates_only:
+        return {"eval_strategy": "no", "save_strategy": "no", "load_best_model_at_end": False}
     is_asked_for = given.get("select_on", "en") != "en" or (launch.has_several_tasks and given.get("eval_strategy", "no") != "no")
     is_impossible = "no" in (given.get("eval_strategy"), given.get("save_strategy"))  # nothing to compare, or nothing to go back to
     steps = {"save_steps": given.get("eval_steps", launch.recipe.eval_steps)}
@@ -231,6 +255,8 @@ def batch_defaults(launch: Launch) -> dict:
     """Examples per device, as many as there is surely room for, and accumulation steps; their product over all devices is the effective
     batch. Accumulation steps that the user gives are taken as they are, and must agree with --effective_batch_size."""
     room, devices = room_on_device(launch), launch.devices
+    if launch.evaluates_only:
+        return {"per_device_eval_batch_size": max(32, 4 * room)}
     batch = launch.given.get("effective_batch_size", launch.recipe.effective_batch_size)
     per_device, steps = launch.given.get("per_device_train_batch_size"), launch.given.get("gradient_accumulation_steps")
     if steps is None:
@@ -315,7 +341,7 @@ def deepspeed_defaults(launch: Launch) -> dict:
     return {"deepspeed": launch.deepspeed_file, "use_cpu": not torch.cuda.is_available()} if launch.deepspeed_file else {}
 
 
-LAYERS = (collection_defaults, recipe_defaults, selection_defaults, batch_defaults, precision_defaults, deepspeed_defaults)
+LAYERS = (collection_defaults, parts_defaults, recipe_defaults, selection_defaults, batch_defaults, precision_defaults, deepspeed_defaults)
 
 
 # ---- the command line
@@ -333,6 +359,8 @@ def parse(arguments_class, phase: str):
     check_unknown(unknown_words, parser, trains)
     check_given(given, trains)
     launch = launch_of(given, tasks, trains)
+    if trains:
+        check_parts(given, phase, launch.evaluates_only, launch.deepspeed_file)
     values = {**defaults_of(launch, trains), **given}
     args = make(arguments_class, values)
     args.given_flags, args.benchmark = frozenset(given), benchmark
@@ -343,6 +371,7 @@ def parse(arguments_class, phase: str):
     prepare_process(launch)
     training_args = make(TrainingArguments, values)
     check_training(launch, args, training_args)
+    args.label_map = args.label_map and sorted(args.label_map)
     args.train_file = find_train_files(args.train_file or [])
     args.train_languages = find_train_languages(tasks[0], args.train_languages, args.train_file)
     args.effective_batch_size = training_args.train_batch_size * training_args.gradient_accumulation_steps * training_args.world_size

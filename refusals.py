@@ -13,7 +13,7 @@ from pathlib import Path
 
 from transformers import TrainingArguments
 
-from settings import refusal
+from settings import WITHOUT_EFFECT, refusal
 from task_adapters import InputError, Task, nearest
 
 # Packages that a flag needs beside requirements.txt: flag, how its values begin, modules (one of them is enough), what pip calls it.
@@ -69,8 +69,6 @@ def check_given(given: dict, trains: bool) -> None:
             raise InputError(f"--{name} {refusal(name)}")
     if given.get("train_sampling_strategy") == "batch_rebalance":  # transformers' sampler of that name has its own fixed seed
         raise InputError("--train_sampling_strategy batch_rebalance ignores --seed: group_by_length, random or sequential would be right.")
-    if given.get("do_train") is False:
-        raise InputError("--do_train false: scoring without training is not there yet. Leave the flag out.")
     for name in ("lr_scheduler_kwargs", "activation_checkpointing_kwargs", "gradient_checkpointing_kwargs", "accelerator_config"):
         if name in given:
             check_json(name, given[name])
@@ -130,6 +128,32 @@ def check_languages(task: Task, args) -> None:
 
 
 # ---- what does not go together
+
+
+def check_parts(given: dict, phase: str, evaluates_only: bool, deepspeed_file: str | None) -> None:
+    """--do_train, --do_eval and --do_predict, and the flags that have no effect where nothing is trained."""
+    if phase == "intermediate" and given.get("do_predict"):
+        raise InputError("--do_predict: of an intermediate task the English dev set alone is scored. --do_eval would be right.")
+    if not evaluates_only:
+        for name in ("do_eval", "do_predict"):
+            if given.get(name) is False:
+                raise InputError(f"--{name} false: a run that trains is scored on dev and test data. Leave the flag out.")
+        if given.get("label_map") and not given.get("keep_head"):
+            raise InputError("--label_map names the outputs of a head that is kept: add --keep_head, or --do_train false.")
+        return
+    if given.get("do_eval") is False and (phase == "intermediate" or given.get("do_predict") is False):
+        raise InputError("--do_train false and --do_eval false leave nothing to do.")
+    if idle := [f"--{name}" for name in given if name in WITHOUT_EFFECT]:
+        verb, them = ("has", "it") if len(idle) == 1 else ("have", "them")
+        asked = "--do_train false, --do_eval, --do_predict"
+        raise InputError(f"{', '.join(idle)} {verb} no effect without training ({asked}). Leave {them} out.")
+    parts = {"do_predict": ("languages", "max_predict_samples", "g_xlt"), "do_eval": ("max_eval_samples",)}
+    for scored, other in (("do_eval", "do_predict"), ("do_predict", "do_eval")):
+        for name in parts[other]:
+            if given.get(scored) and not given.get(other) and name in given and phase == "target":
+                raise InputError(f"--{name} has no effect where --{scored} alone says what is scored. Add --{other}, or leave it out.")
+    if deepspeed_file:
+        raise InputError("DeepSpeed is for training. Without training, start one process for each GPU: torchrun --nproc_per_node N.")
 
 
 def check_search(task: Task, args) -> None:

@@ -213,6 +213,9 @@ class RunFolder:
         return earlier
 
     def _compare(self, facts: dict):
+        before, now = ({name: run.get(name) for name in ("phase", "evaluate_only")} for run in (self.earlier, self.run))
+        if before["phase"] == now["phase"] and before != now:  # else the first of many differences would be named
+            raise InputError(difference("evaluate_only", before["evaluate_only"], now["evaluate_only"], self.path))
         for name, value in facts.items():
             # An earlier version of this collection noted no model and no content: they cannot be compared.
             if name in NOT_COMPARED or (name in INPUTS and name not in self.earlier):
@@ -348,6 +351,9 @@ def comparable(name: str, value):
 def difference(name: str, before, now, folder) -> str:
     """One line that says how a command differs from the run that its folder holds."""
     remedy = "Choose another --output_dir, or redo it with --overwrite."
+    if name == "evaluate_only":
+        before, now = (f"scores the {' and '.join(parts)} data of a model as it is" if parts else "trains" for parts in (before, now))
+        return f"{folder} holds a run that {before}; this command {now}. {remedy}"
     if name == "model":
         before, now = before or {}, now or {}
         return (
@@ -447,6 +453,13 @@ def device_name(device) -> str:
     import torch
 
     return torch.cuda.get_device_name(device) if device.type == "cuda" else f"{device.type} ({platform.machine()})"
+
+
+def machine_of(training_args) -> dict:
+    """Where a run of the Trainer ran, and how its batches were shared out: nothing of the latter where nothing is trained."""
+    machine = {"device": device_name(training_args.device), "world_size": training_args.world_size}
+    batch = ("per_device_train_batch_size", "gradient_accumulation_steps") if training_args.do_train else ()
+    return {**machine, **{name: getattr(training_args, name) for name in batch}}
 
 
 def mean_over_languages(task: Task, scores: dict[str, dict]) -> dict[str, float] | None:

@@ -9,7 +9,8 @@ Leaves an ordinary checkpoint with its tokenizer in --output_dir: phases 2 and 3
 model with its head, and `pipeline()` runs it; of several, or with masked LM, it is the encoder, and the heads stand in heads/<task>/
 beside it (`trainer.multitask.load_task_model` puts the two together). Run again, a finished run is skipped and one that was cut off goes on
 where it stood. A run that fails to learn ends with exit code 3 and a line in failed_tries.json, or with --retries N
-is begun again with other seeds (trainer/collapse.py).
+is begun again with other seeds (trainer/collapse.py). With --do_train false a model is scored on the dev set with its own head, and nothing
+is trained (docs/runs.md).
 """
 
 import time
@@ -66,8 +67,8 @@ def main() -> dict:
     args, training_args, tasks, recipe = parse(ScriptArguments, "intermediate")
 
     import speed
-    from results import RunFolder, dev_mean, dev_table, device_name, score_table
-    from task_adapters import data_line, in_normal_form, labels_of, load_examples, load_training_data
+    from results import RunFolder, dev_mean, dev_table, machine_of, score_table
+    from task_adapters import labels_of
     from task_types import NEEDS_OFFSETS, TASK_TYPES, check_lengths, make_features
     from task_types.heads import check_label_names
     from trainer.checkpoints import check_length, check_precision, load_config, load_model
@@ -75,7 +76,8 @@ def main() -> dict:
     from trainer.comparison import check_comparison
     from trainer.contrastive import trainer_class_for
     from trainer.deepspeed import optimizer_of
-    from trainer.inputs import inputs_of
+    from trainer.evaluation import score_as_it_is, with_own_head
+    from trainer.inputs import DataReader, inputs_of
     from trainer.loop import score, train, trained_weights
     from trainer.masked_lm import MaskedText, open_texts
     from trainer.multitask import load_models, train_together, with_task
@@ -90,39 +92,27 @@ def main() -> dict:
     refuse_failed(folder, args.retries)
 
     # ---- examples: text
-    together = len(tasks) > 1 or args.mlm_languages is not None  # masked LM is one more task
+    together = training_args.do_train and (len(tasks) > 1 or args.mlm_languages is not None)  # masked LM is one more task
     needs_offsets = args.mlm_languages is not None or any(task.task_type in NEEDS_OFFSETS for task in tasks)
     tokenizer = load_tokenizer(args.model_name_or_path, needs_offsets, args.tokenizer_as_loaded)
     config = load_config(args.model_name_or_path)
     check_length(args.max_seq_length, config, tokenizer, args.model_name_or_path)
     check_precision(config, training_args, args.model_name_or_path)
-    if args.keep_head and tasks[0].labels:  # before anything else is read
-        check_label_names(config, tasks[0].labels, args.model_name_or_path)
-    data = []
-
-    def examples_of(source, split, language, max_samples):
-        with training_args.main_process_first(desc=f"{source.name} {split} {language}"):
-            examples, provenance = load_examples(source, split, language, args.data_dir, max_samples)
-            examples, provenance["not_nfc"] = in_normal_form(examples, args.normalize)
-        data.append(provenance)
-        say(data_line(provenance))
-        return examples
-
-    def training_data_of(task):
-        with training_args.main_process_first(desc=f"{task.name} training data"):
-            examples, provenances = load_training_data(
-                task, task, args.train_languages, args.train_file, args.data_dir, args.max_train_samples, training_args.seed, args.normalize
-            )
-        data.extend(provenances)
-        say("\n".join(map(data_line, provenances)))
-        return examples
-
-    train_examples = {task.name: training_data_of(task) for task in tasks}
-    dev_examples = {task.name: examples_of(task, "dev", "en", args.max_eval_samples) for task in tasks}
-    for name, task in ((task.name, task) for task in tasks):
-        for examples in (train_examples[name], dev_examples[name]):
-            check_lengths(examples, tokenizer, task, args.max_seq_length, "en")
-    tasks = {task.name: replace(task, labels=labels_of(task, train_examples[task.name]), label_piece=args.label_piece) for task in tasks}
+    own_heads = {}
+    if not training_args.do_train:  # before anything else is read
+        own_heads = {task.name: with_own_head(task, args, recipe) for task in tasks}
+    elif args.keep_head and tasks[0].labels:
+        check_label_names(config, tasks[0].labels, args.model_name_or_path, args.label_map)
+    reader = DataReader(args, training_args)
+    train_examples = {task.name: reader.read_training_data(task, task) for task in tasks if training_args.do_train}
+    dev_examples = {task.name: reader.read(task, "dev", "en", args.max_eval_samples) for task in tasks}
+    tasks = {task.name: task for task in tasks}
+    for examples_of in (train_examples, dev_examples):
+        for name, examples in examples_of.items():
+            check_lengths(examples, tokenizer, tasks[name], args.max_seq_length, "en")
+    for name, examples in train_examples.items():
+        tasks[name] = replace(tasks[name], labels=labels_of(tasks[name], examples), label_piece=args.label_piece)
+    tasks |= own_heads
     tasks = {name: replace(task, dual=recipe) if task.task_type == "pairs" else task for name, task in tasks.items()}
     for name, task in tasks.items():
         if task.may_have_no_answer:
@@ -131,10 +121,10 @@ def main() -> dict:
     if args.mlm_languages is not None:
         seed = training_args.seed if training_args.data_seed is None else training_args.data_seed
         texts, provenance = open_texts(args.mlm_languages, args.mlm_data, args.data_dir, args.mlm_eval_samples, seed)
-        data += provenance
+        reader.provenances += provenance
         masked = MaskedText(texts, args.mlm_alpha, tokenizer, args.max_seq_length, seed)
 
-    if results := folder.agree(inputs_of(args.model_name_or_path, config, tokenizer, data)):
+    if results := folder.agree(inputs_of(args.model_name_or_path, config, tokenizer, reader.provenances)):
         say(f"{output_dir} is finished: skipped (--overwrite redoes it)")
         return results
 
@@ -152,7 +142,8 @@ def main() -> dict:
         else:
             ((name, task),) = tasks.items()
             model_class, keep_head = TASK_TYPES[task.task_type].Model, args.keep_head or is_trained
-            model, labels = load_model(model_class, path, task.labels, seed, keep_head, args.freeze_embeddings)
+            label_map = None if is_trained else args.label_map  # the trained model has the task's names
+            model, labels = load_model(model_class, path, task.labels, seed, keep_head, args.freeze_embeddings, label_map)
             tasks[name] = task = replace(task, labels=labels)
 
         encoder, optimizer = model.encoder if together else model.base_model, optimizer_of(training_args)
@@ -180,19 +171,24 @@ def main() -> dict:
         training["warning"] = check_learned(trainer.watch, trainer.state, seed, tasks, dev_examples, dev)
         return training, dev
 
-    (training, dev), tries = train_with_retries(attempt, folder, training_args, args.retries)
+    if training_args.do_train:
+        (training, dev), tries = train_with_retries(attempt, folder, training_args, args.retries)
+        facts = {**tries, "training": training}
+    else:
+        readings, dev = {}, {}
+        for name, task in tasks.items():  # one model after the other: each has its own head
+            examples, begun = dev_examples[name], bool(dev)
+            how = examples, examples, partial(features_of, task), tokenizer, args, training_args, None if begun else folder
+            readings[name], dev[name] = score_as_it_is(task, *how)[1:]
+        facts = {"trained_steps": 0, "model_read": readings if len(tasks) > 1 else readings[name]}
 
     # ---- results
     if is_main_process():
         results = folder.finish({
-            **tries,
+            **facts,
             **({"dev": dev, "dev_mean": dev_mean(tasks, dev)} if len(tasks) > 1 else {"dev": dev[name]}),
-            "data": data,
-            "training": training,
-            "device": device_name(training_args.device),
-            "world_size": training_args.world_size,
-            "per_device_train_batch_size": training_args.per_device_train_batch_size,
-            "gradient_accumulation_steps": training_args.gradient_accumulation_steps,
+            "data": reader.provenances,
+            **machine_of(training_args),
         }, args.keep_checkpoints)  # fmt: skip
         say(dev_table(tasks, dev) if len(tasks) > 1 else score_table(task, {"en": dev[name]}))
         return results

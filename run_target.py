@@ -6,6 +6,7 @@
 Starts from the encoder with a fresh head. Leaves results.json, predictions/ and labels/ (XTREME's formats) and the model in
 --output_dir. Run again, a finished run is skipped and one that was cut off goes on where it stood. A run that fails to learn ends
 with exit code 3 and a line in failed_tries.json, or with --retries N is begun again with other seeds (trainer/collapse.py).
+With --do_train false the given model is scored with its own head, and nothing is trained (docs/runs.md).
 """
 
 import time
@@ -44,22 +45,22 @@ def main() -> dict:
     args, training_args, (task,), recipe = parse(ScriptArguments, "target")
 
     import speed
-    from predictions import write_labels, write_predictions
-    from results import RunFolder, device_name, mean_over_languages, score_table, xtreme_scores
-    from task_adapters import TASKS, data_line, in_normal_form, labels_of, load_examples, load_training_data
+    from results import RunFolder, machine_of, mean_over_languages, score_table, xtreme_scores
+    from task_adapters import TASKS, labels_of
     from task_adapters.reference_scores import reference_lines
     from task_types import NEEDS_OFFSETS, TASK_TYPES, check_lengths, make_features
     from task_types.heads import check_label_names
     from task_types.probabilities import probabilities_path
-    from task_types.span_qa import answer_ceiling, ceiling_line
+    from task_types.span_qa import answer_ceilings, ceiling_line
     from task_types.tagging import bare_spaces_line, share_of_bare_spaces
     from trainer.checkpoints import check_length, check_precision, load_config, load_model
     from trainer.collapse import check_learned, refuse_failed, train_with_retries
     from trainer.comparison import check_comparison
     from trainer.deepspeed import optimizer_of
+    from trainer.evaluation import score_as_it_is, warn_of_permuted_labels, with_own_head
     from trainer.generalised import check_generalised, load_pairs, matrix_lines, score_pairs
-    from trainer.inputs import inputs_of
-    from trainer.loop import RunTrainer, score, train, trained_weights
+    from trainer.inputs import DataReader, inputs_of
+    from trainer.loop import RunTrainer, score, train, trained_weights, write_scored
     from trainer.selection import LanguagesTrainer, check_selection, dev_languages, oracle_lines, score_oracle
     from trainer.stages import has_stage_before, lineage_and_stages, train_stage_before
     from trainer.tokenizers import load_tokenizer
@@ -67,7 +68,7 @@ def main() -> dict:
     check_comparison(training_args)
     check_selection(task, args, training_args)
     check_generalised(task, args)
-    if has_stage_before(recipe):  # XCOPA: Social IQa before COPA
+    if training_args.do_train and has_stage_before(recipe):  # XCOPA: Social IQa before COPA
         train_stage_before(task, recipe, args, training_args, run_intermediate.main)
 
     # ---- the output folder: new, cut off, or finished
@@ -81,41 +82,20 @@ def main() -> dict:
     config = load_config(args.model_name_or_path)
     check_length(args.max_seq_length, config, tokenizer, args.model_name_or_path)
     check_precision(config, training_args, args.model_name_or_path)
-    if args.keep_head and task.labels:  # before anything else is read
-        check_label_names(config, task.labels, args.model_name_or_path)
-    data = []
-
-    def examples_of(source, split, language, max_samples):
-        with training_args.main_process_first(desc=f"{source.name} {split} {language}"):
-            examples, provenance = load_examples(source, split, language, args.data_dir, max_samples)
-            examples, provenance["not_nfc"] = in_normal_form(examples, args.normalize)
-        data.append(provenance)
-        say(data_line(provenance))
-        return examples
-
     train_task = TASKS[task.train_on] if task.train_on else task
-    with training_args.main_process_first(desc=f"{task.name} training data"):
-        train_examples, provenances = load_training_data(
-            task,
-            train_task,
-            args.train_languages,
-            args.train_file,
-            args.data_dir,
-            args.max_train_samples,
-            training_args.seed,
-            args.normalize,
-        )
-    data += provenances
-    say("\n".join(map(data_line, provenances)))
-    dev_examples = examples_of(train_task, "dev", "en", args.max_eval_samples)
-    target_dev = {language: examples_of(task, "dev", language, args.max_eval_samples) for language in dev_languages(task, args)}
-    test_examples = {
-        language: examples_of(task, "test", language, args.max_predict_samples) for language in args.languages or task.languages
-    }
+    if not training_args.do_train:  # before anything else is read
+        task = with_own_head(task, args)
+    elif args.keep_head and task.labels:
+        check_label_names(config, task.labels, args.model_name_or_path, args.label_map)
+    reader = DataReader(args, training_args)
+    train_examples = reader.read_training_data(task, train_task) if training_args.do_train else None
+    dev_examples = reader.read(train_task, "dev", "en", args.max_eval_samples) if training_args.do_eval else None
+    target_dev = {language: reader.read(task, "dev", language, args.max_eval_samples) for language in dev_languages(task, args)}
+    languages = (args.languages or task.languages) if training_args.do_predict else ()
+    test_examples = {language: reader.read(task, "test", language, args.max_predict_samples) for language in languages}
+    pairs = load_pairs(task, test_examples, lambda *which: reader.read(*which, args.max_predict_samples)) if args.g_xlt else {}
 
-    pairs = load_pairs(task, test_examples, lambda *which: examples_of(*which, args.max_predict_samples)) if args.g_xlt else {}
-
-    if results := folder.agree(inputs_of(args.model_name_or_path, config, tokenizer, data)):
+    if results := folder.agree(inputs_of(args.model_name_or_path, config, tokenizer, reader.provenances)):
         say(f"{output_dir} is finished: skipped (--overwrite redoes it)")
         return results
 
@@ -130,20 +110,20 @@ def main() -> dict:
         return probabilities_path(output_dir, task.name, language, split) if args.save_probabilities else None
 
     asked = [(context, examples) for (_, context), examples in pairs.items()]
-    for language, examples in (("en", train_examples), ("en", dev_examples), *target_dev.items(), *test_examples.items(), *asked):
+    english = [("en", examples) for examples in (train_examples, dev_examples) if examples is not None]
+    for language, examples in (*english, *target_dev.items(), *test_examples.items(), *asked):
         check_lengths(examples, tokenizer, task, args.max_seq_length, language)
-    ceilings = {}
-    if task.task_type == "span_qa":
-        ceilings = {language: answer_ceiling(part, features_of(part), args.doc_stride) for language, part in test_examples.items()}
-        if line := ceiling_line(task, ceilings, args.max_seq_length, args.doc_stride):
-            say(line)
+    ceilings = answer_ceilings(task, test_examples, features_of, args.doc_stride)
+    if line := ceiling_line(task, ceilings, args.max_seq_length, args.doc_stride):
+        say(line)
 
     # ---- model and training: the encoder of the checkpoint, a fresh head; again with another seed where they fail to learn
     def attempt():
         nonlocal task, labels
         seed, weights = training_args.seed, trained_weights(folder, training_args)  # those of an earlier start, where it was trained
         path, keep_head = weights or args.model_name_or_path, args.keep_head or weights is not None
-        model, labels = load_model(model_class, path, labels, seed, keep_head, args.freeze_embeddings)
+        label_map = None if weights else args.label_map  # the trained model has the task's names
+        model, labels = load_model(model_class, path, labels, seed, keep_head, args.freeze_embeddings, label_map)
         task = replace(task, labels=labels, label_piece=args.label_piece)
         speed.check(model.base_model, args, training_args, optimizer_of(training_args))
         selection, trainer_class = {}, RunTrainer
@@ -165,7 +145,14 @@ def main() -> dict:
         training["warning"] = check_learned(trainer.watch, trainer.state, seed, *judged)
         return trainer, training, dev
 
-    (trainer, training, dev), tries = train_with_retries(attempt, folder, training_args, args.retries)
+    if training_args.do_train:
+        (trainer, training, dev), tries = train_with_retries(attempt, folder, training_args, args.retries)
+        facts = {**tries, **lineage_and_stages(folder.run["lineage"], recipe), "training": training}
+    else:
+        first = next(part for part in (dev_examples, *test_examples.values()) if part is not None)
+        how = features_of, tokenizer, args, training_args, folder, probabilities_file("en", "dev")
+        trainer, training, dev = score_as_it_is(task, dev_examples, first, *how)
+        facts = {"trained_steps": 0, "model_read": training}
 
     # ---- test, language by language
     for language, examples in test_examples.items():
@@ -173,10 +160,9 @@ def main() -> dict:
             say(f"{task.name} {language}: scored before this run was cut off")
             continue
         predicted, scores = score(trainer, task, examples, features_of(examples), language, probabilities_file(language))
-        if is_main_process():
-            ids = examples["id"] if "id" in examples.column_names else None
-            write_predictions(f"{output_dir}/predictions", task.name, language, predicted, ids)
-            write_labels(f"{output_dir}/labels", task.name, language, TASK_TYPES[task.task_type].gold(examples, task), examples)
+        if "warning" not in training:  # a model that is scored as it is, and not on dev data
+            training["warning"] = warn_of_permuted_labels(task, examples, predicted, f"{language} test")
+        write_scored(output_dir, task, language, examples, predicted)
         folder.note_scored(language, scores)
     scores = {language: folder.scored[language] for language in test_examples}
     is_tagging = task.task_type == "tagging"
@@ -189,8 +175,7 @@ def main() -> dict:
     # ---- results
     if is_main_process():
         results = folder.finish({
-            **tries,
-            **lineage_and_stages(folder.run["lineage"], recipe),
+            **facts,
             **({"bare_spaces": bare_spaces} if is_tagging else {}),
             **({"answer_ceilings": ceilings} if ceilings else {}),
             "scores": scores,
@@ -199,17 +184,14 @@ def main() -> dict:
             **({"g_xlt": matrix} if args.g_xlt else {}),
             "oracle": oracle,
             "dev": dev,
-            "train_languages": sorted({provenance["language"] for provenance in provenances}),
+            "train_languages": sorted({part["language"] for part in reader.provenances if part["split"] == "train"}),
             "selected_on": {"dev": args.select_on, "languages": deciding} if training_args.load_best_model_at_end else None,
-            "data": data,
-            "training": training,
-            "device": device_name(training_args.device),
-            "world_size": training_args.world_size,
-            "per_device_train_batch_size": training_args.per_device_train_batch_size,
-            "gradient_accumulation_steps": training_args.gradient_accumulation_steps,
+            "data": reader.provenances,
+            **machine_of(training_args),
         }, args.keep_checkpoints)  # fmt: skip
         remarks = [*bare_spaces_line(bare_spaces), *matrix_lines(task, matrix), *oracle_lines(task, scores, oracle)]
-        say("\n".join([score_table(task, scores), *remarks, *reference_lines(task.name, scores, config.num_hidden_layers)]))
+        table = score_table(task, scores) if scores else score_table(replace(train_task, languages=("en",)), {"en": dev})
+        say("\n".join([table, *remarks, *reference_lines(task.name, scores, config.num_hidden_layers)]))
         return results
 
 

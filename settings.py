@@ -18,7 +18,8 @@ from pathlib import Path
 # ---- compared
 
 # `describe_run` names these by hand: `keep_head` as "head", the model by its content.
-IDENTITY = ("task", "model_name_or_path", "keep_head", "recipe", "seed", "data_seed", "effective_batch_size")
+IDENTITY = ("task", "model_name_or_path", "keep_head", "recipe", "seed", "data_seed", "effective_batch_size",
+            "do_train", "do_eval", "do_predict")  # fmt: skip
 # Fields of TrainingArguments that run.json always names.
 SETTINGS = ("learning_rate", "num_train_epochs", "max_steps", "warmup_steps", "lr_scheduler_type", "weight_decay", "adam_epsilon",
             "max_grad_norm", "eval_strategy", "eval_steps", "load_best_model_at_end", "bf16", "fp16", "optim",
@@ -35,7 +36,7 @@ OUR_SETTINGS = ("max_seq_length", "doc_stride", "no_answer_threshold", "max_trai
                 "languages", "freeze_embeddings", "padding_free")  # fmt: skip
 # Our own flags about data and selection, with the value of the plain run. run.json names them only where they differ.
 DATA_SETTINGS = {"benchmark": None, "g_xlt": False, "train_languages": ["en"], "train_file": [], "select_on": "en", "oracle": False,
-                 "label_piece": "first", "normalize": "as_is", "tokenizer_as_loaded": False}  # fmt: skip
+                 "label_piece": "first", "normalize": "as_is", "tokenizer_as_loaded": False, "label_map": None}  # fmt: skip
 # Settings that do not change scores but must match when a run is resumed. Stored only when they differ from the default.
 LAYOUT = {"trim_embeddings": "auto"}
 TOGETHER = ("sampling", "sampling_cap", "temperature")  # named for several tasks
@@ -45,6 +46,15 @@ RETRIEVAL = ("layer", "pooling", "precision", "lower_case", "layers")
 # Of --deepspeed the content of the file is compared, not its path (`deepspeed_settings`).
 COMPARED = (*IDENTITY, *SETTINGS, *RARE_SETTINGS, *SELECTION_SETTINGS, "deepspeed", *OUR_SETTINGS, *DATA_SETTINGS, *LAYOUT, *TOGETHER,
             *MASKED_LM, *RETRIEVAL)  # fmt: skip
+
+# The flags that count where nothing is trained (--do_train false). All other compared flags are refused there, and those named below it.
+SCORING = ("task", "model_name_or_path", "keep_head", "recipe", "do_train", "do_eval", "do_predict", "bf16", "fp16", "bf16_full_eval",
+           "fp16_full_eval", "tf32", "torch_compile", "max_seq_length", "doc_stride", "no_answer_threshold", "max_eval_samples",
+           "max_predict_samples", "languages", "padding_free", "benchmark", "g_xlt", "label_piece", "normalize", "tokenizer_as_loaded",
+           "label_map")  # fmt: skip
+WITHOUT_EFFECT = (*(name for name in COMPARED if name not in SCORING), "retries", "collapse", "keep_checkpoints", "save_strategy",
+                  "save_total_limit", "per_device_train_batch_size", "gradient_accumulation_steps", "activation_checkpointing",
+                  "gradient_checkpointing")  # fmt: skip
 
 # What the report compares: names that every run has, and names with their default that only some runs have. The report checks languages
 # and the oracle itself, and G-XLT adds scores without changing any.
@@ -80,7 +90,6 @@ HARMLESS = {
     "concerns how processes exchange gradients": (
         "ddp_find_unused_parameters", "ddp_bucket_cap_mb", "ddp_broadcast_buffers", "ddp_backend", "ddp_timeout"),
     "comes from the launcher": ("local_rank",),
-    "is what the two training scripts do": ("do_train",),  # --do_train false is refused (`arguments.check_given`)
     "is refused member by member (`arguments.check_accelerator`)": ("accelerator_config",),
     "is refused member by member (`arguments.check_checkpointing`)": (
         "activation_checkpointing_kwargs", "gradient_checkpointing_kwargs"),
@@ -89,7 +98,6 @@ HARMLESS = {
 # ---- refused: {what the user reads after the flag: names}
 
 REFUSED = {
-    "is not there yet: a run is trained and then scored. Leave the flag out.": ("do_eval", "do_predict"),
     "has no effect: a run that was cut off goes on from its last checkpoint by itself.": ("resume_from_checkpoint",),
     "leaves checkpoints without optimizer states: a run that was cut off could not go on. Leave the flag out.": ("save_only_model",),
     "lets a run that goes on read again what it has read: it would end with other weights. Leave the flag out.": ("ignore_data_skip",),
@@ -133,6 +141,8 @@ DEEPSPEED_LOSSY = ("zero_quantized_weights", "zero_quantized_nontrainable_weight
 
 def describe_run(phase: str, args, training_args, tasks) -> dict:
     """What a run is, without its model: two commands with the same description and the same model are the same cell of the grid."""
+    if not training_args.do_train:
+        return describe_scoring(phase, args, training_args, tasks)
     always = {name: getattr(training_args, name) for name in SETTINGS}
     always |= {name: getattr(args, name) for name in OUR_SETTINGS if hasattr(args, name)}
     return {
@@ -151,6 +161,20 @@ def describe_run(phase: str, args, training_args, tasks) -> dict:
         **data_settings(args),
         **({name: getattr(args, name) for name in TOGETHER} if len(tasks) > 1 else {}),
         **({name: getattr(args, name) for name in MASKED_LM} if getattr(args, "mlm_languages", None) else {}),
+    }
+
+
+def describe_scoring(phase: str, args, training_args, tasks) -> dict:
+    """The same of a run that trains nothing: which parts it scores, and the settings of `SCORING`."""
+    settings = {"bf16": training_args.bf16, "fp16": training_args.fp16}
+    settings |= {name: getattr(args, name) for name in OUR_SETTINGS if hasattr(args, name)}
+    settings |= {**rare_settings(training_args), **data_settings(args)}
+    parts = {"dev": training_args.do_eval, "test": training_args.do_predict and phase != "intermediate"}
+    return {
+        "phase": phase,
+        "task": tasks[0].name if len(tasks) == 1 else [task.name for task in tasks],
+        "evaluate_only": [part for part, is_scored in parts.items() if is_scored],
+        **{name: value for name, value in settings.items() if name in SCORING},
     }
 
 

@@ -19,6 +19,7 @@ from settings import NAMED, NAMED_IF_SET
 from task_adapters import PAPERS_TASKS, TASKS, InputError, nearest
 
 BASELINE = "baseline"  # the start without intermediate training
+AS_IT_IS = "evaluated as it is"  # the start of a model that was scored with its own head (--do_train false)
 INTERMEDIATE = [name for name, task in TASKS.items() if task.phase == "intermediate"]
 TOGETHER = sorted(name for name in INTERMEDIATE if name in PAPERS_TASKS)  # what `--task all` trains
 TARGETS = [name for name, task in TASKS.items() if task.phase != "intermediate"]
@@ -51,7 +52,8 @@ class Unusable(Exception):
 
 @dataclass(frozen=True)
 class Problem:
-    """A folder whose result is in no table. kind: damaged, foreign, half-written, unfinished, failed, contradictory or duplicate."""
+    """A folder whose result is in no table. kind: damaged, foreign, half-written, unfinished, failed, without test, contradictory or
+    duplicate."""
 
     folder: str
     kind: str
@@ -152,7 +154,8 @@ def read_run(folder: Path) -> Run:
     phase = results.get("phase") if isinstance(results, dict) else None
     if not isinstance(phase, str) or phase not in RESULTS:
         raise Unusable("foreign", f"results.json is of no run of this collection: its phase is none of {', '.join(RESULTS)}")
-    if wrong := mismatch(results, RESULTS[phase]):
+    kind = {name: kind for name, kind in RESULTS[phase].items() if name != "seed" or "evaluate_only" not in results}
+    if wrong := mismatch(results, kind):
         raise Unusable("damaged", f"results.json is not as a run leaves it: {wrong}")
     for language, mined in (results.get("mining") or {}).items():
         if wrong := mismatch(mined, {"threshold_from": str}, f"mining.{language}"):
@@ -181,16 +184,21 @@ def to_run(folder: Path, results: dict) -> Run:
     """A checked results.json as a `Run`. Raises Unusable for scores that are missing or that no metric gives."""
     phase, lineage, mined = results["phase"], results["lineage"], results.get("mining") or {}
     scores = scores_of(results)
+    if not scores and results.get("evaluate_only") == ["dev"]:
+        raise Unusable("without test", "scored the English dev set alone (--do_eval): add --do_predict")
     if not scores:
         raise Unusable("damaged", "results.json holds no score")
     for name, values in scores.items():
         task = results["task"] if phase != "intermediate" else name
         check_scores(task, name, values)
-    seed = results["seed"] if phase != "retrieval" else lineage[-1]["seed"] if lineage else None
+    is_trained = phase != "retrieval" and "evaluate_only" not in results
+    seed = results["seed"] if is_trained else lineage[-1]["seed"] if lineage else None
     first = (lineage or [results])[0].get("model")  # later models are folders of earlier runs, another for each start and seed
     model = utf8(first["name_or_path"]) if first else "a model without a name"
     examples = {name: values.get("examples") for name, values in scores.items()}
-    start = utf8(start_name([*lineage, results] if phase == "intermediate" else lineage))
+    start = utf8(start_name([*lineage, results] if phase == "intermediate" and is_trained else lineage))
+    if "evaluate_only" in results:
+        start = f"{start}: {AS_IT_IS}" if lineage else AS_IT_IS
     return Run(
         folder=str(folder), phase=phase, model=model, start=start, task="+".join(tasks_of(results)), seed=seed, examples=examples,
         scores={
@@ -287,6 +295,7 @@ def start_name(lineage: list[dict]) -> str:
 
 # ---- what may stand in one table
 
+READING = ("max_seq_length", "doc_stride", "label_piece", "normalize", "tokenizer_as_loaded")
 KEYS = {}  # the keys of settings, which ten thousand runs share
 
 
@@ -305,21 +314,27 @@ def settings_of(run: dict, is_whole: bool) -> dict:
 def settings_of_run(results: dict, model: str, first: dict | None, examples: dict) -> dict[tuple, object]:
     """{((model or None, what), name): value}: what must be equal among all runs that share the first part of the key.
 
+    A model that was scored as it is stands in a row of its own: with others it shares only how texts are read (`READING`).
     Settings are compared among the runs of one model, because differences are taken within a model. What is scored (languages, numbers of
     examples, part for the threshold) is compared among the runs of all models, because all stand in one column.
     """
     settings = {((model, "the model"), "revision"): first["revision"]} if first and first.get("revision") else {}
-    last = [results] if results["phase"] == "intermediate" else results.get("stages", [])
+    is_as_it_is = "evaluate_only" in results
+    last = [results] if results["phase"] == "intermediate" and not is_as_it_is else results.get("stages", [])
     stages = [*results["lineage"], *last]
     for place, stage in enumerate(stages, start=1):
         what = model, start_name(stages[:place])
         named = settings_of(stage, is_whole=stage is results or "optim" in stage)
         named["number of training examples"] = sum(part["examples"] for part in stage["data"] if part.get("split") == "train")
         settings |= {(what, name): value for name, value in named.items()}
+    task = "+".join(tasks_of(results))
+    named = settings_of(results, is_whole=True)
+    if is_as_it_is:
+        settings |= {((model, f"{start_name(stages)}: {task} {AS_IT_IS}"), name): value for name, value in named.items()}
+        named = {name: named[name] for name in READING if name in named}
     if results["phase"] == "intermediate":
         return settings
-    task = results["task"]
-    settings |= {((model, task), name): value for name, value in settings_of(results, is_whole=True).items()}
+    settings |= {((model, task), name): value for name, value in named.items()}
     scored = {"languages": sorted(examples)} | {f"number of examples in {language}": number for language, number in examples.items()}
     mined = results.get("mining") or {}
     scored |= {f"part for the threshold in {language}": details["threshold_from"] for language, details in mined.items()}

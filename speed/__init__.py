@@ -38,6 +38,15 @@ def set_up(encoder, args, training_args, optimizer: str, train_features: list, d
     trimmed_embeddings.set_up(encoder, args.trim_embeddings, optimizer, [*train_features, *dev_features], tokenizer, has_lm)
 
 
+def set_up_scoring(encoder, args, training_args, features) -> None:
+    """`set_up` for a model that is only scored: it reads without padding, as the flag says. features: of the first data that are scored.
+
+    Raises InputError where the flag says "on" and the model or the device does not allow it.
+    """
+    device, precisions = device_and_precisions(training_args)
+    padding_free.set_up(encoder, args.padding_free, device, precisions, lambda: choices_are_uneven(features))
+
+
 def device_and_precisions(training_args) -> tuple:
     """The device that a model runs on, and the precisions in which it is trained and scored, by accelerate's names."""
     training = "bf16" if training_args.bf16 else "fp16" if training_args.fp16 else "no"

@@ -18,7 +18,7 @@ from transformers import (
 )
 from transformers.modeling_outputs import MultipleChoiceModelOutput, QuestionAnsweringModelOutput
 
-from task_adapters.base import InputError
+from task_adapters.base import InputError, nearest
 
 
 class ChoiceHead:
@@ -91,32 +91,73 @@ CERTAIN = 1e-4  # the permutation must beat the head's own order by more than ch
 MARGIN = 15.0  # points that the permutation must gain over the head's own order, and over one label for all
 
 
-def check_label_names(config, labels: tuple[str, ...], path: str) -> tuple[str, ...]:
-    """The label names of the head that `path` holds, in the order of its outputs.
+def check_label_names(config, labels: tuple[str, ...], path: str, label_map: list[str] | None = None) -> tuple[str, ...]:
+    """The task's labels in the order of the outputs of the head that `path` holds.
 
-    config  the checkpoint's configuration; labels: the names that the task needs, in any order.
+    config     the checkpoint's configuration; labels: the names that the task needs, in any order; () where any names will do (CCG).
+    label_map  the words of --label_map: "NAME=LABEL". Names that it leaves out stay as they are.
     Raises InputError where the head has other names, a name twice, or `id2label` and `label2id` that contradict each other.
     """
     kept = tuple(config.id2label[i] for i in range(config.num_labels))
-    if sorted(kept) != sorted(labels):
-        raise InputError(f"--keep_head: the head of {path!r} names {', '.join(kept)}; this task needs {', '.join(labels)}.")
+    new_names = read_label_map(label_map or [], kept, labels, path)
+    renamed = tuple(new_names.get(name, name) for name in kept)
+    if sorted(renamed) != sorted(labels or set(renamed)):
+        if new_names:
+            missed = [name for name, label in zip(kept, renamed) if name not in new_names and label not in labels]
+            hint = f" --label_map misses {', '.join(missed)}." if missed else ""
+        else:
+            same = {label.lower(): label for label in labels}
+            found = [f"{name}={same[name.lower()]}" for name in kept if name.lower() in same and name not in labels]
+            hint = f" --label_map {' '.join(found or [f'{kept[0]}=...'])} gives them the task's names." if len(kept) == len(labels) else ""
+        raise InputError(f"The head of {path!r} names {', '.join(kept)}; this task needs {', '.join(labels)}.{hint}")
     for output, name in enumerate(kept):
         if (config.label2id or {}).get(name, output) != output:
             raise InputError(
-                f"--keep_head: the configuration of {path!r} contradicts itself: id2label calls output {output} {name!r}, label2id calls"
+                f"The configuration of {path!r} contradicts itself: id2label calls output {output} {name!r}, label2id calls"
                 f" output {config.label2id[name]} so."
             )
-    return kept
+    return renamed
 
 
-def permutation_warning(labels: tuple[str, ...], gold, predicted) -> str | None:
+def read_label_map(words: list[str], kept: tuple[str, ...], labels: tuple[str, ...], path: str) -> dict[str, str]:
+    """{name of an output: label of the task} of --label_map's "NAME=LABEL". kept: the names of the head; labels: () where any will do.
+
+    Raises InputError for a word without "=", a name that the head lacks, a label that the task lacks, and for two outputs of one label.
+    """
+    new_names = {}
+    for word in words:
+        name, sign, label = word.rpartition("=")
+        if not sign or not name or not label:
+            raise InputError(f"--label_map {word}: NAME=LABEL would be right, a name of the head and a label of the task.")
+        if name not in kept:
+            raise InputError(f"--label_map {word}: the head of {path!r} has no {name!r}. {nearest(name, kept)}")
+        if labels and label not in labels:
+            raise InputError(f"--label_map {word}: this task has no {label!r}. {nearest(label, labels)}")
+        if name in new_names:
+            raise InputError(f"--label_map names {name!r} twice.")
+        new_names[name] = label
+    renamed = [new_names.get(name, name) for name in kept]
+    for label in new_names.values():
+        if renamed.count(label) > 1:
+            both = " and ".join(name for name, new_name in zip(kept, renamed) if new_name == label)
+            raise InputError(
+                f"--label_map makes {both} of the head of {path!r} the same label, {label!r}: each output needs one of its own."
+            )
+    return new_names
+
+
+def permutation_warning(labels: tuple[str, ...], gold, predicted, scored: str = "English dev") -> str | None:
     """What to say of a trained head whose names seem to stand in another order than its outputs; None where they do not seem to.
 
     labels           the names; gold, predicted: one name for each example, or a list of names for each sentence (tagging).
+    scored           the data, as the user reads them.
     The best one-to-one renaming of the predictions (Hungarian assignment) is compared with the names as they are: a sign test over the
     examples on which the two differ, corrected for the number of permutations, and a gain of MARGIN points over the names as they are
     and over the most frequent label. So a head that is merely bad, or says the same of everything, is not suspected. A permutation of
     labels that are rare together is not found.
+
+    A head that is right significantly less often than its answers would be if it gave them without looking (a binomial test) is not merely
+    bad. It is named even where the best renaming is no MARGIN better than the most frequent label.
     """
     from scipy.optimize import linear_sum_assignment
     from scipy.stats import binomtest
@@ -134,7 +175,10 @@ def permutation_warning(labels: tuple[str, ...], gold, predicted) -> str | None:
     _, renamed = linear_sum_assignment(counts, maximize=True)
     right_as_named, right_if_renamed = counts[outputs, outputs], counts[outputs, renamed]  # of the predictions of each output
     as_named, best, most_frequent = (100 * right / total for right in (right_as_named.sum(), right_if_renamed.sum(), counts.sum(0).max()))
-    if best < max(as_named, most_frequent) + MARGIN:
+    by_chance = float(counts.sum(0) @ counts.sum(1)) / float(total) ** 2  # the same answers, given without looking
+    p_below = binomtest(int(right_as_named.sum()), int(total), min(1.0, by_chance), alternative="less").pvalue
+    is_below_chance = p_below < CERTAIN
+    if best < max(as_named + MARGIN, most_frequent + (0 if is_below_chance else MARGIN)):
         return None
     moved = [output for output in outputs if renamed[output] != output and counts[output].any()]
     won, lost = int(right_if_renamed[moved].sum()), int(right_as_named[moved].sum())
@@ -142,7 +186,9 @@ def permutation_warning(labels: tuple[str, ...], gold, predicted) -> str | None:
     if math.log(p_value) + math.lgamma(len(labels) + 1) > math.log(CERTAIN):  # the number of permutations is a factorial
         return None
     names = ", ".join(f"{labels[output]} -> {labels[renamed[output]]}" for output in moved)
+    below = f" The first is below chance ({100 * by_chance:.2f}%; binomial test, p = {p_below:.1g})." if is_below_chance else ""
     return (
-        f"are the labels permuted? Of {total:,} English dev labels the kept head gets {as_named:.2f}% right as its outputs are"
-        f" named, and {best:.2f}% if they are renamed: {names}. --keep_head takes the names from id2label in config.json."
+        f"are the labels permuted? Of {total:,} {scored} labels the kept head gets {as_named:.2f}% right as its outputs are"
+        f" named, and {best:.2f}% if they are renamed: {names}.{below} The names are those of id2label in config.json; --label_map gives"
+        " others."
     )

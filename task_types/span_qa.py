@@ -111,6 +111,13 @@ def answer_ceiling(examples, features, doc_stride) -> dict:
     return {"questions": len(windows), "reachable": reachable, "ceiling": 100 * reachable / max(1, len(windows))}
 
 
+def answer_ceilings(task, examples: dict, features_of, doc_stride) -> dict[str, dict]:
+    """{language: `answer_ceiling`} of {language: examples}; {} where the task is no span QA. features_of: examples -> features."""
+    if task.task_type != "span_qa":
+        return {}
+    return {language: answer_ceiling(part, features_of(part), doc_stride) for language, part in examples.items()}
+
+
 def _stands_in_a_window(answers, windows, doc_stride) -> bool:
     """windows: the offsets of one example's windows, in order. All but the last are full."""
     step = min(doc_stride, len(windows[0]))

@@ -116,6 +116,7 @@ CHANGES = {
         "max_predict_samples": ["9"], "languages": ["de"], "freeze_embeddings": [""], "padding_free": ["on"], "train_languages": ["de"],
         "train_file": ["de=FILE", "fr=FILE"], "select_on": ["mean"], "oracle": [""], "trim_embeddings": ["off"],
         "label_piece": ["mean"], "normalize": ["nfc"], "tokenizer_as_loaded": [""],
+        "label_map": ["A=neutral | --keep_head"], "do_train": ["false"], "do_eval": [""], "do_predict": [""],
     },
     "mlqa": {"g_xlt": [""], "benchmark": ["xtreme-r"]},
     "squad_v2": {"no_answer_threshold": ["1"]},
@@ -189,7 +190,8 @@ def test_runs_that_differ_in_a_compared_flag_cannot_stand_in_one_table(task, des
 
     # The report has its own columns for the start and the seed, and compares languages by their scores; the oracle and G-XLT are
     # additions.
-    told_apart_otherwise = ("model_name_or_path", "seed", "languages", "oracle", "g_xlt", "trim_embeddings")
+    told_apart_otherwise = ("model_name_or_path", "seed", "languages", "oracle", "g_xlt", "trim_embeddings",
+                            "do_train", "do_eval", "do_predict")  # fmt: skip
     # A user who names a file names no language. A direction is set together with its metric.
     named_first = {"keep_head": "head", "train_file": "train_languages", "greater_is_better": "metric_for_best_model"}
     for place, (name, *both) in enumerate(commands(task, tmp_path)):
@@ -439,7 +441,7 @@ def test_no_number_may_be_nan_or_infinite(name, value, parsed):
     ("--max_seq_length 0", "--max_seq_length 0: at least 1."),
     ("--dataloader_drop_last", "--dataloader_drop_last drops another number of examples"),
     ("--train_sampling_strategy batch_rebalance", "--train_sampling_strategy batch_rebalance ignores --seed"),
-    ("--do_train false", "--do_train false: scoring without training is not there yet."),
+    ("--do_train false --do_eval false --do_predict false", "--do_train false and --do_eval false leave nothing to do."),
     ("--accelerator_config {\"split_batches\":true}", "--accelerator_config split_batches true: batches, their order and accumulation"),
     ("--accelerator_config {\"even_batches\":false}", "--accelerator_config even_batches false: batches"),
     ("--accelerator_config {\"use_seedable_sampler\":false}", "--accelerator_config use_seedable_sampler false: batches"),

@@ -68,20 +68,24 @@ def check_precision(config, training_args, path: str) -> None:
         raise InputError(f"--fp16: {path!r} is a DeBERTa, which is known to overflow in fp16. Use --bf16, or neither (fp32).")
 
 
-def load_model(model_class, path: str, labels: tuple[str, ...], seed: int, keep_head: bool = False, freeze_embeddings: bool = False):
+def load_model(
+    model_class, path: str, labels: tuple[str, ...], seed: int, keep_head: bool = False, freeze_embeddings: bool = False, label_map=None
+):
     """Returns the model of a task in fp32, and its labels: the encoder of `path` with a fresh head, or with the stored head.
 
     model_class  an Auto class.
     labels       names in the order of the model's outputs, () for span QA.
     seed         draws the fresh head.
     keep_head    takes the head of `path`. The returned labels are then in the order of that head's outputs.
+    label_map    words of --label_map, for a kept head with other names. The model's configuration then has the task's names.
     Raises InputError if `path` holds no model, no complete encoder, or no head to keep.
     """
     names = labels or ("LABEL_0", "LABEL_1")  # Span QA has two outputs. Without names the model would have as many as an earlier head.
     fresh = {"id2label": dict(enumerate(names)), "label2id": {name: i for i, name in enumerate(names)}}
     config = load_config(path, **({} if keep_head and labels else fresh))
     if keep_head and labels:
-        labels = check_label_names(config, labels, path)
+        labels = check_label_names(config, labels, path, label_map)
+        config.id2label, config.label2id = dict(enumerate(labels)), {name: output for output, name in enumerate(labels)}
     if keep_head:
         _refuse_other_head(path, model_class, config)
     model_class = model_for(model_class, type(config))
@@ -93,8 +97,8 @@ def load_model(model_class, path: str, labels: tuple[str, ...], seed: int, keep_
     missing = sorted(key for key in absent if key.startswith(prefix) and ".pooler." not in key)
     if missing:
         raise InputError(f"{path!r} holds no complete {config.model_type} encoder: {len(missing)} weights are missing, {missing[0]} first.")
-    if keep_head and any(not key.startswith(prefix) for key in absent):
-        raise InputError(f"--keep_head: {path!r} has no head of this kind. Leave the flag out for a fresh one.")
+    if keep_head and absent:  # a pooler too, because the kept head reads it
+        raise InputError(f"{path!r} has no head of this kind: it lacks {min(absent)}.")
     if not keep_head:
         draw_head(model, seed)
     if freeze_embeddings:
@@ -288,7 +292,7 @@ def check_model(path: str) -> None:
 
 
 def _refuse_other_head(path, model_class, config):
-    """Raises InputError if the stored head is of another kind.
+    """Raises InputError if the stored head is of another kind (--keep_head).
 
     Weight names and shapes do not show the kind: the layer is often called `classifier`, and a tagger with two tags has the shape of span
     QA.

@@ -1,12 +1,47 @@
-"""What a run reads, as run.json keeps it: a run goes on only with the same (`results.RunFolder.agree`)."""
+"""What a run reads, and how run.json keeps it: a run goes on only with the same (`results.RunFolder.agree`)."""
 
 import hashlib
 import json
 from pathlib import Path
 
+from console import say
 from results import content_of, lineage_of, read_json
+from task_adapters import data_line, in_normal_form, load_examples, load_training_data
 from trainer.checkpoints import describe_model
 from trainer.tokenizers import fingerprint_of
+
+
+class DataReader:
+    """Reads examples as the flags say, one line for each part. The main process reads first, so that the others find its cache.
+
+    provenances  of everything that was read so far, as results.json has them.
+    """
+
+    def __init__(self, args, training_args):
+        self.args, self.training_args, self.provenances = args, training_args, []
+
+    def read(self, task, split: str, language: str, max_samples: int | None):
+        """The examples of one split of one language."""
+        with self.training_args.main_process_first(desc=f"{task.name} {split} {language}"):
+            examples, provenance = load_examples(task, split, language, self.args.data_dir, max_samples)
+            examples, provenance["not_nfc"] = in_normal_form(examples, self.args.normalize)
+        self._note([provenance])
+        return examples
+
+    def read_training_data(self, task, english_task):
+        """The training examples of all languages and files; english_task: see `load_training_data`."""
+        args = self.args
+        with self.training_args.main_process_first(desc=f"{task.name} training data"):
+            examples, provenances = load_training_data(
+                task, english_task, args.train_languages, args.train_file, args.data_dir, args.max_train_samples, self.training_args.seed,
+                args.normalize,
+            )  # fmt: skip
+        self._note(provenances)
+        return examples
+
+    def _note(self, provenances):
+        self.provenances += provenances
+        say("\n".join(map(data_line, provenances)))
 
 
 def inputs_of(model_name_or_path: str, config, tokenizer, data: list[dict]) -> dict:

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from transformers import TrainerCallback
 
+import predictions
 from console import is_main_process, say
 from results import flush, note_time, read_json, remove, write_json
 from speed.real_tokens import RealTokensTrainer, predict
@@ -304,3 +305,12 @@ def score_with_loss(trainer, task, examples, features, language, probabilities_f
         logits = probabilities.keep(probabilities_file, task, examples, features, logits, language)
     predicted = task_type.decode(examples, features, logits, task)
     return predicted, {**task.metric(task_type.gold(examples, task), predicted, language), "examples": len(examples)}, loss
+
+
+def write_scored(output_dir: str, task, language: str, examples, predicted) -> None:
+    """Writes the predictions and the labels of one language in XTREME's formats."""
+    if not is_main_process():
+        return
+    ids = examples["id"] if "id" in examples.column_names else None
+    predictions.write_predictions(f"{output_dir}/predictions", task.name, language, predicted, ids)
+    predictions.write_labels(f"{output_dir}/labels", task.name, language, TASK_TYPES[task.task_type].gold(examples, task), examples)
