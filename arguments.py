@@ -18,6 +18,7 @@ from console import say
 from refusals import (
     check_given,
     check_languages,
+    check_lora,
     check_optimizer,
     check_packages,
     check_pairs,
@@ -99,6 +100,15 @@ class TrainArguments(CommonArguments):
     freeze_embeddings: bool = field(
         default=False,
         metadata={"help": "Leave the word embeddings as they are, nearly half of XLM-R Large's weights: no gradient, no state."},
+    )
+    lora_rank: int | None = field(
+        default=None,
+        metadata={"help": "Train LoRA adapters of this rank and the head alone; the model that is saved has them merged."},
+    )
+    lora_alpha: float | None = field(default=None, metadata={"help": "LoRA: adapters count alpha / rank; twice the rank by default."})
+    lora_dropout: float = field(default=0.0, metadata={"help": "LoRA: dropout of what an adapter reads."})
+    lora_target: list[str] | None = field(
+        default=None, metadata={"help": "LoRA: names of the linear layers that get an adapter; peft's for this architecture by default."}
     )
     padding_free: Literal["auto", "on", "off"] = field(
         default="auto",
@@ -201,6 +211,11 @@ def recipe_defaults(launch: Launch) -> dict:
     """The values of the recipe, under the names of their flags: numbers of training, lengths, the layer that retrieval reads."""
     about_selection = ("selection", "max_selection_samples")  # these have no flag
     return {name: value for name, value in vars(launch.recipe).items() if name not in about_selection}
+
+
+def lora_defaults(launch: Launch) -> dict:
+    """LoRA learns little at the learning rates of full fine-tuning: the rate of its authors for MNLI with RoBERTa Large (Table 9)."""
+    return {"learning_rate": 3e-4} if launch.given.get("lora_rank") else {}
 
 
 def selection_defaults(launch: Launch) -> dict:
@@ -315,7 +330,7 @@ def deepspeed_defaults(launch: Launch) -> dict:
     return {"deepspeed": launch.deepspeed_file, "use_cpu": not torch.cuda.is_available()} if launch.deepspeed_file else {}
 
 
-LAYERS = (collection_defaults, recipe_defaults, selection_defaults, batch_defaults, precision_defaults, deepspeed_defaults)
+LAYERS = (collection_defaults, recipe_defaults, lora_defaults, selection_defaults, batch_defaults, precision_defaults, deepspeed_defaults)
 
 
 # ---- the command line
@@ -439,6 +454,7 @@ def check_training(launch: Launch, args, training_args) -> None:
     check_optimizer(launch.given, training_args)
     check_schedule(launch.given, training_args)
     check_pairs(launch.tasks, launch.recipe, training_args, launch.draws_task_by_task)
+    check_lora(launch, args, training_args)
     if training_args.device.type == "cuda" and not (training_args.bf16 or training_args.fp16 or launch.gives_precision):
         say("this GPU has no bf16, so that this run is in fp32: --fp16 is several times faster (bf16 false: this line goes away)")
     if launch.deepspeed_file:

@@ -43,16 +43,16 @@ PACKAGES = (
 LIMITS = (
     ("at least 0 and finite", lambda value: 0 <= value < math.inf,
      ("learning_rate", "warmup_steps", "weight_decay", "adam_epsilon", "max_grad_norm", "eval_delay")),
-    ("at least 0 and below 1", lambda value: 0 <= value < 1, ("adam_beta1", "adam_beta2", "label_smoothing_factor")),
+    ("at least 0 and below 1", lambda value: 0 <= value < 1, ("adam_beta1", "adam_beta2", "label_smoothing_factor", "lora_dropout")),
     ("above 0 and finite", lambda value: 0 < value < math.inf,
-     ("eval_steps", "save_steps", "logging_steps", "neftune_noise_alpha", "num_train_epochs")),
+     ("lora_alpha", "eval_steps", "save_steps", "logging_steps", "neftune_noise_alpha", "num_train_epochs")),
     ("a finite number", math.isfinite, ("no_answer_threshold",)),
     ("at least 0 and below 2^32", lambda value: 0 <= value < 2**32, ("seed", "data_seed")),
     ("at least 0", lambda value: value >= 0, ("dataloader_num_workers", "retries")),
     ("at least 1", lambda value: value >= 1,
      ("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps", "effective_batch_size", "max_seq_length",
       "doc_stride", "max_train_samples", "max_eval_samples", "max_predict_samples", "save_total_limit", "torch_empty_cache_steps",
-      "dataloader_prefetch_factor", "ddp_bucket_cap_mb", "ddp_timeout")),
+      "dataloader_prefetch_factor", "ddp_bucket_cap_mb", "ddp_timeout", "lora_rank")),
     ("at least 1, or -1 where --num_train_epochs decides", lambda value: value >= 1 or value == -1, ("max_steps",)),
 )  # fmt: skip
 
@@ -241,6 +241,27 @@ def check_pairs(tasks, recipe, training_args, draws_task_by_task: bool) -> None:
                 f"--per_device_train_batch_size {batch} cuts through the {among} questions that are negatives"
                 f" of each other in this recipe: a multiple of {among} would be right."
             )
+
+
+def check_lora(launch, args, training_args) -> None:
+    """What training adapters in place of all weights cannot have. launch: an `arguments.Launch`"""
+    if args.lora_rank is None:
+        for name in ("lora_alpha", "lora_dropout", "lora_target"):
+            if name in launch.given:
+                raise InputError(f"--{name} has no effect without --lora_rank. For example: --lora_rank 8")
+        return
+    not_with = {
+        "--freeze_embeddings has no effect with it, because LoRA trains no embeddings": args.freeze_embeddings,
+        "masked LM trains the embeddings, which LoRA leaves as they are: leave --mlm_languages out": getattr(args, "mlm_languages", None),
+        "--oracle has not been tried with it": getattr(args, "oracle", False),
+        "--torch_compile has not been tried with it": training_args.torch_compile,
+        "a dual encoder has not been trained with it": any(task.task_type == "pairs" for task in launch.tasks),
+        "it has not been tried under ZeRO-3: ds_configs/zero2.json would be right": launch.deepspeed.get("zero_optimization", {}).get(
+            "stage") == 3,
+    }  # fmt: skip
+    for reason, is_asked_for in not_with.items():
+        if is_asked_for:
+            raise InputError(f"--lora_rank: {reason}.")
 
 
 def check_together(tasks, args, training_args) -> None:

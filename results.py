@@ -32,11 +32,13 @@ except ImportError:  # Windows
     fcntl = None
 
 PACKAGES = ("torch", "transformers", "datasets", "accelerate", "deepspeed", "tokenizers", "numpy", "pyarrow", "huggingface_hub")
+WHOLE_MODEL = ("model*.safetensors", "pytorch_model*.bin")  # weights that need no base
+ADAPTER = "adapter"  # what LoRA has trained, beside the model to which it was added (trainer/lora.py)
 # What a run writes, in the order in which --overwrite removes it. results.json and progress.json go first, so that a folder that is half
 # removed looks neither finished nor trained; run.json goes last, so that it is still known as a run's folder. run.lock stays: a process
 # that removed it and made a new file would lock another file than the processes that had opened the old one.
 OWN_FILES = ("results.json", "progress.json", "config.json", "model*.safetensors*", "tokenizer*", "special_tokens_map.json",
-             "added_tokens.json", "sentencepiece.bpe.model", "training_args.bin", "predictions", "labels", "heads", "oracle",
+             "added_tokens.json", "sentencepiece.bpe.model", "training_args.bin", "predictions", "labels", "heads", ADAPTER, "oracle",
              "checkpoint-*", "failed_tries.json", "starts.json", "run.json")  # fmt: skip
 NOTES = ("run.json", "progress.json", "results.json", "starts.json", "failed_tries.json", "config.json", "run.lock")
 # A command that ended before its first checkpoint has made none of these.
@@ -406,6 +408,23 @@ def remove_checkpoints(output_dir: str) -> None:
         remove(folder)
 
 
+def base_model_of(path: str) -> str | None:
+    """The model that an adapter of peft was trained on, with its revision as ID@REVISION; None where `path` is no adapter's folder.
+
+    Raises InputError where the adapter names no base.
+    """
+    folder = Path(path)
+    if not (folder / "adapter_config.json").is_file() or any(True for pattern in WHOLE_MODEL for _ in folder.glob(pattern)):
+        return None
+    config = read_json(folder / "adapter_config.json")
+    base = isinstance(config, dict) and config.get("base_model_name_or_path")
+    if not base or not isinstance(base, str):
+        raise InputError(f"{path} is an adapter whose adapter_config.json names no base model (base_model_name_or_path).")
+    if Path(base).resolve() == folder.resolve():
+        raise InputError(f"{path} is an adapter that names itself as its base model.")
+    return f"{base}@{config['revision']}" if config.get("revision") and not Path(base).is_dir() else base
+
+
 def earlier_run(model_name_or_path: str) -> dict | None:
     """results.json of the run of ours that left this checkpoint; None for any other model, whatever lies beside it."""
     results = read_json(Path(model_name_or_path) / "results.json")
@@ -414,6 +433,11 @@ def earlier_run(model_name_or_path: str) -> dict | None:
 
 def lineage_of(model_name_or_path: str) -> list[dict]:
     """What was trained on what before, oldest first: the chain of runs that led to this checkpoint; [] for a model from the hub."""
+    base, folder = base_model_of(model_name_or_path), Path(model_name_or_path)
+    if base and folder.name == ADAPTER and earlier_run(str(folder.parent)):  # its run's model, before it was merged
+        return lineage_of(str(folder.parent))
+    if base:
+        return lineage_of(base)
     earlier = earlier_run(model_name_or_path)
     if earlier is None:
         return []

@@ -70,6 +70,7 @@ def main() -> dict:
     from task_adapters import data_line, in_normal_form, labels_of, load_examples, load_training_data
     from task_types import NEEDS_OFFSETS, TASK_TYPES, check_lengths, make_features
     from task_types.heads import check_label_names
+    from trainer import lora
     from trainer.checkpoints import check_length, check_precision, load_config, load_model
     from trainer.collapse import check_learned, refuse_failed, train_with_retries
     from trainer.comparison import check_comparison
@@ -96,6 +97,7 @@ def main() -> dict:
     config = load_config(args.model_name_or_path)
     check_length(args.max_seq_length, config, tokenizer, args.model_name_or_path)
     check_precision(config, training_args, args.model_name_or_path)
+    lora.check_adapters(args, config)
     if args.keep_head and tasks[0].labels:  # before anything else is read
         check_label_names(config, tasks[0].labels, args.model_name_or_path)
     data = []
@@ -156,6 +158,8 @@ def main() -> dict:
             tasks[name] = task = replace(task, labels=labels)
 
         encoder, optimizer = model.encoder if together else model.base_model, optimizer_of(training_args)
+        if not is_trained:
+            lora.set_up(model, encoder, args, seed)
         speed.check(encoder, args, training_args, optimizer, masked is not None)
         selection = None
         if training_args.eval_strategy != "no" or args.keep_head:

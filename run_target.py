@@ -53,6 +53,7 @@ def main() -> dict:
     from task_types.probabilities import probabilities_path
     from task_types.span_qa import answer_ceiling, ceiling_line
     from task_types.tagging import bare_spaces_line, share_of_bare_spaces
+    from trainer import lora
     from trainer.checkpoints import check_length, check_precision, load_config, load_model
     from trainer.collapse import check_learned, refuse_failed, train_with_retries
     from trainer.comparison import check_comparison
@@ -81,6 +82,7 @@ def main() -> dict:
     config = load_config(args.model_name_or_path)
     check_length(args.max_seq_length, config, tokenizer, args.model_name_or_path)
     check_precision(config, training_args, args.model_name_or_path)
+    lora.check_adapters(args, config)
     if args.keep_head and task.labels:  # before anything else is read
         check_label_names(config, task.labels, args.model_name_or_path)
     data = []
@@ -145,6 +147,8 @@ def main() -> dict:
         path, keep_head = weights or args.model_name_or_path, args.keep_head or weights is not None
         model, labels = load_model(model_class, path, labels, seed, keep_head, args.freeze_embeddings)
         task = replace(task, labels=labels, label_piece=args.label_piece)
+        if weights is None:
+            lora.set_up(model, model.base_model, args, seed)
         speed.check(model.base_model, args, training_args, optimizer_of(training_args))
         selection, trainer_class = {}, RunTrainer
         if training_args.eval_strategy != "no" or args.keep_head:

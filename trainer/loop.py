@@ -15,6 +15,7 @@ from speed.trimmed_embeddings import agree, complete, trimmed
 from task_adapters import InputError
 from task_types import TASK_TYPES, probabilities
 from task_types.collator import Collator, what_is_read
+from trainer import lora
 from trainer.checkpoints import best_checkpoint, checkpoints_of, fault_of_file, last_complete_checkpoint
 from trainer.collapse import CollapseWatch, chance_loss, floor_loss
 from trainer.comparison import Start, compared_checkpoints, count_updates, plan_evaluations, warm_up_warning
@@ -55,6 +56,13 @@ class RunTrainer(RealTokensTrainer):
         epochs, *others = super().set_initial_training_values(*args, **options)
         # The library would take one more step where a run goes on from its last one.
         return (0 if self.is_over else epochs, *others)
+
+    def _save(self, output_dir=None, state_dict=None):
+        super()._save(output_dir, lora.trained_part(self.model, state_dict))
+
+    def _issue_warnings_after_load(self, load_result):
+        if not lora.adapted_layers(self.model):  # else the checkpoint lacks the weights that are not trained
+            super()._issue_warnings_after_load(load_result)
 
     def _save_checkpoint(self, model, trial):
         """The figures first, then the library's files, trainer_state.json last. Older checkpoints go when all is on the disk."""
@@ -118,8 +126,9 @@ def train(
         f" = effective batch {training_args.world_size * training_args.train_batch_size * training_args.gradient_accumulation_steps}"
     )
     training = run_trainer(trainer, (task, selection[0]) if keep_head and selection else None)
+    merged = lora.merge(trainer, folder, task.task_type)
     trainer.save_model(training_args.output_dir)
-    save_full_precision(trainer, training_args.output_dir, trimmed(model))
+    save_full_precision(trainer, training_args.output_dir, trimmed(model), merged)
     note_trained(trainer, folder, training)
     complete(model)
     return trainer, training
@@ -279,6 +288,7 @@ def run_trainer(trainer, kept_head=None) -> dict:
         "best_selection_score": state.best_metric,
         "compared": compared_checkpoints(trainer),
         "learning_rate_warning": low_rate,
+        **({"lora": trainer.model.lora} if hasattr(trainer.model, "lora") else {}),
         "tokens": tokens,
         "padding_free": trainer.packed,
         "trained_pieces": embeddings and len(embeddings.pieces) - 1,  # without the one that does not occur; None: all

@@ -25,7 +25,7 @@ from speed.trimmed_embeddings import complete
 from task_adapters import InputError, nearest
 from task_types import TASK_TYPES
 from task_types.collator import Collator, what_is_read
-from trainer import masked_lm
+from trainer import lora, masked_lm
 from trainer.checkpoints import check_model, load_config, load_encoder, load_model
 from trainer.loop import RunTrainer, note_trained, pad_as, restore, run_trainer, score, watch_losses
 
@@ -241,6 +241,7 @@ def train_together(
         training = restore(trainer, trained)
     else:
         training = run_trainer(trainer) | {"features": sizes, "probabilities": probabilities, "drawn": drawn}
+        lora.merge(trainer, folder)
         save_together(trainer, training_args.output_dir)
         note_trained(trainer, folder, training, mlm_before=mlm_before)
     complete(model)
