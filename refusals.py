@@ -14,7 +14,7 @@ from pathlib import Path
 from transformers import TrainingArguments
 
 from settings import refusal
-from task_adapters import InputError, Task, nearest
+from task_adapters import InputError, Task, hub_ids_of, nearest
 
 # Packages that a flag needs beside requirements.txt: flag, how its values begin, modules (one of them is enough), what pip calls it.
 PACKAGES = (
@@ -52,7 +52,7 @@ LIMITS = (
     ("at least 1", lambda value: value >= 1,
      ("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps", "effective_batch_size", "max_seq_length",
       "doc_stride", "max_train_samples", "max_eval_samples", "max_predict_samples", "save_total_limit", "torch_empty_cache_steps",
-      "dataloader_prefetch_factor", "ddp_bucket_cap_mb", "ddp_timeout", "lora_rank")),
+      "dataloader_prefetch_factor", "ddp_bucket_cap_mb", "ddp_timeout", "lora_rank", "early_stopping_patience")),
     ("at least 1, or -1 where --num_train_epochs decides", lambda value: value >= 1 or value == -1, ("max_steps",)),
 )  # fmt: skip
 
@@ -241,6 +241,47 @@ def check_pairs(tasks, recipe, training_args, draws_task_by_task: bool) -> None:
                 f"--per_device_train_batch_size {batch} cuts through the {among} questions that are negatives"
                 f" of each other in this recipe: a multiple of {among} would be right."
             )
+
+
+def check_revisions(args, tasks) -> None:
+    """Revisions of what does not come from the hub, and of data sets that the run does not read."""
+    if args.model_revision and os.path.exists(args.model_name_or_path):
+        raise InputError(
+            f"--model_revision {args.model_revision}: {args.model_name_or_path} is a folder; models of the hub have revisions."
+        )
+    for given in args.data_revision or []:
+        if args.data_dir:
+            raise InputError(f"--data_revision {given}: --data_dir {args.data_dir} is a folder; data of the hub have revisions.")
+        hub_id, equals, _ = given.partition("=")
+        read = hub_ids_of(tasks)
+        if equals and hub_id not in read:
+            raise InputError(f"--data_revision {given}: {hub_id!r} is not read here. {nearest(hub_id, read)}")
+        if not equals and len(args.data_revision) > 1:
+            raise InputError(f"--data_revision {given}: one revision is that of all data; several are HUB_ID=REVISION each.")
+
+
+def check_seeds(given: dict) -> None:
+    """Several seeds in one command."""
+    seeds = given["seeds"]
+    for seed in seeds:
+        check_number("seed", seed, given)
+        if seeds.count(seed) > 1:
+            raise InputError(f"--seeds names {seed} {seeds.count(seed)} times.")
+    if "seed" in given:
+        raise InputError("--seed and --seeds: leave one of the two out.")
+    if int(os.environ.get("WORLD_SIZE", 1)) > 1:
+        raise InputError("--seeds starts a process for each seed: with several processes a seed, run the command once for each --seed.")
+
+
+def check_early_stopping(args, training_args) -> None:
+    """Early stopping of a run that compares no checkpoints; a model that is to be kept and not."""
+    if args.early_stopping_patience is not None and not training_args.load_best_model_at_end:
+        raise InputError(
+            f"--early_stopping_patience {args.early_stopping_patience} counts comparisons of checkpoints, and this run makes none:"
+            " leave --load_best_model_at_end, --eval_strategy and --save_strategy out."
+        )
+    if args.keep_checkpoints and not args.save_model:
+        raise InputError("--keep_checkpoints keeps weights, --save_model false does not: leave one of the two out.")
 
 
 def check_lora(launch, args, training_args) -> None:

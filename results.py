@@ -41,6 +41,9 @@ OWN_FILES = ("results.json", "progress.json", "config.json", "model*.safetensors
              "added_tokens.json", "sentencepiece.bpe.model", "training_args.bin", "predictions", "labels", "heads", ADAPTER, "oracle",
              "checkpoint-*", "failed_tries.json", "starts.json", "run.json")  # fmt: skip
 NOTES = ("run.json", "progress.json", "results.json", "starts.json", "failed_tries.json", "config.json", "run.lock")
+# Of these the model: what --save_model false removes from a finished run.
+MODEL_FILES = ("config.json", "model*.safetensors*", "tokenizer*", "special_tokens_map.json", "added_tokens.json",
+               "sentencepiece.bpe.model", "training_args.bin", "heads")  # fmt: skip
 # A command that ended before its first checkpoint has made none of these.
 MADE = ("results.json", "checkpoint-*", "predictions", "failed_tries.json")
 # Names in run.json that may differ between two starts of the same run. A model is compared by its weights, not by its path.
@@ -239,7 +242,9 @@ class RunFolder:
             inputs["lineage"] = self.earlier.get("lineage", inputs["lineage"])
         self.run |= inputs
         if self.results is not None:
-            self.clean_up(self.results.get("keep_checkpoints", False))
+            self.clean_up(self.results.get("keep_checkpoints", False), self.results.get("model_saved", True))
+            if not self.results.get("model_saved", True):
+                say(f"{self.path}: its model was not kept (--save_model false); --overwrite trains it again")
         return self.results
 
     def begin(self, seed: int | None) -> None:
@@ -299,19 +304,24 @@ class RunFolder:
         if is_main_process():
             note_time(str(self.path))
 
-    def finish(self, results: dict, keep_checkpoints: bool = False) -> dict:
-        """Adds versions and time, and writes results.json: from here on the run is finished. -> what stands in it"""
+    def finish(self, results: dict, keep_checkpoints: bool = False, keep_model: bool = True) -> dict:
+        """Adds versions and time, and writes results.json: from here on the run is finished. -> what stands in it
+
+        keep_model: false removes the model then, all but an adapter.
+        """
         seconds = note_time(str(self.path))["seconds"]
         finished = datetime.now(UTC).isoformat(timespec="seconds")
-        kept = {"keep_checkpoints": True} if keep_checkpoints else {}
+        kept = {"keep_checkpoints": True} if keep_checkpoints else {} if keep_model else {"model_saved": False}
         # The data's own records have their content, and the saved model has its config.json.
         facts = {name: value for name, value in self.run.items() if name not in ("content", "config")}
         results = {**facts, **results, **kept, "seconds": seconds, "versions": versions(), "code": code_version(), "finished": finished}
         write_json(self.path / "results.json", results)
-        self.clean_up(keep_checkpoints)
+        self.clean_up(keep_checkpoints, keep_model)
+        if not keep_model:
+            say(f"{self.path}: results and predictions are kept, and not the model (--save_model false)")
         return results
 
-    def clean_up(self, keep_checkpoints: bool) -> None:
+    def clean_up(self, keep_checkpoints: bool, keep_model: bool) -> None:
         """Removes what a finished run needs no more, also what an earlier clean-up that was killed left."""
         if not is_main_process():
             return
@@ -322,6 +332,8 @@ class RunFolder:
                 path.unlink(missing_ok=True)
             if not keep_checkpoints:
                 remove_checkpoints(self.path)
+            for path in [path for pattern in MODEL_FILES if not keep_model for path in self.path.glob(pattern)]:
+                remove(path)
         except OSError as error:  # a finished folder that may only be read is finished all the same
             say(f"warning: {self.path} could not be cleaned up: {error}")
 

@@ -173,13 +173,14 @@ def main() -> dict:
         speed.set_up(encoder, args, training_args, optimizer, [*features.values()], dev_features, tokenizer, masked is not None)
         with training_args.main_process_first(local=False, desc="begin"):
             folder.begin(seed)
-        how = folder, args.collapse
+        how, patience = (folder, args.collapse), args.early_stopping_patience
         if together:
             sampling, mlm = (args.sampling, args.sampling_cap, args.temperature), (masked, args.mlm_share if masked is not None else 0.0)
-            trainer, training = train_together(model, tokenizer, tasks, training_args, features, sampling, selection, *how, *mlm)
+            trainer, training = train_together(model, tokenizer, tasks, training_args, features, sampling, selection, *how, *mlm, patience)
         else:
             dev_data, trainer_class = selection and selection[name], trainer_class_for(model, task, keep_head)
-            trainer, training = train(model, tokenizer, task, training_args, features[name], dev_data, *how, trainer_class, args.keep_head)
+            how += (trainer_class, args.keep_head, patience)
+            trainer, training = train(model, tokenizer, task, training_args, features[name], dev_data, *how)
         dev = {name: score(trainer, t, dev_examples[name], features_of(t, dev_examples[name]), "en")[1] for name, t in tasks.items()}
         training["warning"] = check_learned(trainer.watch, trainer.state, seed, tasks, dev_examples, dev)
         return training, dev
@@ -197,7 +198,7 @@ def main() -> dict:
             "world_size": training_args.world_size,
             "per_device_train_batch_size": training_args.per_device_train_batch_size,
             "gradient_accumulation_steps": training_args.gradient_accumulation_steps,
-        }, args.keep_checkpoints)  # fmt: skip
+        }, args.keep_checkpoints, args.save_model)  # fmt: skip
         say(dev_table(tasks, dev) if len(tasks) > 1 else score_table(task, {"en": dev[name]}))
         return results
 

@@ -16,7 +16,14 @@ from typing import Literal
 from arguments import CommonArguments, parse
 from console import run_script, say
 
-RARE = ("benchmark", "lower_case", "normalize", "tokenizer_as_loaded")  # named in run.json only where they are set
+RARE = (
+    "benchmark",
+    "lower_case",
+    "normalize",
+    "tokenizer_as_loaded",
+    "model_revision",
+    "data_revision",
+)  # named in run.json only where they are set
 
 
 @dataclass

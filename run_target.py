@@ -46,7 +46,7 @@ def main() -> dict:
     import speed
     from predictions import write_labels, write_predictions
     from results import RunFolder, device_name, mean_over_languages, score_table, xtreme_scores
-    from task_adapters import TASKS, data_line, in_normal_form, labels_of, load_examples, load_training_data
+    from task_adapters import TASKS, at_revision, data_line, in_normal_form, labels_of, load_examples, load_training_data
     from task_adapters.reference_scores import reference_lines
     from task_types import NEEDS_OFFSETS, TASK_TYPES, check_lengths, make_features
     from task_types.heads import check_label_names
@@ -95,7 +95,7 @@ def main() -> dict:
         say(data_line(provenance))
         return examples
 
-    train_task = TASKS[task.train_on] if task.train_on else task
+    train_task = at_revision(TASKS[task.train_on], args.data_revision) if task.train_on else task
     with training_args.main_process_first(desc=f"{task.name} training data"):
         train_examples, provenances = load_training_data(
             task,
@@ -162,7 +162,7 @@ def main() -> dict:
         speed.set_up(model.base_model, args, training_args, optimizer_of(training_args), [features], dev_features, tokenizer)
         with training_args.main_process_first(local=False, desc="begin"):
             folder.begin(seed)
-        how = folder, args.collapse, trainer_class, args.keep_head
+        how = folder, args.collapse, trainer_class, args.keep_head, args.early_stopping_patience
         trainer, training = train(model, tokenizer, task, training_args, features, selection.get("en"), *how)
         _, dev = score(trainer, task, dev_examples, features_of(dev_examples), "en", probabilities_file("en", "dev"))
         judged = {task.name: task}, {task.name: dev_examples}, {task.name: dev}
@@ -211,7 +211,7 @@ def main() -> dict:
             "world_size": training_args.world_size,
             "per_device_train_batch_size": training_args.per_device_train_batch_size,
             "gradient_accumulation_steps": training_args.gradient_accumulation_steps,
-        }, args.keep_checkpoints)  # fmt: skip
+        }, args.keep_checkpoints, args.save_model)  # fmt: skip
         remarks = [*bare_spaces_line(bare_spaces), *matrix_lines(task, matrix), *oracle_lines(task, scores, oracle)]
         say("\n".join([score_table(task, scores), *remarks, *reference_lines(task.name, scores, config.num_hidden_layers)]))
         return results

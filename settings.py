@@ -36,7 +36,8 @@ OUR_SETTINGS = ("max_seq_length", "doc_stride", "no_answer_threshold", "max_trai
 # Our own flags about data, selection and adapters, with the value of the plain run. run.json names them only where they differ.
 DATA_SETTINGS = {"benchmark": None, "g_xlt": False, "train_languages": ["en"], "train_file": [], "select_on": "en", "oracle": False,
                  "label_piece": "first", "normalize": "as_is", "tokenizer_as_loaded": False,
-                 "lora_rank": None, "lora_alpha": None, "lora_dropout": 0.0, "lora_target": None}  # fmt: skip
+                 "lora_rank": None, "lora_alpha": None, "lora_dropout": 0.0, "lora_target": None,
+                 "early_stopping_patience": None, "model_revision": None, "data_revision": None}  # fmt: skip
 # Settings that do not change scores but must match when a run is resumed. Stored only when they differ from the default.
 LAYOUT = {"trim_embeddings": "auto"}
 TOGETHER = ("sampling", "sampling_cap", "temperature")  # named for several tasks
@@ -47,16 +48,20 @@ COMPARED = (*IDENTITY, *SETTINGS, *RARE_SETTINGS, *SELECTION_SETTINGS, "deepspee
             *MASKED_LM, *RETRIEVAL)  # fmt: skip
 
 # What the report compares: names that every run has, and names with their default that only some runs have. The report checks languages
-# and the oracle itself, and G-XLT adds scores without changing any.
+# and the oracle itself, G-XLT adds scores without changing any, and a model is known by its commit.
 NAMED = ("head", "recipe", "effective_batch_size", "data_seed", *SETTINGS, *(name for name in OUR_SETTINGS if name != "languages"),
          *TOGETHER, *MASKED_LM)  # fmt: skip
 NAMED_IF_SET = {**dict.fromkeys((*RARE_SETTINGS, *SELECTION_SETTINGS, "eval_steps_given", "deepspeed")),
-                **{name: default for name, default in DATA_SETTINGS.items() if name not in ("oracle", "g_xlt")}}  # fmt: skip
+                **{name: default for name, default in DATA_SETTINGS.items()
+                   if name not in ("oracle", "g_xlt", "model_revision")}}  # fmt: skip
 
 # ---- harmless: {reason: names}
 
 HARMLESS = {
     "says where the run lies, or that it is done again": ("output_dir", "overwrite", "keep_checkpoints"),
+    "says whether the model of a finished run stays on the disk": ("save_model",),
+    "holds flags, each of which is in a group of its own": ("config",),
+    "starts one run for each seed, which is compared": ("seeds",),
     "says where data lie; what was read is compared by its content": ("data_dir",),
     "is one factor of the effective batch, which is compared": ("per_device_train_batch_size", "gradient_accumulation_steps"),
     "starts a new attempt, whose seed the result names": ("retries",),

@@ -116,6 +116,8 @@ CHANGES = {
         "max_predict_samples": ["9"], "languages": ["de"], "freeze_embeddings": [""], "padding_free": ["on"], "train_languages": ["de"],
         "train_file": ["de=FILE", "fr=FILE"], "select_on": ["mean"], "oracle": [""], "trim_embeddings": ["off"],
         "label_piece": ["mean"], "normalize": ["nfc"], "tokenizer_as_loaded": [""],
+        "lora_rank": ["8"], "lora_alpha": ["4 | --lora_rank 8"], "lora_dropout": ["0.1 | --lora_rank 8"],
+        "lora_target": ["key | --lora_rank 8"], "early_stopping_patience": ["3"], "model_revision": ["v1"], "data_revision": ["v1"],
     },
     "mlqa": {"g_xlt": [""], "benchmark": ["xtreme-r"]},
     "squad_v2": {"no_answer_threshold": ["1"]},

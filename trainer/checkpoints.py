@@ -20,7 +20,7 @@ from transformers import AutoConfig, AutoModel, set_seed
 from transformers.integrations import is_deepspeed_zero3_enabled
 
 from console import say
-from results import base_model_of
+from results import base_model_of, earlier_run
 from task_adapters.base import InputError
 from task_types.heads import check_label_names, model_for
 from trainer.adapters import add_adapter, settings_of
@@ -304,6 +304,8 @@ def check_model(path: str) -> None:
         if (folder / "failed_tries.json").is_file():
             raise InputError(f"{path} holds a run that failed to learn, and none that did: see its failed_tries.json.")
         raise InputError(f"{path} holds a run that is not finished: run its command again, it goes on where it stood.")
+    if (earlier_run(path) or {}).get("model_saved") is False:
+        raise InputError(f"{path} holds a run without its model (--save_model false): run its command again without it, and --overwrite.")
     if base := base_model_of(path):
         return check_model(base)
     if folder.is_dir() and not (folder / "config.json").is_file():
