@@ -58,8 +58,8 @@ def test_a_file_says_what_the_flags_say(parsed, tmp_path):
 
 def test_flags_of_the_command_line_win_wherever_they_stand(parsed, tmp_path):
     (tmp_path / "run.yaml").write_text(YAML)
-    for flags in (("--languages", "en", "--seed", "7", f"--config={tmp_path / 'run.yaml'}"), ("--config", tmp_path / "run.yaml", "--seed", "7",
-                                                                                               "--languages", "en")):  # fmt: skip
+    given = ("--languages", "en", "--seed", "7")
+    for flags in ((*given, f"--config={tmp_path / 'run.yaml'}"), ("--config", tmp_path / "run.yaml", *given)):
         args, training_args, _ = parsed(run_target, *flags)
         assert args.languages == ["en"] and training_args.seed == 7 and args.padding_free == "off"
         assert "--config" not in " ".join(sys.argv), "what else reads the command line sees the flags"

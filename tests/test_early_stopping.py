@@ -25,8 +25,8 @@ def run(call, tiny_model, data_dir, monkeypatch):
         return predicted, {**metrics, "accuracy": SCORES[at]} if trainer.is_in_train and at >= 0 else metrics, loss
 
     monkeypatch.setattr(loop, "score_with_loss", scored)
-    flags = ("--use_cpu", "--disable_tqdm", "true", "--max_seq_length", "48", "--effective_batch_size", "8", "--max_steps", "12", "--eval_steps",
-             "2", "--save_steps", "2", "--max_eval_samples", "8", "--warmup_steps", "0", "--keep_checkpoints")  # fmt: skip
+    flags = ("--use_cpu", "--disable_tqdm", "true", "--max_seq_length", "48", "--effective_batch_size", "8", "--max_steps", "12",
+             "--eval_steps", "2", "--save_steps", "2", "--max_eval_samples", "8", "--warmup_steps", "0", "--keep_checkpoints")  # fmt: skip
     where = ("--task", "mnli", "--model_name_or_path", tiny_model, "--data_dir", data_dir)
     return lambda folder, *more: call(run_intermediate, *where, "--output_dir", folder, *flags, *more)
 
@@ -53,7 +53,11 @@ def test_a_resumed_run_keeps_the_count(run, cut, tmp_path):
     undo()
     results = run(tmp_path / "cut", "--early_stopping_patience", "3")
     assert results["training"]["resumed_from_step"] == 8
-    assert results["training"]["early_stopping"] == whole["training"]["early_stopping"] == {"patience": 3, "stopped": True, "steps": 10, "of": 12}
+    assert (
+        results["training"]["early_stopping"]
+        == whole["training"]["early_stopping"]
+        == {"patience": 3, "stopped": True, "steps": 10, "of": 12}
+    )
     one, other = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "cut"))
     assert all(torch.equal(one[name], other[name]) for name in one)
 
@@ -70,15 +74,16 @@ def test_a_run_that_is_killed_when_it_was_stopped_is_not_trained_any_further(run
 
 def test_several_tasks_are_stopped_by_their_mean(call, tiny_model, data_dir, tmp_path, monkeypatch):
     monkeypatch.setattr("trainer.multitask.dev_mean", lambda *_: 50.0)
-    results = call(run_intermediate, "--task", "mnli", "hellaswag", "--model_name_or_path", tiny_model, "--data_dir", data_dir, "--output_dir",
-                   tmp_path / "out", "--use_cpu", "--max_seq_length", "48", "--effective_batch_size", "8", "--max_steps", "6", "--eval_steps", "1",
-                   "--save_steps", "1", "--max_eval_samples", "4", "--early_stopping_patience", "1", "--disable_tqdm", "true")  # fmt: skip
+    where = ("--model_name_or_path", tiny_model, "--data_dir", data_dir, "--output_dir", tmp_path / "out")
+    fast = ("--use_cpu", "--max_seq_length", "48", "--effective_batch_size", "8", "--max_eval_samples", "4", "--disable_tqdm", "true")
+    steps = ("--max_steps", "6", "--eval_steps", "1", "--save_steps", "1")
+    results = call(run_intermediate, "--task", "mnli", "hellaswag", *where, *fast, *steps, "--early_stopping_patience", "1")
     assert results["training"]["early_stopping"] == {"patience": 1, "stopped": True, "steps": 2, "of": 6}
 
 
 @pytest.mark.parametrize("flags, message", [
     (("--early_stopping_patience", "0"), "--early_stopping_patience 0: at least 1."),
-    *((("--early_stopping_patience", "3", *flags), "--early_stopping_patience 3 counts comparisons of checkpoints, and this run makes none: leave")
+    *((("--early_stopping_patience", "3", *flags), "--early_stopping_patience 3 counts comparisons of checkpoints, and this run makes none")
       for flags in (("--eval_strategy", "no"), ("--save_strategy", "no"), ("--load_best_model_at_end", "false"))),
 ])  # fmt: skip
 def test_without_comparisons_it_is_refused(flags, message, call, tiny_model, tmp_path):

@@ -20,7 +20,9 @@ def names_in(folder):
 @pytest.fixture
 def run(call, tiny_model, data_dir):
     def run(script, task, folder, *flags, model=tiny_model):
-        return call(script, "--task", *task.split(), "--model_name_or_path", model, "--data_dir", data_dir, "--output_dir", folder, *FAST, *flags)
+        return call(
+            script, "--task", *task.split(), "--model_name_or_path", model, "--data_dir", data_dir, "--output_dir", folder, *FAST, *flags
+        )
 
     return run
 
@@ -58,8 +60,8 @@ def test_a_later_phase_is_told_in_one_line(run, call, data_dir, tmp_path):
     with pytest.raises(InputError, match=message):
         run(run_target, "xnli", tmp_path / "next", model=tmp_path / "out")
     with pytest.raises(InputError, match=message):
-        call(run_retrieval, "--task", "tatoeba", "--model_name_or_path", tmp_path / "out", "--output_dir", tmp_path / "next", "--layer", "1",
-             "--data_dir", data_dir, "--use_cpu")  # fmt: skip
+        call(run_retrieval, "--task", "tatoeba", "--model_name_or_path", tmp_path / "out", "--output_dir", tmp_path / "next", "--layer",
+             "1", "--data_dir", data_dir, "--use_cpu")  # fmt: skip
 
 
 def test_checkpoints_cannot_stay_without_it(run, tmp_path):
