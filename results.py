@@ -31,7 +31,7 @@ try:
 except ImportError:  # Windows
     fcntl = None
 
-PACKAGES = ("torch", "transformers", "datasets", "accelerate", "deepspeed", "tokenizers", "numpy", "pyarrow", "huggingface_hub")
+PACKAGES = ("torch", "transformers", "datasets", "accelerate", "deepspeed", "peft", "tokenizers", "numpy", "pyarrow", "huggingface_hub")
 WHOLE_MODEL = ("model*.safetensors", "pytorch_model*.bin")  # weights that need no base
 ADAPTER = "adapter"  # what LoRA has trained, beside the model to which it was added (trainer/lora.py)
 # What a run writes, in the order in which --overwrite removes it. results.json and progress.json go first, so that a folder that is half

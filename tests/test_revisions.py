@@ -13,6 +13,7 @@ from settings import describe_run
 from task_adapters import TASKS, InputError, at_revision, hub
 from task_adapters.base import CONVERTED
 from trainer import checkpoints, tokenizers
+from trainer.stages import flags_of_first_stage
 
 COMMITS = {"main": "a" * 40, "v1": "b" * 40}
 
@@ -71,6 +72,11 @@ def test_run_json_names_them():
     assert args.model_name_or_path == "FacebookAI/xlm-roberta-large@v1" and tasks[0].sources[0].pinned == "v2"
     args, _, tasks, _ = parsed(run_retrieval, "--task", "tatoeba", "--data_revision", "google/xtreme=v2")
     assert tasks[0].sources[0].pinned == "v2" and {"model_revision", "data_revision"} <= set(run_retrieval.RARE)
+
+
+def test_the_first_of_two_stages_has_the_model_with_its_revision_and_keeps_its_own_model():
+    words = ["--model_revision", "v1", "--save_model", "false", "--seed", "1", "--lora_rank", "4"]
+    assert flags_of_first_stage(words) == ["--seed", "1", "--lora_rank", "4"]
 
 
 def test_data_are_asked_for_at_their_revision(monkeypatch, tmp_path):

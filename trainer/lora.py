@@ -15,7 +15,7 @@ from transformers import AutoModel, set_seed
 from console import say
 from results import ADAPTER, base_model_of, flush
 from task_adapters.base import InputError
-from trainer.checkpoints import hub_id_and_revision
+from trainer.checkpoints import hub_commit, hub_id_and_revision
 from trainer.deepspeed import full_precision
 
 NAME = "default"  # peft's name of an adapter that has none
@@ -132,10 +132,11 @@ def save_adapter(model, weights: dict, folder, task_type: str | None) -> None:
     weights = {name.removeprefix(prefix): weight for name, weight in weights.items() if name.startswith(prefix)}
     inner = "" if task_type is None else f"{model.base_model_prefix}."
     whole = sorted({name.removeprefix(inner).split(".")[0] for name in weights if ".lora_" not in name})
-    base, revision = hub_id_and_revision(folder.run["model_name_or_path"])
+    model_name_or_path = folder.run["model_name_or_path"]
+    base = hub_id_and_revision(model_name_or_path)[0]
     config = LoraConfig(
         r=lora["rank"], lora_alpha=lora["alpha"], lora_dropout=lora["dropout"], target_modules=lora["targets"],
-        modules_to_save=whole or None, task_type=TASK_TYPES.get(task_type), inference_mode=True, revision=revision,
+        modules_to_save=whole or None, task_type=TASK_TYPES.get(task_type), inference_mode=True, revision=hub_commit(model_name_or_path),
         base_model_name_or_path=os.path.abspath(base) if os.path.isdir(base) else base,
     )  # fmt: skip
     path = folder.path / ADAPTER
