@@ -9,22 +9,28 @@ The effective batch is the recipe's, whatever the number of processes: accumulat
 import argparse
 import dataclasses
 import os
+import sys
 from dataclasses import dataclass, field
 from typing import Literal
 
 from transformers import HfArgumentParser, TrainingArguments
 
+from config_file import with_file
 from console import say
 from refusals import (
+    check_early_stopping,
     check_given,
     check_languages,
+    check_lora,
     check_optimizer,
     check_packages,
     check_pairs,
     check_parts,
     check_processes,
+    check_revisions,
     check_schedule,
     check_search,
+    check_seeds,
     check_together,
 )
 from settings import scripts_flags
@@ -33,6 +39,7 @@ from task_adapters import (
     TASKS,
     InputError,
     Task,
+    at_revision,
     benchmark_of,
     find_train_files,
     find_train_languages,
@@ -41,6 +48,7 @@ from task_adapters import (
     with_languages_of,
 )
 from trainer import deepspeed as deepspeed_support
+from trainer.seeds import run_seeds
 
 
 @dataclass
@@ -65,6 +73,11 @@ class CommonArguments:
     tokenizer_as_loaded: bool = field(
         default=False, metadata={"help": "Read text as transformers' class does where the tokenizer's own files say otherwise."}
     )
+    model_revision: str | None = field(default=None, metadata={"help": "Commit, tag or branch of the hub's model; main by default."})
+    data_revision: list[str] | None = field(
+        default=None, metadata={"help": "Commit, tag or branch of the hub's data: REVISION of all that is read, or HUB_ID=REVISION ..."}
+    )
+    config: str | None = field(default=None, metadata={"help": "File of flags, YAML or JSON; flags on the command line win."})
     overwrite: bool = field(default=False, metadata={"help": "Redo a run that --output_dir holds already."})
     # Names of the flags that the user wrote, of transformers' too: a value chosen later never replaces one of these.
     given_flags: frozenset = field(default=frozenset(), init=False)
@@ -105,6 +118,15 @@ class TrainArguments(CommonArguments):
         default=False,
         metadata={"help": "Leave the word embeddings as they are, nearly half of XLM-R Large's weights: no gradient, no state."},
     )
+    lora_rank: int | None = field(
+        default=None,
+        metadata={"help": "Train LoRA adapters of this rank and the head alone; the model that is saved has them merged."},
+    )
+    lora_alpha: float | None = field(default=None, metadata={"help": "LoRA: adapters count alpha / rank; twice the rank by default."})
+    lora_dropout: float = field(default=0.0, metadata={"help": "LoRA: dropout of what an adapter reads."})
+    lora_target: list[str] | None = field(
+        default=None, metadata={"help": "LoRA: names of the linear layers that get an adapter; peft's for this architecture by default."}
+    )
     padding_free: Literal["auto", "on", "off"] = field(
         default="auto",
         metadata={"help": "Run the encoder on real tokens, not on padding; auto: on a GPU, and for choices of unlike length, where exact."},
@@ -116,6 +138,13 @@ class TrainArguments(CommonArguments):
     collapse: Literal["stop", "warn", "off"] = field(
         default="stop", metadata={"help": "What becomes of a run whose loss stays at chance: it is ended, a line says so, or nothing."}
     )
+    early_stopping_patience: int | None = field(
+        default=None, metadata={"help": "End training when so many comparisons of checkpoints in a row have found no better one."}
+    )
+    seeds: list[int] | None = field(
+        default=None, metadata={"help": "Run the command once for each of these seeds, in OUTPUT_DIR/seed42 and so on."}
+    )
+    save_model: bool = field(default=True, metadata={"help": "false: keep results and predictions of the finished run, and not its model."})
     retries: int = field(default=0, metadata={"help": "Begin a run that fails to learn again with another seed, this many times."})
     keep_checkpoints: bool = field(default=False, metadata={"help": "Keep checkpoint-* (for resuming) after the run is finished."})
 
@@ -225,6 +254,11 @@ def recipe_defaults(launch: Launch) -> dict:
     return {name: value for name, value in vars(launch.recipe).items() if name not in about_selection}
 
 
+def lora_defaults(launch: Launch) -> dict:
+    """LoRA learns little at the learning rates of full fine-tuning: the rate of its authors for MNLI with RoBERTa Large (Table 9)."""
+    return {"learning_rate": 3e-4} if launch.given.get("lora_rank") else {}
+
+
 def selection_defaults(launch: Launch) -> dict:
     """Whether checkpoints are compared, when, and by which number.
 
@@ -235,7 +269,11 @@ def selection_defaults(launch: Launch) -> dict:
     given = launch.given
     if launch.evaluates_only:
         return {"eval_strategy": "no", "save_strategy": "no", "load_best_model_at_end": False}
-    is_asked_for = given.get("select_on", "en") != "en" or (launch.has_several_tasks and given.get("eval_strategy", "no") != "no")
+    is_asked_for = (
+        given.get("select_on", "en") != "en"
+        or "early_stopping_patience" in given
+        or (launch.has_several_tasks and given.get("eval_strategy", "no") != "no")
+    )
     is_impossible = "no" in (given.get("eval_strategy"), given.get("save_strategy"))  # nothing to compare, or nothing to go back to
     steps = {"save_steps": given.get("eval_steps", launch.recipe.eval_steps)}
     if is_impossible or not (launch.recipe.selection == "best" or is_asked_for):
@@ -341,7 +379,8 @@ def deepspeed_defaults(launch: Launch) -> dict:
     return {"deepspeed": launch.deepspeed_file, "use_cpu": not torch.cuda.is_available()} if launch.deepspeed_file else {}
 
 
-LAYERS = (collection_defaults, parts_defaults, recipe_defaults, selection_defaults, batch_defaults, precision_defaults, deepspeed_defaults)
+LAYERS = (collection_defaults, parts_defaults, recipe_defaults, lora_defaults, selection_defaults, batch_defaults, precision_defaults,
+          deepspeed_defaults)  # fmt: skip
 
 
 # ---- the command line
@@ -352,6 +391,7 @@ def parse(arguments_class, phase: str):
     trains = issubclass(arguments_class, TrainArguments)
     parser = Parser((arguments_class, *[TrainingArguments] * trains), allow_abbrev=False, add_help=False)
     parser.add_argument("-h", "--help", action="store_true", help="Show this message; beside --task, with the defaults of that task.")
+    sys.argv[1:] = with_file(sys.argv[1:], parser)
     given, unknown_words = parser.given_flags()
     if given.pop("help", False):
         show_help(parser, given, phase, trains)
@@ -364,10 +404,17 @@ def parse(arguments_class, phase: str):
     values = {**defaults_of(launch, trains), **given}
     args = make(arguments_class, values)
     args.given_flags, args.benchmark = frozenset(given), benchmark
+    check_revisions(args, tasks)
+    if args.model_revision:
+        args.model_name_or_path = f"{args.model_name_or_path}@{args.model_revision}"
+    tasks = tuple(at_revision(task, args.data_revision) for task in tasks)
     check_languages(tasks[0], args)
     if not trains:
         check_search(tasks[0], args)
         return args, None, tasks, launch.recipe
+    if args.seeds:
+        check_seeds(given)
+        run_seeds(args.seeds, given["output_dir"])  # the end of this script
     prepare_process(launch)
     training_args = make(TrainingArguments, values)
     check_training(launch, args, training_args)
@@ -468,6 +515,8 @@ def check_training(launch: Launch, args, training_args) -> None:
     check_optimizer(launch.given, training_args)
     check_schedule(launch.given, training_args)
     check_pairs(launch.tasks, launch.recipe, training_args, launch.draws_task_by_task)
+    check_lora(launch, args, training_args)
+    check_early_stopping(args, training_args)
     if training_args.device.type == "cuda" and not (training_args.bf16 or training_args.fp16 or launch.gives_precision):
         say("this GPU has no bf16, so that this run is in fp32: --fp16 is several times faster (bf16 false: this line goes away)")
     if launch.deepspeed_file:

@@ -14,7 +14,7 @@ from pathlib import Path
 from transformers import TrainingArguments
 
 from settings import WITHOUT_EFFECT, refusal
-from task_adapters import InputError, Task, nearest
+from task_adapters import InputError, Task, hub_ids_of, nearest
 
 # Packages that a flag needs beside requirements.txt: flag, how its values begin, modules (one of them is enough), what pip calls it.
 PACKAGES = (
@@ -43,16 +43,16 @@ PACKAGES = (
 LIMITS = (
     ("at least 0 and finite", lambda value: 0 <= value < math.inf,
      ("learning_rate", "warmup_steps", "weight_decay", "adam_epsilon", "max_grad_norm", "eval_delay")),
-    ("at least 0 and below 1", lambda value: 0 <= value < 1, ("adam_beta1", "adam_beta2", "label_smoothing_factor")),
+    ("at least 0 and below 1", lambda value: 0 <= value < 1, ("adam_beta1", "adam_beta2", "label_smoothing_factor", "lora_dropout")),
     ("above 0 and finite", lambda value: 0 < value < math.inf,
-     ("eval_steps", "save_steps", "logging_steps", "neftune_noise_alpha", "num_train_epochs")),
+     ("lora_alpha", "eval_steps", "save_steps", "logging_steps", "neftune_noise_alpha", "num_train_epochs")),
     ("a finite number", math.isfinite, ("no_answer_threshold",)),
     ("at least 0 and below 2^32", lambda value: 0 <= value < 2**32, ("seed", "data_seed")),
     ("at least 0", lambda value: value >= 0, ("dataloader_num_workers", "retries")),
     ("at least 1", lambda value: value >= 1,
      ("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps", "effective_batch_size", "max_seq_length",
       "doc_stride", "max_train_samples", "max_eval_samples", "max_predict_samples", "save_total_limit", "torch_empty_cache_steps",
-      "dataloader_prefetch_factor", "ddp_bucket_cap_mb", "ddp_timeout")),
+      "dataloader_prefetch_factor", "ddp_bucket_cap_mb", "ddp_timeout", "lora_rank", "early_stopping_patience")),
     ("at least 1, or -1 where --num_train_epochs decides", lambda value: value >= 1 or value == -1, ("max_steps",)),
 )  # fmt: skip
 
@@ -287,6 +287,68 @@ def check_pairs(tasks, recipe, training_args, draws_task_by_task: bool) -> None:
                 f"--per_device_train_batch_size {batch} cuts through the {among} questions that are negatives"
                 f" of each other in this recipe: a multiple of {among} would be right."
             )
+
+
+def check_revisions(args, tasks) -> None:
+    """Revisions of what does not come from the hub, and of data sets that the run does not read."""
+    if args.model_revision and os.path.exists(args.model_name_or_path):
+        raise InputError(
+            f"--model_revision {args.model_revision}: {args.model_name_or_path} is a folder; models of the hub have revisions."
+        )
+    for given in args.data_revision or []:
+        if args.data_dir:
+            raise InputError(f"--data_revision {given}: --data_dir {args.data_dir} is a folder; data of the hub have revisions.")
+        hub_id, equals, _ = given.partition("=")
+        read = hub_ids_of(tasks)
+        if equals and hub_id not in read:
+            raise InputError(f"--data_revision {given}: {hub_id!r} is not read here. {nearest(hub_id, read)}")
+        if not equals and len(args.data_revision) > 1:
+            raise InputError(f"--data_revision {given}: one revision is that of all data; several are HUB_ID=REVISION each.")
+
+
+def check_seeds(given: dict) -> None:
+    """Several seeds in one command."""
+    seeds = given["seeds"]
+    for seed in seeds:
+        check_number("seed", seed, given)
+        if seeds.count(seed) > 1:
+            raise InputError(f"--seeds names {seed} {seeds.count(seed)} times.")
+    if "seed" in given:
+        raise InputError("--seed and --seeds: leave one of the two out.")
+    if int(os.environ.get("WORLD_SIZE", 1)) > 1:
+        raise InputError("--seeds starts a process for each seed: with several processes a seed, run the command once for each --seed.")
+
+
+def check_early_stopping(args, training_args) -> None:
+    """Early stopping of a run that compares no checkpoints; a model that is to be kept and not."""
+    if args.early_stopping_patience is not None and not training_args.load_best_model_at_end:
+        raise InputError(
+            f"--early_stopping_patience {args.early_stopping_patience} counts comparisons of checkpoints, and this run makes none:"
+            " leave --load_best_model_at_end, --eval_strategy and --save_strategy out."
+        )
+    if args.keep_checkpoints and not args.save_model:
+        raise InputError("--keep_checkpoints keeps weights, --save_model false does not: leave one of the two out.")
+
+
+def check_lora(launch, args, training_args) -> None:
+    """What training adapters in place of all weights cannot have. launch: an `arguments.Launch`"""
+    if args.lora_rank is None:
+        for name in ("lora_alpha", "lora_dropout", "lora_target"):
+            if name in launch.given:
+                raise InputError(f"--{name} has no effect without --lora_rank. For example: --lora_rank 8")
+        return
+    not_with = {
+        "--freeze_embeddings has no effect with it, because LoRA trains no embeddings": args.freeze_embeddings,
+        "masked LM trains the embeddings, which LoRA leaves as they are: leave --mlm_languages out": getattr(args, "mlm_languages", None),
+        "--oracle has not been tried with it": getattr(args, "oracle", False),
+        "--torch_compile has not been tried with it": training_args.torch_compile,
+        "a dual encoder has not been trained with it": any(task.task_type == "pairs" for task in launch.tasks),
+        "it has not been tried under ZeRO-3: ds_configs/zero2.json would be right": launch.deepspeed.get("zero_optimization", {}).get(
+            "stage") == 3,
+    }  # fmt: skip
+    for reason, is_asked_for in not_with.items():
+        if is_asked_for:
+            raise InputError(f"--lora_rank: {reason}.")
 
 
 def check_together(tasks, args, training_args) -> None:

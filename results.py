@@ -31,14 +31,19 @@ try:
 except ImportError:  # Windows
     fcntl = None
 
-PACKAGES = ("torch", "transformers", "datasets", "accelerate", "deepspeed", "tokenizers", "numpy", "pyarrow", "huggingface_hub")
+PACKAGES = ("torch", "transformers", "datasets", "accelerate", "deepspeed", "peft", "tokenizers", "numpy", "pyarrow", "huggingface_hub")
+WHOLE_MODEL = ("model*.safetensors", "pytorch_model*.bin")  # weights that need no base
+ADAPTER = "adapter"  # what LoRA has trained, beside the model to which it was added (trainer/lora.py)
 # What a run writes, in the order in which --overwrite removes it. results.json and progress.json go first, so that a folder that is half
 # removed looks neither finished nor trained; run.json goes last, so that it is still known as a run's folder. run.lock stays: a process
 # that removed it and made a new file would lock another file than the processes that had opened the old one.
 OWN_FILES = ("results.json", "progress.json", "config.json", "model*.safetensors*", "tokenizer*", "special_tokens_map.json",
-             "added_tokens.json", "sentencepiece.bpe.model", "training_args.bin", "predictions", "labels", "heads", "oracle",
+             "added_tokens.json", "sentencepiece.bpe.model", "training_args.bin", "predictions", "labels", "heads", ADAPTER, "oracle",
              "checkpoint-*", "failed_tries.json", "starts.json", "run.json")  # fmt: skip
 NOTES = ("run.json", "progress.json", "results.json", "starts.json", "failed_tries.json", "config.json", "run.lock")
+# Of these the model: what --save_model false removes from a finished run.
+MODEL_FILES = ("config.json", "model*.safetensors*", "tokenizer*", "special_tokens_map.json", "added_tokens.json",
+               "sentencepiece.bpe.model", "training_args.bin", "heads")  # fmt: skip
 # A command that ended before its first checkpoint has made none of these.
 MADE = ("results.json", "checkpoint-*", "predictions", "failed_tries.json")
 # Names in run.json that may differ between two starts of the same run. A model is compared by its weights, not by its path.
@@ -240,7 +245,9 @@ class RunFolder:
             inputs["lineage"] = self.earlier.get("lineage", inputs["lineage"])
         self.run |= inputs
         if self.results is not None:
-            self.clean_up(self.results.get("keep_checkpoints", False))
+            self.clean_up(self.results.get("keep_checkpoints", False), self.results.get("model_saved", True))
+            if not self.results.get("model_saved", True):
+                say(f"{self.path}: its model was not kept (--save_model false); --overwrite trains it again")
         return self.results
 
     def begin(self, seed: int | None) -> None:
@@ -300,19 +307,24 @@ class RunFolder:
         if is_main_process():
             note_time(str(self.path))
 
-    def finish(self, results: dict, keep_checkpoints: bool = False) -> dict:
-        """Adds versions and time, and writes results.json: from here on the run is finished. -> what stands in it"""
+    def finish(self, results: dict, keep_checkpoints: bool = False, keep_model: bool = True) -> dict:
+        """Adds versions and time, and writes results.json: from here on the run is finished. -> what stands in it
+
+        keep_model: false removes the model then, all but an adapter.
+        """
         seconds = note_time(str(self.path))["seconds"]
         finished = datetime.now(UTC).isoformat(timespec="seconds")
-        kept = {"keep_checkpoints": True} if keep_checkpoints else {}
+        kept = {"keep_checkpoints": True} if keep_checkpoints else {} if keep_model else {"model_saved": False}
         # The data's own records have their content, and the saved model has its config.json.
         facts = {name: value for name, value in self.run.items() if name not in ("content", "config")}
         results = {**facts, **results, **kept, "seconds": seconds, "versions": versions(), "code": code_version(), "finished": finished}
         write_json(self.path / "results.json", results)
-        self.clean_up(keep_checkpoints)
+        self.clean_up(keep_checkpoints, keep_model)
+        if not keep_model:
+            say(f"{self.path}: results and predictions are kept, and not the model (--save_model false)")
         return results
 
-    def clean_up(self, keep_checkpoints: bool) -> None:
+    def clean_up(self, keep_checkpoints: bool, keep_model: bool) -> None:
         """Removes what a finished run needs no more, also what an earlier clean-up that was killed left."""
         if not is_main_process():
             return
@@ -323,6 +335,8 @@ class RunFolder:
                 path.unlink(missing_ok=True)
             if not keep_checkpoints:
                 remove_checkpoints(self.path)
+            for path in [path for pattern in MODEL_FILES if not keep_model for path in self.path.glob(pattern)]:
+                remove(path)
         except OSError as error:  # a finished folder that may only be read is finished all the same
             say(f"warning: {self.path} could not be cleaned up: {error}")
 
@@ -412,6 +426,23 @@ def remove_checkpoints(output_dir: str) -> None:
         remove(folder)
 
 
+def base_model_of(path: str) -> str | None:
+    """The model that an adapter of peft was trained on, with its revision as ID@REVISION; None where `path` is no adapter's folder.
+
+    Raises InputError where the adapter names no base.
+    """
+    folder = Path(path)
+    if not (folder / "adapter_config.json").is_file() or any(True for pattern in WHOLE_MODEL for _ in folder.glob(pattern)):
+        return None
+    config = read_json(folder / "adapter_config.json")
+    base = isinstance(config, dict) and config.get("base_model_name_or_path")
+    if not base or not isinstance(base, str):
+        raise InputError(f"{path} is an adapter whose adapter_config.json names no base model (base_model_name_or_path).")
+    if Path(base).resolve() == folder.resolve():
+        raise InputError(f"{path} is an adapter that names itself as its base model.")
+    return f"{base}@{config['revision']}" if config.get("revision") and not Path(base).is_dir() else base
+
+
 def earlier_run(model_name_or_path: str) -> dict | None:
     """results.json of the run of ours that left this checkpoint; None for any other model, whatever lies beside it."""
     results = read_json(Path(model_name_or_path) / "results.json")
@@ -420,6 +451,11 @@ def earlier_run(model_name_or_path: str) -> dict | None:
 
 def lineage_of(model_name_or_path: str) -> list[dict]:
     """What was trained on what before, oldest first: the chain of runs that led to this checkpoint; [] for a model from the hub."""
+    base, folder = base_model_of(model_name_or_path), Path(model_name_or_path)
+    if base and folder.name == ADAPTER and earlier_run(str(folder.parent)):  # its run's model, before it was merged
+        return lineage_of(str(folder.parent))
+    if base:
+        return lineage_of(base)
     earlier = earlier_run(model_name_or_path)
     if earlier is None:
         return []

@@ -71,6 +71,7 @@ def main() -> dict:
     from task_adapters import labels_of
     from task_types import NEEDS_OFFSETS, TASK_TYPES, check_lengths, make_features
     from task_types.heads import check_label_names
+    from trainer import lora
     from trainer.checkpoints import check_length, check_precision, load_config, load_model
     from trainer.collapse import check_learned, refuse_failed, train_with_retries
     from trainer.comparison import check_comparison
@@ -98,6 +99,7 @@ def main() -> dict:
     config = load_config(args.model_name_or_path)
     check_length(args.max_seq_length, config, tokenizer, args.model_name_or_path)
     check_precision(config, training_args, args.model_name_or_path)
+    lora.check_adapters(args, config)
     own_heads = {}
     if not training_args.do_train:  # before anything else is read
         own_heads = {task.name: with_own_head(task, args, recipe) for task in tasks}
@@ -147,6 +149,8 @@ def main() -> dict:
             tasks[name] = task = replace(task, labels=labels)
 
         encoder, optimizer = model.encoder if together else model.base_model, optimizer_of(training_args)
+        if not is_trained:
+            lora.set_up(model, encoder, args, seed)
         speed.check(encoder, args, training_args, optimizer, masked is not None)
         selection = None
         if training_args.eval_strategy != "no" or args.keep_head:
@@ -160,13 +164,14 @@ def main() -> dict:
         speed.set_up(encoder, args, training_args, optimizer, [*features.values()], dev_features, tokenizer, masked is not None)
         with training_args.main_process_first(local=False, desc="begin"):
             folder.begin(seed)
-        how = folder, args.collapse
+        how, patience = (folder, args.collapse), args.early_stopping_patience
         if together:
             sampling, mlm = (args.sampling, args.sampling_cap, args.temperature), (masked, args.mlm_share if masked is not None else 0.0)
-            trainer, training = train_together(model, tokenizer, tasks, training_args, features, sampling, selection, *how, *mlm)
+            trainer, training = train_together(model, tokenizer, tasks, training_args, features, sampling, selection, *how, *mlm, patience)
         else:
             dev_data, trainer_class = selection and selection[name], trainer_class_for(model, task, keep_head)
-            trainer, training = train(model, tokenizer, task, training_args, features[name], dev_data, *how, trainer_class, args.keep_head)
+            how += (trainer_class, args.keep_head, patience)
+            trainer, training = train(model, tokenizer, task, training_args, features[name], dev_data, *how)
         dev = {name: score(trainer, t, dev_examples[name], features_of(t, dev_examples[name]), "en")[1] for name, t in tasks.items()}
         training["warning"] = check_learned(trainer.watch, trainer.state, seed, tasks, dev_examples, dev)
         return training, dev
@@ -189,7 +194,7 @@ def main() -> dict:
             **({"dev": dev, "dev_mean": dev_mean(tasks, dev)} if len(tasks) > 1 else {"dev": dev[name]}),
             "data": reader.provenances,
             **machine_of(training_args),
-        }, args.keep_checkpoints)  # fmt: skip
+        }, args.keep_checkpoints, args.save_model)  # fmt: skip
         say(dev_table(tasks, dev) if len(tasks) > 1 else score_table(task, {"en": dev[name]}))
         return results
 

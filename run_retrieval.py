@@ -17,7 +17,8 @@ from typing import Literal
 from arguments import CommonArguments, parse
 from console import run_script, say
 
-RARE = ("benchmark", "layers", "lower_case", "normalize", "tokenizer_as_loaded")  # named in run.json only where they are set
+# Named in run.json only where they are set.
+RARE = ("benchmark", "data_revision", "layers", "lower_case", "model_revision", "normalize", "tokenizer_as_loaded")
 
 
 @dataclass

@@ -46,13 +46,14 @@ def main() -> dict:
 
     import speed
     from results import RunFolder, machine_of, mean_over_languages, score_table, xtreme_scores
-    from task_adapters import TASKS, labels_of
+    from task_adapters import TASKS, at_revision, labels_of
     from task_adapters.reference_scores import reference_lines
     from task_types import NEEDS_OFFSETS, TASK_TYPES, check_lengths, make_features
     from task_types.heads import check_label_names
     from task_types.probabilities import probabilities_path
     from task_types.span_qa import answer_ceilings, ceiling_line
     from task_types.tagging import bare_spaces_line, share_of_bare_spaces
+    from trainer import lora
     from trainer.checkpoints import check_length, check_precision, load_config, load_model
     from trainer.collapse import check_learned, refuse_failed, train_with_retries
     from trainer.comparison import check_comparison
@@ -82,7 +83,8 @@ def main() -> dict:
     config = load_config(args.model_name_or_path)
     check_length(args.max_seq_length, config, tokenizer, args.model_name_or_path)
     check_precision(config, training_args, args.model_name_or_path)
-    train_task = TASKS[task.train_on] if task.train_on else task
+    lora.check_adapters(args, config)
+    train_task = at_revision(TASKS[task.train_on], args.data_revision) if task.train_on else task
     if not training_args.do_train:  # before anything else is read
         task = with_own_head(task, args)
     elif args.keep_head and task.labels:
@@ -125,6 +127,8 @@ def main() -> dict:
         label_map = None if weights else args.label_map  # the trained model has the task's names
         model, labels = load_model(model_class, path, labels, seed, keep_head, args.freeze_embeddings, label_map)
         task = replace(task, labels=labels, label_piece=args.label_piece)
+        if weights is None:
+            lora.set_up(model, model.base_model, args, seed)
         speed.check(model.base_model, args, training_args, optimizer_of(training_args))
         selection, trainer_class = {}, RunTrainer
         if training_args.eval_strategy != "no" or args.keep_head:
@@ -138,7 +142,7 @@ def main() -> dict:
         speed.set_up(model.base_model, args, training_args, optimizer_of(training_args), [features], dev_features, tokenizer)
         with training_args.main_process_first(local=False, desc="begin"):
             folder.begin(seed)
-        how = folder, args.collapse, trainer_class, args.keep_head
+        how = folder, args.collapse, trainer_class, args.keep_head, args.early_stopping_patience
         trainer, training = train(model, tokenizer, task, training_args, features, selection.get("en"), *how)
         _, dev = score(trainer, task, dev_examples, features_of(dev_examples), "en", probabilities_file("en", "dev"))
         judged = {task.name: task}, {task.name: dev_examples}, {task.name: dev}
@@ -188,7 +192,7 @@ def main() -> dict:
             "selected_on": {"dev": args.select_on, "languages": deciding} if training_args.load_best_model_at_end else None,
             "data": reader.provenances,
             **machine_of(training_args),
-        }, args.keep_checkpoints)  # fmt: skip
+        }, args.keep_checkpoints, args.save_model)  # fmt: skip
         remarks = [*bare_spaces_line(bare_spaces), *matrix_lines(task, matrix), *oracle_lines(task, scores, oracle)]
         table = score_table(task, scores) if scores else score_table(replace(train_task, languages=("en",)), {"en": dev})
         say("\n".join([table, *remarks, *reference_lines(task.name, scores, config.num_hidden_layers)]))

@@ -34,9 +34,11 @@ SELECTION_SETTINGS = ("save_steps", "metric_for_best_model", "greater_is_better"
 # Our own flags that run.json names in every run whose script has them.
 OUR_SETTINGS = ("max_seq_length", "doc_stride", "no_answer_threshold", "max_train_samples", "max_eval_samples", "max_predict_samples",
                 "languages", "freeze_embeddings", "padding_free")  # fmt: skip
-# Our own flags about data and selection, with the value of the plain run. run.json names them only where they differ.
+# Our own flags about data, selection and adapters, with the value of the plain run. run.json names them only where they differ.
 DATA_SETTINGS = {"benchmark": None, "g_xlt": False, "train_languages": ["en"], "train_file": [], "select_on": "en", "oracle": False,
-                 "label_piece": "first", "normalize": "as_is", "tokenizer_as_loaded": False, "label_map": None}  # fmt: skip
+                 "label_piece": "first", "normalize": "as_is", "tokenizer_as_loaded": False, "label_map": None,
+                 "lora_rank": None, "lora_alpha": None, "lora_dropout": 0.0, "lora_target": None,
+                 "early_stopping_patience": None, "model_revision": None, "data_revision": None}  # fmt: skip
 # Settings that do not change scores but must match when a run is resumed. Stored only when they differ from the default.
 LAYOUT = {"trim_embeddings": "auto"}
 TOGETHER = ("sampling", "sampling_cap", "temperature")  # named for several tasks
@@ -51,22 +53,26 @@ COMPARED = (*IDENTITY, *SETTINGS, *RARE_SETTINGS, *SELECTION_SETTINGS, "deepspee
 SCORING = ("task", "model_name_or_path", "keep_head", "recipe", "do_train", "do_eval", "do_predict", "bf16", "fp16", "bf16_full_eval",
            "fp16_full_eval", "tf32", "torch_compile", "max_seq_length", "doc_stride", "no_answer_threshold", "max_eval_samples",
            "max_predict_samples", "languages", "padding_free", "benchmark", "g_xlt", "label_piece", "normalize", "tokenizer_as_loaded",
-           "label_map")  # fmt: skip
-WITHOUT_EFFECT = (*(name for name in COMPARED if name not in SCORING), "retries", "collapse", "keep_checkpoints", "save_strategy",
+           "label_map", "model_revision", "data_revision")  # fmt: skip
+WITHOUT_EFFECT = (*(name for name in COMPARED if name not in SCORING), "retries", "collapse", "keep_checkpoints", "save_model", "save_strategy",
                   "save_total_limit", "per_device_train_batch_size", "gradient_accumulation_steps", "activation_checkpointing",
                   "gradient_checkpointing")  # fmt: skip
 
 # What the report compares: names that every run has, and names with their default that only some runs have. The report checks languages
-# and the oracle itself, and G-XLT adds scores without changing any.
+# and the oracle itself, G-XLT adds scores without changing any, and a model is known by its commit.
 NAMED = ("head", "recipe", "effective_batch_size", "data_seed", *SETTINGS, *(name for name in OUR_SETTINGS if name != "languages"),
          *TOGETHER, *MASKED_LM)  # fmt: skip
 NAMED_IF_SET = {**dict.fromkeys((*RARE_SETTINGS, *SELECTION_SETTINGS, "eval_steps_given", "deepspeed")),
-                **{name: default for name, default in DATA_SETTINGS.items() if name not in ("oracle", "g_xlt")}}  # fmt: skip
+                **{name: default for name, default in DATA_SETTINGS.items()
+                   if name not in ("oracle", "g_xlt", "model_revision")}}  # fmt: skip
 
 # ---- harmless: {reason: names}
 
 HARMLESS = {
     "says where the run lies, or that it is done again": ("output_dir", "overwrite", "keep_checkpoints"),
+    "says whether the model of a finished run stays on the disk": ("save_model",),
+    "holds flags, each of which is in a group of its own": ("config",),
+    "starts one run for each seed, which is compared": ("seeds",),
     "says where data lie; what was read is compared by its content": ("data_dir",),
     "is one factor of the effective batch, which is compared": ("per_device_train_batch_size", "gradient_accumulation_steps"),
     "starts a new attempt, whose seed the result names": ("retries",),

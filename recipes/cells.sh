@@ -12,6 +12,7 @@ STARTS=${STARTS:-none anli mnli qqp squad_v1 squad_v2 hellaswag ccg cosmosqa com
 TARGETS=${TARGETS:-xnli pawsx udpos panx xquad mlqa tydiqa bucc tatoeba}
 LAUNCH=${LAUNCH:-accelerate launch} # or: python; or: torchrun --standalone --nproc_per_node 4
 FLAGS=${FLAGS:-}                    # for every script that trains, such as "--bf16 --data_dir /data"
+# SAVE_TARGETS=false keeps results and predictions of the targets that train a model, and not the model.
 RETRIEVAL_FLAGS=${RETRIEVAL_FLAGS:-} # for run_retrieval.py, such as "--data_dir /data"
 
 if ! declare -F flags_of >/dev/null; then
@@ -81,6 +82,6 @@ run_cell() {
         $(flags_of "$target") $RETRIEVAL_FLAGS ;;
     *)
       $LAUNCH run_target.py --task "$target" --model_name_or_path "$model" --output_dir "$folder/$target" --seed "$seed" \
-        $(flags_of "$target") $FLAGS ;;
+        $(flags_of "$target") $FLAGS ${SAVE_TARGETS:+--save_model "$SAVE_TARGETS"} ;;
   esac
 }

@@ -12,6 +12,7 @@
 # GPUS     a list of GPUs. The cell in slot i of AT_ONCE uses GPU number i modulo the length of this list. Without it, CUDA_VISIBLE_DEVICES
 #          is not changed.
 # STARTS   may name tasks that are trained together: mnli+squad_v1. Targets begin when all intermediate trainings have ended.
+# SAVE_TARGETS=false  keeps the results of the targets and not their models: 67 GB for three seeds of XLM-R Large, in place of 585.
 #
 # The command can be run again: it skips finished cells and resumes cells that were cut off. If a cell fails, the recipe reports it, runs the
 # other cells and exits with code 1. A cell that failed to learn is tried with other seeds only with FLAGS="--retries 2". CCG needs CCGbank:

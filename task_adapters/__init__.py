@@ -56,9 +56,9 @@ BENCHMARKS = {  # the overall score of each is the plain mean over its tasks
 PAPERS_TASKS = tuple(module.TASK.name for module in PAPERS)
 TASKS = {module.TASK.name: module.TASK for module in MODULES}
 
-__all__ = ["BENCHMARKS", "PAPERS_TASKS", "TASKS", "InputError", "Recipe", "RetrievalRecipe", "Source", "Task", "benchmark_of",
-           "data_line", "find_train_files", "find_train_languages", "get_task", "in_normal_form", "labels_of", "load_examples",
-           "load_training_data", "nearest", "with_languages_of"]  # fmt: skip
+__all__ = ["BENCHMARKS", "PAPERS_TASKS", "TASKS", "InputError", "Recipe", "RetrievalRecipe", "Source", "Task", "at_revision",
+           "benchmark_of", "data_line", "find_train_files", "find_train_languages", "get_task", "hub_ids_of", "in_normal_form",
+           "labels_of", "load_examples", "load_training_data", "nearest", "with_languages_of"]  # fmt: skip
 
 
 def get_task(name: str, phase: str) -> Task:
@@ -92,3 +92,22 @@ def with_languages_of(task: Task, benchmark: str | None) -> Task:
     if benchmark != "xtreme-r" or not task.xtreme_r:
         return task
     return replace(task, languages=tuple(sorted((*task.languages, *task.xtreme_r))), xtreme_r=())
+
+
+def hub_ids_of(tasks) -> list[str]:
+    """The data sets on the hub from which tasks, and those that give them their English data, may be read."""
+    tasks = [*tasks, *(TASKS[task.train_on] for task in tasks if task.train_on)]
+    return sorted({part.hub_id for task in tasks for source in task.sources for part in (source, *source.and_then)})
+
+
+def at_revision(task: Task, revisions: list[str] | None) -> Task:
+    """The task read at a revision of the hub: [REVISION] for all its data sets, [HUB_ID=REVISION, ...] for these, None for none."""
+    if not revisions:
+        return task
+    of_hub_id = dict(given.split("=", 1) for given in revisions if "=" in given)
+
+    def pinned(source):
+        revision = of_hub_id.get(source.hub_id) if of_hub_id else revisions[0]
+        return replace(source, pinned=revision, and_then=tuple(map(pinned, source.and_then)))
+
+    return replace(task, sources=tuple(map(pinned, task.sources)))

@@ -47,6 +47,7 @@ class Source:
     revision    a branch or commit; None for main. `CONVERTED` is the hub's own parquet copy of a dataset that is a script on main.
     file_names  the hub's split -> other names of its file under `--data_dir`, as the dataset's authors published it.
     and_then    further sources. Their rows follow the rows of this source, in one dataset. A source without the split is left out.
+    pinned      what the user asks for in place of `revision` (--data_revision); files are found as for `revision`.
     languages   the only languages that this source serves, which no other one then serves; () where it serves all others of the task.
     """
 
@@ -60,6 +61,7 @@ class Source:
     file_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     and_then: tuple["Source", ...] = ()
     languages: tuple[str, ...] = ()
+    pinned: str | None = None
 
     def parts(self, split: str) -> list["Source"]:
         """Returns all sources whose rows make up one split, in order."""
@@ -94,7 +96,7 @@ class Source:
 
     def _load_split(self, config, split, data_dir):
         if data_dir is None:
-            return rows_from_hub(self.hub_id, config, split, self.revision)
+            return rows_from_hub(self.hub_id, config, split, self.revision, self.pinned)
         return rows_from_folder(Path(data_dir) / self.hub_id, config, split, self.file_names.get(split, ()))
 
 

@@ -17,12 +17,15 @@ from task_adapters.files import KINDS, rows_of_files
 NETWORK = HfHubHTTPError.__bases__  # OSError, and the HTTPError of the client beneath (httpx, or httpx2): no connection is one of these
 
 
-def rows_from_hub(hub_id: str, config: str, split: str, revision: str | None) -> tuple[Dataset, str | None]:
-    """-> (rows, commit). revision: None for main. Raises Absent where it is not to be had, InputError where what came is damaged."""
+def rows_from_hub(hub_id: str, config: str, split: str, revision: str | None, pinned: str | None = None) -> tuple[Dataset, str | None]:
+    """-> (rows, commit). revision: None for main; pinned: another revision whose files are laid out as those of `revision`.
+
+    Raises Absent where it is not to be had, InputError where what came is damaged.
+    """
     try:
         if revision is not None:
-            return _rows_of_branch(hub_id, config, split, revision)
-        rows = _rows_of_main(hub_id, config, split)
+            return _rows_of_branch(hub_id, config, split, pinned or revision)
+        rows = _rows_of_main(hub_id, config, split, pinned)
     except (DatasetsError, *NETWORK, ValueError, RuntimeError) as error:
         refuse_full_disk(error, f"{hub_id} ({config}, {split})")
         damaged = [] if isinstance(error, RuntimeError) else remove_damaged_downloads(hub_id)  # RuntimeError: main is a script
@@ -34,7 +37,7 @@ def rows_from_hub(hub_id: str, config: str, split: str, revision: str | None) ->
         if isinstance(error, InputError):
             raise
         offline = " HF_HUB_OFFLINE is set: only the cache was searched." if os.environ.get("HF_HUB_OFFLINE", "0") not in ("0", "") else ""
-        at = f" at {revision}" if revision else ""
+        at = f" at {pinned or revision}" if pinned or revision else ""
         raise Absent(
             f"Cannot load split {split!r} of {hub_id} ({config}){at}: {one_line(error)}{offline}"
             " A folder with the same files can be given with --data_dir."
@@ -43,11 +46,11 @@ def rows_from_hub(hub_id: str, config: str, split: str, revision: str | None) ->
     return rows, Path(rows.cache_files[0]["filename"]).parent.name if rows.cache_files else None
 
 
-def _rows_of_main(hub_id, config, split):
+def _rows_of_main(hub_id, config, split, revision):
     try:
-        return load_dataset(hub_id, config, split=split)
+        return load_dataset(hub_id, config, split=split, revision=revision)
     except pyarrow.ArrowException:  # of what was prepared before: a power cut has torn it, and the downloads are still here
-        return load_dataset(hub_id, config, split=split, download_mode="reuse_cache_if_exists")
+        return load_dataset(hub_id, config, split=split, revision=revision, download_mode="reuse_cache_if_exists")
 
 
 def _rows_of_branch(hub_id, config, split, revision):

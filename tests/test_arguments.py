@@ -117,6 +117,8 @@ CHANGES = {
         "train_file": ["de=FILE", "fr=FILE"], "select_on": ["mean"], "oracle": [""], "trim_embeddings": ["off"],
         "label_piece": ["mean"], "normalize": ["nfc"], "tokenizer_as_loaded": [""],
         "label_map": ["A=neutral | --keep_head"], "do_train": ["false"], "do_eval": [""], "do_predict": [""],
+        "lora_rank": ["8"], "lora_alpha": ["4 | --lora_rank 8"], "lora_dropout": ["0.1 | --lora_rank 8"],
+        "lora_target": ["key | --lora_rank 8"], "early_stopping_patience": ["3"], "model_revision": ["v1"], "data_revision": ["v1"],
     },
     "mlqa": {"g_xlt": [""], "benchmark": ["xtreme-r"]},
     "squad_v2": {"no_answer_threshold": ["1"]},
@@ -189,11 +191,12 @@ def test_runs_that_differ_in_a_compared_flag_cannot_stand_in_one_table(task, des
         (folder / "results.json").write_text(json.dumps(results), encoding="utf-8")
 
     # The report has its own columns for the start and the seed, and compares languages by their scores; the oracle and G-XLT are
-    # additions.
-    told_apart_otherwise = ("model_name_or_path", "seed", "languages", "oracle", "g_xlt", "trim_embeddings",
+    # additions, and a model is known by its commit.
+    told_apart_otherwise = ("model_name_or_path", "seed", "languages", "oracle", "g_xlt", "trim_embeddings", "model_revision",
                             "do_train", "do_eval", "do_predict")  # fmt: skip
-    # A user who names a file names no language. A direction is set together with its metric.
-    named_first = {"keep_head": "head", "train_file": "train_languages", "greater_is_better": "metric_for_best_model"}
+    # A user who names a file names no language. A direction is set together with its metric. LoRA has a learning rate of its own.
+    named_first = {"keep_head": "head", "train_file": "train_languages", "greater_is_better": "metric_for_best_model",
+                   "lora_rank": "learning_rate"}  # fmt: skip
     for place, (name, *both) in enumerate(commands(task, tmp_path)):
         if name in told_apart_otherwise:
             continue

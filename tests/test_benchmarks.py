@@ -27,6 +27,7 @@ PAPERS = {name: TASKS[name] for name in PAPERS_TASKS}
     ("benchmarks.throughput", "--width 100", "--width 100: up to 64, or a multiple of 64"),
     ("benchmarks.at_once", "--runs 1 0", "--runs: 0: at least 1"),
     ("benchmarks.at_once", "--max_steps 1", "--max_steps: 1: at least 2"),
+    ("benchmarks.lora", "--lora_rank 0", "--lora_rank: 0: at least 1"),
     ("benchmarks.memory", "--devices 0", "--devices: 0: at least 1"),
     ("benchmarks.memory", "--gb nan", "--gb: nan: a number above 0"),
     ("benchmarks.memory", "--gb 8GB", "--gb: 8GB: a number above 0, such as 8"),
@@ -56,7 +57,7 @@ PAPERS = {name: TASKS[name] for name in PAPERS_TASKS}
     ("benchmarks.preparation", "--slices 0", "--slices: 0: at least 1"),
     ("benchmarks.preparation", "--slices 3 --rows 2", "--slices 3: of --rows 2 some would be empty"),
     *((f"benchmarks.{name}", "--data_dir no/such", "--data_dir: no/such: no such folder")
-      for name in ("at_once", "preparation", "retrieval", "paper_hours", "throughput", "precision")),
+      for name in ("at_once", "lora", "preparation", "retrieval", "paper_hours", "throughput", "precision")),
     *((f"benchmarks.{name}", "--json no/such.json", "--json: no/such.json: a file in a folder that is there")
       for name in ("preparation", "retrieval", "mining", "throughput")),
     ("benchmarks.paper_hours", "--tokens_per_second nan", "--tokens_per_second: nan: a number above 0"),

@@ -14,6 +14,7 @@ import run_intermediate
 import run_retrieval
 import run_target
 from arguments import Parser, TrainArguments, find_tasks
+from config_file import with_file
 from task_adapters import InputError
 
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md"), ROOT / "benchmarks" / "README.md", ROOT / "ds_configs" / "README.md"])
@@ -72,7 +73,7 @@ def test_every_command_of_a_page_has_flags_that_its_script_knows(name, line):
 
     trains = issubclass(module.ScriptArguments, TrainArguments)
     parser = Parser((module.ScriptArguments, *[TrainingArguments] * trains), allow_abbrev=False)
-    given, unknown_words = parser.given_flags(words[words.index(script) + 1 :])
+    given, unknown_words = parser.given_flags(with_file(words[words.index(script) + 1 :], parser))
     assert not unknown_words and find_tasks(given, phase) and given["output_dir"], f"{name}: {line}"
 
 

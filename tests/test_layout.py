@@ -16,7 +16,7 @@ FLOORS = [
     ["speed"],
     ["trainer"],
     ["report"],
-    ["arguments", "refusals"],
+    ["arguments", "config_file", "refusals"],
     ["run_intermediate", "run_target", "run_retrieval", "run_report", "translate", "choose_intermediate"],
     ["samples", "benchmarks"],
 ]

@@ -109,6 +109,11 @@ def test_real_languages_takes_one_model_from_the_hub_and_flags_for_all_and_for_t
     assert all(" --seed 42 " in command for command in commands)
 
 
+def test_models_of_targets_need_not_stay(commands_of):
+    _, commands = commands_of(JOBS="1", TARGETS="xnli tatoeba", STARTS="none mnli", SAVE_TARGETS="false")
+    assert [command.endswith("--save_model false") for command in commands] == ["run_target.py" in command for command in commands]
+
+
 def test_real_languages_ends_in_the_report(fake, tmp_path):
     out = tmp_path / "out"
     process, commands = fake("real_languages.sh", "1", "3", OUT=str(out), TARGETS="xquad")

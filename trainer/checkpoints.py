@@ -20,8 +20,10 @@ from transformers import AutoConfig, AutoModel, set_seed
 from transformers.integrations import is_deepspeed_zero3_enabled
 
 from console import say
+from results import base_model_of, earlier_run
 from task_adapters.base import InputError
 from task_types.heads import check_label_names, model_for
+from trainer.adapters import add_adapter, settings_of
 from trainer.deepspeed import gathered
 
 # If a hub model has only .bin weights, a thread of transformers would ask the hub to convert them for all users.
@@ -37,9 +39,16 @@ OFFSET_POSITIONS = ("camembert", "xmod", "mpnet", "ibert", "data2vec-text", "lon
 
 
 def load_config(path: str, **changes):
-    """Returns the configuration of a checkpoint. Raises InputError, in one line, if `path` has none."""
+    """Returns the configuration of a checkpoint; of an adapter that of its base. Raises InputError, in one line, if `path` has none."""
+    if base := base_model_of(path):
+        settings_of(path)
+        try:
+            return load_config(base, **changes)
+        except InputError as error:
+            raise InputError(f"{path} is an adapter of {base!r}. {error}") from error
     try:
-        return AutoConfig.from_pretrained(path, trust_remote_code=False, **changes)
+        hub_id, revision = hub_id_and_revision(path)
+        return AutoConfig.from_pretrained(hub_id, revision=revision, trust_remote_code=False, **changes)
     except (OSError, ValueError) as error:
         absent = "" if Path(path).exists() else f" There is no folder {os.path.abspath(path)} either."
         raise InputError(f"Cannot load a model from {path!r}: {first_line(error)}{absent}") from error
@@ -116,11 +125,15 @@ def read_weights(model_class, path: str, config, **options):
 
     The function silences from_pretrained's warning about fresh heads. Fresh heads are intended here, and callers check the missing keys.
     """
-    level = transformers.logging.get_verbosity()
+    if base := base_model_of(path):
+        model, loading = read_weights(model_class, base, config, **options)
+        add_adapter(model, path)
+        return model, loading
+    level, (hub_id, revision) = transformers.logging.get_verbosity(), hub_id_and_revision(path)
     transformers.logging.set_verbosity_error()
     try:
         return model_class.from_pretrained(
-            path, config=config, dtype=torch.float32, output_loading_info=True, trust_remote_code=False, **options
+            hub_id, config=config, revision=revision, dtype=torch.float32, output_loading_info=True, trust_remote_code=False, **options
         )
     except UNREADABLE as error:
         raise InputError(f"Cannot load a model from {path!r}: {first_line(error)}") from error
@@ -246,13 +259,20 @@ def fault_of_file(path: Path) -> str | None:
 
 def describe_model(path: str, config) -> dict:
     """Returns what results.json says about the model that a run started from."""
+    base, revision = base_model_of(path), hub_commit(path) or checksum(path)
     return {
-        "name_or_path": os.path.normpath(path) if Path(path).is_dir() else path,
-        "revision": hub_commit(path) or checksum(path),
+        "name_or_path": os.path.normpath(path) if Path(path).is_dir() else hub_id_and_revision(path)[0],
+        "revision": f"{describe_model(base, config)['revision']} + {revision}" if base else revision,
         "model_type": config.model_type,
         "layers": config.num_hidden_layers,
         "hidden_size": config.hidden_size,
     }
+
+
+def hub_id_and_revision(path: str) -> tuple[str, str | None]:
+    """Returns the parts of ID@REVISION, which is how --model_revision reaches all that loads a model; (path, None) for any other path."""
+    hub_id, at, revision = path.rpartition("@")
+    return (hub_id, revision) if at and not os.path.exists(path) else (path, None)
 
 
 def hub_commit(path: str) -> str | None:
@@ -263,7 +283,8 @@ def hub_commit(path: str) -> str | None:
 
 def hub_snapshot(path: str) -> Path | None:
     """Returns the folder in the hub's cache that holds a model's files; its name is the commit. None if the model is not cached."""
-    cached = try_to_load_from_cache(path, "config.json")
+    hub_id, revision = hub_id_and_revision(path)
+    cached = try_to_load_from_cache(hub_id, "config.json", revision=revision)
     return Path(cached).parent if isinstance(cached, str) else None
 
 
@@ -287,6 +308,10 @@ def check_model(path: str) -> None:
         if (folder / "failed_tries.json").is_file():
             raise InputError(f"{path} holds a run that failed to learn, and none that did: see its failed_tries.json.")
         raise InputError(f"{path} holds a run that is not finished: run its command again, it goes on where it stood.")
+    if (earlier_run(path) or {}).get("model_saved") is False:
+        raise InputError(f"{path} holds a run without its model (--save_model false): run its command again without it, and --overwrite.")
+    if base := base_model_of(path):
+        return check_model(base)
     if folder.is_dir() and not (folder / "config.json").is_file():
         raise InputError(f"{path} holds no model (no config.json).")
 

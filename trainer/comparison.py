@@ -9,11 +9,13 @@ This module decides what is compared and when; `trainer/selection.py` decides on
 
 import math
 import sys
+from pathlib import Path
 
 import torch
-from transformers import TrainerCallback
+from transformers import EarlyStoppingCallback, TrainerCallback
 
 from console import say
+from results import read_json
 from task_adapters.base import InputError
 from task_types import TASK_TYPES
 from task_types.heads import permutation_warning
@@ -121,6 +123,35 @@ def warm_up_warning(args, updates: int) -> str | None:
         return "the learning rate is 0: the weights stay those of the start"
     height = f"reaches {share:.1%} of {args.learning_rate:g}" if share else "stays 0, and the weights those of the start"
     return f"warm-up of {warm_up:,} update(s), the run has {updates:,}: the learning rate {height}. --warmup_steps 0 has none."
+
+
+def early_stopping(trainer, patience: int | None, checkpoint: str | None) -> EarlyStoppingCallback | None:
+    """Has the trainer end its training when `patience` comparisons in a row have found no better checkpoint; None: it trains to its end.
+
+    checkpoint  from which the run goes on: the count goes on too, and a run that had been ended is not trained any further.
+    """
+    if patience is None:
+        return None
+    stopping = EarlyStoppingCallback(patience)
+    if checkpoint:
+        states = read_json(Path(checkpoint) / "trainer_state.json")["stateful_callbacks"]
+        count = states[EarlyStoppingCallback.__name__]["attributes"]["early_stopping_patience_counter"]
+        stopping.early_stopping_patience_counter = count
+        trainer.is_over = trainer.is_over or count >= patience
+    trainer.add_callback(stopping)
+    return stopping
+
+
+def stopped_early(trainer, stopping: EarlyStoppingCallback | None) -> dict:
+    """{"early_stopping": what results.json says of it}, and one line for the user; {} where the run had none."""
+    if stopping is None:
+        return {}
+    state, patience = trainer.state, stopping.early_stopping_patience
+    stopped = state.global_step < state.max_steps
+    if stopped:
+        say(f"stopped early, after {state.global_step:,} of {state.max_steps:,} updates: the last {patience} comparison(s) found no better"
+            f" checkpoint than that of update {state.best_global_step:,}")  # fmt: skip
+    return {"early_stopping": {"patience": patience, "stopped": stopped, "steps": state.global_step, "of": state.max_steps}}
 
 
 class Start(TrainerCallback):

@@ -214,20 +214,33 @@ def gathered(parameters):
     return contextlib.nullcontext()
 
 
-def save_full_precision(trainer, output_dir: str, embeddings=None) -> None:
+def full_precision(trainer, parameter):
+    """Returns the fp32 value of a trained weight. Under DeepSpeed the model in memory may be a copy in bf16 or fp16.
+
+    All processes must call this function. Under ZeRO-3 it is not to be called in fp32, where each process holds a slice.
+    """
+    if not trainer.is_deepspeed_enabled or parameter.dtype == torch.float32:
+        return parameter.detach()
+    from deepspeed.utils import safe_get_full_fp32_param
+
+    return safe_get_full_fp32_param(parameter)
+
+
+def save_full_precision(trainer, output_dir: str, embeddings=None, merged: dict | None = None) -> None:
     """Saves the fp32 weights that DeepSpeed trains if the model in memory is a copy in bf16 or fp16. Without DeepSpeed, fp32 is saved too.
 
     All processes must call this function, after `trainer.save_model`. Frozen weights have no fp32 original and stay rounded.
     embeddings  the `TrimmedEmbedding` of the model, which has all rows; None where the model is not trimmed.
+    merged      {name: fp32 weight} of frozen layers to which an adapter was added (`trainer.lora.merge`).
     """
     if not trainer.is_deepspeed_enabled or trainer.model.dtype == torch.float32:
         return
-    from deepspeed.utils import safe_get_full_fp32_param
-
-    weights = {}
+    weights, merged = {}, merged or {}
     for name, parameter in trainer.model.named_parameters():
         if parameter.requires_grad:
-            weight = safe_get_full_fp32_param(parameter)
+            weight = full_precision(trainer, parameter)
+        elif name in merged:
+            weight = merged[name]
         else:
             with gathered([parameter]):
                 weight = parameter.detach().float().clone()

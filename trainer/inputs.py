@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 from console import say
-from results import content_of, lineage_of, read_json
+from results import base_model_of, content_of, lineage_of, read_json
 from task_adapters import data_line, in_normal_form, load_examples, load_training_data
 from trainer.checkpoints import describe_model
 from trainer.tokenizers import fingerprint_of
@@ -60,7 +60,7 @@ def inputs_of(model_name_or_path: str, config, tokenizer, data: list[dict]) -> d
 
 def config_key(model_name_or_path: str) -> str | None:
     """SHA-256 of what a model folder's config.json says, without the library's version; None for a hub model, which has its commit."""
-    path = Path(model_name_or_path)
+    path = Path(base_model_of(model_name_or_path) or model_name_or_path)
     config = read_json(path / "config.json") if path.is_dir() else None
     if config is None:
         return None

@@ -16,9 +16,18 @@ from speed.trimmed_embeddings import agree, complete, trimmed
 from task_adapters import InputError
 from task_types import TASK_TYPES, probabilities
 from task_types.collator import Collator, what_is_read
+from trainer import lora
 from trainer.checkpoints import best_checkpoint, checkpoints_of, fault_of_file, last_complete_checkpoint
 from trainer.collapse import CollapseWatch, chance_loss, floor_loss
-from trainer.comparison import Start, compared_checkpoints, count_updates, plan_evaluations, warm_up_warning
+from trainer.comparison import (
+    Start,
+    compared_checkpoints,
+    count_updates,
+    early_stopping,
+    plan_evaluations,
+    stopped_early,
+    warm_up_warning,
+)
 from trainer.deepspeed import layout_of_checkpoint, layout_of_run, load_plainly, place_plainly, read_config, save_full_precision
 
 FIGURES = "figures.json"  # in a checkpoint: what has been counted over all starts of the run
@@ -57,6 +66,13 @@ class RunTrainer(RealTokensTrainer):
         # The library would take one more step where a run goes on from its last one.
         return (0 if self.is_over else epochs, *others)
 
+    def _save(self, output_dir=None, state_dict=None):
+        super()._save(output_dir, lora.trained_part(self.model, state_dict))
+
+    def _issue_warnings_after_load(self, load_result):
+        if not lora.adapted_layers(self.model):  # else the checkpoint lacks the weights that are not trained
+            super()._issue_warnings_after_load(load_result)
+
     def _save_checkpoint(self, model, trial):
         """The figures first, then the library's files, trainer_state.json last. Older checkpoints go when all is on the disk."""
         folder, figures = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}", self.figures()
@@ -84,7 +100,17 @@ class RunTrainer(RealTokensTrainer):
 
 
 def train(
-    model, tokenizer, task, training_args, train_features, selection, folder, collapse_action, trainer_class=RunTrainer, keep_head=False
+    model,
+    tokenizer,
+    task,
+    training_args,
+    train_features,
+    selection,
+    folder,
+    collapse_action,
+    trainer_class=RunTrainer,
+    keep_head=False,
+    patience=None,
 ) -> tuple[RunTrainer, dict]:
     """Trains, or goes on from the last complete checkpoint in the output folder; leaves the chosen weights and the tokenizer there.
 
@@ -93,6 +119,7 @@ def train(
     collapse_action  "stop", "warn" or "off" (`CollapseWatch`).
     trainer_class    one that compares checkpoints otherwise (`selection.LanguagesTrainer`).
     keep_head        whether the run starts with a trained head: then its start is one of the compared checkpoints (`comparison.Start`).
+    patience         --early_stopping_patience (`comparison.early_stopping`).
     Returns (trainer, how it went: steps, loss, where it was resumed, the chosen checkpoint; seconds of all starts and attempts).
     """
     task_type = TASK_TYPES[task.task_type]
@@ -118,9 +145,10 @@ def train(
         f" x {training_args.train_batch_size} per process x {training_args.gradient_accumulation_steps} accumulation steps"
         f" = effective batch {training_args.world_size * training_args.train_batch_size * training_args.gradient_accumulation_steps}"
     )
-    training = run_trainer(trainer, (task, selection[0]) if keep_head and selection else None)
+    training = run_trainer(trainer, (task, selection[0]) if keep_head and selection else None, patience)
+    merged = lora.merge(trainer, folder, task.task_type)
     trainer.save_model(training_args.output_dir)
-    save_full_precision(trainer, training_args.output_dir, trimmed(model))
+    save_full_precision(trainer, training_args.output_dir, trimmed(model), merged)
     note_trained(trainer, folder, training)
     complete(model)
     return trainer, training
@@ -243,13 +271,14 @@ def resume(trainer, checkpoint: str | None) -> None:
     agree(trainer, checkpoint)
 
 
-def run_trainer(trainer, kept_head=None) -> dict:
+def run_trainer(trainer, kept_head=None, patience: int | None = None) -> dict:
     """Trains, or goes on from the last complete checkpoint in the output folder. -> how it went
 
-    kept_head  as `comparison.Start` has it.
+    kept_head  as `comparison.Start` has it; patience: as `comparison.early_stopping` has it.
     """
     checkpoint = last_complete_checkpoint(trainer.args.output_dir)
     resume(trainer, checkpoint)
+    stopping = early_stopping(trainer, patience, checkpoint)
     clock = Clock(trainer.args.output_dir)
     trainer.add_callback(clock)
     start, eval_on_start = Start(trainer, kept_head), trainer.args.eval_on_start
@@ -280,6 +309,8 @@ def run_trainer(trainer, kept_head=None) -> dict:
         "best_selection_score": state.best_metric,
         "compared": compared_checkpoints(trainer),
         "learning_rate_warning": low_rate,
+        **stopped_early(trainer, stopping),
+        **({"lora": trainer.model.lora} if hasattr(trainer.model, "lora") else {}),
         "tokens": tokens,
         "padding_free": trainer.packed,
         "trained_pieces": embeddings and len(embeddings.pieces) - 1,  # without the one that does not occur; None: all

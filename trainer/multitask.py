@@ -25,7 +25,7 @@ from speed.trimmed_embeddings import complete
 from task_adapters import InputError, nearest
 from task_types import TASK_TYPES
 from task_types.collator import Collator, what_is_read
-from trainer import masked_lm
+from trainer import lora, masked_lm
 from trainer.checkpoints import check_model, load_config, load_encoder, load_model
 from trainer.loop import RunTrainer, note_trained, pad_as, restore, run_trainer, score, watch_losses
 
@@ -179,7 +179,18 @@ class MultitaskTrainer(RunTrainer):
 
 
 def train_together(
-    model, tokenizer, tasks, training_args, features, sampling, selection, folder, collapse_action, masked=None, mlm_share=0.0
+    model,
+    tokenizer,
+    tasks,
+    training_args,
+    features,
+    sampling,
+    selection,
+    folder,
+    collapse_action,
+    masked=None,
+    mlm_share=0.0,
+    patience=None,
 ) -> tuple[RunTrainer, dict]:
     """Trains, or resumes from the last complete checkpoint in the output folder; leaves encoder, heads and tokenizer there.
 
@@ -187,6 +198,7 @@ def train_together(
     sampling         how tasks are drawn: (one of proportional, uniform, temperature; cap; temperature)
     selection        {name: (examples, features)} of the dev data by whose mean checkpoints are compared; None: the last weights are kept.
     folder           the run's `RunFolder`; collapse_action: "stop", "warn" or "off" (`collapse.CollapseWatch`).
+    patience         --early_stopping_patience (`comparison.early_stopping`).
     masked           a `masked_lm.MaskedText` for steps of masked LM; mlm_share: the probability that a step is one of these.
     Returns (trainer, the course of training as from `trainer.loop.train`, with each task's size, probability and number of steps).
 
@@ -240,7 +252,8 @@ def train_together(
     if trained:
         training = restore(trainer, trained)
     else:
-        training = run_trainer(trainer) | {"features": sizes, "probabilities": probabilities, "drawn": drawn}
+        training = run_trainer(trainer, patience=patience) | {"features": sizes, "probabilities": probabilities, "drawn": drawn}
+        lora.merge(trainer, folder)
         save_together(trainer, training_args.output_dir)
         note_trained(trainer, folder, training, mlm_before=mlm_before)
     complete(model)

@@ -23,11 +23,11 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 from transformers.utils import cached_file
 
 from console import say
-from results import read_json, write_json
+from results import base_model_of, read_json, write_json
 from task_adapters.base import InputError
 from task_types import late_tokenizer
 from task_types.late_tokenizer import LateTokenizer
-from trainer.checkpoints import check_model, first_line, load_config
+from trainer.checkpoints import check_model, first_line, hub_id_and_revision, load_config
 
 TOKENIZERS = Path(HF_HOME) / "tokenizers_as_read"
 FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.txt", "vocab.json", "merges.txt")
@@ -52,7 +52,7 @@ def load_tokenizer(path: str, needs_offsets: bool, as_loaded: bool = False):
     Raises InputError where a tokenizer cannot be read, or cannot be made to read text as its files say.
     """
     check_model(path)
-    config = load_config(path)
+    config, path = load_config(path), base_model_of(path) or path
     folder, files = _tokenizer_files(path)
     input_names = ["input_ids", "attention_mask"] + ["token_type_ids"] * ((getattr(config, "type_vocab_size", None) or 0) > 1)
     tokenizer = _kept(_key(files, config, input_names, as_loaded), path)
@@ -88,12 +88,13 @@ def _tokenizer_files(path) -> tuple[Path, dict[str, bytes]]:
     folder = Path(path)
     try:
         if not folder.is_dir():
-            folder = Path(cached_file(path, "config.json")).parent
+            hub_id, revision = hub_id_and_revision(path)
+            folder = Path(cached_file(hub_id, "config.json", revision=revision)).parent
             for name in FILES:
-                cached_file(path, name, revision=folder.name, _raise_exceptions_for_missing_entries=False)
+                cached_file(hub_id, name, revision=folder.name, _raise_exceptions_for_missing_entries=False)
             if not (folder / "tokenizer.json").is_file():
                 for name in SENTENCEPIECE:
-                    cached_file(path, name, revision=folder.name, _raise_exceptions_for_missing_entries=False)
+                    cached_file(hub_id, name, revision=folder.name, _raise_exceptions_for_missing_entries=False)
         files = {name: (folder / name).read_bytes() for name in (*FILES, *SENTENCEPIECE) if (folder / name).is_file()}
     except OSError as error:
         raise InputError(f"Cannot load a tokenizer from {path!r}: {first_line(error)}") from error
