@@ -16,7 +16,7 @@ from typing import Literal
 from arguments import CommonArguments, parse
 from console import run_script, say
 
-RARE = ("benchmark", "lower_case", "normalize", "tokenizer_as_loaded")  # named in run.json only where they are set
+RARE = ("task_file", "benchmark", "lower_case", "normalize", "tokenizer_as_loaded")  # named in run.json only where they are set
 
 
 @dataclass

@@ -21,7 +21,6 @@ from task_adapters import PAPERS_TASKS, TASKS, InputError, nearest
 BASELINE = "baseline"  # the start without intermediate training
 INTERMEDIATE = [name for name, task in TASKS.items() if task.phase == "intermediate"]
 TOGETHER = sorted(name for name in INTERMEDIATE if name in PAPERS_TASKS)  # what `--task all` trains
-TARGETS = [name for name, task in TASKS.items() if task.phase != "intermediate"]
 COLUMNS = ["model", "start", "phase", "task", "language", "seed", "metric", "value", "examples", "failed_tries", "folder"]
 # Folders of a run that hold many files and never a run of their own.
 SKIPPED_FOLDERS = ("checkpoint-", "predictions", "labels", "heads", "oracle")

@@ -5,6 +5,7 @@
     python -m task_adapters --prefetch --model_name_or_path FacebookAI/xlm-roberta-large
     python -m task_adapters --prefetch udpos --benchmark xtreme-r # with the languages that XTREME-R adds
     python -m task_adapters --prefetch panx --train_languages sw # also the data that --train_languages and --select_on use
+    python -m task_adapters --check --task_file my_task.py --data_dir data # a task of your own, and no other
 
 The exit code is 1 where something is missing or differs from the published counts, 2 for a wrong flag.
 """
@@ -12,7 +13,7 @@ The exit code is 1 where something is missing or differs from the published coun
 import argparse
 import sys
 
-from task_adapters import TASKS, InputError, data_line, load_examples, nearest, with_languages_of
+from task_adapters import TASKS, InputError, add_task_file, data_line, load_examples, nearest, with_languages_of
 
 SHOWN = 160  # The number of characters that are printed of a text.
 MODEL_FILES = ("*.json", "*.txt", "*.model")
@@ -132,12 +133,14 @@ def main(argv=None) -> int:
         "--check", nargs="*", metavar="TASK", help="load these tasks (all by default) and compare with the published counts"
     )
     parser.add_argument("--prefetch", nargs="*", metavar="TASK", help="the same without examples: afterwards HF_HUB_OFFLINE=1 works")
+    parser.add_argument("--task_file", help="a Python file with a TASK of your own; --check alone then checks that task")
     parser.add_argument("--languages", nargs="+", help="these test languages only")
     parser.add_argument("--benchmark", choices=("xtreme", "xtreme-r"), default="xtreme", help="xtreme-r: the languages that it adds too")
     parser.add_argument("--train_languages", nargs="+", default=[], help="training and dev data of these languages too")
     parser.add_argument("--data_dir", help="folder laid out by hub id, used in place of the hub")
     parser.add_argument("--model_name_or_path", help="with --prefetch: this model too")
     args = parser.parse_args(argv)
+    own = [add_task_file(args.task_file).name] if args.task_file else []
     if args.check is None and args.prefetch is None:
         print("\n".join(table(TASKS.values())))
         print("Rows are the published ones, before any is dropped, test rows over all languages. A task's name: its data are used.")
@@ -146,7 +149,7 @@ def main(argv=None) -> int:
     for name in names:
         if name not in TASKS:
             raise InputError(f"Unknown task {name!r}. {nearest(name, TASKS)}")
-    names = names or list(TASKS)
+    names = names or own or list(TASKS)
     tasks = [TASKS[name] for name in dict.fromkeys(other for name in names for other in (name, TASKS[name].train_on) if other)]
     tasks = [with_languages_of(task, args.benchmark) for task in tasks]
     all_languages = {language for task in tasks for language in task.languages}

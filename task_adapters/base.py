@@ -200,8 +200,13 @@ class Task:
             raise ValueError(f"Task {self.name!r} has no labels.")
         if (self.choices > 1) != (self.task_type == "multiple_choice"):
             raise ValueError(f"Task {self.name!r} is {self.task_type} with {self.choices} choices.")
-        if not self.sources or "jiant" not in self.recipes:
-            raise ValueError(f"Task {self.name!r} needs a source and a recipe named 'jiant'.")
+        if not self.sources or not self.recipes:
+            raise ValueError(f"Task {self.name!r} needs a source and a recipe.")
+
+    @property
+    def default_recipe(self) -> str:
+        """The name of the recipe that a run takes without --recipe: jiant's where the task has one, otherwise its first."""
+        return "jiant" if "jiant" in self.recipes else next(iter(self.recipes))
 
     def languages_with(self, split: str) -> tuple[str, ...]:
         """Returns the languages in which the task's own sources publish a split. `train_on` may give English training and dev data."""
