@@ -14,6 +14,7 @@ import argparse
 import sys
 
 from task_adapters import TASKS, InputError, add_task_file, data_line, load_examples, nearest, with_languages_of
+from task_adapters.xtreme_download import NAME as XTREMES_DOWNLOAD
 
 SHOWN = 160  # The number of characters that are printed of a text.
 MODEL_FILES = ("*.json", "*.txt", "*.model")
@@ -27,7 +28,7 @@ def table(tasks) -> list[str]:
         ids = dict.fromkeys(part.hub_id for part in (source, *source.and_then))
         # A source without a common split is no other copy of the same data: one of mlqa's sources has only its translated training data.
         # A source that serves some languages alone is none either.
-        others = [other for other in task.sources if other.hub_id not in ids and not other.languages]
+        others = [other for other in task.sources if other.hub_id not in (*ids, XTREMES_DOWNLOAD) and not other.languages]
         copies = [other for other in others if {*other.splits} & {*source.splits}]
         others = dict.fromkeys(f"else {other.hub_id}" for other in copies)
         counts = {split: expected(task, split) for split in ("train", "dev", "test")}

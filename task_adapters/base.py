@@ -166,6 +166,7 @@ class Task:
     may_have_no_answer  span QA with unanswerable questions: predictions have a margin, and gold may be empty.
     dual          pairs: the recipe that a run trains with, which says how vectors are made; the script puts it there.
     xtreme_r      languages that XTREME-R adds to those of XTREME (`task_adapters.with_languages_of`).
+    class_names   hub id -> the names of its class numbers, for exports of this data set that have numbers in place of names.
     label_piece   tagging: the tokens whose output gives the tag of a word (`task_types/tagging.py`).
     """
 
@@ -187,6 +188,7 @@ class Task:
     may_have_no_answer: bool = False
     dual: DualRecipe | None = None
     xtreme_r: tuple[str, ...] = ()
+    class_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     label_piece: str = "first"
 
     def __post_init__(self):
