@@ -35,6 +35,7 @@ from task_adapters.ccg import read_auto
 from task_adapters.examples import check_example
 from task_adapters.reference_scores import REFERENCES, reference_lines, references_for
 from task_adapters.squad import relocated
+from task_adapters.xtreme_download import NAME as XTREMES_DOWNLOAD
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared"
@@ -374,7 +375,7 @@ def test_cosmosqa_labels_are_minus_one_in_the_test_part(tmp_path):
 
 
 def test_pawsx_comes_from_the_complete_source():
-    assert {source.hub_id for source in TASKS["pawsx"].sources} == {"google-research-datasets/paws-x"}
+    assert {source.hub_id for source in TASKS["pawsx"].sources} == {"google-research-datasets/paws-x", XTREMES_DOWNLOAD}
     assert TASKS["pawsx"].sources[0].rows_expected("train", "en") == 49_401
 
 
