@@ -11,6 +11,7 @@ import dataclasses
 import os
 import sys
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 from transformers import HfArgumentParser, TrainingArguments
@@ -39,6 +40,7 @@ from task_adapters import (
     TASKS,
     InputError,
     Task,
+    add_task_file,
     at_revision,
     benchmark_of,
     find_train_files,
@@ -47,6 +49,7 @@ from task_adapters import (
     nearest,
     with_languages_of,
 )
+from task_adapters.content import file_key
 from trainer import deepspeed as deepspeed_support
 from trainer.seeds import run_seeds
 
@@ -56,13 +59,18 @@ class CommonArguments:
     """Flags of all three scripts."""
 
     task: str = field(default="", metadata={"help": "Name of the task."})
+    task_file: str | None = field(
+        default=None, metadata={"help": "A Python file with a TASK of your own (docs/your_task.md); --task may then be left out."}
+    )
     model_name_or_path: str = field(
         default="FacebookAI/xlm-roberta-large", metadata={"help": "Hub id or folder; the folder of an earlier run for the next phase."}
     )
     benchmark: Literal["xtreme", "xtreme-r"] | None = field(
         default=None, metadata={"help": "Whose languages are scored by default: XTREME's, or XTREME-R's where only that one has the task."}
     )
-    recipe: str = field(default="jiant", metadata={"help": "Published settings that give the defaults."})
+    recipe: str = field(
+        default="jiant", metadata={"help": "Published settings that give the defaults; of a task without jiant's, its first ones."}
+    )
     data_dir: str | None = field(
         default=None, metadata={"help": "Folder laid out by hub id, used in place of the hub: DIR/nyu-mll/glue/mnli/train-*.parquet."}
     )
@@ -401,13 +409,14 @@ def parse(arguments_class, phase: str):
     launch = launch_of(given, tasks, trains)
     if trains:
         check_parts(given, phase, launch.evaluates_only, launch.deepspeed_file)
-    values = {**defaults_of(launch, trains), **given}
+    values = {"recipe": tasks[0].default_recipe, **defaults_of(launch, trains), **given}
     args = make(arguments_class, values)
     args.given_flags, args.benchmark = frozenset(given), benchmark
     check_revisions(args, tasks)
     if args.model_revision:
         args.model_name_or_path = f"{args.model_name_or_path}@{args.model_revision}"
     tasks = tuple(at_revision(task, args.data_revision) for task in tasks)
+    args.task_file = args.task_file and f"sha256 {file_key(Path(args.task_file))}"  # the run is compared by what the file says
     check_languages(tasks[0], args)
     if not trains:
         check_search(tasks[0], args)
@@ -427,7 +436,7 @@ def parse(arguments_class, phase: str):
 
 def show_help(parser: Parser, given: dict, phase: str, trains: bool) -> None:
     """Prints all flags, with the defaults of the task where one is named, and ends the script."""
-    if given.get("task"):
+    if given.get("task") or given.get("task_file"):
         parser.set_defaults(**defaults_of(launch_of(given, find_tasks(given, phase), trains), trains))
     parser.print_help()
     parser.exit()
@@ -435,8 +444,13 @@ def show_help(parser: Parser, given: dict, phase: str, trains: bool) -> None:
 
 def find_tasks(given: dict, phase: str) -> tuple[Task, ...]:
     """The tasks of --task in the collection's own order, so that `squad_v1 mnli` and `mnli squad_v1` are the same run."""
-    names, recipe = given.get("task") or [], given.get("recipe", CommonArguments.recipe)
+    names = given.get("task") or []
     names = [names] if isinstance(names, str) else names
+    if "task_file" in given:
+        own = add_task_file(given["task_file"]).name
+        names = names or [own]
+        if own not in names:
+            raise InputError(f"--task_file {given['task_file']}: its TASK is {own!r}, and --task names {', '.join(names)}. Leave one out.")
     if not names:
         raise InputError(
             "--task is missing. For example: --task " + {"intermediate": "mnli", "target": "xnli", "retrieval": "tatoeba"}[phase]
@@ -447,6 +461,7 @@ def find_tasks(given: dict, phase: str) -> tuple[Task, ...]:
         if names.count(name) > 1:
             raise InputError(f"--task names {name!r} {names.count(name)} times.")
         task = get_task(name, phase)
+        recipe = given.get("recipe", TASKS[names[0]].default_recipe)
         if recipe not in task.recipes:
             raise InputError(f"Unknown recipe {recipe!r} for {task.name}. {nearest(recipe, task.recipes)}")
         if task.recipes[recipe] != TASKS[names[0]].recipes[recipe]:
@@ -466,7 +481,7 @@ def over_languages(tasks: tuple[Task, ...], given: dict, phase: str) -> tuple[tu
 
 def launch_of(given: dict, tasks: tuple[Task, ...], trains: bool) -> Launch:
     """What the defaults of this command depend on."""
-    recipe = tasks[0].recipes[given.get("recipe", CommonArguments.recipe)]
+    recipe = tasks[0].recipes[given.get("recipe", tasks[0].default_recipe)]
     path = deepspeed_support.config_path(given.get("deepspeed")) if trains else None
     return Launch(given, tasks, recipe, path, deepspeed_support.read_config(path) if path else {})
 

@@ -1,6 +1,7 @@
 """Predictions and labels in XTREME's submission format, and the scores of two such folders.
 
     python predictions.py --prediction_folder out/xlmr/predictions --label_folder labels        # --benchmark xtreme-r
+    python predictions.py --prediction_folder out/mine/predictions --label_folder out/mine/labels --task_file my_task.py
 
 Format: <root>/<task>/test-<language>.<tsv, json or jsonl>, as https://github.com/google-research/xtreme (Apache 2.0) reads it. Only the
 folders of BUCC and Mewsli-X have other names than the tasks, bucc2018 and mewslix. This module is stricter than XTREME on purpose:
@@ -17,7 +18,7 @@ from itertools import groupby
 from pathlib import Path
 
 from metrics import XTREME_METRIC, XTREME_R_METRIC, xtreme_overall, xtreme_task_score
-from task_adapters import TASKS, nearest, with_languages_of
+from task_adapters import TASKS, add_task_file, nearest, with_languages_of
 
 EXTENSIONS = {"span_qa": "json", "ranking": "json", "multiple_choice": "jsonl"}  # all others: tsv
 METRICS = {"xtreme": XTREME_METRIC, "xtreme-r": XTREME_R_METRIC}
@@ -109,19 +110,20 @@ def read_labels(root, task_name, language):
     return _read_gold_answers(path) if kind == "span_qa" else _read_rows(path, kind, task_name)
 
 
-def score_folders(predictions_root, labels_root, missing_answers="error", benchmark="xtreme"):
+def score_folders(predictions_root, labels_root, missing_answers="error", benchmark="xtreme", own_task=None):
     """Scores the tasks of a benchmark that have a folder in both: {task: {"languages": {language: {metric: value}}, "score": 0..100}}.
 
     The languages are those of the labels folder. The score is None unless the labels folder has all languages of the task.
     benchmark: xtreme or xtreme-r, which has more languages in some tasks.
+    own_task: the name of a task beside them (`task_adapters.add_task_file`), whose score is the mean of its dev_metric.
     missing_answers: "zero" gives a question without prediction the score 0, as XTREME does; "error" raises ValueError.
     ValueError or FileNotFoundError, in one line, for a language without predictions, different numbers of rows, ids that gold does not
     have, and gold labels that XTREME's download has removed (answers without text, or the same label in every row).
     """
     if missing_answers not in ("error", "zero"):
         raise ValueError(f"missing_answers is {missing_answers!r}; it is 'error' or 'zero'.")
-    results = {}
-    for task_name in METRICS[benchmark]:
+    results, metric_of = {}, metrics_of(benchmark, own_task)
+    for task_name in metric_of:
         folder = prediction_path(labels_root, task_name, "*")
         if not folder.parent.is_dir() or not prediction_path(predictions_root, task_name, "*").parent.is_dir():
             continue
@@ -133,14 +135,20 @@ def score_folders(predictions_root, labels_root, missing_answers="error", benchm
         if not label_languages:
             raise ValueError(f"{folder.parent} holds no {folder.name} file.")
         scores = {language: _score(predictions_root, labels_root, task_name, language, missing_answers) for language in label_languages}
-        task_score = xtreme_task_score(task_name, scores, METRICS[benchmark]) if set(label_languages) == set(all_languages) else None
+        task_score = xtreme_task_score(task_name, scores, metric_of) if set(label_languages) == set(all_languages) else None
         results[task_name] = {"languages": scores, "score": task_score}
     if not results:
         folders = ", ".join(FOLDER.get(name, name) for name in METRICS[benchmark])
+        own = f" --task_file's is: {own_task}." if own_task else ""
         raise ValueError(
-            f"{predictions_root} and {labels_root} have no task folder in common. {benchmark.upper()}'s folders are: {folders}."
+            f"{predictions_root} and {labels_root} have no task folder in common. {benchmark.upper()}'s folders are: {folders}.{own}"
         )
     return results
+
+
+def metrics_of(benchmark, own_task=None):
+    """{task: the metrics whose mean is its score} of a benchmark's tasks, and of a task beside them."""
+    return METRICS[benchmark] | ({own_task: (TASKS[own_task].dev_metric,)} if own_task else {})
 
 
 def main(argv=None):
@@ -149,9 +157,11 @@ def main(argv=None):
     parser.add_argument("--label_folder", required=True)
     parser.add_argument("--missing_answers", choices=("error", "zero"), default="error", help="zero: XTREME's way, they score 0")
     parser.add_argument("--benchmark", choices=tuple(METRICS), default="xtreme", help="xtreme-r: its ten tasks and all their languages")
+    parser.add_argument("--task_file", help="a Python file with a TASK of your own: it is scored too")
     args = parser.parse_args(argv)
     try:
-        results = score_folders(args.prediction_folder, args.label_folder, args.missing_answers, args.benchmark)
+        own_task = add_task_file(args.task_file).name if args.task_file else None
+        results = score_folders(args.prediction_folder, args.label_folder, args.missing_answers, args.benchmark, own_task)
     except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -165,6 +175,8 @@ def _table(results, benchmark="xtreme"):
             yield f"{task_name:<8} {language:<6}" + "".join(f"  {name} {value:6.2f}" for name, value in scores.items())
         missing = [language for language in with_languages_of(TASKS[task_name], benchmark).languages if language not in result["languages"]]
         yield f"{task_name:<8} score   " + (f"none, without labels for: {' '.join(missing)}" if missing else f"{result['score']:.2f}")
+    if results.keys().isdisjoint(METRICS[benchmark]):  # a task of one's own, which has no overall score
+        return
     without_score = [name for name in METRICS[benchmark] if results.get(name, {"score": None})["score"] is None]
     overall = (
         f"none, without a score for: {' '.join(without_score)}"

@@ -387,6 +387,8 @@ def difference(name: str, before, now, folder) -> str:
         return f"{folder} holds a run that began with another config.json in the model's folder. {remedy}"
     if name == "lineage":
         return f"{folder} holds a run whose model had been trained on other things before than results.json beside it says now. {remedy}"
+    if name == "task_file" and before and now:
+        return f"{folder} holds a run that began when --task_file said something else. {remedy}"
     if name == "content":
         before, now = before or {}, now or {}
         others = sorted(part for part in {*before, *now} if before.get(part) != now.get(part))

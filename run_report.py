@@ -3,6 +3,7 @@
     python run_report.py out/grid                                  # out/report/: page, tables, pictures, results.csv
     python run_report.py out/xlmr out/mmbert --output_dir both     # several folders, one table
     python run_report.py out/grid --baseline mnli --format md,tex  # differences to another row, two formats
+    python run_report.py out/mine --task_file my_task.py           # with runs of a task of your own
     python run_report.py out/grid --submission xtreme --row mnli   # nothing else: the nine folders that XTREME's evaluator reads
 
 Reads every results.json below the folders, whatever made it. Trains nothing, needs no GPU and no network. See docs/report.md.
@@ -20,7 +21,7 @@ from report.layers import layers_table
 from report.statistics import RESAMPLES
 from report.submission import write_submission
 from report.tables import SHOWN, all_tables
-from task_adapters import InputError
+from task_adapters import InputError, add_task_file
 
 PAGE = "html"
 
@@ -92,6 +93,7 @@ def arguments(argv=None) -> argparse.Namespace:
     parser.add_argument("--submission", help="lay out the predictions of --row for XTREME in this new folder, and check them")
     parser.add_argument("--row", help="of --submission: what stands in its row of the tables, `mnli` or `MODEL mnli`")
     parser.add_argument("--seed", type=int, help="of --submission: which run of the row; the smallest seed by default")
+    parser.add_argument("--task_file", nargs="+", default=[], help="the files of tasks of your own whose runs are read")
     args = parser.parse_args(argv)
     args.format = args.format.split(",")
     for name in args.format:
@@ -123,6 +125,8 @@ def main(argv=None) -> int:
     """The command. -> its exit code; a mistake of the user is one line on stderr and 2."""
     try:
         args = arguments(argv)
+        for path in args.task_file:
+            add_task_file(path)
         if args.submission:
             return submit(args)
         print(

@@ -18,7 +18,7 @@ from arguments import CommonArguments, parse
 from console import run_script, say
 
 # Named in run.json only where they are set.
-RARE = ("benchmark", "data_revision", "layers", "lower_case", "model_revision", "normalize", "tokenizer_as_loaded")
+RARE = ("task_file", "benchmark", "data_revision", "layers", "lower_case", "model_revision", "normalize", "tokenizer_as_loaded")
 
 
 @dataclass

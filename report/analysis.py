@@ -11,7 +11,7 @@ import pandas
 
 from metrics import XTREME_METRIC
 from report.calibration import calibrate
-from report.collect import BASELINE, INTERMEDIATE, TARGETS, Collection, Problem, Run
+from report.collect import BASELINE, INTERMEDIATE, Collection, Problem, Run
 from report.examples import chance, score_in, score_of, statistics_of_runs
 from report.languages import groups_of
 from report.statistics import RESAMPLES, Estimate, Rows, holm, resampled_scores
@@ -63,7 +63,7 @@ class Analysis:
         self.rows = in_order({(run.model, run.start) for run in collection.scored})
         self.models = list(dict.fromkeys(model for model, _ in self.rows))
         self.baseline, self.baseline_of = baseline, self._baselines(baseline)
-        self.columns = [self._column(target) for target in TARGETS if any(run.task == target for run in collection.scored)]
+        self.columns = [self._column(target) for target in TASKS if any(run.task == target for run in collection.scored)]
         self.differences = self._differences()
         self.calibration, wrong = calibrate(collection.scored, resamples, temperature_examples)
         self.problems += [Problem(folder, "without calibration", what) for folder, what in wrong.items()]

@@ -22,7 +22,6 @@ BASELINE = "baseline"  # the start without intermediate training
 AS_IT_IS = "evaluated as it is"  # the start of a model that was scored with its own head (--do_train false)
 INTERMEDIATE = [name for name, task in TASKS.items() if task.phase == "intermediate"]
 TOGETHER = sorted(name for name in INTERMEDIATE if name in PAPERS_TASKS)  # what `--task all` trains
-TARGETS = [name for name, task in TASKS.items() if task.phase != "intermediate"]
 COLUMNS = ["model", "start", "phase", "task", "language", "seed", "metric", "value", "examples", "failed_tries", "folder"]
 # Folders of a run that hold many files and never a run of their own.
 SKIPPED_FOLDERS = ("checkpoint-", "predictions", "labels", "heads", "oracle")

@@ -1,6 +1,7 @@
 """All datasets of the collection: `TASKS[name]`.
 
-To add a dataset, add one file to this folder, and its name to the import and to `BEYOND` below.
+To add a dataset, add one file to this folder, and its name to the import and to `BEYOND` below. A dataset in a file outside the tree needs
+neither: `add_task_file` adds it for one process.
 """
 
 from dataclasses import replace
@@ -39,6 +40,7 @@ from task_adapters import (
 from task_adapters.base import InputError, Recipe, RetrievalRecipe, Source, Task, nearest
 from task_adapters.loading import data_line, labels_of, load_examples
 from task_adapters.normal_form import in_normal_form
+from task_adapters.task_file import read_task_file
 from task_adapters.training_data import find_train_files, find_train_languages, load_training_data
 
 PAPERS = (  # the nine intermediate tasks and nine targets of Phang et al. (2020): `--task all`, the grids, the miniature world's tables
@@ -55,10 +57,18 @@ BENCHMARKS = {  # the overall score of each is the plain mean over its tasks
 }
 PAPERS_TASKS = tuple(module.TASK.name for module in PAPERS)
 TASKS = {module.TASK.name: module.TASK for module in MODULES}
+BUILT_IN = dict(TASKS)  # without what `add_task_file` adds to TASKS
 
-__all__ = ["BENCHMARKS", "PAPERS_TASKS", "TASKS", "InputError", "Recipe", "RetrievalRecipe", "Source", "Task", "at_revision",
-           "benchmark_of", "data_line", "find_train_files", "find_train_languages", "get_task", "hub_ids_of", "in_normal_form",
-           "labels_of", "load_examples", "load_training_data", "nearest", "with_languages_of"]  # fmt: skip
+__all__ = ["BENCHMARKS", "PAPERS_TASKS", "TASKS", "InputError", "Recipe", "RetrievalRecipe", "Source", "Task", "add_task_file",
+           "at_revision", "benchmark_of", "data_line", "find_train_files", "find_train_languages", "get_task", "hub_ids_of",
+           "in_normal_form", "labels_of", "load_examples", "load_training_data", "nearest", "with_languages_of"]  # fmt: skip
+
+
+def add_task_file(path: str) -> Task:
+    """Adds the TASK of a file of --task_file to TASKS, for this process, and returns it. InputError: see `read_task_file`."""
+    task = read_task_file(path, BUILT_IN)
+    TASKS[task.name] = task
+    return task
 
 
 def get_task(name: str, phase: str) -> Task:

@@ -5,6 +5,7 @@
     python -m task_adapters --prefetch --model_name_or_path FacebookAI/xlm-roberta-large
     python -m task_adapters --prefetch udpos --benchmark xtreme-r # with the languages that XTREME-R adds
     python -m task_adapters --prefetch panx --train_languages sw # also the data that --train_languages and --select_on use
+    python -m task_adapters --check --task_file my_task.py --data_dir data # a task of your own, and no other
 
 The exit code is 1 where something is missing or differs from the published counts, 2 for a wrong flag.
 """
@@ -12,7 +13,8 @@ The exit code is 1 where something is missing or differs from the published coun
 import argparse
 import sys
 
-from task_adapters import TASKS, InputError, data_line, load_examples, nearest, with_languages_of
+from task_adapters import TASKS, InputError, add_task_file, data_line, load_examples, nearest, with_languages_of
+from task_adapters.xtreme_download import NAME as XTREMES_DOWNLOAD
 
 SHOWN = 160  # The number of characters that are printed of a text.
 MODEL_FILES = ("*.json", "*.txt", "*.model")
@@ -26,7 +28,7 @@ def table(tasks) -> list[str]:
         ids = dict.fromkeys(part.hub_id for part in (source, *source.and_then))
         # A source without a common split is no other copy of the same data: one of mlqa's sources has only its translated training data.
         # A source that serves some languages alone is none either.
-        others = [other for other in task.sources if other.hub_id not in ids and not other.languages]
+        others = [other for other in task.sources if other.hub_id not in (*ids, XTREMES_DOWNLOAD) and not other.languages]
         copies = [other for other in others if {*other.splits} & {*source.splits}]
         others = dict.fromkeys(f"else {other.hub_id}" for other in copies)
         counts = {split: expected(task, split) for split in ("train", "dev", "test")}
@@ -132,12 +134,14 @@ def main(argv=None) -> int:
         "--check", nargs="*", metavar="TASK", help="load these tasks (all by default) and compare with the published counts"
     )
     parser.add_argument("--prefetch", nargs="*", metavar="TASK", help="the same without examples: afterwards HF_HUB_OFFLINE=1 works")
+    parser.add_argument("--task_file", help="a Python file with a TASK of your own; --check alone then checks that task")
     parser.add_argument("--languages", nargs="+", help="these test languages only")
     parser.add_argument("--benchmark", choices=("xtreme", "xtreme-r"), default="xtreme", help="xtreme-r: the languages that it adds too")
     parser.add_argument("--train_languages", nargs="+", default=[], help="training and dev data of these languages too")
     parser.add_argument("--data_dir", help="folder laid out by hub id, used in place of the hub")
     parser.add_argument("--model_name_or_path", help="with --prefetch: this model too")
     args = parser.parse_args(argv)
+    own = [add_task_file(args.task_file).name] if args.task_file else []
     if args.check is None and args.prefetch is None:
         print("\n".join(table(TASKS.values())))
         print("Rows are the published ones, before any is dropped, test rows over all languages. A task's name: its data are used.")
@@ -146,7 +150,7 @@ def main(argv=None) -> int:
     for name in names:
         if name not in TASKS:
             raise InputError(f"Unknown task {name!r}. {nearest(name, TASKS)}")
-    names = names or list(TASKS)
+    names = names or own or list(TASKS)
     tasks = [TASKS[name] for name in dict.fromkeys(other for name in names for other in (name, TASKS[name].train_on) if other)]
     tasks = [with_languages_of(task, args.benchmark) for task in tasks]
     all_languages = {language for task in tasks for language in task.languages}

@@ -9,7 +9,7 @@ scores, one for each set.
 
 from metrics import accuracy
 from task_adapters.base import DropRow, Recipe, Source, Task
-from task_adapters.mnli import NLI_LABELS
+from task_adapters.mnli import NLI_LABELS, NLI_NUMBERS
 
 ROUNDS = ("r1", "r2", "r3")
 
@@ -38,6 +38,7 @@ TASK = Task(
     ),
     to_example=to_example,
     labels=NLI_LABELS,
+    class_names=NLI_NUMBERS,
     metric=accuracy,
     dev_metric="accuracy",
     recipes={"jiant": Recipe()},

@@ -168,6 +168,7 @@ class Task:
     may_have_no_answer  span QA with unanswerable questions: predictions have a margin, and gold may be empty.
     dual          pairs: the recipe that a run trains with, which says how vectors are made; the script puts it there.
     xtreme_r      languages that XTREME-R adds to those of XTREME (`task_adapters.with_languages_of`).
+    class_names   hub id -> the names of its class numbers, for exports of this data set that have numbers in place of names.
     label_piece   tagging: the tokens whose output gives the tag of a word (`task_types/tagging.py`).
     """
 
@@ -189,6 +190,7 @@ class Task:
     may_have_no_answer: bool = False
     dual: DualRecipe | None = None
     xtreme_r: tuple[str, ...] = ()
+    class_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     label_piece: str = "first"
 
     def __post_init__(self):
@@ -202,8 +204,13 @@ class Task:
             raise ValueError(f"Task {self.name!r} has no labels.")
         if (self.choices > 1) != (self.task_type == "multiple_choice"):
             raise ValueError(f"Task {self.name!r} is {self.task_type} with {self.choices} choices.")
-        if not self.sources or "jiant" not in self.recipes:
-            raise ValueError(f"Task {self.name!r} needs a source and a recipe named 'jiant'.")
+        if not self.sources or not self.recipes:
+            raise ValueError(f"Task {self.name!r} needs a source and a recipe.")
+
+    @property
+    def default_recipe(self) -> str:
+        """The name of the recipe that a run takes without --recipe: jiant's where the task has one, otherwise its first."""
+        return "jiant" if "jiant" in self.recipes else next(iter(self.recipes))
 
     def languages_with(self, split: str) -> tuple[str, ...]:
         """Returns the languages in which the task's own sources publish a split. `train_on` may give English training and dev data."""

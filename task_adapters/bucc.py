@@ -46,6 +46,9 @@ class RawFiles(Source):
         if data_dir is None:
             return []
         name = self.config_for(language)
+        xtremes = [Path(data_dir) / self.hub_id / f"{name}.{split}.{end}" for end in (language, "en", "gold")]
+        if xtremes[0].exists():  # as XTREME's scripts/download_data.sh leaves them
+            return xtremes
         folders = [Path(data_dir) / self.hub_id / name, Path(data_dir) / name]
         folder = next((folder for folder in folders if folder.is_dir()), folders[0])
         return [folder / f"{name}.{self.splits[split]}.{end}" for end in (language, "en", "gold")]
@@ -58,6 +61,12 @@ class RawFiles(Source):
             refusals = "".join(f" {copy} {GOLD_ONLY}." for copy in copies if copy.exists())
             raise Absent(f"BUCC's own {self.splits[split]} files are read from --data_dir: {missing}{refusals}")
         source_file, target_file, gold_file = self.files(split, language, data_dir)
+        if split == "test" and source_file.name == f"{self.config_for(language)}.test.{language}" and not gold_file.exists():
+            archive = f"https://comparable.limsi.fr/bucc2018/bucc2018-{self.config_for(language)}.training-gold.tar.bz2"
+            raise InputError(
+                f"{gold_file} does not exist: XTREME's script removes the gold pairs of its test set. They are"
+                f" {self.config_for(language)}.training.gold in {archive}; put that file there under this name."
+            )
         source, target = read_sentences(source_file), read_sentences(target_file)
         gold = read_gold(gold_file, source, target)
         digest = hashlib.sha256(b"".join(path.read_bytes() for path in (source_file, target_file, gold_file)))

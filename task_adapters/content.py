@@ -91,8 +91,12 @@ def fingerprint(*parts) -> str:
 
 
 def code_of(function: Callable) -> str:
-    """The source text of the module that defines `function` and of those beside it: they use each other."""
-    return _code_in(Path(inspect.getfile(function)).parent)
+    """The source text of the module that defines `function`, and of those beside it where it is one of ours: they use each other.
+
+    A file of --task_file is one file. What lies beside it is not part of it.
+    """
+    file = Path(inspect.getfile(function))
+    return _code_in(file.parent) if file.parent == Path(__file__).parent else file.read_text(encoding="utf-8")
 
 
 @lru_cache

@@ -61,6 +61,9 @@ class _Converter:
     def __init__(self, task: Task, split: str, language: str | None, source: str, keep: Callable | None, is_train_file: bool):
         self.task, self.split, self.language, self.source = task, split, language, source
         self.keep, self.is_train_file = keep, is_train_file
+        # A file in a folder of the hub's name is an export of it: its numbers are the hub's.
+        place = f"/{source.partition(' (')[0]}/"
+        self.class_names = next((names for hub_id, names in task.class_names.items() if f"/{hub_id}/" in place), ())
 
     def convert(self, batch: dict, indices: list[int]) -> dict:
         examples = [self.example(row, location) for row, location in self.rows(batch, indices)]
@@ -99,7 +102,7 @@ class _Converter:
         row = WithoutNull(row, nulls) if nulls else row
         if self.keep is not None and not self.keep(row, self.language):
             raise DropRow(NOT_THIS_LANGUAGE)
-        example = as_example(row, self.task, SPELLINGS if self.is_train_file else {})
+        example = as_example(row, self.task, SPELLINGS if self.is_train_file else {}, self.class_names)
         check_example(example, self.task, self.split)
         return example
 
@@ -167,10 +170,11 @@ def empty_example(task_type: str) -> dict:
     }
 
 
-def as_example(row: dict, task: Task, spellings: dict[str, str]) -> dict:
+def as_example(row: dict, task: Task, spellings: dict[str, str], class_names: tuple[str, ...] = ()) -> dict:
     """A row with the columns of the hub, or of an example already, as an example whose values have the types of its columns.
 
-    A label that is a number stands for the name of the same digits, where the task's labels are such names (PAWS-X).
+    A label that is a number stands for the name of the same digits, where the task's labels are such names (PAWS-X). Otherwise its name
+    is in the row's `label_text`, or the place of the number in `class_names`; where both are missing the meaning is not certain.
     """
     columns = EXAMPLE_COLUMNS[task.task_type]
     is_example = task.task_type != "span_qa" and all(name in row for name in columns)  # span QA: answers may have to be found again
@@ -179,7 +183,8 @@ def as_example(row: dict, task: Task, spellings: dict[str, str]) -> dict:
     example = {name: row[name] for name in columns} if is_example else task.to_example(row)
     for name, kind in columns.items():
         if name == "label":
-            example = {**example, "label": _label(example["label"], task, spellings)}
+            label = row.get("label_text") if _is_number(example["label"]) and row.get("label_text") else example["label"]
+            example = {**example, "label": _label(label, task, spellings, class_names)}
         elif kind == List(TEXT):
             _check_texts(name, example[name], task)
         elif kind == TEXT:
@@ -187,19 +192,35 @@ def as_example(row: dict, task: Task, spellings: dict[str, str]) -> dict:
     return example
 
 
-def _label(label, task, spellings):
+def _is_number(label) -> bool:
+    return (isinstance(label, int) and not isinstance(label, bool)) or (isinstance(label, str) and bool(re.fullmatch("-?[0-9]+", label)))
+
+
+def _label(label, task, spellings, class_names):
     is_number = isinstance(label, int) and not isinstance(label, bool)
     if task.task_type == "multiple_choice":
         if not is_number and not re.fullmatch("-?[0-9]+", str(label)):
             raise InputError(f"label {label!r} is not a whole number.")
         return int(label)
-    if is_number and str(label) not in task.labels:
-        raise InputError(f"label {label} is a number, and its name is not known: {_names(task)}")
+    if _is_number(label) and str(label) not in task.labels:
+        if class_names and int(label) == -1:
+            raise DropRow("no gold label (-1)")
+        if 0 <= int(label) < len(class_names):
+            return class_names[int(label)]
+        raise InputError(f"label {label} is a number, and its name is not known: {_names(task)}{_hub_numbers(task)}")
     return str(label) if is_number else spellings.get(label, label) if isinstance(label, str) else label
 
 
 def _names(task):
     return f"one of {', '.join(task.labels)} (parquet of `datasets` keeps names)."
+
+
+def _hub_numbers(task):
+    if not task.class_names:
+        return ""
+    hub_id, names = next(iter(task.class_names.items()))
+    numbers = ", ".join(f"{number} {name}" for number, name in enumerate(names))
+    return f" On the hub they are {numbers}: where these are meant, put the file below a folder of the hub's name, DIR/{hub_id}/."
 
 
 def _check_texts(name, values, task):

@@ -12,6 +12,7 @@ from pathlib import Path
 import pyarrow.parquet
 from datasets import Dataset, Features, Value, load_dataset
 
+from task_adapters.columns import has_header, read_columns
 from task_adapters.content import code_of, file_key, fingerprint, from_cache
 from task_adapters.errors import InputError, readable
 
@@ -19,6 +20,8 @@ LISTS = ("answers", "choices", "endings", "ner_tags", "pos_tags", "tags", "token
 # XTREME's translated pairs have no header: English pair, translated pair, label; before September 2020 the translated pair and the label.
 FIELDS_WITHOUT_HEADER = (3, 5)
 SPELLINGS = {"contradictory": "contradiction"}  # in XNLI's and XTREME's translations
+TAGGED = (".conllu", ".conll", ".bio", ".iob2")  # endings of files with a word and its tag a line
+TAG = re.compile(r"O|[A-Z]{1,5}|[BIESLU]-\w+")  # the second of two columns: no name of a column is written in capitals
 TEXT_ROWS = Features({"location": Value("string"), "row": Value("string")})
 
 
@@ -41,10 +44,11 @@ def check_file(path: Path, what: str = "") -> None:
         raise InputError(f"{what}{path} is a Git LFS pointer and not the file itself: run `git lfs pull` where it was cloned.")
 
 
-def rows_of_files(files: list[Path], labels: tuple[str, ...] = ()) -> Dataset:
+def rows_of_files(files: list[Path], labels: tuple[str, ...] = (), reader=None) -> Dataset:
     """The rows of files of one kind, in order, through the cache of `datasets`; the files' content is the key there.
 
     labels  of a classification task: by them a tsv file without a header is known.
+    reader  in place of that of the files' kind (`READERS`).
     Parquet gives its own columns. All other kinds give TEXT_ROWS, where `row` is the row as JSON text, which keeps each value as it stands
     in the file, and `location` says where that is. Raises InputError for a file that cannot be read, and where there are no rows.
     """
@@ -52,9 +56,9 @@ def rows_of_files(files: list[Path], labels: tuple[str, ...] = ()) -> Dataset:
         check_file(path)
     if files[0].suffix == ".parquet":
         return _parquet_rows(files)
-    key = fingerprint(*files, *map(file_key, files), labels, code_of(rows_of_files))
+    key = fingerprint(*files, *map(file_key, files), labels, reader and reader.__name__, code_of(rows_of_files))
     names = tuple(str(path) for path in files)  # a list would be cut into shards
-    options = {"features": TEXT_ROWS, "gen_kwargs": {"names": names, "labels": labels}, "fingerprint": key}
+    options = {"features": TEXT_ROWS, "gen_kwargs": {"names": names, "labels": labels, "reader": reader}, "fingerprint": key}
     with readable(names[0]):
         return from_cache(key, lambda: Dataset.from_generator(_text_rows, **options))
 
@@ -85,10 +89,10 @@ def _parquet_rows(files):
         return from_cache(name, lambda: load_dataset("parquet", name, data_files={"rows": filled}, split="rows"))
 
 
-def _text_rows(names, labels):
+def _text_rows(names, labels, reader):
     for name in names:
         path, is_empty = Path(name), True
-        for location, row in READERS[path.suffix](path, labels):
+        for location, row in (reader or READERS[path.suffix])(path, labels):
             is_empty = False
             yield {"location": f"{path}, {location}", "row": json.dumps(row)}
         if is_empty:
@@ -99,7 +103,7 @@ def _text_rows(names, labels):
 
 
 def read_jsonl(path, labels=()):
-    for number, line in _lines(path):
+    for number, line in lines_of(path):
         try:
             row = json.loads(line)
         except (ValueError, RecursionError) as error:
@@ -165,8 +169,11 @@ def read_csv(path, labels=()):
 
 def read_tsv(path, labels=()):
     header = None
-    for number, line in _lines(path):
+    for number, line in lines_of(path):
         fields = line.split("\t")
+        if header is None and len(fields) == 2 and TAG.fullmatch(fields[1]) and not has_header(line):
+            yield from read_tagged(path)
+            return
         if header is None:
             is_pair = len(fields) in FIELDS_WITHOUT_HEADER and _label(fields) in labels
             header = len(fields) if is_pair else _header(path, fields)
@@ -180,8 +187,23 @@ def read_tsv(path, labels=()):
         yield f"line {number}", row
 
 
-READERS = {".jsonl": read_jsonl, ".json": read_json, ".csv": read_csv, ".tsv": read_tsv}
+def read_tagged(path, labels=()):
+    """A word and its tag a line: CoNLL-U, CoNLL-2003, WikiAnn, two columns (columns.py)."""
+    yield from read_columns(path, list(lines_of(path, with_blank_ones=True)))
+
+
+def read_text(path, labels=()):
+    """Fields between tabs under a header (MultiNLI's own files are .txt), or a word and its tag a line (CoNLL-2003, WikiAnn)."""
+    first = next((line for _, line in lines_of(path)), "").split("\t")
+    is_table = len(first) > 1 and not TAG.fullmatch(first[-1].strip()) and not first[0].startswith(("#", "-DOCSTART-"))
+    yield from (read_tsv if is_table else read_tagged)(path, labels)
+
+
+# WikiAnn's own files have no ending.
+READERS = {".jsonl": read_jsonl, ".json": read_json, ".csv": read_csv, ".tsv": read_tsv, **dict.fromkeys(TAGGED, read_tagged),
+           **dict.fromkeys((".txt", ""), read_text)}  # fmt: skip
 KINDS = (".parquet", *READERS)  # of files that are read, the first one is looked for first
+FOLDER_KINDS = tuple(kind for kind in KINDS if kind not in (".txt", ""))  # below --data_dir, where a README may lie beside
 
 
 def _objects(value, location) -> list[dict]:
@@ -190,15 +212,15 @@ def _objects(value, location) -> list[dict]:
     return value
 
 
-def _lines(path):
-    """(number, text) of the lines that are not blank; only a line feed ends one."""
+def lines_of(path: Path, with_blank_ones=False):
+    """(number, text) of the lines, as a rule of those that are not blank; only a line feed ends one."""
     with path.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
             try:
                 text = line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
             except UnicodeDecodeError as error:
                 raise InputError(f"{path}, line {number}: not UTF-8 text.") from error
-            if text.strip():
+            if with_blank_ones or text.strip():
                 yield number, text
 
 
@@ -215,6 +237,9 @@ def _header(path, fields):
 
 def _row(path, number, header, fields):
     """One row of csv or tsv; columns that hold lists are JSON."""
+    missing = header[len(fields) :]
+    if missing and "gold_label" in header and all(re.fullmatch("label[1-5]", name) for name in missing):
+        fields = [*fields, *[""] * len(missing)]  # MultiNLI: the answers of annotators who were not asked
     if len(fields) != len(header):
         raise InputError(f"{path}, line {number}: {len(fields)} fields under {len(header)} columns ({', '.join(header)}).")
     row = dict(zip(header, fields))

@@ -12,7 +12,7 @@ from huggingface_hub.errors import HfHubHTTPError
 from huggingface_hub.file_download import repo_folder_name
 
 from task_adapters.errors import Absent, InputError, one_line, refuse_full_disk
-from task_adapters.files import KINDS, rows_of_files
+from task_adapters.files import FOLDER_KINDS, rows_of_files
 
 NETWORK = HfHubHTTPError.__bases__  # OSError, and the HTTPError of the client beneath (httpx, or httpx2): no connection is one of these
 
@@ -104,7 +104,7 @@ def files_in_folder(folder: Path, config: str, split: str, other_names: tuple[st
     subfolders = [folder / config, folder / "data" / config]
     subfolders += [folder / "data", folder] if config in ("default", folder.name, "plain_text") else []
     for subfolder in subfolders:
-        for kind in KINDS:
+        for kind in FOLDER_KINDS:
             for name in (split, *other_names):
                 if files := _files_of(subfolder, name, kind):
                     return files

@@ -9,6 +9,7 @@ from datasets import Dataset, concatenate_datasets
 from task_adapters.base import Absent, InputError, Task, nearest
 from task_adapters.content import content_key
 from task_adapters.examples import NOT_THIS_LANGUAGE, to_examples, usable
+from task_adapters.xtreme_download import Download
 
 FEW = 20  # In a test set of up to this size all labels can really be equal. In a larger one they are a placeholder.
 
@@ -60,6 +61,7 @@ def _first_source_that_is_here(task, split, language, data_dir):
     if not sources:
         raise InputError(f"{task.name} has no {split!r} split. It has: {', '.join(task.sources[0].splits)}.")
     sources = [source for source in sources if language in source.languages] or [source for source in sources if not source.languages]
+    sources = _of_the_layout(sources, split, language, data_dir)
     passed_over = []
     for source in sources:
         try:
@@ -69,13 +71,22 @@ def _first_source_that_is_here(task, split, language, data_dir):
     raise InputError(" | ".join(dict.fromkeys(passed_over)) + _languages_that_are_here(task, split, language, data_dir))
 
 
+def _of_the_layout(sources, split, language, data_dir):
+    """The sources that --data_dir can hold: those of the hub's layout, or XTREME's download where it is here and they are not."""
+    downloads = [source for source in sources if isinstance(source, Download) and source.is_here(data_dir)]
+    sources = [source for source in sources if not isinstance(source, Download)]
+    is_laid_out = any(path.exists() for source in sources for path in source.files(split, language, data_dir))
+    return downloads if downloads and not is_laid_out else sources
+
+
 def _languages_that_are_here(task, split, language, data_dir) -> str:
     """What the user can write where --data_dir lacks the test or dev data of one language, and holds those of others."""
     if split == "train" or (split == "dev" and language == "en"):
         return ""
 
     def is_here(language):
-        parts = [(source, part) for source in task.sources for part in {split, "test"} if part in source.splits]
+        hub = [source for source in task.sources if not isinstance(source, Download)]
+        parts = [(source, part) for source in hub for part in {split, "test"} if part in source.splits]
         return {part for source, part in parts if any(path.exists() for path in source.files(part, language, data_dir))} == {split, "test"}
 
     languages = [language for language in task.languages if is_here(language)]

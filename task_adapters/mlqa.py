@@ -13,6 +13,7 @@ from metrics import mlqa_scores
 from task_adapters.base import CONVERTED, Source, Task
 from task_adapters.squad import XTREME_QA, to_example
 from task_adapters.xquad import JIANT_QA
+from task_adapters.xtreme_download import download, read_questions
 
 TEST_ROWS = {"ar": 5_335, "de": 4_517, "en": 11_590, "es": 5_253, "hi": 4_918, "vi": 5_495, "zh": 5_137}
 DEV_ROWS = {"ar": 517, "de": 512, "en": 1_148, "es": 500, "hi": 507, "vi": 511, "zh": 504}
@@ -25,17 +26,20 @@ def asked_in(task: Task, language: str) -> Task:
     return replace(task, sources=(source,))
 
 
+HUB = Source(
+    "google/xtreme",
+    config="MLQA.{language}.{language}",
+    splits={"dev": "validation", "test": "test"},
+    rows={"dev": DEV_ROWS, "test": TEST_ROWS},
+)
+XTREMES_FILES = {split: f"MLQA_V1/{split}/{split}-context-{{language}}-question-{{language}}.json" for split in HUB.splits}
+
 TASK = Task(
     name="mlqa",
     phase="target",
     task_type="span_qa",
     sources=(
-        Source(
-            "google/xtreme",
-            config="MLQA.{language}.{language}",
-            splits={"dev": "validation", "test": "test"},
-            rows={"dev": DEV_ROWS, "test": TEST_ROWS},
-        ),
+        HUB,
         *(
             Source(
                 "facebook/mlqa",
@@ -46,6 +50,7 @@ TASK = Task(
             )
             for revision in ("refs/pr/5", CONVERTED)
         ),
+        download("mlqa", XTREMES_FILES, read_questions, labelled=HUB),
     ),
     to_example=to_example,
     metric=mlqa_scores,

@@ -7,6 +7,7 @@ XTREME-R adds eight languages, from https://huggingface.co/datasets/unimelb-nlp/
 
 from metrics import entity_f1
 from task_adapters.base import Recipe, Source, Task
+from task_adapters.xtreme_download import download, read_panx
 
 LANGUAGES = (
     "af", "ar", "bg", "bn", "de", "el", "en", "es", "et", "eu", "fa", "fi", "fr", "he", "hi", "hu", "id", "it", "ja", "jv",
@@ -30,28 +31,31 @@ def to_example(row):
     return {"words": row["tokens"], "tags": row["ner_tags"]}
 
 
+HUB = Source(
+    "google/xtreme",
+    config="PAN-X.{language}",
+    splits={"train": "train", "dev": "validation", "test": "test"},
+    rows={
+        "train": {language: SMALL_TRAINS.get(language, 20_000) for language in LANGUAGES},
+        # The dev part has as many rows as the test part.
+        "dev": {language: SMALL_TESTS.get(language, 10_000) for language in LANGUAGES},
+        "test": {language: SMALL_TESTS.get(language, 10_000) for language in LANGUAGES},
+    },
+)
+
 TASK = Task(
     name="panx",
     phase="target",
     task_type="tagging",
     sources=(
-        Source(
-            "google/xtreme",
-            config="PAN-X.{language}",
-            splits={"train": "train", "dev": "validation", "test": "test"},
-            rows={
-                "train": {language: SMALL_TRAINS.get(language, 20_000) for language in LANGUAGES},
-                # The dev part has as many rows as the test part.
-                "dev": {language: SMALL_TESTS.get(language, 10_000) for language in LANGUAGES},
-                "test": {language: SMALL_TESTS.get(language, 10_000) for language in LANGUAGES},
-            },
-        ),
+        HUB,
         Source(
             "unimelb-nlp/wikiann",
             config="{language}",
             splits={"train": "train", "dev": "validation", "test": "test"},
             languages=XTREME_R,
         ),
+        download("panx", {split: f"{split}-{{language}}.tsv" for split in HUB.splits}, read_panx, labelled=HUB),
     ),
     to_example=to_example,
     labels=("B-LOC", "B-ORG", "B-PER", "I-LOC", "I-ORG", "I-PER", "O"),

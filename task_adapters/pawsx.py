@@ -8,6 +8,7 @@ them.
 
 from metrics import accuracy
 from task_adapters.base import CONVERTED, Recipe, Source, Task
+from task_adapters.xtreme_download import download, read_pairs
 
 SPLITS = {"train": "train", "dev": "validation", "test": "test"}
 FILE_NAMES = {"train": ("translated_train",), "validation": ("dev_2k",), "test": ("test_2k",)}
@@ -18,14 +19,17 @@ def to_example(row):
     return {"text_a": row["sentence1"] or "", "text_b": row["sentence2"] or "", "label": row["label"]}
 
 
+HUB = tuple(
+    Source("google-research-datasets/paws-x", config="{language}", splits=SPLITS, rows=ROWS, revision=revision, file_names=FILE_NAMES)
+    for revision in (None, CONVERTED)
+)
+XTREMES_FILES = {split: f"{split}-{{language}}.tsv" for split in SPLITS}
+
 TASK = Task(
     name="pawsx",
     phase="target",
     task_type="classification",
-    sources=tuple(
-        Source("google-research-datasets/paws-x", config="{language}", splits=SPLITS, rows=ROWS, revision=revision, file_names=FILE_NAMES)
-        for revision in (None, CONVERTED)
-    ),
+    sources=(*HUB, download("pawsx", XTREMES_FILES, read_pairs, labelled=HUB[0])),
     to_example=to_example,
     labels=("0", "1"),
     metric=accuracy,

@@ -6,6 +6,7 @@ of `answer_start`. `relocated` corrects them.
 
 from metrics import squad_scores
 from task_adapters.base import Recipe, Source, Task
+from task_adapters.xtreme_download import download, read_questions
 
 XTREME_QA = Recipe(  # XTREME's settings for all targets with SQuAD-like training data. XTREME takes the last weights for them.
     learning_rate=3e-5, num_train_epochs=3, max_seq_length=384, warmup_steps=500, weight_decay=1e-4
@@ -37,14 +38,18 @@ def to_example(row):
 
 
 SQUAD_V1 = Source(
-    "rajpurkar/squad", config="plain_text", splits={"train": "train", "dev": "validation"}, rows={"train": 87_599, "dev": 10_570}
+    "rajpurkar/squad",
+    config="plain_text",
+    splits={"train": "train", "dev": "validation"},
+    rows={"train": 87_599, "dev": 10_570},
+    file_names={"validation": ("dev",)},  # train-v1.1.json and dev-v1.1.json, as SQuAD's authors named them
 )
 
 TASK = Task(
     name="squad_v1",
     phase="intermediate",
     task_type="span_qa",
-    sources=(SQUAD_V1,),
+    sources=(SQUAD_V1, download("squad", {"train": "train-v1.1.json", "dev": "dev-v1.1.json"}, read_questions)),
     to_example=to_example,
     metric=squad_scores,
     dev_metric="f1",

@@ -8,6 +8,7 @@ https://huggingface.co/datasets/mteb/tatoeba-bitext-mining, whose row counts wer
 
 from metrics import accuracy
 from task_adapters.base import RetrievalRecipe, Source, Task
+from task_adapters.xtreme_download import download
 
 HUB_NAMES = {
     "af": "afr", "ar": "ara", "bg": "bul", "bn": "ben", "de": "deu", "el": "ell", "es": "spa", "et": "est", "eu": "eus", "fa": "pes",
@@ -26,19 +27,22 @@ def to_example(row):
     return {"source": row[source].strip(), "target": row[target].strip()}
 
 
+HUB = Source(
+    "google/xtreme",
+    config="tatoeba.{name}",
+    names=HUB_NAMES,
+    splits={"test": "validation"},
+    rows={"test": {language: SMALL_SETS.get(language, 1_000) for language in HUB_NAMES}},
+)
+
 TASK = Task(
     name="tatoeba",
     phase="retrieval",
     task_type="retrieval",
     sources=(
-        Source(
-            "google/xtreme",
-            config="tatoeba.{name}",
-            names=HUB_NAMES,
-            splits={"test": "validation"},
-            rows={"test": {language: SMALL_SETS.get(language, 1_000) for language in HUB_NAMES}},
-        ),
+        HUB,
         Source("mteb/tatoeba-bitext-mining", config="{name}-eng", names=XTREME_R, splits={"test": "test"}, languages=tuple(XTREME_R)),
+        download("tatoeba", {"test": "{language}-en.{language}"}, None, labelled=HUB),
     ),
     to_example=to_example,
     metric=accuracy,

@@ -11,6 +11,7 @@ from metrics import squad_scores
 from task_adapters.base import Source, Task
 from task_adapters.squad import XTREME_QA, to_example
 from task_adapters.xquad import JIANT_QA
+from task_adapters.xtreme_download import download, read_questions
 
 ID_PREFIX = {
     "ar": "arabic", "bn": "bengali", "en": "english", "fi": "finnish", "id": "indonesian", "ko": "korean", "ru": "russian",
@@ -28,13 +29,20 @@ def is_of_language(row, language):
     return row["id"].split("-")[0] == ID_PREFIX[language]
 
 
+XTREMES_FILES = {
+    "train": "tydiqa-goldp-v1.1-train/tydiqa.goldp.{language}.train.json",
+    **dict.fromkeys(("dev", "test"), "tydiqa-goldp-v1.1-dev/tydiqa.goldp.{language}.dev.json"),
+}
+HUB = Source("google-research-datasets/tydiqa", config="secondary_task", splits=SPLITS, rows=ROWS, keep=is_of_language)
+
 TASK = Task(
     name="tydiqa",
     phase="target",
     task_type="span_qa",
     sources=(
-        Source("google-research-datasets/tydiqa", config="secondary_task", splits=SPLITS, rows=ROWS, keep=is_of_language),
+        HUB,
         Source("google/xtreme", config="tydiqa", splits=SPLITS, rows=ROWS, keep=is_of_language),
+        download("tydiqa", XTREMES_FILES, read_questions, labelled=HUB),
     ),
     to_example=to_example,
     metric=squad_scores,

@@ -14,6 +14,7 @@ seen, and so nothing is expected of them.
 
 from metrics import tag_run_f1
 from task_adapters.base import Recipe, Source, Task
+from task_adapters.xtreme_download import download, read_udpos
 
 HUB_NAMES = {
     "af": "Afrikaans", "ar": "Arabic", "bg": "Bulgarian", "de": "German", "el": "Greek", "en": "English", "es": "Spanish",
@@ -48,19 +49,22 @@ def to_example(row):
     return {"words": row["tokens"], "tags": row["pos_tags"]}
 
 
+HUB = Source(
+    "google/xtreme",
+    config="udpos.{name}",
+    names=HUB_NAMES,
+    splits={"train": "train", "dev": "validation", "test": "test"},
+    rows={"train": TRAIN_ROWS, "dev": DEV_ROWS, "test": TEST_ROWS},
+)
+
 TASK = Task(
     name="udpos",
     phase="target",
     task_type="tagging",
     sources=(
-        Source(
-            "google/xtreme",
-            config="udpos.{name}",
-            names=HUB_NAMES,
-            splits={"train": "train", "dev": "validation", "test": "test"},
-            rows={"train": TRAIN_ROWS, "dev": DEV_ROWS, "test": TEST_ROWS},
-        ),
+        HUB,
         Source("izhx/xtreme-r-udpos", config="{language}", splits={"test": "test"}, languages=XTREME_R),
+        download("udpos", {split: f"{split}-{{language}}.tsv" for split in HUB.splits}, read_udpos, labelled=HUB),
     ),
     to_example=to_example,
     labels=LABELS,

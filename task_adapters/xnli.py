@@ -7,22 +7,27 @@ MNLI's, as in jiant. The train splits of the other languages are machine transla
 
 from metrics import accuracy
 from task_adapters.base import Recipe, Source, Task
-from task_adapters.mnli import NLI_LABELS, to_example
+from task_adapters.mnli import NLI_LABELS, NLI_NUMBERS, to_example
+from task_adapters.xtreme_download import download, read_pairs
+
+XNLI = Source(
+    "facebook/xnli",
+    config="{language}",
+    splits={"train": "train", "dev": "validation", "test": "test"},
+    rows={"train": 392_702, "dev": 2_490, "test": 5_010},
+)
 
 TASK = Task(
     name="xnli",
     phase="target",
     task_type="classification",
     sources=(
-        Source(
-            "facebook/xnli",
-            config="{language}",
-            splits={"train": "train", "dev": "validation", "test": "test"},
-            rows={"train": 392_702, "dev": 2_490, "test": 5_010},
-        ),
+        XNLI,
+        download("xnli", {"dev": "dev-{language}.tsv", "test": "test-{language}.tsv"}, read_pairs, labelled=XNLI),
     ),
     to_example=to_example,
     labels=NLI_LABELS,
+    class_names=NLI_NUMBERS,
     metric=accuracy,
     dev_metric="accuracy",
     languages=("ar", "bg", "de", "el", "en", "es", "fr", "hi", "ru", "sw", "th", "tr", "ur", "vi", "zh"),

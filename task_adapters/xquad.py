@@ -7,16 +7,20 @@ are stripped and some `answer_start` are off by what was stripped (zh 100 of 1,1
 from metrics import squad_scores
 from task_adapters.base import Recipe, Source, Task
 from task_adapters.squad import XTREME_QA, to_example
+from task_adapters.xtreme_download import download, read_questions
 
 JIANT_QA = Recipe(num_train_epochs=2, effective_batch_size=16, max_seq_length=384, selection="best", max_selection_samples=500)
+
+HUB = Source("google/xquad", config="xquad.{language}", splits={"test": "validation"}, rows={"test": 1_190})
 
 TASK = Task(
     name="xquad",
     phase="target",
     task_type="span_qa",
     sources=(
-        Source("google/xquad", config="xquad.{language}", splits={"test": "validation"}, rows={"test": 1_190}),
+        HUB,
         Source("google/xtreme", config="XQuAD.{language}", splits={"test": "validation"}, rows={"test": 1_190}),
+        download("xquad", {"test": "xquad.{language}.json"}, read_questions, labelled=HUB),
     ),
     to_example=to_example,
     metric=squad_scores,

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections import Counter
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -14,13 +15,27 @@ from datasets import ClassLabel, Dataset, Features, List, Value
 
 import task_adapters
 from metrics import XTREME_METRIC
-from task_adapters import MODULES, TASKS, InputError, Recipe, Source, Task, data_line, get_task, labels_of, load_examples
+from task_adapters import (
+    BENCHMARKS,
+    MODULES,
+    PAPERS_TASKS,
+    TASKS,
+    InputError,
+    Recipe,
+    Source,
+    Task,
+    data_line,
+    get_task,
+    labels_of,
+    load_examples,
+)
 from task_adapters.__main__ import as_text, expected, main, parts_of, summary, table
 from task_adapters.base import CONVERTED, EXAMPLE_COLUMNS
 from task_adapters.ccg import read_auto
 from task_adapters.examples import check_example
 from task_adapters.reference_scores import REFERENCES, reference_lines, references_for
 from task_adapters.squad import relocated
+from task_adapters.xtreme_download import NAME as XTREMES_DOWNLOAD
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared"
@@ -227,6 +242,8 @@ def test_every_task_reads_rows_of_the_hub_as_examples(name, tmp_path):
     elif name == "lareqa":
         [(place, paragraph)], split, language, wanted = WALK[name]
         write_text(tmp_path / place, json.dumps({"data": [{"paragraphs": [paragraph]}]}))
+    elif name not in WALK:
+        pytest.skip(f"{name}: no rows are written down here; an entry in WALK would try them")
     else:
         files, split, language, wanted = WALK[name]
         for place, features, *rows in files:
@@ -243,8 +260,10 @@ def test_every_task_reads_rows_of_the_hub_as_examples(name, tmp_path):
 
 
 def test_every_adapter_is_a_task_of_its_own_name():
-    files = {path.stem for path in Path(task_adapters.__file__).parent.glob("*.py") if "TASK = Task(" in path.read_text(encoding="utf-8")}
-    assert {module.__name__.rpartition(".")[2] for module in MODULES} == files and len(TASKS) == len(MODULES) == len(files)
+    """A file that lies here and is not in MODULES is no task of the collection; --task_file takes it."""
+    files = {path.stem for path in Path(task_adapters.__file__).parent.glob("*.py") if "\nTASK = Task(" in path.read_text(encoding="utf-8")}
+    assert {module.__name__.rpartition(".")[2] for module in MODULES} <= files and len(TASKS) == len(MODULES) == len({*MODULES})
+    assert {*PAPERS_TASKS, *chain(*BENCHMARKS.values())} <= {*WALK, "ccg"}, "rows of these are tried above"
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.TASK.name)
@@ -356,7 +375,7 @@ def test_cosmosqa_labels_are_minus_one_in_the_test_part(tmp_path):
 
 
 def test_pawsx_comes_from_the_complete_source():
-    assert {source.hub_id for source in TASKS["pawsx"].sources} == {"google-research-datasets/paws-x"}
+    assert {source.hub_id for source in TASKS["pawsx"].sources} == {"google-research-datasets/paws-x", XTREMES_DOWNLOAD}
     assert TASKS["pawsx"].sources[0].rows_expected("train", "en") == 49_401
 
 
@@ -796,7 +815,7 @@ def test_a_task_that_contradicts_itself_is_refused_when_it_is_made():
         ({"labels": ()}, "has no labels"),
         ({"choices": 4}, "is classification with 4 choices"),
         ({"sources": ()}, "needs a source"),
-        ({"recipes": {}}, "a recipe named 'jiant'"),
+        ({"recipes": {}}, "needs a source and a recipe"),
     ):
         with pytest.raises(ValueError, match=message):
             replace(task, **change)

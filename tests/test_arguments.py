@@ -129,9 +129,9 @@ CHANGES = {
         "mlm_languages": ["de sw"], "mlm_data": ["de=FILE"], "mlm_share": ["0.25"], "mlm_alpha": ["0.5"], "mlm_eval_samples": ["9"],
     },
 }  # fmt: skip
-# Compared flags that are not tested above: another task is another command, tf32 needs a GPU, and GaLore needs its package. DeepSpeed and
-# retrieval have tests of their own.
-NOT_CHANGED = {"task", "tf32", "optim_target_modules", "deepspeed", *settings.RETRIEVAL}
+# Compared flags that are not tested above: another task is another command, tf32 needs a GPU, and GaLore needs its package. DeepSpeed,
+# retrieval and files of tasks (test_task_file.py) have tests of their own.
+NOT_CHANGED = {"task", "task_file", "tf32", "optim_target_modules", "deepspeed", *settings.RETRIEVAL}
 
 
 def script_of(task):

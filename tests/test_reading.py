@@ -169,7 +169,7 @@ def test_numbers_are_labels_where_the_tasks_labels_are_numbers(end, value, tmp_p
 
 
 @pytest.mark.parametrize("task, row, message", [
-    ("mnli", {"premise": "p", "hypothesis": "h", "label": 1}, "label 1 is a number, and its name is not known: one of contradiction,"),
+    ("mnli", {"premise": "p", "hypothesis": "h", "label": 3}, "label 3 is a number, and its name is not known: one of contradiction,"),
     ("pawsx", {"sentence1": "p", "sentence2": "h", "label": 2}, "label 2 is a number, and its name is not known: one of 0, 1"),
     ("pawsx", {"sentence1": "p", "sentence2": "h", "label": True}, "label True is not one of 0, 1"),
     ("pawsx", {"sentence1": "p", "sentence2": "h", "label": 1.0}, "label 1.0 is not one of 0, 1"),

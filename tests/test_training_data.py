@@ -253,7 +253,8 @@ PAIR = {"premise": "p", "hypothesis": "h", "label": "neutral"}
     ("a.json", squads([{"id": "1", "answers": [{"text": 5, "answer_start": 0}]}]), "text must be text"),
     ("a.json", '{"data": [3]}', "neither SQuAD's format nor a list of rows"),
     ("a.parquet", "PAR?", "a.parquet: "),
-    ("a.txt", "x", "'.txt' is no known kind"),
+    ("a.docx", "x", "'.docx' is no known kind"),
+    ("a.txt", "x", "a.txt, line 1: 'x' is not a word and its tag"),
 ])  # fmt: skip
 def test_a_broken_file_is_named_with_its_row(name, content, message, tmp_path):
     (tmp_path / name).write_text(content, encoding="utf-8")
