@@ -16,6 +16,7 @@ from transformers import HfArgumentParser, TrainingArguments
 
 from console import say
 from refusals import (
+    check_dev_files,
     check_given,
     check_languages,
     check_optimizer,
@@ -33,11 +34,13 @@ from task_adapters import (
     InputError,
     Task,
     benchmark_of,
+    find_own_files,
     find_train_files,
     find_train_languages,
     get_task,
     nearest,
     with_languages_of,
+    with_own_data,
 )
 from trainer import deepspeed as deepspeed_support
 
@@ -336,6 +339,7 @@ def parse(arguments_class, phase: str):
     values = {**defaults_of(launch, trains), **given}
     args = make(arguments_class, values)
     args.given_flags, args.benchmark = frozenset(given), benchmark
+    tasks = (over_own_data(tasks[0], args),) if phase != "intermediate" else tasks
     check_languages(tasks[0], args)
     if not trains:
         check_search(tasks[0], args)
@@ -386,6 +390,20 @@ def over_languages(tasks: tuple[Task, ...], given: dict, phase: str) -> tuple[tu
     if "benchmark" in given:
         raise InputError("--benchmark says which languages a target is scored in: intermediate tasks are English alone.")
     return tasks, None
+
+
+def over_own_data(task: Task, args) -> Task:
+    """The task with the user's own test and dev files, and with languages of --languages that only --data_dir has; checks the flags.
+
+    A language of --test_file joins those of --languages, where that flag is given.
+    """
+    args.test_file = find_own_files("test_file", args.test_file or [])
+    args.dev_file = find_own_files("dev_file", getattr(args, "dev_file", None) or [])  # run_retrieval.py has no such flag
+    if args.languages:
+        args.languages = [*args.languages, *(file.language for file in args.test_file if file.language not in args.languages)]
+    task = with_own_data(task, args.test_file, args.dev_file, args.languages or (), args.data_dir)
+    check_dev_files(task, args)
+    return task
 
 
 def launch_of(given: dict, tasks: tuple[Task, ...], trains: bool) -> Launch:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from metrics import XTREME_METRIC, XTREME_R_METRIC, xtreme_overall, xtreme_task_score
 from task_adapters import TASKS, nearest, with_languages_of
+from task_adapters.examples import LANGUAGE
 
 EXTENSIONS = {"span_qa": "json", "ranking": "json", "multiple_choice": "jsonl"}  # all others: tsv
 METRICS = {"xtreme": XTREME_METRIC, "xtreme-r": XTREME_R_METRIC}
@@ -112,7 +113,9 @@ def read_labels(root, task_name, language):
 def score_folders(predictions_root, labels_root, missing_answers="error", benchmark="xtreme"):
     """Scores the tasks of a benchmark that have a folder in both: {task: {"languages": {language: {metric: value}}, "score": 0..100}}.
 
-    The languages are those of the labels folder. The score is None unless the labels folder has all languages of the task.
+    The languages are those of the labels folder. The score is the mean over the languages of the benchmark, and None unless the labels
+    folder has all of them. Other languages, which --test_file brings, are scored and in no mean; that one of the benchmark's languages was
+    scored on a file of one's own cannot be seen here: results.json says it.
     benchmark: xtreme or xtreme-r, which has more languages in some tasks.
     missing_answers: "zero" gives a question without prediction the score 0, as XTREME does; "error" raises ValueError.
     ValueError or FileNotFoundError, in one line, for a language without predictions, different numbers of rows, ids that gold does not
@@ -128,12 +131,14 @@ def score_folders(predictions_root, labels_root, missing_answers="error", benchm
         label_languages = sorted(path.stem.removeprefix("test-") for path in folder.parent.glob(folder.name))
         all_languages = with_languages_of(TASKS[task_name], benchmark).languages
         for language in label_languages:
-            if language not in all_languages:
-                raise ValueError(f"{prediction_path(labels_root, task_name, language)}: {task_name} covers {', '.join(all_languages)}.")
+            if language not in all_languages and not re.fullmatch(LANGUAGE, language):
+                covered = f"{task_name} covers {', '.join(all_languages)}"
+                raise ValueError(f"{prediction_path(labels_root, task_name, language)}: {language!r} is no language code; {covered}.")
         if not label_languages:
             raise ValueError(f"{folder.parent} holds no {folder.name} file.")
         scores = {language: _score(predictions_root, labels_root, task_name, language, missing_answers) for language in label_languages}
-        task_score = xtreme_task_score(task_name, scores, METRICS[benchmark]) if set(label_languages) == set(all_languages) else None
+        of_benchmark = {language: scores[language] for language in label_languages if language in all_languages}
+        task_score = xtreme_task_score(task_name, of_benchmark, METRICS[benchmark]) if len(of_benchmark) == len(all_languages) else None
         results[task_name] = {"languages": scores, "score": task_score}
     if not results:
         folders = ", ".join(FOLDER.get(name, name) for name in METRICS[benchmark])
@@ -161,9 +166,11 @@ def main(argv=None):
 
 def _table(results, benchmark="xtreme"):
     for task_name, result in results.items():
+        all_languages = with_languages_of(TASKS[task_name], benchmark).languages
         for language, scores in result["languages"].items():
-            yield f"{task_name:<8} {language:<6}" + "".join(f"  {name} {value:6.2f}" for name, value in scores.items())
-        missing = [language for language in with_languages_of(TASKS[task_name], benchmark).languages if language not in result["languages"]]
+            own = "" if language in all_languages else "  (own data, not in the score)"
+            yield f"{task_name:<8} {language:<6}" + "".join(f"  {name} {value:6.2f}" for name, value in scores.items()) + own
+        missing = [language for language in all_languages if language not in result["languages"]]
         yield f"{task_name:<8} score   " + (f"none, without labels for: {' '.join(missing)}" if missing else f"{result['score']:.2f}")
     without_score = [name for name in METRICS[benchmark] if results.get(name, {"score": None})["score"] is None]
     overall = (

@@ -34,6 +34,14 @@ class ScriptArguments(TrainArguments):
     )
     g_xlt: bool = field(default=False, metadata={"help": "MLQA: score questions in each language about contexts in each other one too."})
     languages: list[str] | None = field(default=None, metadata={"help": "Score these languages only; all of the task by default."})
+    test_file: list[str] | None = field(
+        default=None,
+        metadata={"help": "Score these files (LANG=PATH) too, of any language, in place of the benchmark's data if it has some."},
+    )
+    dev_file: list[str] | None = field(
+        default=None,
+        metadata={"help": "Compare checkpoints on these files (LANG=PATH): en by default, others with --select_on or --oracle."},
+    )
     max_predict_samples: int | None = field(default=None, metadata={"help": "Score the first this many test examples of each language."})
     save_probabilities: bool = field(default=True, metadata={"help": "Keep the probabilities of each language beside its predictions."})
 
@@ -45,8 +53,8 @@ def main() -> dict:
 
     import speed
     from predictions import write_labels, write_predictions
-    from results import RunFolder, device_name, mean_over_languages, score_table, xtreme_scores
-    from task_adapters import TASKS, data_line, in_normal_form, labels_of, load_examples, load_training_data
+    from results import RunFolder, benchmarks_own, device_name, mean_over_languages, own_data, score_table, xtreme_scores
+    from task_adapters import TASKS, data_line, in_normal_form, labels_of, load_examples, load_training_data, with_own_data
     from task_adapters.reference_scores import reference_lines
     from task_types import NEEDS_OFFSETS, TASK_TYPES, check_lengths, make_features
     from task_types.heads import check_label_names
@@ -93,7 +101,8 @@ def main() -> dict:
         say(data_line(provenance))
         return examples
 
-    train_task = TASKS[task.train_on] if task.train_on else task
+    english_dev = [file for file in args.dev_file if file.language == "en"]
+    train_task = with_own_data(TASKS[task.train_on], dev_files=english_dev) if task.train_on else task
     with training_args.main_process_first(desc=f"{task.name} training data"):
         train_examples, provenances = load_training_data(
             task,
@@ -195,6 +204,7 @@ def main() -> dict:
             **({"answer_ceilings": ceilings} if ceilings else {}),
             "scores": scores,
             "mean": mean_over_languages(task, scores),
+            **own_data(task, scores, data),
             **xtreme_scores(task, scores, args.benchmark, is_comparable=not args.max_predict_samples),
             **({"g_xlt": matrix} if args.g_xlt else {}),
             "oracle": oracle,
@@ -209,7 +219,8 @@ def main() -> dict:
             "gradient_accumulation_steps": training_args.gradient_accumulation_steps,
         }, args.keep_checkpoints)  # fmt: skip
         remarks = [*bare_spaces_line(bare_spaces), *matrix_lines(task, matrix), *oracle_lines(task, scores, oracle)]
-        say("\n".join([score_table(task, scores), *remarks, *reference_lines(task.name, scores, config.num_hidden_layers)]))
+        published = reference_lines(task.name, benchmarks_own(task, scores), config.num_hidden_layers)
+        say("\n".join([score_table(task, scores), *remarks, *published]))
         return results
 
 

@@ -35,7 +35,7 @@ OUR_SETTINGS = ("max_seq_length", "doc_stride", "no_answer_threshold", "max_trai
                 "languages", "freeze_embeddings", "padding_free")  # fmt: skip
 # Our own flags about data and selection, with the value of the plain run. run.json names them only where they differ.
 DATA_SETTINGS = {"benchmark": None, "g_xlt": False, "train_languages": ["en"], "train_file": [], "select_on": "en", "oracle": False,
-                 "label_piece": "first", "normalize": "as_is", "tokenizer_as_loaded": False}  # fmt: skip
+                 "label_piece": "first", "normalize": "as_is", "tokenizer_as_loaded": False, "test_file": [], "dev_file": []}  # fmt: skip
 # Settings that do not change scores but must match when a run is resumed. Stored only when they differ from the default.
 LAYOUT = {"trim_embeddings": "auto"}
 TOGETHER = ("sampling", "sampling_cap", "temperature")  # named for several tasks
@@ -45,12 +45,12 @@ RETRIEVAL = ("layer", "pooling", "precision", "lower_case")  # run_retrieval.py 
 COMPARED = (*IDENTITY, *SETTINGS, *RARE_SETTINGS, *SELECTION_SETTINGS, "deepspeed", *OUR_SETTINGS, *DATA_SETTINGS, *LAYOUT, *TOGETHER,
             *MASKED_LM, *RETRIEVAL)  # fmt: skip
 
-# What the report compares: names that every run has, and names with their default that only some runs have. The report checks languages
-# and the oracle itself, and G-XLT adds scores without changing any.
+# What the report compares: names that every run has, and names with their default that only some runs have. The report checks languages,
+# the content of test files and the oracle itself, and G-XLT adds scores without changing any.
 NAMED = ("head", "recipe", "effective_batch_size", "data_seed", *SETTINGS, *(name for name in OUR_SETTINGS if name != "languages"),
          *TOGETHER, *MASKED_LM)  # fmt: skip
 NAMED_IF_SET = {**dict.fromkeys((*RARE_SETTINGS, *SELECTION_SETTINGS, "eval_steps_given", "deepspeed")),
-                **{name: default for name, default in DATA_SETTINGS.items() if name not in ("oracle", "g_xlt")}}  # fmt: skip
+                **{name: default for name, default in DATA_SETTINGS.items() if name not in ("oracle", "g_xlt", "test_file")}}  # fmt: skip
 
 # ---- harmless: {reason: names}
 

@@ -44,7 +44,12 @@ class Column:
 
     @property
     def is_whole(self) -> bool:
-        return set(self.languages) == set(TASKS[self.target].languages)
+        return set(self.languages) == set(TASKS[self.target].languages) and not self.own
+
+    @property
+    def own(self) -> list[str]:
+        """The languages that were scored on the user's data: the same in all runs of a column."""
+        return [language for language in self.languages if any(language in run.own for run in self.runs)]
 
 
 class Analysis:

@@ -30,7 +30,8 @@ SKIPPED_FOLDERS = ("checkpoint-", "predictions", "labels", "heads", "oracle")
 NUMBER = (int, float)
 PART = ({"split": str, "language": str, "examples": int}, {"task": str, "files": str})  # rows of a dataset, or text for masked LM
 STAGE = {"task": (str, [str]), "seed": int, "data": [PART], "model?": ({"name_or_path": str}, NoneType)}
-SCORED = {**STAGE, "lineage": [STAGE], "seconds": NUMBER, "task": str, "scores": dict, "mining?": (dict, NoneType)}
+SCORED = {**STAGE, "lineage": [STAGE], "seconds": NUMBER, "task": str, "scores": dict, "mining?": (dict, NoneType),
+          "own_data?": (dict, NoneType)}  # fmt: skip
 RESULTS = {
     "intermediate": {**STAGE, "lineage": [STAGE], "seconds": NUMBER, "dev": dict},
     "target": SCORED,
@@ -77,6 +78,7 @@ class Run:
     seconds: float
     failed_tries: int
     is_tuned_on_test: bool = False  # a threshold was chosen on the gold that is scored (BUCC without a dev part)
+    own: frozenset[str] = frozenset()  # languages that were scored on the user's data, not on the benchmark's
 
     @property
     def cell(self) -> tuple:
@@ -181,6 +183,7 @@ def to_run(folder: Path, results: dict) -> Run:
         settings=settings_of_run(results, model, first, examples), seconds=float(results["seconds"]),
         failed_tries=len(results["failed_tries"]) if isinstance(results.get("failed_tries"), list) else 0,
         is_tuned_on_test=any(details["threshold_from"] != "dev" for details in mined.values()),
+        own=frozenset(results.get("own_data") or {}),
     )  # fmt: skip
 
 
@@ -287,7 +290,7 @@ def settings_of_run(results: dict, model: str, first: dict | None, examples: dic
     """{((model or None, what), name): value}: what must be equal among all runs that share the first part of the key.
 
     Settings are compared among the runs of one model, because differences are taken within a model. What is scored (languages, numbers of
-    examples, part for the threshold) is compared among the runs of all models, because all stand in one column.
+    examples, the user's own data, part for the threshold) is compared among the runs of all models, because all stand in one column.
     """
     settings = {((model, "the model"), "revision"): first["revision"]} if first and first.get("revision") else {}
     last = [results] if results["phase"] == "intermediate" else results.get("stages", [])
@@ -302,6 +305,7 @@ def settings_of_run(results: dict, model: str, first: dict | None, examples: dic
     task = results["task"]
     settings |= {((model, task), name): value for name, value in settings_of(results, is_whole=True).items()}
     scored = {"languages": sorted(examples)} | {f"number of examples in {language}": number for language, number in examples.items()}
+    scored["own data"] = dict(sorted((results.get("own_data") or {}).items()))
     mined = results.get("mining") or {}
     scored |= {f"part for the threshold in {language}": details["threshold_from"] for language, details in mined.items()}
     settings |= {((None, task), name): value for name, value in scored.items()}

@@ -39,6 +39,7 @@ from task_adapters import (
 from task_adapters.base import InputError, Recipe, RetrievalRecipe, Source, Task, nearest
 from task_adapters.loading import data_line, labels_of, load_examples
 from task_adapters.normal_form import in_normal_form
+from task_adapters.own_files import find_own_files, with_own_data
 from task_adapters.training_data import find_train_files, find_train_languages, load_training_data
 
 PAPERS = (  # the nine intermediate tasks and nine targets of Phang et al. (2020): `--task all`, the grids, the miniature world's tables
@@ -57,8 +58,8 @@ PAPERS_TASKS = tuple(module.TASK.name for module in PAPERS)
 TASKS = {module.TASK.name: module.TASK for module in MODULES}
 
 __all__ = ["BENCHMARKS", "PAPERS_TASKS", "TASKS", "InputError", "Recipe", "RetrievalRecipe", "Source", "Task", "benchmark_of",
-           "data_line", "find_train_files", "find_train_languages", "get_task", "in_normal_form", "labels_of", "load_examples",
-           "load_training_data", "nearest", "with_languages_of"]  # fmt: skip
+           "data_line", "find_own_files", "find_train_files", "find_train_languages", "get_task", "in_normal_form", "labels_of",
+           "load_examples", "load_training_data", "nearest", "with_languages_of", "with_own_data"]  # fmt: skip
 
 
 def get_task(name: str, phase: str) -> Task:

@@ -60,6 +60,7 @@ class Source:
     file_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     and_then: tuple["Source", ...] = ()
     languages: tuple[str, ...] = ()
+    is_own = False  # True for a file of the user's (`own_files.OwnFile`)
 
     def parts(self, split: str) -> list["Source"]:
         """Returns all sources whose rows make up one split, in order."""
@@ -167,6 +168,7 @@ class Task:
     dual          pairs: the recipe that a run trains with, which says how vectors are made; the script puts it there.
     xtreme_r      languages that XTREME-R adds to those of XTREME (`task_adapters.with_languages_of`).
     label_piece   tagging: the tokens whose output gives the tag of a word (`task_types/tagging.py`).
+    own           languages whose test data are the user's (`own_files.with_own_data`): no score of the benchmark is made with them.
     """
 
     name: str
@@ -188,6 +190,7 @@ class Task:
     dual: DualRecipe | None = None
     xtreme_r: tuple[str, ...] = ()
     label_piece: str = "first"
+    own: tuple[str, ...] = ()
 
     def __post_init__(self):
         for value, allowed in ((self.phase, PHASES), (self.task_type, EXAMPLE_COLUMNS)):

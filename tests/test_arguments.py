@@ -116,6 +116,7 @@ CHANGES = {
         "max_predict_samples": ["9"], "languages": ["de"], "freeze_embeddings": [""], "padding_free": ["on"], "train_languages": ["de"],
         "train_file": ["de=FILE", "fr=FILE"], "select_on": ["mean"], "oracle": [""], "trim_embeddings": ["off"],
         "label_piece": ["mean"], "normalize": ["nfc"], "tokenizer_as_loaded": [""],
+        "test_file": ["de=FILE", "ig=FILE"], "dev_file": ["en=FILE"],
     },
     "mlqa": {"g_xlt": [""], "benchmark": ["xtreme-r"]},
     "squad_v2": {"no_answer_threshold": ["1"]},
@@ -187,9 +188,9 @@ def test_runs_that_differ_in_a_compared_flag_cannot_stand_in_one_table(task, des
         results = {**run, "data": [], "lineage": [], "seconds": 1, "finished": "2031", **kind, **more}
         (folder / "results.json").write_text(json.dumps(results), encoding="utf-8")
 
-    # The report has its own columns for the start and the seed, and compares languages by their scores; the oracle and G-XLT are
-    # additions.
-    told_apart_otherwise = ("model_name_or_path", "seed", "languages", "oracle", "g_xlt", "trim_embeddings")
+    # The report has its own columns for the start and the seed, and compares languages by their scores and test files by their content;
+    # the oracle and G-XLT are additions.
+    told_apart_otherwise = ("model_name_or_path", "seed", "languages", "test_file", "oracle", "g_xlt", "trim_embeddings")
     # A user who names a file names no language. A direction is set together with its metric.
     named_first = {"keep_head": "head", "train_file": "train_languages", "greater_is_better": "metric_for_best_model"}
     for place, (name, *both) in enumerate(commands(task, tmp_path)):
