@@ -131,9 +131,11 @@ def score_folders(predictions_root, labels_root, missing_answers="error", benchm
         label_languages = sorted(path.stem.removeprefix("test-") for path in folder.parent.glob(folder.name))
         all_languages = with_languages_of(TASKS[task_name], benchmark).languages
         for language in label_languages:
-            if language not in all_languages and not re.fullmatch(LANGUAGE, language):
-                covered = f"{task_name} covers {', '.join(all_languages)}"
-                raise ValueError(f"{prediction_path(labels_root, task_name, language)}: {language!r} is no language code; {covered}.")
+            is_of_xtreme_r = language in TASKS[task_name].xtreme_r and language not in all_languages
+            if is_of_xtreme_r or not re.fullmatch(LANGUAGE, language):
+                wrong = f"{language!r} is a language of --benchmark xtreme-r" if is_of_xtreme_r else f"{language!r} is no language code"
+                path = prediction_path(labels_root, task_name, language)
+                raise ValueError(f"{path}: {task_name} covers {', '.join(all_languages)}; {wrong}.")
         if not label_languages:
             raise ValueError(f"{folder.parent} holds no {folder.name} file.")
         scores = {language: _score(predictions_root, labels_root, task_name, language, missing_answers) for language in label_languages}
