@@ -9,6 +9,7 @@ import pytest
 from conftest import NLI, UPOS, nli_rows, qa_rows, tag_rows, text, write_hub_folder
 from datasets import ClassLabel, Features, Value
 
+import run_report
 import run_retrieval
 import run_target
 from predictions import score_folders
@@ -325,3 +326,66 @@ def test_bucc_mines_a_language_whose_three_files_lie_below_data_dir(retrieve, tm
     write_bucc(tmp_path / "data", "training", "ig", source, target_side, gold)
     results = retrieve("bucc", "--languages", "ig", data=str(tmp_path / "data"))
     assert results["scores"]["ig"]["f1"] > 50 and list(results["own_data"]) == ["ig"] and results["xtreme_score"] is None
+
+
+# ---- several encoders in one table
+
+
+def test_two_encoders_and_two_starts_are_four_rows_and_differences_stay_within_an_encoder(tmp_path, capsys):
+    """Real settings differ between encoders (length, rate, layer): that must not keep the runs out of one table."""
+    from test_report import after, write_scored_run
+
+    gold = ["entailment", "neutral", "contradiction", "neutral"] * 6
+    right = {("a", "baseline"): 12, ("a", "mnli"): 18, ("b", "baseline"): 6, ("b", "mnli"): 9}
+    for (model, start), count in right.items():
+        named = {"model": {"name_or_path": f"org/{model}", "revision": model * 40}}
+        lineage = after("mnli", 1, **named, max_seq_length=64) if start == "mnli" else []
+        said = [label if place < count else "wrong" for place, label in enumerate(gold)]
+        answers = {language: (gold, ["neutral" if word == "wrong" else word for word in said]) for language in ("en", "de")}
+        settings = {"max_seq_length": 64, "learning_rate": 1e-5} if model == "a" else {"max_seq_length": 128, "learning_rate": 3e-5}
+        write_scored_run(tmp_path / model / start, "xnli", answers, lineage, seed=1, **named, **settings)
+    assert run_report.main([str(tmp_path / "a"), str(tmp_path / "b"), "--output_dir", str(tmp_path / "report"), "--resamples", "100"]) == 0
+    printed = capsys.readouterr().out
+    assert "4 finished runs below" in printed and "left out" not in printed
+    analysis = Analysis(collect([tmp_path / "a", tmp_path / "b"]), resamples=0)
+    assert analysis.rows == [("org/a", "baseline"), ("org/a", "mnli"), ("org/b", "baseline"), ("org/b", "mnli")] and not analysis.problems
+    table = tables.summary(analysis)
+    assert table.head[:2] == ["model", "trained on"] and [row[0].text for row in table.rows[:4]] == ["org/a", "org/a", "org/b", "org/b"]
+    (column,) = analysis.columns
+    scores = {row: float(column.mean.scores[row][0]) for row in analysis.rows}
+    for model in ("org/a", "org/b"):
+        expected = scores[model, "mnli"] - scores[model, "baseline"]
+        assert analysis.difference((model, "mnli"), "xnli").value == pytest.approx(expected) and expected != 0
+    assert analysis.difference(("org/b", "baseline"), "xnli") is None, "a baseline is compared with no other encoder"
+    assert {"report.html", "transfer.csv", "summary.csv"} <= {path.name for path in (tmp_path / "report").iterdir()}
+
+
+def test_runs_on_other_own_data_share_no_column_whichever_encoder_they_have(tmp_path):
+    from test_report import write_run
+
+    for place, (model, content) in enumerate((("a", "x"), ("b", "x"), ("c", "y"), ("d", None))):
+        own = {"own_data": {"ig": content}} if content else {}
+        write_run(tmp_path / f"{place}", "xnli", {"en": 50.0, "ig": 40.0 + place}, model={"name_or_path": model}, **own)
+    collection = collect([tmp_path])
+    assert [run.model for run in collection.runs] == ["a", "b"] and collection.runs[0].own == {"ig"}
+    whats = {Path(problem.folder).name: problem.what for problem in collection.problems}
+    assert "own data of xnli is {'ig': 'y'}, but {'ig': 'x'}" in whats["2"] and "own data of xnli is {}, but" in whats["3"]
+
+
+def test_own_data_in_the_place_of_a_test_set_give_no_average_no_submission_and_no_published_row(tmp_path):
+    from test_report import write_run
+
+    from metrics import XTREME_METRIC
+    from report.submission import write_submission
+
+    for target in XTREME_METRIC:
+        own = {"own_data": {"de": "x"}} if target == "tatoeba" else {}
+        phase = "retrieval" if target in ("bucc", "tatoeba") else "target"
+        of_layer = {"layer": 14, "max_seq_length": 256} if phase == "retrieval" else {}
+        write_run(tmp_path / target, target, dict.fromkeys(TASKS[target].languages, 50.0), phase=phase, **own, **of_layer,
+                  model={"name_or_path": "FacebookAI/xlm-roberta-large"})  # fmt: skip
+    analysis = Analysis(collect([tmp_path]), resamples=0)
+    average, lacking = analysis.average()
+    assert average is None and list(lacking.values()) == ["not all languages of tatoeba"]
+    assert not any("published" in row[0].text for row in tables.summary(analysis).rows)
+    assert "tatoeba: own data in de, not XTREME's" in write_submission(analysis, "baseline", tmp_path / "submission")
