@@ -171,10 +171,13 @@ class Analysis:
         scores, resampled, lacking = {}, {}, {}
         for row in self.rows:
             missing = [task for task in XTREME_METRIC if task not in columns or row not in columns[task].mean.scores]
-            partial = [task for task in XTREME_METRIC if task not in missing and not columns[task].is_whole]
-            if missing or partial:
+            own = [task for task in XTREME_METRIC if task not in missing and columns[task].own]
+            partial = [task for task in XTREME_METRIC if task not in (*missing, *own) and not columns[task].is_whole]
+            if missing or partial or own:
                 lacking[row] = "; ".join(
-                    f"{what} {' '.join(tasks)}" for what, tasks in (("no", missing), ("not all languages of", partial)) if tasks
+                    f"{what} {' '.join(tasks)}"
+                    for what, tasks in (("no", missing), ("not all languages of", partial), ("own data in", own))
+                    if tasks
                 )
                 continue
             by_task = {task: seeds_of(columns[task].runs, row, columns[task].mean) for task in XTREME_METRIC}

@@ -27,10 +27,10 @@ class OwnFile(Source):
     is_own = True
 
     def files(self, split, language, data_dir):
-        return [Path(self.hub_id)]
+        return [Path(self.hub_id)] if self.publishes(split, language) else []
 
     def load(self, split, language, data_dir):
-        return rows_of_files(self.files(split, language, data_dir), self.labels), self.revision
+        return rows_of_files([Path(self.hub_id)], self.labels), self.revision
 
     def facts(self) -> dict:
         """What a result says of the file beside its content: its size, and how translate.py made it."""
