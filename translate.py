@@ -43,6 +43,7 @@ SENTENCE_END = re.compile(r"(?<!\b[A-Z])[.!?][\"'”’)\]]*\s+(?=[\"'“‘(\[]
 # In languages other than English: capitals of any alphabet, or none, may follow, and other marks end a sentence, some without a space.
 OTHER_SENTENCE_END = re.compile(r"(?<!\b[^\W\d_])[.!?…][\"'”’»)\]]*\s+|[。！？｡।॥؟۔።။།][\"'”’»」』)\]]*\s*")
 OUTER = " .,;:!?\"'“”‘’„«»()[]。，、；：！？「」।؟،"
+OF_TEST_SETS = ("to_english", "test_file")  # named in <file>.about.json where they are given
 ENGLISH_ALREADY = ("What was the cause?", "What was the effect?")  # XCOPA's questions, in all its languages
 BLOCK = 512  # Examples that are translated before the next write. Their sentences are sorted by length together.
 
@@ -219,7 +220,8 @@ class Translator:
         The tokenizer says which languages there are. A language is named by M2M100's code, by that of FLORES-200 (ibo_Latn), by two
         letters, or by the three letters of a FLORES code, where the model knows one script of it.
         """
-        flores = sorted(token for token in self.tokenizer.get_vocab() if FLORES_CODE.fullmatch(token))
+        vocabulary = self.tokenizer.get_vocab()
+        flores = sorted(token for token in vocabulary if FLORES_CODE.fullmatch(token))
         scripts = [code for code in flores if code.startswith(f"{language}_")]
         code = language if language in flores else NLLB_CODES.get(language, scripts[0] if len(scripts) == 1 else language)
         for name, token in ((language, f"__{language}__"), (code, code)):
@@ -228,7 +230,8 @@ class Translator:
                 return name, token_id
         if len(scripts) > 1:
             raise InputError(f"--language {language!r}: {path} knows it as {' and '.join(scripts)}. Choose one of them.")
-        near = nearest(code, flores) if flores else f"It is no M2M100 with __{language}__."
+        known = flores or sorted(token.strip("_") for token in vocabulary if re.fullmatch("__[a-z]{2,3}__", token))
+        near = nearest(code if flores else language, known)
         raise InputError(f"{path} has no token for {language!r}: neither __{language}__ (M2M100) nor {code} (NLLB). {near}")
 
     def __call__(self, texts: list[str]) -> list[str | None]:
@@ -302,7 +305,7 @@ def made_before(output: Path, about: Path, settings: dict) -> dict | None:
     except InputError as error:  # A power cut left this file half written. It does not say how the translations were made.
         say(f"{error} {output} is translated again.")
         return None
-    if not isinstance(made, dict) or any(made.get(name) != value for name, value in settings.items()):
+    if not isinstance(made, dict) or any(made.get(name) != settings.get(name) for name in (*settings, *OF_TEST_SETS)):
         raise InputError(f"--output_file {output} exists and was made otherwise. Remove it, or choose another.")
     say(f"{output} is finished: skipped")
     return made
@@ -395,30 +398,22 @@ def main() -> dict:
         return made
 
     started = time.time()
-    which = (
-        ("test", args.language, args.data_dir, args.max_samples)
-        if args.to_english
-        else ("train", "en", args.data_dir, args.max_samples, args.seed)
-    )
-    examples, provenance = load_examples(task, *which)
+    split, source, seed = ("test", args.language, None) if args.to_english else ("train", "en", args.seed)
+    examples, provenance = load_examples(task, split, source, args.data_dir, args.max_samples, seed)
     settings["source"] = {name: provenance[name] for name in ("hub_id", "config", "revision", "examples", "content")}
     say(data_line(provenance))
     done = go_on(partial, settings)
     if done:
         say(f"going on after {len(done):,} examples")
-    source, into = (args.language, "en") if args.to_english else ("en", args.language)
+    into = "en" if args.to_english else args.language
     translator = Translator(args.translation_model, into, args.batch_size, args.num_beams, args.max_length, args.bf16, source)
     counts = translate_examples(examples, partial, done, translator, args.language, args.to_english)
     if not counts[""]:
         raise InputError(f"No example could be translated: {dict(counts)}. {partial} holds the reasons.")
     write_kept(partial, part)
     others = {reason: count for reason, count in counts.items() if reason}
-    made = {
-        **settings,
-        "examples": counts[""],
-        "remarks" if args.to_english else "dropped": others,
-        "seconds": round(time.time() - started, 1),
-    }
+    name = "remarks" if args.to_english else "dropped"
+    made = {**settings, "examples": counts[""], name: others, "seconds": round(time.time() - started, 1)}
     write_json(about, made)
     part.replace(output)
     partial.unlink()

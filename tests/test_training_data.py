@@ -693,6 +693,8 @@ def test_a_test_file_of_ones_own_is_translated_into_english_and_mlqa_refuses_its
     assert made["test_file"][0].startswith(f"de={own} (sha256 ")
     (task,) = [with_own_data(TASKS["xquad"], find_own_files("test_file", [f"de={file}"]))]
     assert len(load_examples(task, "test", "de", data_dir)[0]) == 6
+    with pytest.raises(InputError, match="my.en.jsonl exists and was made otherwise"):
+        call(translate, "--task", "xquad", *flags)
     with pytest.raises(InputError, match="is translated into English, and mlqa's metric would remove the articles of 'de'"):
         with_own_data(TASKS["mlqa"], find_own_files("test_file", [f"de={file}"]))
 
