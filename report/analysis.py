@@ -44,7 +44,7 @@ class Column:
 
     @property
     def is_whole(self) -> bool:
-        return set(self.languages) == set(TASKS[self.target].languages) and not self.own
+        return set(self.languages) == set(TASKS[self.target].languages)
 
     @property
     def own(self) -> list[str]:

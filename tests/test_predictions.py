@@ -209,7 +209,11 @@ def test_a_file_that_names_no_language_is_refused(xnli):
 
 
 def test_a_language_that_the_benchmark_lacks_is_scored_and_is_in_no_mean(xnli):
+    for language in TASKS["xnli"].languages:
+        write_labels(xnli[1], "xnli", language, ROWS["xnli"][0])
+        write_predictions(xnli[0], "xnli", language, ROWS["xnli"][1])
     before = score_folders(*xnli)["xnli"]
+    assert before["score"] is not None
     write_labels(xnli[1], "xnli", "ig", ["neutral", "neutral"])
     write_predictions(xnli[0], "xnli", "ig", ["neutral", "entailment"])
     after = score_folders(*xnli)["xnli"]

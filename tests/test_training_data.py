@@ -639,6 +639,9 @@ def test_a_question_in_english_keeps_its_answer_wherever_it_is_found_and_is_neve
     assert found == {"id": "1", "context": "A dog is here. The dog sleeps.", "question": "Who?",
                      "answers": {"text": ["dog", "there"], "answer_start": [19, -1]}}  # fmt: skip
     assert remarks == {"answers that the translated context does not have": 1}
+    chinese = {**example, "context": "狗来了。狗睡了。", "answers": {"text": ["狗"], "answer_start": [4]}}
+    english = {"狗来了。": "The dog comes.", "狗睡了。": "The dog sleeps.", "狗": "dog", "Wer?": "Who?"}
+    assert translated_test(chinese, english.get, "zh")[0]["answers"] == {"text": ["dog"], "answer_start": [19]}, "in its own sentence"
     untranslated, remarks = translated_test(example, {**words, "Wer?": None, "Der Hund schläft.": ""}.get, "de")
     assert untranslated["question"] == "Wer?" and untranslated["context"] == "A dog is here. Der Hund schläft."
     assert remarks["sentences that stay as they are"] == 2
