@@ -17,7 +17,7 @@ from report import tables
 from report.analysis import Analysis
 from report.calibration import read_probabilities
 from report.collect import collect
-from task_adapters import TASKS, InputError, find_own_files, load_examples, with_own_data
+from task_adapters import TASKS, InputError, find_own_files, find_train_languages, load_examples, with_own_data
 
 STRING = Value("string")
 NLI_COLUMNS = Features({"premise": STRING, "hypothesis": STRING, "label": ClassLabel(names=NLI)})
@@ -285,6 +285,15 @@ def test_where_the_layout_has_a_place_for_a_language_it_is_found(task, path, tmp
     found = with_own_data(TASKS[task], languages=[language], data_dir=str(tmp_path))
     assert found.own == (language,) and len(load_examples(found, "test", language, str(tmp_path))[0]) == len(rows)
     assert with_own_data(TASKS[task], languages=["qq"], data_dir=str(tmp_path)) is TASKS[task]
+
+
+def test_dev_and_training_data_beside_a_found_language_are_found_too(tmp_path):
+    for split in ("train", "validation", "test"):
+        (tmp_path / "facebook/xnli/ig").mkdir(parents=True, exist_ok=True)
+        write_jsonl(tmp_path / f"facebook/xnli/ig/{split}.jsonl", rows_of_kind("xnli"))
+    found = with_own_data(TASKS["xnli"], languages=["ig"], data_dir=str(tmp_path))
+    assert "ig" in found.languages_with("dev") and find_train_languages(found, ["ig"], []) == ["ig"]
+    assert all(len(load_examples(found, split, "ig", str(tmp_path))[0]) == 20 for split in ("train", "dev", "test"))
 
 
 def test_tydiqa_has_no_place_for_a_language_in_its_one_table(tmp_path):
