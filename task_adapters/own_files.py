@@ -93,7 +93,7 @@ def sources_in_folder(task: Task, language: str, data_dir: str | None) -> list[S
         here = {
             split: names for split, names in source.splits.items() if any(path.exists() for path in source.files(split, language, data_dir))
         }
-        if source.keep is None and "{" in source.config and "test" in here:
+        if "{" in source.config and "test" in here:
             return [replace(source, languages=(language,), splits=here, rows={})]
     return []
 
