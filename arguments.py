@@ -19,6 +19,7 @@ from transformers import HfArgumentParser, TrainingArguments
 from config_file import with_file
 from console import say
 from refusals import (
+    check_dev_files,
     check_early_stopping,
     check_given,
     check_languages,
@@ -43,11 +44,13 @@ from task_adapters import (
     add_task_file,
     at_revision,
     benchmark_of,
+    find_own_files,
     find_train_files,
     find_train_languages,
     get_task,
     nearest,
     with_languages_of,
+    with_own_data,
 )
 from task_adapters.content import file_key
 from trainer import deepspeed as deepspeed_support
@@ -417,6 +420,7 @@ def parse(arguments_class, phase: str):
         args.model_name_or_path = f"{args.model_name_or_path}@{args.model_revision}"
     tasks = tuple(at_revision(task, args.data_revision) for task in tasks)
     args.task_file = args.task_file and f"sha256 {file_key(Path(args.task_file))}"  # the run is compared by what the file says
+    tasks = (over_own_data(tasks[0], args),) if phase != "intermediate" else tasks
     check_languages(tasks[0], args)
     if not trains:
         check_search(tasks[0], args)
@@ -477,6 +481,20 @@ def over_languages(tasks: tuple[Task, ...], given: dict, phase: str) -> tuple[tu
     if "benchmark" in given:
         raise InputError("--benchmark says which languages a target is scored in: intermediate tasks are English alone.")
     return tasks, None
+
+
+def over_own_data(task: Task, args) -> Task:
+    """The task with the user's own test and dev files, and with languages of --languages that only --data_dir has; checks the flags.
+
+    A language of --test_file joins those of --languages, where that flag is given.
+    """
+    args.test_file = find_own_files("test_file", args.test_file or [])
+    args.dev_file = find_own_files("dev_file", getattr(args, "dev_file", None) or [])  # run_retrieval.py has no such flag
+    if args.languages:
+        args.languages = [*args.languages, *(file.language for file in args.test_file if file.language not in args.languages)]
+    task = with_own_data(task, args.test_file, args.dev_file, args.languages or (), args.data_dir)
+    check_dev_files(task, args)
+    return task
 
 
 def launch_of(given: dict, tasks: tuple[Task, ...], trains: bool) -> Launch:

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from metrics import XTREME_METRIC, XTREME_R_METRIC, xtreme_overall, xtreme_task_score
 from task_adapters import TASKS, add_task_file, nearest, with_languages_of
+from task_adapters.examples import LANGUAGE
 
 EXTENSIONS = {"span_qa": "json", "ranking": "json", "multiple_choice": "jsonl"}  # all others: tsv
 METRICS = {"xtreme": XTREME_METRIC, "xtreme-r": XTREME_R_METRIC}
@@ -113,7 +114,9 @@ def read_labels(root, task_name, language):
 def score_folders(predictions_root, labels_root, missing_answers="error", benchmark="xtreme", own_task=None):
     """Scores the tasks of a benchmark that have a folder in both: {task: {"languages": {language: {metric: value}}, "score": 0..100}}.
 
-    The languages are those of the labels folder. The score is None unless the labels folder has all languages of the task.
+    The languages are those of the labels folder. The score is the mean over the languages of the benchmark, and None unless the labels
+    folder has all of them. Other languages, which --test_file brings, are scored and in no mean; that one of the benchmark's languages was
+    scored on a file of one's own cannot be seen here: results.json says it.
     benchmark: xtreme or xtreme-r, which has more languages in some tasks.
     own_task: the name of a task beside them (`task_adapters.add_task_file`), whose score is the mean of its dev_metric.
     missing_answers: "zero" gives a question without prediction the score 0, as XTREME does; "error" raises ValueError.
@@ -130,12 +133,16 @@ def score_folders(predictions_root, labels_root, missing_answers="error", benchm
         label_languages = sorted(path.stem.removeprefix("test-") for path in folder.parent.glob(folder.name))
         all_languages = with_languages_of(TASKS[task_name], benchmark).languages
         for language in label_languages:
-            if language not in all_languages:
-                raise ValueError(f"{prediction_path(labels_root, task_name, language)}: {task_name} covers {', '.join(all_languages)}.")
+            is_of_xtreme_r = language in TASKS[task_name].xtreme_r and language not in all_languages
+            if is_of_xtreme_r or not re.fullmatch(LANGUAGE, language):
+                wrong = f"{language!r} is a language of --benchmark xtreme-r" if is_of_xtreme_r else f"{language!r} is no language code"
+                path = prediction_path(labels_root, task_name, language)
+                raise ValueError(f"{path}: {task_name} covers {', '.join(all_languages)}; {wrong}.")
         if not label_languages:
             raise ValueError(f"{folder.parent} holds no {folder.name} file.")
         scores = {language: _score(predictions_root, labels_root, task_name, language, missing_answers) for language in label_languages}
-        task_score = xtreme_task_score(task_name, scores, metric_of) if set(label_languages) == set(all_languages) else None
+        of_benchmark = {language: scores[language] for language in label_languages if language in all_languages}
+        task_score = xtreme_task_score(task_name, of_benchmark, metric_of) if len(of_benchmark) == len(all_languages) else None
         results[task_name] = {"languages": scores, "score": task_score}
     if not results:
         folders = ", ".join(FOLDER.get(name, name) for name in METRICS[benchmark])
@@ -171,9 +178,11 @@ def main(argv=None):
 
 def _table(results, benchmark="xtreme"):
     for task_name, result in results.items():
+        all_languages = with_languages_of(TASKS[task_name], benchmark).languages
         for language, scores in result["languages"].items():
-            yield f"{task_name:<8} {language:<6}" + "".join(f"  {name} {value:6.2f}" for name, value in scores.items())
-        missing = [language for language in with_languages_of(TASKS[task_name], benchmark).languages if language not in result["languages"]]
+            own = "" if language in all_languages else "  (own data, not in the score)"
+            yield f"{task_name:<8} {language:<6}" + "".join(f"  {name} {value:6.2f}" for name, value in scores.items()) + own
+        missing = [language for language in all_languages if language not in result["languages"]]
         yield f"{task_name:<8} score   " + (f"none, without labels for: {' '.join(missing)}" if missing else f"{result['score']:.2f}")
     if results.keys().isdisjoint(METRICS[benchmark]):  # a task of one's own, which has no overall score
         return

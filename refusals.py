@@ -122,9 +122,28 @@ def check_languages(task: Task, args) -> None:
             if language in task.xtreme_r:
                 raise InputError(f"{task.name} has {language!r} data in XTREME-R alone: add --benchmark xtreme-r.")
             covered = ", ".join(task.languages)
-            raise InputError(f"{task.name} has no {language!r} data. {nearest(language, task.languages)} It covers: {covered}.")
+            raise InputError(
+                f"{task.name} has no {language!r} data. {nearest(language, task.languages)} It covers: {covered}. A file of your own:"
+                f" --test_file {language}=FILE."
+            )
         if languages.count(language) > 1:
             raise InputError(f"--languages names {language!r} {languages.count(language)} times.")
+
+
+def check_dev_files(task: Task, args) -> None:
+    """Dev files that no checkpoint would be compared on, and such as are scored."""
+    for file in args.dev_file:
+        if any(file.sha256 == other.sha256 for other in args.test_file):
+            raise InputError(f"--dev_file {file.path} is --test_file too: choosing by it would be choosing by the test.")
+        if file.language == "en":
+            continue
+        if file.language not in (args.languages or task.languages):
+            raise InputError(f"--dev_file {file.language}={file.path}: {file.language!r} is not scored. Add it to --languages.")
+        if args.select_on == "en" and not args.oracle:
+            raise InputError(
+                f"--dev_file {file.language}={file.path} is read with --select_on target, --select_on mean or --oracle alone: otherwise"
+                " checkpoints are compared on English dev data."
+            )
 
 
 # ---- what does not go together

@@ -501,16 +501,32 @@ def machine_of(training_args) -> dict:
 
 
 def mean_over_languages(task: Task, scores: dict[str, dict]) -> dict[str, float] | None:
-    """Unweighted mean of each metric over exactly the task's languages; None where one is missing."""
-    if set(scores) != set(task.languages):
+    """Unweighted mean of each metric over exactly the task's languages, None where one is missing. With own data: over what was scored."""
+    languages = tuple(scores) if task.own else task.languages
+    if set(scores) != set(languages):
         return None
-    names = [name for name in scores[task.languages[0]] if name != "examples"]
-    return {name: sum(scores[language][name] for language in task.languages) / len(task.languages) for name in names}
+    names = [name for name in scores[languages[0]] if name != "examples"]
+    return {name: sum(scores[language][name] for language in languages) / len(languages) for name in names}
+
+
+def own_data(task: Task, scores: dict[str, dict], data: list[dict]) -> dict:
+    """{"own_data": {language: the content of its test examples}, "mean_over": the languages of the mean}; {} without own data."""
+    if not task.own:
+        return {}
+    content = {part["language"]: part["content"] for part in data if part["split"] == "test" and part["language"] in task.own}
+    return {"own_data": content, "mean_over": list(scores)}
+
+
+def benchmarks_own(task: Task, scores: dict[str, dict]) -> dict[str, dict]:
+    """The scores on the benchmark's own test sets: those of own data are comparable with no published ones."""
+    return {language: score for language, score in scores.items() if language not in task.own}
 
 
 def xtreme_score(task: Task, scores: dict[str, dict], metric_of=XTREME_METRIC) -> float | None:
-    """The task's score as XTREME counts it (QA: the mean of exact match and F1); None outside XTREME or where a language is missing."""
-    return xtreme_task_score(task.name, scores, metric_of) if task.name in metric_of and set(scores) == set(task.languages) else None
+    """The task's score as XTREME counts it (QA: the mean of exact match and F1); None outside XTREME, where a language is missing, and
+    with own data."""
+    is_whole = task.name in metric_of and set(scores) == set(task.languages) and not task.own
+    return xtreme_task_score(task.name, scores, metric_of) if is_whole else None
 
 
 def xtreme_scores(task: Task, scores: dict[str, dict], benchmark: str | None, is_comparable: bool) -> dict[str, float | None]:
@@ -557,4 +573,8 @@ def score_table(task: Task, scores: dict[str, dict]) -> str:
         lines.append(f"no mean: {len(scores)} of the {len(task.languages)} languages of {task.name} are scored")
     else:
         lines.append(f"{'mean':<10}" + "".join(f"{mean[name]:>{width}.2f}" for name in names))
+    if task.own:
+        lines.append(
+            f"the mean is over {', '.join(scores)}: what was scored, not {task.name}'s own test sets (own data: {', '.join(task.own)})"
+        )
     return "\n".join(lines)

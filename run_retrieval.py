@@ -36,6 +36,10 @@ class ScriptArguments(CommonArguments):
     )
     pooling: str | None = field(default=None, metadata={"help": "mean (over all pieces, <s> and </s> too), cls or pooler."})
     lower_case: bool = field(default=False, metadata={"help": "Lower-case all texts, as XTREME-R's dual encoders were trained."})
+    test_file: list[str] | None = field(
+        default=None,
+        metadata={"help": "Tatoeba: score these files of pairs (LANG=PATH) too, of any language, in place of Tatoeba's if it has some."},
+    )
     max_predict_samples: int | None = field(default=None, metadata={"help": "Tatoeba: use the first this many pairs of each language."})
     batch_tokens: int | None = field(
         default=None, metadata={"help": "Padded tokens per batch: 8192 on a GPU, 1024 on a CPU, whose caches hold no more."}
@@ -61,7 +65,7 @@ def main() -> dict:
     from accelerate import Accelerator
 
     from predictions import write_labels, write_predictions
-    from results import RunFolder, bias_lines, device_name, mean_over_languages, score_table, xtreme_scores
+    from results import RunFolder, benchmarks_own, bias_lines, device_name, mean_over_languages, own_data, score_table, xtreme_scores
     from speed import padding_free
     from task_adapters import InputError, data_line, in_normal_form, load_examples, nearest
     from task_adapters.reference_scores import reference_lines
@@ -90,6 +94,7 @@ def main() -> dict:
         "task": task.name,
         **{name: getattr(args, name) for name in names},
         **{name: value for name in RARE if (value := getattr(args, name)) not in ("as_is", False, None)},
+        **({"test_file": [*map(str, args.test_file)]} if args.test_file else {}),
         **({"precision": precision} if precision in ("bf16", "fp16") else {}),  # the others find the same
     }
     with accelerator.main_process_first():
@@ -209,6 +214,7 @@ def main() -> dict:
         results = folder.finish({
             "scores": scores,
             "mean": mean_over_languages(task, scores),
+            **own_data(task, scores, provenances),
             **xtreme_scores(task, scores, args.benchmark, comparable),
             "mining": {language: part for language, part in details.items() if part and task.task_type == "mining"},
             **({"language_bias": bias} if bias else {}),
@@ -220,7 +226,8 @@ def main() -> dict:
             "padding_free": padding_free.is_packed(model),
             "world_size": accelerator.num_processes,
         })  # fmt: skip
-        remarks = (reference_lines(task.name, scores, config.num_hidden_layers) if args.layer != layers.BEST else []) + bias_lines(bias)
+        published = reference_lines(task.name, benchmarks_own(task, scores), config.num_hidden_layers)
+        remarks = (published if args.layer != layers.BEST else []) + bias_lines(bias)
         remarks += layers.choice_lines(choices) + layers.curve_lines(by_layer, args.pooling)
         say("\n".join([score_table(task, scores), *remarks]))
         return results

@@ -35,6 +35,14 @@ class ScriptArguments(TrainArguments):
     )
     g_xlt: bool = field(default=False, metadata={"help": "MLQA: score questions in each language about contexts in each other one too."})
     languages: list[str] | None = field(default=None, metadata={"help": "Score these languages only; all of the task by default."})
+    test_file: list[str] | None = field(
+        default=None,
+        metadata={"help": "Score these files (LANG=PATH) too, of any language, in place of the benchmark's data if it has some."},
+    )
+    dev_file: list[str] | None = field(
+        default=None,
+        metadata={"help": "Compare checkpoints on these files (LANG=PATH): en by default, others with --select_on or --oracle."},
+    )
     max_predict_samples: int | None = field(default=None, metadata={"help": "Score the first this many test examples of each language."})
     save_probabilities: bool = field(default=True, metadata={"help": "Keep the probabilities of each language beside its predictions."})
 
@@ -45,8 +53,8 @@ def main() -> dict:
     args, training_args, (task,), recipe = parse(ScriptArguments, "target")
 
     import speed
-    from results import RunFolder, machine_of, mean_over_languages, score_table, xtreme_scores
-    from task_adapters import TASKS, at_revision, labels_of
+    from results import RunFolder, benchmarks_own, machine_of, mean_over_languages, own_data, score_table, xtreme_scores
+    from task_adapters import TASKS, at_revision, labels_of, with_own_data
     from task_adapters.reference_scores import reference_lines
     from task_types import NEEDS_OFFSETS, TASK_TYPES, check_lengths, make_features
     from task_types.heads import check_label_names
@@ -84,7 +92,10 @@ def main() -> dict:
     check_length(args.max_seq_length, config, tokenizer, args.model_name_or_path)
     check_precision(config, training_args, args.model_name_or_path)
     lora.check_adapters(args, config)
-    train_task = at_revision(TASKS[task.train_on], args.data_revision) if task.train_on else task
+    train_task = task
+    if task.train_on:
+        english_dev = [file for file in args.dev_file if file.language == "en"]
+        train_task = with_own_data(at_revision(TASKS[task.train_on], args.data_revision), dev_files=english_dev)
     if not training_args.do_train:  # before anything else is read
         task = with_own_head(task, args)
     elif args.keep_head and task.labels:
@@ -184,6 +195,7 @@ def main() -> dict:
             **({"answer_ceilings": ceilings} if ceilings else {}),
             "scores": scores,
             "mean": mean_over_languages(task, scores),
+            **own_data(task, scores, reader.provenances),
             **xtreme_scores(task, scores, args.benchmark, is_comparable=not args.max_predict_samples),
             **({"g_xlt": matrix} if args.g_xlt else {}),
             "oracle": oracle,
@@ -195,7 +207,8 @@ def main() -> dict:
         }, args.keep_checkpoints, args.save_model)  # fmt: skip
         remarks = [*bare_spaces_line(bare_spaces), *matrix_lines(task, matrix), *oracle_lines(task, scores, oracle)]
         table = score_table(task, scores) if scores else score_table(replace(train_task, languages=("en",)), {"en": dev})
-        say("\n".join([table, *remarks, *reference_lines(task.name, scores, config.num_hidden_layers)]))
+        published = reference_lines(task.name, benchmarks_own(task, scores), config.num_hidden_layers)
+        say("\n".join([table, *remarks, *published]))
         return results
 
 

@@ -1,13 +1,19 @@
-"""Translate a task's English training data with NLLB or M2M100, into a file for --train_file.
+"""Translate with NLLB or M2M100: English training data for --train_file, or with --to_english a test set for --test_file.
 
     python translate.py --task hellaswag --language de --translation_model facebook/nllb-200-distilled-600M --output_file hellaswag.de.jsonl
     python run_intermediate.py --task hellaswag --train_file hellaswag.de.jsonl --output_dir out/hellaswag_de
+    python translate.py --task xnli --language sw --to_english --output_file xnli.sw.en.jsonl
+    python run_target.py --task xnli --languages en --test_file sw=xnli.sw.en.jsonl --output_dir out/translate_test
 
 The script translates texts sentence by sentence, because these models were trained on sentences. Labels stay as they are. For span QA the
 script translates the answer by itself and searches for it in the translated context, first in the translation of its own sentence. It drops
 a question whose answer it does not find, and an example with a sentence that is too long for the model. It counts both. The lines of the
-file have the columns of `task_adapters.base.EXAMPLE_COLUMNS` and `language`. <file>.about.json says how the file was made; a training run
-copies this into its results.
+file have the columns of `task_adapters.base.EXAMPLE_COLUMNS` and `language`. <file>.about.json says how the file was made; a run copies
+this into its results.
+
+Of a test set no example is dropped, so that its score is over the same examples as in the original language: a sentence that cannot be
+translated stays as it is, and is counted. The right answers of span QA become English too: as they stand in the translated context, or,
+where they are not found there, translated by themselves. Scores compare texts, so that both can be scored.
 
 A translation that was cut off can be resumed: finished examples are kept in <file>.partial. Tagging tasks are refused, because each tag
 belongs to a word and translation moves words.
@@ -24,21 +30,21 @@ from pathlib import Path
 from arguments import Parser
 from console import run_script, say
 from results import hold, read_json, write_json
-from task_adapters import TASKS, InputError, Task, data_line, load_examples, nearest
+from task_adapters import TASKS, InputError, Task, data_line, find_own_files, load_examples, nearest, with_own_data
+from task_adapters.examples import LANGUAGE
 from task_adapters.files import read_jsonl
+from task_adapters.flores import NLLB_CODES
 
-# XTREME's code -> FLORES-200's, which NLLB uses. M2M100 uses XTREME's. https://github.com/facebookresearch/flores/tree/main/flores200
-NLLB_CODES = {
-    "af": "afr_Latn", "ar": "arb_Arab", "bg": "bul_Cyrl", "bn": "ben_Beng", "de": "deu_Latn", "el": "ell_Grek", "en": "eng_Latn",
-    "es": "spa_Latn", "et": "est_Latn", "eu": "eus_Latn", "fa": "pes_Arab", "fi": "fin_Latn", "fr": "fra_Latn", "he": "heb_Hebr",
-    "hi": "hin_Deva", "hu": "hun_Latn", "id": "ind_Latn", "it": "ita_Latn", "ja": "jpn_Jpan", "jv": "jav_Latn", "ka": "kat_Geor",
-    "kk": "kaz_Cyrl", "ko": "kor_Hang", "ml": "mal_Mlym", "mr": "mar_Deva", "ms": "zsm_Latn", "my": "mya_Mymr", "nl": "nld_Latn",
-    "pt": "por_Latn", "ru": "rus_Cyrl", "sw": "swh_Latn", "ta": "tam_Taml", "te": "tel_Telu", "th": "tha_Thai", "tl": "tgl_Latn",
-    "tr": "tur_Latn", "ur": "urd_Arab", "vi": "vie_Latn", "yo": "yor_Latn", "zh": "zho_Hans",
-}  # fmt: skip
-WITHOUT_SPACES = ("ja", "my", "th", "zh")
+FLORES_CODE = re.compile(r"[a-z]{3}_[A-Z][a-z]{3}")
+# Languages and scripts that are written without spaces between words.
+WITHOUT_SPACES = ("ja", "km", "lo", "my", "th", "zh")
+SCRIPTS_WITHOUT_SPACES = ("_Jpan", "_Khmr", "_Laoo", "_Mymr", "_Thai", "_Hans", "_Hant")
 SENTENCE_END = re.compile(r"(?<!\b[A-Z])[.!?][\"'”’)\]]*\s+(?=[\"'“‘(\[]*[A-Z0-9])")  # A sentence does not end after an initial: J. Smith.
+# In languages other than English: capitals of any alphabet, or none, may follow, and other marks end a sentence, some without a space.
+OTHER_SENTENCE_END = re.compile(r"(?<!\b[^\W\d_])[.!?…][\"'”’»)\]]*\s+|[。！？｡।॥؟۔።။།][\"'”’»」』)\]]*\s*")
 OUTER = " .,;:!?\"'“”‘’„«»()[]。，、；：！？「」।؟،"
+OF_TEST_SETS = ("to_english", "test_file")  # named in <file>.about.json where they are given
+ENGLISH_ALREADY = ("What was the cause?", "What was the effect?")  # XCOPA's questions, in all its languages
 BLOCK = 512  # Examples that are translated before the next write. Their sentences are sorted by length together.
 
 
@@ -47,11 +53,19 @@ class TranslateArguments:
     """Flags of this script."""
 
     task: str = field(default="", metadata={"help": "Name of the task."})
-    language: str = field(default="", metadata={"help": "Translate into this language, XTREME's two letters."})
+    language: str = field(
+        default="", metadata={"help": "Translate into this language (or from it): two letters, or a code of FLORES-200 such as ibo_Latn."}
+    )
+    to_english: bool = field(default=False, metadata={"help": "Translate the task's test set of --language into English, for --test_file."})
+    test_file: list[str] | None = field(
+        default=None, metadata={"help": "With --to_english: translate this file (LANG=PATH) in place of the task's test set."}
+    )
     translation_model: str = field(default="facebook/nllb-200-distilled-600M", metadata={"help": "Hub id or folder of NLLB or M2M100."})
     output_file: str = field(default="", metadata={"help": "The .jsonl file to make."})
     data_dir: str | None = field(default=None, metadata={"help": "Folder laid out by hub id, used instead of the hub."})
-    max_samples: int | None = field(default=None, metadata={"help": "Translate a sample of this many examples, drawn as for training."})
+    max_samples: int | None = field(
+        default=None, metadata={"help": "Translate this many examples: drawn as for training, of a test set the first ones."}
+    )
     seed: int = field(default=42, metadata={"help": "Seed of that draw."})
     batch_size: int = field(default=32, metadata={"help": "Sentences translated at once."})
     num_beams: int = field(default=4, metadata={"help": "Width of the beam search."})
@@ -59,9 +73,22 @@ class TranslateArguments:
     bf16: bool = field(default=False, metadata={"help": "Translate in bfloat16 (GPU)."})
 
 
-def sentences(text: str) -> list[str]:
+def is_without_spaces(language: str) -> bool:
+    """Returns whether a language is written without spaces between words, as far as this is known."""
+    return language in WITHOUT_SPACES or language.endswith(SCRIPTS_WITHOUT_SPACES)
+
+
+def sentence_ends(text: str, language: str = "en") -> list[int]:
+    """Returns the positions behind all sentences of a text but the last one."""
+    if language == "en":
+        return [match.end() for match in SENTENCE_END.finditer(text)]
+    ends = [match.end() for match in OTHER_SENTENCE_END.finditer(text)]
+    return [end for end in ends if end < len(text) and not text[end].islower()]
+
+
+def sentences(text: str, language: str = "en") -> list[str]:
     """Returns the sentences of a text. Joined with blanks they give the text again, except for other white space between them."""
-    ends = [match.end() for match in SENTENCE_END.finditer(text)]
+    ends = sentence_ends(text, language)
     return [text[start:end].strip() for start, end in zip([0, *ends], [*ends, len(text)])]
 
 
@@ -82,14 +109,12 @@ def translated(example: dict, translate, language: str) -> dict | str:
     parts = [[translate(sentence) if sentence else "" for sentence in sentences(text)] for text in texts_of(example)]
     if any(part is None for text in parts for part in text):
         return "too long to translate"
-    blank = "" if language in WITHOUT_SPACES else " "
+    blank = "" if is_without_spaces(language) else " "
     texts = [blank.join(part) for part in parts]
     if any(before.strip() and not after.strip() for before, after in zip(texts_of(example), texts)):
         return "empty translation"
-    if "choices" in example:
-        return {**example, "context": texts[0], "question": texts[1], "choices": texts[2:]}
     if "answers" not in example:
-        return {**example, "text_a": texts[0], "text_b": texts[1]}
+        return with_texts(example, texts)
     spans = []
     for answer, start in zip(texts[2:], example["answers"]["answer_start"]):
         span = answer_span(texts[0], answer, sentence_span(example["context"], start, parts[0], blank), language)
@@ -100,12 +125,46 @@ def translated(example: dict, translate, language: str) -> dict | str:
     return {**example, "context": texts[0], "question": texts[1], "answers": answers}
 
 
-def sentence_span(context: str, start: int, parts: list[str], blank: str) -> tuple[int, int]:
+def with_texts(example: dict, texts: list[str]) -> dict:
+    """Returns an example that is no question about a span with other texts, in the order of `texts_of`."""
+    if "choices" in example:
+        return {**example, "context": texts[0], "question": texts[1], "choices": texts[2:]}
+    return {**example, "text_a": texts[0], "text_b": texts[1]}
+
+
+def translated_test(example: dict, translate, language: str) -> tuple[dict, Counter]:
+    """Returns (a test example in English, how many sentences stay as they are, and how many answers its context does not have).
+
+    translate  as for `translated`. language: that of the example.
+    An answer that the translated context does not have is scored by its own translation; its answer_start is -1.
+    """
+    remarks, parts = Counter(), []
+    for text in texts_of(example):
+        if text in ENGLISH_ALREADY:
+            parts.append([text])
+            continue
+        before = [sentence for sentence in sentences(text, language) if sentence]
+        after = [translate(sentence) for sentence in before]
+        remarks["sentences that stay as they are"] += sum(not sentence for sentence in after)
+        parts.append([new or old for old, new in zip(before, after)])
+    texts = [" ".join(part) for part in parts]
+    if "answers" not in example:
+        return with_texts(example, texts), +remarks
+    answers = {"text": [], "answer_start": []}
+    for answer, start in zip(texts[2:], example["answers"]["answer_start"]):
+        span = answer_span(texts[0], answer, sentence_span(example["context"], start, parts[0], " ", language), "en")
+        remarks["answers that the translated context does not have"] += span is None
+        answers["text"].append(answer if span is None else texts[0][span[0] : span[1]])
+        answers["answer_start"].append(-1 if span is None else span[0])
+    return {**example, "context": texts[0], "question": texts[1], "answers": answers}, +remarks
+
+
+def sentence_span(context: str, start: int, parts: list[str], blank: str, language: str = "en") -> tuple[int, int]:
     """Returns (start, end) of the translation of the sentence that contains character `start` of the context, in the joined `parts`.
 
-    parts  the translations of the context's sentences, in order; blank: the text between two of them.
+    parts  the translations of the context's sentences, in order; blank: the text between two of them. language: of the context.
     """
-    number = sum(match.end() <= start for match in SENTENCE_END.finditer(context))
+    number = sum(end <= start for end in sentence_ends(context, language))
     first = sum(len(part) + len(blank) for part in parts[:number])
     return first, first + len(parts[number])
 
@@ -120,7 +179,7 @@ def answer_span(context: str, answer: str, span: tuple[int, int], language: str)
 
     def cuts_word(position):
         pair = context[position - 1 : position + 1] if position > 0 else ""
-        return len(pair) == 2 and all(char.isalnum() and (char.isascii() or language not in WITHOUT_SPACES) for char in pair)
+        return len(pair) == 2 and all(char.isalnum() and (char.isascii() or not is_without_spaces(language)) for char in pair)
 
     lower = context.lower() if len(context.lower()) == len(context) else context
     bare = answer.strip(OUTER)
@@ -136,7 +195,7 @@ def answer_span(context: str, answer: str, span: tuple[int, int], language: str)
 class Translator:
     """A translation model (NLLB or M2M100). The first token of its output sets the target language."""
 
-    def __init__(self, path, language, batch_size, num_beams, max_length, bf16):
+    def __init__(self, path, language, batch_size, num_beams, max_length, bf16, source="en"):
         import torch
         from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
@@ -144,6 +203,8 @@ class Translator:
 
         try:
             self.tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
+            self.tokenizer.src_lang, _ = self.language_token(source, path)
+            _, self.first_token = self.language_token(language, path)
             dtype = torch.bfloat16 if bf16 else torch.float32
             self.model = AutoModelForSeq2SeqLM.from_pretrained(path, dtype=dtype, trust_remote_code=False)
         except UNREADABLE as error:
@@ -152,16 +213,26 @@ class Translator:
         self.batch_size, self.num_beams = batch_size, num_beams
         positions = getattr(self.model.config, "max_position_embeddings", max_length)
         self.max_length = min(max_length, positions, self.tokenizer.model_max_length)
-        self.tokenizer.src_lang, _ = self.language_token("en", path)
-        _, self.first_token = self.language_token(language, path)
 
     def language_token(self, language, path):
-        """Returns (the model's name of a language, the id of the token for it)."""
-        for name, token in ((language, f"__{language}__"), (NLLB_CODES[language], NLLB_CODES[language])):
+        """Returns (the model's name of a language, the id of the token for it).
+
+        The tokenizer says which languages there are. A language is named by M2M100's code, by that of FLORES-200 (ibo_Latn), by two
+        letters, or by the three letters of a FLORES code, where the model knows one script of it.
+        """
+        vocabulary = self.tokenizer.get_vocab()
+        flores = sorted(token for token in vocabulary if FLORES_CODE.fullmatch(token))
+        scripts = [code for code in flores if code.startswith(f"{language}_")]
+        code = language if language in flores else NLLB_CODES.get(language, scripts[0] if len(scripts) == 1 else language)
+        for name, token in ((language, f"__{language}__"), (code, code)):
             token_id = self.tokenizer.convert_tokens_to_ids(token)
-            if token_id not in (None, self.tokenizer.unk_token_id):
+            if token_id not in (None, self.tokenizer.unk_token_id) and (name != token or token in flores):
                 return name, token_id
-        raise InputError(f"{path} has no token for {language!r}: neither __{language}__ (M2M100) nor {NLLB_CODES[language]} (NLLB).")
+        if len(scripts) > 1:
+            raise InputError(f"--language {language!r}: {path} knows it as {' and '.join(scripts)}. Choose one of them.")
+        known = flores or sorted(token.strip("_") for token in vocabulary if re.fullmatch("__[a-z]{2,3}__", token))
+        near = nearest(code if flores else language, known)
+        raise InputError(f"{path} has no token for {language!r}: neither __{language}__ (M2M100) nor {code} (NLLB). {near}")
 
     def __call__(self, texts: list[str]) -> list[str | None]:
         """Returns the translations; None for a text that is too long, or whose translation is cut off at the maximum length."""
@@ -186,14 +257,29 @@ class Translator:
 
 
 def check(args: TranslateArguments) -> Task:
-    """Returns the task whose English data are translated. Raises InputError for arguments with which nothing can be translated."""
+    """Returns the task whose English data, or whose test set, are translated.
+
+    Raises InputError for arguments with which nothing can be translated.
+    """
     if args.task not in TASKS:
         raise InputError(f"Unknown task {args.task!r}. {nearest(args.task, TASKS)}")
-    task = TASKS[TASKS[args.task].train_on or args.task]
+    task = TASKS[args.task if args.to_english else TASKS[args.task].train_on or args.task]
+    if args.to_english and task.phase == "intermediate":
+        raise InputError(f"--to_english translates the test sets of targets, and {args.task} is an intermediate task.")
+    if args.test_file and not args.to_english:
+        raise InputError("--test_file goes with --to_english: training data are translated from English.")
     if task.task_type not in ("classification", "multiple_choice", "span_qa"):
         raise InputError(f"{args.task} cannot be translated: {task.task_type} has no training texts whose labels stay when words move.")
-    if args.language not in NLLB_CODES or args.language == "en":
-        raise InputError(f"--language {args.language!r}: {nearest(args.language, [code for code in NLLB_CODES if code != 'en'])}")
+    if not re.fullmatch(LANGUAGE, args.language) or args.language in ("en", "eng", "eng_Latn"):
+        raise InputError(
+            f"--language {args.language!r}: another language than English, by a code such as sw, ig or ibo_Latn, would be right."
+        )
+    files = find_own_files("test_file", args.test_file or [])
+    if [file.language for file in files] not in ([], [args.language]):
+        raise InputError(f"--test_file {args.test_file[0]}: one file is translated, in the language that --language names.")
+    args.test_file = files
+    if args.to_english:
+        task = with_own_data(task, files, languages=[args.language], data_dir=args.data_dir)
     for name in ("max_samples", "batch_size", "num_beams", "max_length"):
         if getattr(args, name) is not None and getattr(args, name) < 1:
             raise InputError(f"--{name} {getattr(args, name)} leaves nothing: at least 1.")
@@ -219,7 +305,7 @@ def made_before(output: Path, about: Path, settings: dict) -> dict | None:
     except InputError as error:  # A power cut left this file half written. It does not say how the translations were made.
         say(f"{error} {output} is translated again.")
         return None
-    if not isinstance(made, dict) or any(made.get(name) != value for name, value in settings.items()):
+    if not isinstance(made, dict) or any(made.get(name) != settings.get(name) for name in (*settings, *OF_TEST_SETS)):
         raise InputError(f"--output_file {output} exists and was made otherwise. Remove it, or choose another.")
     say(f"{output} is finished: skipped")
     return made
@@ -253,20 +339,27 @@ def go_on(partial: Path, settings: dict) -> list[dict]:
     return lines[1:]
 
 
-def translate_examples(examples, partial: Path, done: list[dict], translator: Translator, language: str) -> Counter:
+def translate_examples(examples, partial: Path, done: list[dict], translator: Translator, language: str, to_english=False) -> Counter:
     """Translates the examples that are not `done` and appends them to `partial`.
 
-    Returns the number of dropped examples for each reason. The reason "" counts the examples that are kept.
+    Returns the number of dropped examples for each reason. The reason "" counts the examples that are kept. Of a test set (`to_english`)
+    all are kept, and the other counts are those of `translated_test`.
     """
-    counts = Counter(line["dropped"] for line in done)
+    source = language if to_english else "en"
+    counts = Counter(line["dropped"] for line in done) + sum((Counter(line.get("remarks")) for line in done), Counter())
     with partial.open("a", encoding="utf-8") as lines:
         for start in range(len(done), len(examples), BLOCK):
             block = examples.select(range(start, min(start + BLOCK, len(examples)))).to_list()
-            texts = dict.fromkeys(part for example in block for text in texts_of(example) for part in sentences(text) if part)
+            texts = dict.fromkeys(part for example in block for text in texts_of(example) for part in sentences(text, source) if part)
             translations = dict(zip(texts, translator(list(texts))))
             for example in block:
-                result = translated(example, translations.get, language)
-                line = {"dropped": result} if isinstance(result, str) else {"dropped": "", **result, "language": language}
+                if to_english:  # the file's language is not named: the text is English, the examples are those of another language
+                    result, remarks = translated_test(example, translations.get, language)
+                    line = {"dropped": "", "remarks": remarks, **result}
+                    counts += remarks
+                else:
+                    result = translated(example, translations.get, language)
+                    line = {"dropped": result} if isinstance(result, str) else {"dropped": "", **result, "language": language}
                 counts[line["dropped"]] += 1
                 lines.write(json.dumps(line, ensure_ascii=False) + "\n")
             lines.flush()
@@ -275,11 +368,12 @@ def translate_examples(examples, partial: Path, done: list[dict], translator: Tr
 
 
 def write_kept(partial: Path, part: Path) -> None:
-    """Copies the examples that are kept from `partial` to `part`, without the column "dropped", and flushes them to the disk."""
+    """Copies the examples that are kept from `partial` to `part`, without "dropped" and "remarks", and flushes them to the disk."""
     with partial.open(encoding="utf-8") as lines, part.open("w", encoding="utf-8") as kept_lines:
         next(lines)
         for line in lines:
             row = json.loads(line)
+            row.pop("remarks", None)
             if not row.pop("dropped"):
                 kept_lines.write(json.dumps(row, ensure_ascii=False) + "\n")
         kept_lines.flush()
@@ -294,6 +388,8 @@ def main() -> dict:
     output, partial, about, part = (Path(args.output_file + end) for end in ("", ".partial", ".about.json", ".part"))
     compared = ("language", "translation_model", "max_samples", "seed", "num_beams", "max_length", "bf16")
     settings = {"task": task.name, **{name: value for name, value in asdict(args).items() if name in compared}}
+    settings |= {"to_english": True} if args.to_english else {}
+    settings |= {"test_file": [*map(str, args.test_file)]} if args.test_file else {}
     made = made_before(output, about, settings)
     if made is None:
         lock(output)
@@ -302,23 +398,27 @@ def main() -> dict:
         return made
 
     started = time.time()
-    examples, provenance = load_examples(task, "train", "en", args.data_dir, args.max_samples, args.seed)
+    split, source, seed = ("test", args.language, None) if args.to_english else ("train", "en", args.seed)
+    examples, provenance = load_examples(task, split, source, args.data_dir, args.max_samples, seed)
     settings["source"] = {name: provenance[name] for name in ("hub_id", "config", "revision", "examples", "content")}
     say(data_line(provenance))
     done = go_on(partial, settings)
     if done:
         say(f"going on after {len(done):,} examples")
-    translator = Translator(args.translation_model, args.language, args.batch_size, args.num_beams, args.max_length, args.bf16)
-    counts = translate_examples(examples, partial, done, translator, args.language)
+    into = "en" if args.to_english else args.language
+    translator = Translator(args.translation_model, into, args.batch_size, args.num_beams, args.max_length, args.bf16, source)
+    counts = translate_examples(examples, partial, done, translator, args.language, args.to_english)
     if not counts[""]:
         raise InputError(f"No example could be translated: {dict(counts)}. {partial} holds the reasons.")
     write_kept(partial, part)
-    dropped = {reason: count for reason, count in counts.items() if reason}
-    made = {**settings, "examples": counts[""], "dropped": dropped, "seconds": round(time.time() - started, 1)}
+    others = {reason: count for reason, count in counts.items() if reason}
+    name = "remarks" if args.to_english else "dropped"
+    made = {**settings, "examples": counts[""], name: others, "seconds": round(time.time() - started, 1)}
     write_json(about, made)
     part.replace(output)
     partial.unlink()
-    say(f"{output}: {counts['']:,} examples" + "".join(f"; {count:,} dropped: {reason}" for reason, count in dropped.items()))
+    what = "; {:,} {}" if args.to_english else "; {:,} dropped: {}"
+    say(f"{output}: {counts['']:,} examples" + "".join(what.format(count, reason) for reason, count in others.items()))
     return made
 
 

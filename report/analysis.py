@@ -46,6 +46,11 @@ class Column:
     def is_whole(self) -> bool:
         return set(self.languages) == set(TASKS[self.target].languages)
 
+    @property
+    def own(self) -> list[str]:
+        """The languages that were scored on the user's data: the same in all runs of a column."""
+        return [language for language in self.languages if any(language in run.own for run in self.runs)]
+
 
 class Analysis:
     """All columns of a collection. baseline: the start, or the model, that others are compared with; groups: a user's own."""
@@ -166,10 +171,13 @@ class Analysis:
         scores, resampled, lacking = {}, {}, {}
         for row in self.rows:
             missing = [task for task in XTREME_METRIC if task not in columns or row not in columns[task].mean.scores]
-            partial = [task for task in XTREME_METRIC if task not in missing and not columns[task].is_whole]
-            if missing or partial:
+            own = [task for task in XTREME_METRIC if task not in missing and columns[task].own]
+            partial = [task for task in XTREME_METRIC if task not in (*missing, *own) and not columns[task].is_whole]
+            if missing or partial or own:
                 lacking[row] = "; ".join(
-                    f"{what} {' '.join(tasks)}" for what, tasks in (("no", missing), ("not all languages of", partial)) if tasks
+                    f"{what} {' '.join(tasks)}"
+                    for what, tasks in (("no", missing), ("not all languages of", partial), ("own data in", own))
+                    if tasks
                 )
                 continue
             by_task = {task: seeds_of(columns[task].runs, row, columns[task].mean) for task in XTREME_METRIC}

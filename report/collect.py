@@ -30,7 +30,8 @@ SKIPPED_FOLDERS = ("checkpoint-", "predictions", "labels", "heads", "oracle")
 NUMBER = (int, float)
 PART = ({"split": str, "language": str, "examples": int}, {"task": str, "files": str})  # rows of a dataset, or text for masked LM
 STAGE = {"task": (str, [str]), "seed": int, "data": [PART], "model?": ({"name_or_path": str}, NoneType)}
-SCORED = {**STAGE, "lineage": [STAGE], "seconds": NUMBER, "task": str, "scores": dict, "mining?": (dict, NoneType), "by_layer?": dict}
+SCORED = {**STAGE, "lineage": [STAGE], "seconds": NUMBER, "task": str, "scores": dict, "mining?": (dict, NoneType), "by_layer?": dict,
+          "own_data?": (dict, NoneType)}  # fmt: skip
 RESULTS = {
     "intermediate": {**STAGE, "lineage": [STAGE], "seconds": NUMBER, "dev": dict},
     "target": SCORED,
@@ -82,6 +83,7 @@ class Run:
     pooling: str | None = None
     by_layer: dict[str, list[dict]] = field(default_factory=dict, repr=False)  # what --layers measured in each language, see `RECORD`
     is_tuned_on_test: bool = False  # a threshold was chosen on the gold that is scored (BUCC without a dev part)
+    own: frozenset[str] = frozenset()  # languages that were scored on the user's data, not on the benchmark's
 
     @property
     def cell(self) -> tuple:
@@ -207,6 +209,7 @@ def to_run(folder: Path, results: dict) -> Run:
         failed_tries=len(results["failed_tries"]) if isinstance(results.get("failed_tries"), list) else 0,
         pooling=results.get("pooling"), by_layer=results.get("by_layer", {}),
         is_tuned_on_test=any(details["threshold_from"] != "dev" for details in mined.values()),
+        own=frozenset(results.get("own_data") or {}),
     )  # fmt: skip
 
 
@@ -315,7 +318,7 @@ def settings_of_run(results: dict, model: str, first: dict | None, examples: dic
 
     A model that was scored as it is stands in a row of its own: with others it shares only how texts are read (`READING`).
     Settings are compared among the runs of one model, because differences are taken within a model. What is scored (languages, numbers of
-    examples, part for the threshold) is compared among the runs of all models, because all stand in one column.
+    examples, the user's own data, part for the threshold) is compared among the runs of all models, because all stand in one column.
     """
     settings = {((model, "the model"), "revision"): first["revision"]} if first and first.get("revision") else {}
     is_as_it_is = "evaluate_only" in results
@@ -335,6 +338,7 @@ def settings_of_run(results: dict, model: str, first: dict | None, examples: dic
         return settings
     settings |= {((model, task), name): value for name, value in named.items()}
     scored = {"languages": sorted(examples)} | {f"number of examples in {language}": number for language, number in examples.items()}
+    scored["own data"] = dict(sorted((results.get("own_data") or {}).items()))
     mined = results.get("mining") or {}
     scored |= {f"part for the threshold in {language}": details["threshold_from"] for language, details in mined.items()}
     settings |= {((None, task), name): value for name, value in scored.items()}

@@ -33,6 +33,8 @@ def write_submission(analysis: Analysis, name: str, folder, seed: int | None = N
         if run is None:
             problems.append(f"{task}: no run of {name}" + ("" if seed is None else f" with seed {seed}"))
             continue
+        if run.own:
+            problems.append(f"{task}: own data in {', '.join(sorted(run.own))}, not XTREME's")
         for language in TASKS[task].languages:
             source, target = prediction_path(Path(run.folder) / "predictions", task, language), prediction_path(folder, task, language)
             if wrong := problem_of(run.folder, task, language):

@@ -98,9 +98,12 @@ def summary(analysis: Analysis) -> Table:
     rows += published_rows(analysis, blank)
     notes = ["Mean over the languages of a target ± standard deviation over seeds, in percent; of answers: mean of exact match and F1."]
     partial = [f"{column.target} ({len(column.languages)}{of_all_languages(column)})"
-               for column in analysis.columns if not column.is_whole]  # fmt: skip
+               for column in analysis.columns if not column.is_whole and not column.own]  # fmt: skip
     if partial:
         notes.append(f"Not all languages: {', '.join(partial)}.")
+    own = [f"{column.target} ({' '.join(column.own)})" for column in analysis.columns if column.own]
+    if own:
+        notes.append(f"Own data: {', '.join(own)}. They are part of the mean, and of no average of {AVERAGE}.")
     without = [column.target for column in analysis.columns if TASKS[column.target].task_type not in ("retrieval", "mining", "ranking")
                and column.target not in set(analysis.calibration.task)]  # fmt: skip
     if without:
@@ -131,7 +134,8 @@ def published_rows(analysis: Analysis, blank) -> list[list[Cell]]:
     found, sources = {}, {}
     for column in analysis.columns:
         for reference in references_for(column.target):
-            if any(agrees(run, reference) for run in column.runs) and set(column.languages) <= set(reference.scores):
+            is_of_benchmark = set(column.languages) <= set(reference.scores) and not column.own
+            if is_of_benchmark and any(agrees(run, reference) for run in column.runs):
                 value = float(np.mean([reference.scores[language] for language in column.languages]))
                 found.setdefault(reference.model, {})[column.target] = value
                 sources[reference.model] = reference.source

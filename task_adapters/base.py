@@ -62,6 +62,7 @@ class Source:
     and_then: tuple["Source", ...] = ()
     languages: tuple[str, ...] = ()
     pinned: str | None = None
+    is_own = False  # True for a file of the user's (`own_files.OwnFile`)
 
     def parts(self, split: str) -> list["Source"]:
         """Returns all sources whose rows make up one split, in order."""
@@ -170,6 +171,7 @@ class Task:
     xtreme_r      languages that XTREME-R adds to those of XTREME (`task_adapters.with_languages_of`).
     class_names   hub id -> the names of its class numbers, for exports of this data set that have numbers in place of names.
     label_piece   tagging: the tokens whose output gives the tag of a word (`task_types/tagging.py`).
+    own           languages whose test data are the user's (`own_files.with_own_data`): no score of the benchmark is made with them.
     """
 
     name: str
@@ -192,6 +194,7 @@ class Task:
     xtreme_r: tuple[str, ...] = ()
     class_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     label_piece: str = "first"
+    own: tuple[str, ...] = ()
 
     def __post_init__(self):
         for value, allowed in ((self.phase, PHASES), (self.task_type, EXAMPLE_COLUMNS)):

@@ -11,7 +11,7 @@ from pathlib import Path
 from metrics import accuracy
 from task_adapters.base import Recipe, Source, Task
 from task_adapters.flores import our_codes
-from task_adapters.hub import rows_from_folder
+from task_adapters.hub import files_in_folder, rows_from_folder
 
 LANGUAGES = our_codes("""
 acm_Arab afr_Latn als_Latn amh_Ethi apc_Arab arb_Arab arb_Latn ars_Arab ary_Arab arz_Arab asm_Beng azj_Latn bam_Latn ben_Beng ben_Latn
@@ -28,6 +28,10 @@ zsm_Latn zul_Latn
 
 class OneFileEach(Source):
     """A hub repository whose files are named by language: data/{config}.jsonl is the only split."""
+
+    def files(self, split, language, data_dir):
+        folder = Path(data_dir or "") / self.hub_id
+        return files_in_folder(folder, "default", self.config_for(language)) if data_dir and split in self.splits else []
 
     def _load_split(self, config, split, data_dir):
         if data_dir is None:

@@ -40,7 +40,7 @@ class RawFiles(Source):
 
     def holds(self, split, language, data_dir):
         """Returns whether --data_dir has a file of this part. If it has one, this source is used, and a missing file is an error."""
-        return any(path.exists() for path in self.files(split, language, data_dir))
+        return split in self.splits and any(path.exists() for path in self.files(split, language, data_dir))
 
     def files(self, split, language, data_dir):
         if data_dir is None:

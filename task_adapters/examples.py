@@ -12,7 +12,7 @@ from datasets import ClassLabel, Dataset, Features, List
 from task_adapters.base import EXAMPLE_COLUMNS, TEXT, DropRow, InputError, Task
 from task_adapters.content import code_of, fingerprint, from_cache
 from task_adapters.errors import readable
-from task_adapters.files import SPELLINGS, has_text_rows
+from task_adapters.files import BROKEN, SPELLINGS, has_text_rows
 
 NOT_THIS_LANGUAGE = "another language"
 NOT_A_PAIR = "not a pair of sentences and a label"  # of a file without a header
@@ -24,7 +24,8 @@ def to_examples(rows: Dataset, task: Task, split: str, language: str | None, sou
 
     source         how messages name the rows: hub id, configuration and split, or a file.
     keep           (row, language) -> bool: rows for which it is false are dropped as NOT_THIS_LANGUAGE.
-    is_train_file  a file of one's own: there is a column `language`, which each row may state where `language` is None.
+    is_train_file  a file of one's own, for training or scoring: there is a column `language`, which each row may state where `language`
+                   is None.
     Raises InputError, with the row, for one that is no example of the task.
     """
     columns = rows.column_names
@@ -70,7 +71,7 @@ class _Converter:
         return {column: [example[column] for example in examples] for column in examples[0]}
 
     def rows(self, batch, indices):
-        """(row, where it stands) of each row of a batch; a row is None where a file without a header has something else."""
+        """(row, where it stands) of each row of a batch; a row is {BROKEN: its line} where a file without a header has something else."""
         if self.features is None:
             yield from ((json.loads(row), location) for row, location in zip(batch["row"], batch["location"]))
             return
@@ -80,7 +81,7 @@ class _Converter:
         for index, values in zip(indices, zip(*decoded)):
             yield dict(zip(names, values)), f"{self.source}, row {index}"
 
-    def example(self, row: dict | None, location: str) -> dict:
+    def example(self, row: dict, location: str) -> dict:
         """One row as an example with `dropped` and, for a file of one's own, `language`."""
         try:
             example, reason = self.checked(row), ""
@@ -96,8 +97,10 @@ class _Converter:
         return {**example, "dropped": reason, **language}
 
     def checked(self, row):
-        if row is None:
-            raise DropRow(NOT_A_PAIR)
+        if BROKEN in row:
+            if self.split == "train":
+                raise DropRow(NOT_A_PAIR)
+            raise InputError(f"{row[BROKEN]!r} is {NOT_A_PAIR} ({', '.join(self.task.labels)}).")
         nulls = [name for name in row if name not in self.task.may_be_null] if self.nulls is None else self.nulls
         row = WithoutNull(row, nulls) if nulls else row
         if self.keep is not None and not self.keep(row, self.language):
@@ -109,11 +112,12 @@ class _Converter:
     def missing_column(self, error, row, location):
         if self.features is not None and not self.is_train_file:
             return f"{self.source} has no column {error}. It has: {', '.join(row)}."
-        needed = f"the columns of {self.task.sources[0].hub_id} or {', '.join(EXAMPLE_COLUMNS[self.task.task_type])}"
+        published = next(source for source in self.task.sources if not source.is_own)
+        needed = f"the columns of {published.hub_id} or {', '.join(EXAMPLE_COLUMNS[self.task.task_type])}"
         return f"{location}: no column {error}. It has: {', '.join(map(str, row))}; {self.task.name} needs {needed}."
 
     def language_of(self, row, location):
-        language = (row or {}).get("language") or self.language
+        language = row.get("language") or self.language
         if language is None:
             raise InputError(f"{location}: which language? Write --train_file de={self.source}, or give each row a `language`.")
         if not re.fullmatch(LANGUAGE, str(language)) or self.language not in (None, language):

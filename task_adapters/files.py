@@ -19,6 +19,7 @@ from task_adapters.errors import InputError, readable
 LISTS = ("answers", "choices", "endings", "ner_tags", "pos_tags", "tags", "tokens", "words")  # columns that hold lists or dicts
 # XTREME's translated pairs have no header: English pair, translated pair, label; before September 2020 the translated pair and the label.
 FIELDS_WITHOUT_HEADER = (3, 5)
+BROKEN = "no pair"  # the only column of a line that is no pair and label, in a file without a header
 SPELLINGS = {"contradictory": "contradiction"}  # in XNLI's and XTREME's translations
 TAGGED = (".conllu", ".conll", ".bio", ".iob2")  # endings of files with a word and its tag a line
 TAG = re.compile(r"O|[A-Z]{1,5}|[BIESLU]-\w+")  # the second of two columns: no name of a column is written in capitals
@@ -99,7 +100,7 @@ def _text_rows(names, labels, reader):
             raise InputError(f"{path} holds no rows.")
 
 
-# ---- readers: (path, labels) -> (where a row stands, row); a row is None where a file without a header has something else
+# ---- readers: (path, labels) -> (where a row stands, row); a row is {BROKEN: its line} where a file without a header has something else
 
 
 def read_jsonl(path, labels=()):
@@ -181,7 +182,7 @@ def read_tsv(path, labels=()):
                 continue
         if isinstance(header, int):  # without a header the last three fields count
             fits = len(fields) == header and _label(fields) in labels
-            row = {"text_a": fields[-3], "text_b": fields[-2], "label": _label(fields)} if fits else None
+            row = {"text_a": fields[-3], "text_b": fields[-2], "label": _label(fields)} if fits else {BROKEN: line[:90]}
         else:
             row = _row(path, number, header, fields)
         yield f"line {number}", row

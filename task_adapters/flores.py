@@ -15,6 +15,24 @@ TWO_LETTERS = {
     "zho_Hans": "zh",
 }  # fmt: skip
 
+# Our code of two letters -> FLORES's, which NLLB uses too: those above, and the other languages of NLLB-200 that ISO 639-1 names.
+# https://github.com/facebookresearch/flores/tree/main/flores200
+NLLB_CODES = {
+    **{ours: name for name, ours in TWO_LETTERS.items()},
+    "ak": "aka_Latn", "am": "amh_Ethi", "as": "asm_Beng", "ay": "ayr_Latn", "ba": "bak_Cyrl", "be": "bel_Cyrl", "bm": "bam_Latn",
+    "bo": "bod_Tibt", "bs": "bos_Latn", "ca": "cat_Latn", "cs": "ces_Latn", "cy": "cym_Latn", "da": "dan_Latn", "dz": "dzo_Tibt",
+    "ee": "ewe_Latn", "eo": "epo_Latn", "ff": "fuv_Latn", "fj": "fij_Latn", "fo": "fao_Latn", "ga": "gle_Latn", "gd": "gla_Latn",
+    "gl": "glg_Latn", "gn": "grn_Latn", "ha": "hau_Latn", "hr": "hrv_Latn", "hy": "hye_Armn", "ig": "ibo_Latn", "is": "isl_Latn",
+    "kg": "kon_Latn", "ki": "kik_Latn", "km": "khm_Khmr", "kn": "kan_Knda", "ku": "kmr_Latn", "ky": "kir_Cyrl", "lb": "ltz_Latn",
+    "lg": "lug_Latn", "li": "lim_Latn", "ln": "lin_Latn", "lo": "lao_Laoo", "lv": "lvs_Latn", "mg": "plt_Latn", "mi": "mri_Latn",
+    "mk": "mkd_Cyrl", "mn": "khk_Cyrl", "mt": "mlt_Latn", "nb": "nob_Latn", "ne": "npi_Deva", "nn": "nno_Latn", "no": "nob_Latn",
+    "ny": "nya_Latn", "oc": "oci_Latn", "om": "gaz_Latn", "or": "ory_Orya", "ps": "pbt_Arab", "rn": "run_Latn", "rw": "kin_Latn",
+    "sa": "san_Deva", "sc": "srd_Latn", "sd": "snd_Arab", "sg": "sag_Latn", "si": "sin_Sinh", "sk": "slk_Latn", "sl": "slv_Latn",
+    "sm": "smo_Latn", "sn": "sna_Latn", "so": "som_Latn", "sq": "als_Latn", "sr": "srp_Cyrl", "ss": "ssw_Latn", "st": "sot_Latn",
+    "su": "sun_Latn", "sv": "swe_Latn", "tg": "tgk_Cyrl", "ti": "tir_Ethi", "tk": "tuk_Latn", "tn": "tsn_Latn", "ts": "tso_Latn",
+    "tt": "tat_Cyrl", "tw": "twi_Latn", "ug": "uig_Arab", "uz": "uzn_Latn", "xh": "xho_Latn", "yi": "ydd_Hebr", "zu": "zul_Latn",
+}  # fmt: skip
+
 
 def our_codes(names: str) -> dict[str, str]:
     """FLORES names, separated by blanks -> {our code: FLORES name}, sorted by our code."""

@@ -52,6 +52,8 @@ def load_examples(
         provenance["parts"] = parts
     if passed_over:
         provenance["passed_over"] = passed_over
+    if loaded[0][0].is_own:
+        provenance |= loaded[0][0].facts()
     return examples, provenance
 
 
@@ -137,7 +139,8 @@ def _examples_of(rows, revision, source, task, split, language):
     name = f"{source.hub_id} ({source.config_for(language)}, {split})"
     if len(rows) == 0:
         raise InputError(f"{name} holds no rows.")
-    examples, dropped = usable(to_examples(rows, task, split, language, name, source.keep))
+    examples, dropped = usable(to_examples(rows, task, split, language, name, source.keep, source.is_own))
+    examples = examples.remove_columns("language") if source.is_own else examples
     other_languages = dropped.pop(NOT_THIS_LANGUAGE, 0)
     if len(examples) == 0:
         raise InputError(f"{name} holds no usable row for {language!r}: {dict(dropped) or 'all are of other languages'}.")

@@ -43,20 +43,20 @@ class TrainFile:
         return f"{self.language or 'by row'}={self.path} (sha256 {self.sha256[:16]})"
 
 
-def find_train_files(given: list[str]) -> list[TrainFile]:
+def find_train_files(given: list[str], flag: str = "train_file") -> list[TrainFile]:
     """Returns the files of `LANG=PATH` or `PATH` texts. Raises InputError for a file that is missing, empty or of an unknown kind."""
     files = []
     for text in given:
         flag_match = re.fullmatch(rf"({LANGUAGE})=(.+)", text)
         path = Path(flag_match[2] if flag_match else text)
-        check_file(path, f"--train_file {text}: ")
+        check_file(path, f"--{flag} {text}: ")
         if path.suffix not in KINDS:
-            raise InputError(f"--train_file {text}: {path.suffix or 'no ending'!r} is no known kind. {nearest(path.suffix, KINDS)}")
+            raise InputError(f"--{flag} {text}: {path.suffix or 'no ending'!r} is no known kind. {nearest(path.suffix, KINDS)}")
         name_match = NAMED_BY_XTREME.search(path.name)
         digest = file_key(path)
         language = flag_match[1] if flag_match else name_match[1] if name_match else None
         if any(file.sha256 == digest for file in files):
-            raise InputError(f"--train_file {text}: the same rows are given twice.")
+            raise InputError(f"--{flag} {text}: the same rows are given twice.")
         files.append(TrainFile(str(path), language, digest))
     return files
 
@@ -143,11 +143,11 @@ def load_file(task: Task, file: TrainFile) -> list[tuple[Dataset, dict]]:
             "dropped": dict(dropped), "examples": len(usable_examples), "content": content_key(usable_examples),
             "bytes": Path(file.path).stat().st_size,
         }  # fmt: skip
-        parts.append((usable_examples, provenance | _translation_note(file.path)))
+        parts.append((usable_examples, provenance | translation_note(file.path)))
     return parts
 
 
-def _translation_note(path: str) -> dict:
+def translation_note(path: str) -> dict:
     """Returns {"made_by": the content of translate.py's <file>.about.json}; {} if there is no such file."""
     note = Path(path + ".about.json")
     if not note.is_file():

@@ -119,6 +119,7 @@ CHANGES = {
         "label_map": ["A=neutral | --keep_head"], "do_train": ["false"], "do_eval": [""], "do_predict": [""],
         "lora_rank": ["8"], "lora_alpha": ["4 | --lora_rank 8"], "lora_dropout": ["0.1 | --lora_rank 8"],
         "lora_target": ["key | --lora_rank 8"], "early_stopping_patience": ["3"], "model_revision": ["v1"], "data_revision": ["v1"],
+        "test_file": ["de=FILE", "ig=FILE"], "dev_file": ["en=FILE"],
     },
     "mlqa": {"g_xlt": [""], "benchmark": ["xtreme-r"]},
     "squad_v2": {"no_answer_threshold": ["1"]},
@@ -190,9 +191,9 @@ def test_runs_that_differ_in_a_compared_flag_cannot_stand_in_one_table(task, des
         results = {**run, "data": [], "lineage": [], "seconds": 1, "finished": "2031", **kind, **more}
         (folder / "results.json").write_text(json.dumps(results), encoding="utf-8")
 
-    # The report has its own columns for the start and the seed, and compares languages by their scores; the oracle and G-XLT are
-    # additions, and a model is known by its commit.
-    told_apart_otherwise = ("model_name_or_path", "seed", "languages", "oracle", "g_xlt", "trim_embeddings", "model_revision",
+    # The report has its own columns for the start and the seed, and compares languages by their scores and test files by their content;
+    # the oracle and G-XLT are additions, and a model is known by its commit.
+    told_apart_otherwise = ("model_name_or_path", "seed", "languages", "test_file", "oracle", "g_xlt", "trim_embeddings", "model_revision",
                             "do_train", "do_eval", "do_predict")  # fmt: skip
     # A user who names a file names no language. A direction is set together with its metric. LoRA has a learning rate of its own.
     named_first = {"keep_head": "head", "train_file": "train_languages", "greater_is_better": "metric_for_best_model",

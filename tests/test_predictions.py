@@ -202,10 +202,25 @@ def test_a_language_without_predictions_stops_the_scoring(xnli):
         score_folders(*xnli)
 
 
-def test_an_unknown_language_is_refused(xnli):
-    write_labels(xnli[1], "xnli", "xx", ["neutral"])
-    with pytest.raises(ValueError, match="test-xx.tsv: xnli covers ar, bg"):
+def test_a_file_that_names_no_language_is_refused(xnli):
+    write_labels(xnli[1], "xnli", "German", ["neutral"])
+    with pytest.raises(ValueError, match="test-German.tsv: xnli covers ar, bg.*; 'German' is no language code"):
         score_folders(*xnli)
+
+
+def test_a_language_that_the_benchmark_lacks_is_scored_and_is_in_no_mean(xnli):
+    for language in TASKS["xnli"].languages:
+        write_labels(xnli[1], "xnli", language, ROWS["xnli"][0])
+        write_predictions(xnli[0], "xnli", language, ROWS["xnli"][1])
+    before = score_folders(*xnli)["xnli"]
+    assert before["score"] is not None
+    write_labels(xnli[1], "xnli", "ig", ["neutral", "neutral"])
+    write_predictions(xnli[0], "xnli", "ig", ["neutral", "entailment"])
+    after = score_folders(*xnli)["xnli"]
+    assert after["languages"] == {**before["languages"], "ig": {"accuracy": 50.0}} and after["score"] == before["score"]
+    lines = list(predictions._table({"xnli": after}))
+    assert "xnli     ig      accuracy  50.00  (own data, not in the score)" in lines
+    assert sum("own data" in line for line in lines) == 1
 
 
 def test_rows_that_do_not_line_up_are_refused(xnli, tmp_path):

@@ -17,12 +17,21 @@ from datasets import ClassLabel, Dataset, Features, List, Value
 import run_intermediate
 import run_target
 import translate
-from task_adapters import TASKS, InputError, find_train_files, find_train_languages, load_examples, load_training_data
+from task_adapters import (
+    TASKS,
+    InputError,
+    find_own_files,
+    find_train_files,
+    find_train_languages,
+    load_examples,
+    load_training_data,
+    with_own_data,
+)
 from task_adapters.__main__ import parts_of
 from task_adapters.examples import NOT_A_PAIR as BROKEN
 from task_adapters.training_data import load_file as load_train_file
 from trainer.selection import best_steps, selection_score
-from translate import answer_span, sentences, translated
+from translate import answer_span, sentences, translated, translated_test
 
 TEXT = Value("string")
 NLI_COLUMNS = Features({"premise": TEXT, "hypothesis": TEXT, "label": ClassLabel(names=NLI)})
@@ -583,6 +592,7 @@ def test_what_reaches_the_limit_is_dropped_and_not_cut(translation_model):
 
 def test_nllbs_language_codes_are_taken_where_the_tokenizer_has_them(tmp_path):
     from transformers import M2M100Config, M2M100ForConditionalGeneration, NllbTokenizer
+    from transformers.models.nllb.tokenization_nllb import FAIRSEQ_LANGUAGE_CODES
 
     vocabulary = {name: i for i, name in enumerate(["<s>", "<pad>", "</s>", "<unk>", "▁", "a", "b"])}
     NllbTokenizer(vocab=vocabulary, merges=[], src_lang="fra_Latn").save_pretrained(tmp_path)
@@ -594,13 +604,114 @@ def test_nllbs_language_codes_are_taken_where_the_tokenizer_has_them(tmp_path):
     ids = model.tokenizer("a")["input_ids"]
     assert model.tokenizer.convert_ids_to_tokens(model.first_token) == "swh_Latn"
     assert model.tokenizer.convert_ids_to_tokens(ids[0]) == "eng_Latn", "the source's code comes first"
-    assert set(translate.NLLB_CODES) == {*TASKS["panx"].languages}
+    assert set(translate.NLLB_CODES) > {*TASKS["panx"].languages}
+    assert set(translate.NLLB_CODES.values()) <= set(FAIRSEQ_LANGUAGE_CODES) and len(FAIRSEQ_LANGUAGE_CODES) == 202
+
+    def token_of(language):
+        return model.tokenizer.convert_ids_to_tokens(model.language_token(language, "path")[1])
+
+    assert [token_of(language) for language in FAIRSEQ_LANGUAGE_CODES] == FAIRSEQ_LANGUAGE_CODES, "every language of NLLB by its own code"
+    assert [token_of(language) for language in ("ig", "ibo", "ibo_Latn", "zh", "quy")] == [
+        "ibo_Latn", "ibo_Latn", "ibo_Latn", "zho_Hans", "quy_Latn"]  # fmt: skip
+    with pytest.raises(InputError, match="--language 'ace': path knows it as ace_Arab and ace_Latn. Choose one of them."):
+        token_of("ace")
+    with pytest.raises(InputError, match="path has no token for 'ibo_Latm': .* Did you mean 'ibo_Latn'"):
+        token_of("ibo_Latm")
+    from_igbo = translate.Translator(str(tmp_path), "en", 1, 1, 10, False, "ibo")
+    assert from_igbo.tokenizer.convert_ids_to_tokens(from_igbo.tokenizer("a")["input_ids"][0]) == "ibo_Latn"
+    assert from_igbo.tokenizer.convert_ids_to_tokens(from_igbo.first_token) == "eng_Latn"
+
+
+# ---- test sets into English
+
+
+def test_sentences_of_other_languages_end_at_their_own_marks():
+    assert sentences("Он пришёл. Она ушла! А. Петров спит. это 3.5.", "ru") == ["Он пришёл.", "Она ушла!", "А. Петров спит. это 3.5."]
+    assert sentences("他来了。她走了？好", "zh") == ["他来了。", "她走了？", "好"] and sentences("好。", "zh") == ["好。"]
+    assert sentences("वह आया। वह गई।", "hi") == ["वह आया।", "वह गई।"] and sentences("جاء. من؟ ذهب", "ar") == ["جاء.", "من؟", "ذهب"]
+    assert sentences("", "zh") == [""]
+
+
+def test_a_question_in_english_keeps_its_answer_wherever_it_is_found_and_is_never_dropped():
+    words = {"Ein Hund ist hier.": "A dog is here.", "Der Hund schläft.": "The dog sleeps.", "Wer?": "Who?", "Hund": "dog", "da": "there"}
+    example = {"id": "1", "context": "Ein Hund ist hier. Der Hund schläft.", "question": "Wer?",
+               "answers": {"text": ["Hund", "da"], "answer_start": [23, 4]}}  # fmt: skip
+    found, remarks = translated_test(example, words.get, "de")
+    assert found == {"id": "1", "context": "A dog is here. The dog sleeps.", "question": "Who?",
+                     "answers": {"text": ["dog", "there"], "answer_start": [19, -1]}}  # fmt: skip
+    assert remarks == {"answers that the translated context does not have": 1}
+    chinese = {**example, "context": "狗来了。狗睡了。", "answers": {"text": ["狗"], "answer_start": [4]}}
+    english = {"狗来了。": "The dog comes.", "狗睡了。": "The dog sleeps.", "狗": "dog", "Wer?": "Who?"}
+    assert translated_test(chinese, english.get, "zh")[0]["answers"] == {"text": ["dog"], "answer_start": [19]}, "in its own sentence"
+    untranslated, remarks = translated_test(example, {**words, "Wer?": None, "Der Hund schläft.": ""}.get, "de")
+    assert untranslated["question"] == "Wer?" and untranslated["context"] == "A dog is here. Der Hund schläft."
+    assert remarks["sentences that stay as they are"] == 2
+    choice = {"context": "Wer?", "question": "What was the cause?", "choices": ["Hund", "da"], "label": 1}
+    assert translated_test(choice, words.get, "de") == (
+        {"context": "Who?", "question": "What was the cause?", "choices": ["dog", "there"], "label": 1}, {})  # fmt: skip
+
+
+def test_a_test_set_is_translated_into_english_and_scored(call, translation_model, tiny_model, data_dir, tmp_path, monkeypatch, capsys):
+    """The tiny model was trained from English into German: what it writes is no English, but the file keeps every row with its label."""
+    monkeypatch.setattr(translate, "BLOCK", 8)
+    file = tmp_path / "xnli.de.en.jsonl"
+    flags = ("--task", "xnli", "--language", "de", "--to_english", "--translation_model", translation_model, "--data_dir", data_dir,
+             "--num_beams", "1", "--max_length", "40", "--max_samples", "20")  # fmt: skip
+    made = call(translate, *flags, "--output_file", file)
+    german, _ = load_examples(TASKS["xnli"], "test", "de", data_dir, 20)
+    rows = rows_of(file)
+    assert [row["label"] for row in rows] == german["label"][:] and made["examples"] == 20 and made["to_english"] is True
+    assert "language" not in rows[0] and not {"dropped", "remarks"} & {*rows[0]}
+    model = translate.Translator(translation_model, "en", 32, 1, 40, False, "de")
+    assert rows[0]["text_a"] == (model([german["text_a"][0]])[0] or german["text_a"][0])
+    results = call(run_target, "--task", "xnli", "--model_name_or_path", tiny_model, "--data_dir", data_dir, *FAST, "--max_steps", "2",
+                   "--eval_strategy", "no", "--languages", "en", "--test_file", f"de={file}", "--output_dir", tmp_path / "out")  # fmt: skip
+    assert results["scores"]["de"]["examples"] == 20 and results["mean_over"] == ["en", "de"]
+    (part,) = [part for part in results["data"] if part["language"] == "de"]
+    assert part["made_by"]["to_english"] is True and part["made_by"]["translation_model"] == translation_model
+
+    once, blocks = translate.Translator.__call__, []  # cut off in the second block, it goes on to the same file
+
+    def die(self, texts):
+        blocks.append(len(texts))
+        if len(blocks) == 2:
+            raise KeyboardInterrupt
+        return once(self, texts)
+
+    monkeypatch.setattr(translate.Translator, "__call__", die)
+    cut = tmp_path / "cut.jsonl"
+    with pytest.raises(KeyboardInterrupt):
+        call(translate, *flags, "--output_file", cut)
+    again = call(translate, *flags, "--output_file", cut)
+    assert "going on after 8 examples" in capsys.readouterr().out and cut.read_bytes() == file.read_bytes()
+    assert again["remarks"] == made["remarks"]
+
+
+def test_a_test_file_of_ones_own_is_translated_into_english_and_mlqa_refuses_its_answers(call, translation_model, data_dir, tmp_path):
+    rows = qa_rows(random.Random(4), "de", 6)
+    own, file = write_jsonl(tmp_path / "my.jsonl", rows), tmp_path / "my.en.jsonl"
+    flags = ("--language", "de", "--to_english", "--translation_model", translation_model, "--data_dir", data_dir, "--num_beams", "1",
+             "--max_length", "40", "--output_file", file)  # fmt: skip
+    made = call(translate, "--task", "xquad", *flags, "--test_file", f"de={own}")
+    assert made["examples"] == 6 and [row["id"] for row in rows_of(file)] == [row["id"] for row in rows]
+    assert made["test_file"][0].startswith(f"de={own} (sha256 ")
+    (task,) = [with_own_data(TASKS["xquad"], find_own_files("test_file", [f"de={file}"]))]
+    assert len(load_examples(task, "test", "de", data_dir)[0]) == 6
+    with pytest.raises(InputError, match="my.en.jsonl exists and was made otherwise"):
+        call(translate, "--task", "xquad", *flags)
+    with pytest.raises(InputError, match="is translated into English, and mlqa's metric would remove the articles of 'de'"):
+        with_own_data(TASKS["mlqa"], find_own_files("test_file", [f"de={file}"]))
 
 
 @pytest.mark.parametrize("flags, message", [
     (("--task", "panx", "--language", "de"), "panx cannot be translated: tagging"),
     (("--task", "mnly", "--language", "de"), "Did you mean 'mnli'"),
-    (("--task", "mnli", "--language", "xx"), "--language 'xx'"),
+    (("--task", "mnli", "--language", "Igbo"), "--language 'Igbo': another language than English"),
+    (("--task", "mnli", "--language", "en"), "--language 'en': another language than English"),
+    (("--task", "mnli", "--language", "sw", "--to_english"), "--to_english translates the test sets of targets, and mnli is"),
+    (("--task", "udpos", "--language", "sw", "--to_english"), "udpos cannot be translated: tagging"),
+    (("--task", "xnli", "--language", "sw", "--test_file", "sw=a.tsv"), "--test_file goes with --to_english"),
+    (("--task", "xnli", "--language", "sw", "--to_english", "--test_file", f"ig={__file__}"), "is no known kind"),
     (("--task", "mnli", "--language", "de", "--output_file", "a.csv"), "must end in .jsonl"),
     (("--task", "mnli", "--language", "de", "--output_file", "a.jsonl", "--batch_size", "0"), "--batch_size 0 leaves nothing"),
     (("--task", "mnli", "--language", "de", "--output_file", "a.jsonl", "--seed", "-1"), "--seed -1 is no seed: 0 or more"),

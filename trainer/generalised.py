@@ -8,6 +8,10 @@ from trainer.loop import score
 def check_generalised(task: Task, args) -> None:
     if args.g_xlt and task.name != "mlqa":
         raise InputError(f"--g_xlt: only mlqa has questions in another language than their context; {task.name} has none.")
+    if args.g_xlt and task.own:
+        raise InputError(
+            f"--g_xlt pairs the languages of MLQA's own data, and {', '.join(task.own)} is own data. Leave one of the two out."
+        )
 
 
 def load_pairs(task: Task, languages, load) -> dict[tuple[str, str], object]:

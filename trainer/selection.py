@@ -41,7 +41,7 @@ def dev_languages(task, args) -> list[str]:
     """The scored languages other than English whose own dev data --select_on or --oracle needs; [] where neither is given.
 
     Says in one line which languages have no dev data. Raises InputError where none has, where no language but English is scored, and where
-    the task's only dev data are its test data.
+    the task's only dev data are its test data. Files of --dev_file count as the dev data of their languages.
     """
     if args.select_on == "en" and not args.oracle:
         return []
@@ -49,9 +49,11 @@ def dev_languages(task, args) -> list[str]:
     scored = [language for language in args.languages or task.languages if language != "en"]
     if not scored:
         raise InputError(f"{flag} needs a target language, and --languages names none but English.")
-    if any(source.splits.get("dev", "") == source.splits.get("test") for source in task.sources):
+    own = [language for source in task.sources if source.is_own and "dev" in source.splits for language in source.languages]
+    are_scored = any(source.splits.get("dev", "") == source.splits.get("test") for source in task.sources)
+    if are_scored and not own:
         raise InputError(f"{flag}: {task.name} has no dev data but those that are scored; choosing by them would be choosing by the test.")
-    with_dev = [language for language in scored if language in task.languages_with("dev")]
+    with_dev = [language for language in scored if language in (own if are_scored else task.languages_with("dev"))]
     if not with_dev:
         raise InputError(f"{flag}: {task.name} has no dev data in {', '.join(scored)}. Leave the flag out to choose by English dev data.")
     if with_dev != scored:

@@ -14,7 +14,7 @@ from task_adapters import InputError, load_examples
 # Flags of run_target.py that say nothing about the first stage: its model is kept for the second, and is named with its revision. All
 # others hold for both stages.
 SECOND_STAGE = ("task", "output_dir", "model_name_or_path", "languages", "max_predict_samples", "select_on", "oracle", "g_xlt",
-                "train_languages", "train_file", "keep_head", "benchmark", "save_probabilities", "save_model",
+                "train_languages", "train_file", "test_file", "dev_file", "keep_head", "benchmark", "save_probabilities", "save_model",
                 "model_revision")  # fmt: skip
 
 
