@@ -22,6 +22,7 @@ from refusals import (
     check_packages,
     check_pairs,
     check_processes,
+    check_publication,
     check_schedule,
     check_search,
     check_together,
@@ -113,6 +114,9 @@ class TrainArguments(CommonArguments):
     )
     retries: int = field(default=0, metadata={"help": "Begin a run that fails to learn again with another seed, this many times."})
     keep_checkpoints: bool = field(default=False, metadata={"help": "Keep checkpoint-* (for resuming) after the run is finished."})
+    push_predictions: bool = field(default=False, metadata={"help": "With --push_to_hub: publish results.json and predictions/ too."})
+    # What `report.publish.share` publishes, and as whom; None: nothing. The Trainer does not know of it: it would push its own card.
+    publication: dict | None = field(default=None, init=False)
 
 
 class Parser(HfArgumentParser):
@@ -341,8 +345,10 @@ def parse(arguments_class, phase: str):
         check_search(tasks[0], args)
         return args, None, tasks, launch.recipe
     prepare_process(launch)
-    training_args = make(TrainingArguments, values)
+    # Without the token: the Trainer writes its arguments into training_args.bin.
+    training_args = make(TrainingArguments, {name: value for name, value in values.items() if name not in ("push_to_hub", "hub_token")})
     check_training(launch, args, training_args)
+    args.publication = check_publication(given, training_args)
     args.train_file = find_train_files(args.train_file or [])
     args.train_languages = find_train_languages(tasks[0], args.train_languages, args.train_file)
     args.effective_batch_size = training_args.train_batch_size * training_args.gradient_accumulation_steps * training_args.world_size

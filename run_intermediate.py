@@ -66,6 +66,7 @@ def main() -> dict:
     args, training_args, tasks, recipe = parse(ScriptArguments, "intermediate")
 
     import speed
+    from report.publish import share
     from results import RunFolder, dev_mean, dev_table, device_name, score_table
     from task_adapters import data_line, in_normal_form, labels_of, load_examples, load_training_data
     from task_types import NEEDS_OFFSETS, TASK_TYPES, check_lengths, make_features
@@ -136,6 +137,7 @@ def main() -> dict:
 
     if results := folder.agree(inputs_of(args.model_name_or_path, config, tokenizer, data)):
         say(f"{output_dir} is finished: skipped (--overwrite redoes it)")
+        share(output_dir, args.publication, is_new=False)
         return results
 
     # ---- model and training: the encoder of the checkpoint, a fresh head for each task; again with another seed where they fail to learn
@@ -195,6 +197,7 @@ def main() -> dict:
             "gradient_accumulation_steps": training_args.gradient_accumulation_steps,
         }, args.keep_checkpoints)  # fmt: skip
         say(dev_table(tasks, dev) if len(tasks) > 1 else score_table(task, {"en": dev[name]}))
+        share(output_dir, args.publication, is_new=True)
         return results
 
 

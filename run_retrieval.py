@@ -53,6 +53,7 @@ def main() -> dict:
     from accelerate import Accelerator
 
     from predictions import write_labels, write_predictions
+    from report.publish import share
     from results import RunFolder, bias_lines, device_name, mean_over_languages, score_table, xtreme_scores
     from speed import padding_free
     from task_adapters import InputError, data_line, in_normal_form, load_examples, nearest
@@ -115,6 +116,7 @@ def main() -> dict:
     provenances = [provenance for language in languages for provenance in data[language]]
     if results := folder.agree(inputs_of(args.model_name_or_path, config, tokenizer, provenances)):
         say(f"{args.output_dir} is finished: skipped (--overwrite redoes it)")
+        share(args.output_dir, None, is_new=False)
         return results
 
     # ---- model: the encoder, as far as the layer that is read
@@ -203,6 +205,7 @@ def main() -> dict:
         })  # fmt: skip
         remarks = reference_lines(task.name, scores, config.num_hidden_layers) + bias_lines(bias)
         say("\n".join([score_table(task, scores), *remarks]))
+        share(args.output_dir, None, is_new=True)
         return results
 
 

@@ -45,6 +45,7 @@ def main() -> dict:
 
     import speed
     from predictions import write_labels, write_predictions
+    from report.publish import share
     from results import RunFolder, device_name, mean_over_languages, score_table, xtreme_scores
     from task_adapters import TASKS, data_line, in_normal_form, labels_of, load_examples, load_training_data
     from task_adapters.reference_scores import reference_lines
@@ -117,6 +118,7 @@ def main() -> dict:
 
     if results := folder.agree(inputs_of(args.model_name_or_path, config, tokenizer, data)):
         say(f"{output_dir} is finished: skipped (--overwrite redoes it)")
+        share(output_dir, args.publication, is_new=False)
         return results
 
     # ---- features: token ids, where no example is too long for them
@@ -210,6 +212,7 @@ def main() -> dict:
         }, args.keep_checkpoints)  # fmt: skip
         remarks = [*bare_spaces_line(bare_spaces), *matrix_lines(task, matrix), *oracle_lines(task, scores, oracle)]
         say("\n".join([score_table(task, scores), *remarks, *reference_lines(task.name, scores, config.num_hidden_layers)]))
+        share(output_dir, args.publication, is_new=True)
         return results
 
 

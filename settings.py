@@ -57,6 +57,8 @@ NAMED_IF_SET = {**dict.fromkeys((*RARE_SETTINGS, *SELECTION_SETTINGS, "eval_step
 HARMLESS = {
     "says where the run lies, or that it is done again": ("output_dir", "overwrite", "keep_checkpoints"),
     "says where data lie; what was read is compared by its content": ("data_dir",),
+    "says whether the finished model is published, and where": (
+        "push_to_hub", "hub_model_id", "hub_token", "hub_private_repo", "push_predictions"),
     "is one factor of the effective batch, which is compared": ("per_device_train_batch_size", "gradient_accumulation_steps"),
     "starts a new attempt, whose seed the result names": ("retries",),
     "keeps more of what the model says": ("save_probabilities",),
@@ -106,8 +108,8 @@ REFUSED = {
         "batch_eval_metrics"),
     "has no effect: columns have their names here. Leave the flag out.": ("label_names", "length_column_name"),
     "false lets batches come in any order, another one at each start. Leave the flag out.": ("dataloader_in_order",),
-    "is not there yet: the model card would not say how the model was made. Leave it out, and upload the folder of the finished run with"
-    " `hf upload`.": ("push_to_hub", "hub_model_id", "hub_strategy", "hub_token", "hub_private_repo", "hub_always_push", "hub_revision"),
+    "has no effect: --push_to_hub publishes the finished model once, at the end of the run, on the branch main. Leave the flag out.": (
+        "hub_strategy", "hub_always_push", "hub_revision"),
     "ends in an error at the attention masks of these models, which hold no numbers. Leave the flag out.": ("debug",),
     "is for text generation: nothing is generated here. Leave the flag out.": ("use_cache",),
     "has not been tried here, and Liger has no kernels for encoders such as XLM-R. Leave the flag out.": (
