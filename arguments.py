@@ -326,7 +326,10 @@ LAYERS = (collection_defaults, recipe_defaults, selection_defaults, batch_defaul
 
 
 def parse(arguments_class, phase: str):
-    """The command line of a script. -> (arguments, TrainingArguments or None, tasks: one, or several to be trained together, recipe)"""
+    """The command line of a script. -> (arguments, TrainingArguments, tasks: one, or several to be trained together, recipe)
+
+    A script that trains nothing has TrainingArguments for its trackers alone, None without one.
+    """
     trains = issubclass(arguments_class, TrainArguments)
     parser = Parser((arguments_class, *[TrainingArguments] * trains), allow_abbrev=False, add_help=False)
     parser.add_argument("-h", "--help", action="store_true", help="Show this message; beside --task, with the defaults of that task.")
@@ -343,7 +346,7 @@ def parse(arguments_class, phase: str):
     check_languages(tasks[0], args)
     if not trains:
         check_search(tasks[0], args)
-        return args, None, tasks, launch.recipe
+        return args, tracking_arguments(args), tasks, launch.recipe
     prepare_process(launch)
     # Without the token: the Trainer writes its arguments into training_args.bin.
     training_args = make(TrainingArguments, {name: value for name, value in values.items() if name not in ("push_to_hub", "hub_token")})
@@ -424,6 +427,16 @@ def make(dataclass_type, values: dict):
         return dataclass_type(**{name: value for name, value in values.items() if name in names})
     except (ValueError, TypeError) as error:
         raise InputError(" ".join(str(error).split())) from error
+
+
+def tracking_arguments(args) -> TrainingArguments | None:
+    """What the trackers of --report_to ask for, for a script that trains nothing; None without a tracker."""
+    if args.report_to == "none":
+        return None
+    names = ("output_dir", "report_to", "run_name", "project", "use_cpu")
+    training_args = make(TrainingArguments, {name: getattr(args, name) for name in names})
+    check_packages(training_args)
+    return training_args
 
 
 def check_unknown(words: list[str], parser: Parser, trains: bool) -> None:

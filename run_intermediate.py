@@ -81,6 +81,7 @@ def main() -> dict:
     from trainer.masked_lm import MaskedText, open_texts
     from trainer.multitask import load_models, train_together, with_task
     from trainer.tokenizers import load_tokenizer
+    from trainer.trackers import final_scores
 
     check_comparison(training_args)
 
@@ -180,9 +181,9 @@ def main() -> dict:
             trainer, training = train(model, tokenizer, task, training_args, features[name], dev_data, *how, trainer_class, args.keep_head)
         dev = {name: score(trainer, t, dev_examples[name], features_of(t, dev_examples[name]), "en")[1] for name, t in tasks.items()}
         training["warning"] = check_learned(trainer.watch, trainer.state, seed, tasks, dev_examples, dev)
-        return training, dev
+        return trainer, training, dev
 
-    (training, dev), tries = train_with_retries(attempt, folder, training_args, args.retries)
+    (trainer, training, dev), tries = train_with_retries(attempt, folder, training_args, args.retries)
 
     # ---- results
     if is_main_process():
@@ -197,6 +198,7 @@ def main() -> dict:
             "gradient_accumulation_steps": training_args.gradient_accumulation_steps,
         }, args.keep_checkpoints)  # fmt: skip
         say(dev_table(tasks, dev) if len(tasks) > 1 else score_table(task, {"en": dev[name]}))
+        trainer.trackers.finish(training_args, trainer.state, trainer.model, final_scores(results))
         share(output_dir, args.publication, is_new=True)
         return results
 

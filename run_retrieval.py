@@ -40,6 +40,9 @@ class ScriptArguments(CommonArguments):
         default=None,
         metadata={"help": "Of embedding: tf32 on a GPU that has it, else fp32; bf16 and fp16 are faster and find a little else."},
     )
+    report_to: str = field(default="none", metadata={"help": "The tracker that gets the scores: tensorboard, wandb, mlflow, trackio, ..."})
+    run_name: str | None = field(default=None, metadata={"help": "What the trackers of --report_to call this run."})
+    project: str = field(default="huggingface", metadata={"help": "Trackio's project."})
     padding_free: Literal["auto", "on", "off"] = field(
         default="auto", metadata={"help": "Run the encoder on real tokens, not on padding; auto: on a GPU, where exact."}
     )
@@ -48,7 +51,7 @@ class ScriptArguments(CommonArguments):
 def main() -> dict:
     """Runs the script. -> what stands in results.json"""
     started = time.time()
-    args, _, (task,), recipe = parse(ScriptArguments, "retrieval")
+    args, tracking, (task,), recipe = parse(ScriptArguments, "retrieval")
 
     from accelerate import Accelerator
 
@@ -66,6 +69,7 @@ def main() -> dict:
     from trainer.checkpoints import check_length, load_config, load_encoder
     from trainer.inputs import inputs_of
     from trainer.tokenizers import load_tokenizer
+    from trainer.trackers import report_scores
 
     # ---- the output folder: new, cut off, or finished
     if not args.output_dir:
@@ -205,6 +209,8 @@ def main() -> dict:
         })  # fmt: skip
         remarks = reference_lines(task.name, scores, config.num_hidden_layers) + bias_lines(bias)
         say("\n".join([score_table(task, scores), *remarks]))
+        if tracking is not None:
+            report_scores(tracking, model, results)
         share(args.output_dir, None, is_new=True)
         return results
 

@@ -64,6 +64,7 @@ def main() -> dict:
     from trainer.selection import LanguagesTrainer, check_selection, dev_languages, oracle_lines, score_oracle
     from trainer.stages import has_stage_before, lineage_and_stages, train_stage_before
     from trainer.tokenizers import load_tokenizer
+    from trainer.trackers import final_scores
 
     check_comparison(training_args)
     check_selection(task, args, training_args)
@@ -212,6 +213,7 @@ def main() -> dict:
         }, args.keep_checkpoints)  # fmt: skip
         remarks = [*bare_spaces_line(bare_spaces), *matrix_lines(task, matrix), *oracle_lines(task, scores, oracle)]
         say("\n".join([score_table(task, scores), *remarks, *reference_lines(task.name, scores, config.num_hidden_layers)]))
+        trainer.trackers.finish(training_args, trainer.state, trainer.model, final_scores(results))
         share(output_dir, args.publication, is_new=True)
         return results
 

@@ -30,9 +30,11 @@ SKIPPED_FOLDERS = ("checkpoint-", "predictions", "labels", "heads", "oracle")
 NUMBER = (int, float)
 PART = ({"split": str, "language": str, "examples": int}, {"task": str, "files": str})  # rows of a dataset, or text for masked LM
 STAGE = {"task": (str, [str]), "seed": int, "data": [PART], "model?": ({"name_or_path": str}, NoneType)}
-SCORED = {**STAGE, "lineage": [STAGE], "seconds": NUMBER, "task": str, "scores": dict, "mining?": (dict, NoneType)}
+TOKENIZER = ({"hash": str, "vocabulary": str}, NoneType)  # results of earlier code have none
+SCORED = {**STAGE, "lineage": [STAGE], "seconds": NUMBER, "task": str, "scores": dict, "mining?": (dict, NoneType),
+          "tokenizer?": TOKENIZER}  # fmt: skip
 RESULTS = {
-    "intermediate": {**STAGE, "lineage": [STAGE], "seconds": NUMBER, "dev": dict},
+    "intermediate": {**STAGE, "lineage": [STAGE], "seconds": NUMBER, "dev": dict, "tokenizer?": TOKENIZER},
     "target": SCORED,
     "retrieval": {name: kind for name, kind in SCORED.items() if name != "seed"},
 }
@@ -297,6 +299,9 @@ def settings_of_run(results: dict, model: str, first: dict | None, examples: dic
         named = settings_of(stage, is_whole=stage is results or "optim" in stage)
         named["number of training examples"] = sum(part["examples"] for part in stage["data"] if part.get("split") == "train")
         settings |= {(what, name): value for name, value in named.items()}
+    what = start_name(stages) if results["phase"] == "intermediate" else results["task"]
+    if tokenizer := results.get("tokenizer"):
+        settings[(model, what), "fingerprint of the tokenizer"] = f"{tokenizer['hash']} {tokenizer['vocabulary']}"
     if results["phase"] == "intermediate":
         return settings
     task = results["task"]

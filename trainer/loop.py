@@ -19,6 +19,7 @@ from trainer.checkpoints import best_checkpoint, checkpoints_of, fault_of_file, 
 from trainer.collapse import CollapseWatch, chance_loss, floor_loss
 from trainer.comparison import Start, compared_checkpoints, count_updates, plan_evaluations, warm_up_warning
 from trainer.deepspeed import layout_of_checkpoint, layout_of_run, load_plainly, place_plainly, read_config, save_full_precision
+from trainer.trackers import Trackers
 
 FIGURES = "figures.json"  # in a checkpoint: what has been counted over all starts of the run
 NOTE_EVERY = 60  # seconds of training between two notes of the time
@@ -31,6 +32,11 @@ class RunTrainer(RealTokensTrainer):
     watch: CollapseWatch
     is_over = False  # whether the checkpoint from which the run goes on is that of its last step
     earlier_tokens = (0, 0)  # real and computed tokens of earlier starts, over all processes
+
+    def __init__(self, *args, **options):
+        super().__init__(*args, **options)
+        self.trackers = Trackers(self.callback_handler.callbacks)
+        self.add_callback(self.trackers)
 
     def training_step(self, model, inputs, num_items_in_batch=None):
         task = inputs.get("task", next(iter(self.watch.tasks)))  # a batch of a single task does not name it
