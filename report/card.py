@@ -121,9 +121,14 @@ def model_name(model: dict) -> str:
     return model["name_or_path"] if is_on_hub(model) else Path(model["name_or_path"]).name
 
 
+def is_trained(results: dict) -> bool:
+    """Whether the run itself trained a model: retrieval and the scoring of a finished model train nothing, and leave no model."""
+    return any(part.get("split") == "train" for part in results["data"])
+
+
 def steps_of(results: dict) -> list[dict]:
-    """All trainings that led to this model, oldest first; of a retrieval run, which trains nothing, those of its model."""
-    return [*results["lineage"], *results.get("stages", []), *([results] if results["phase"] != "retrieval" else [])]
+    """All trainings that led to this model, oldest first; of a run that trains nothing, those of its model."""
+    return [*results["lineage"], *results.get("stages", []), *([results] if is_trained(results) else [])]
 
 
 def own_title(results: dict) -> str:
@@ -134,7 +139,7 @@ def own_title(results: dict) -> str:
 
 def title_of(results: dict) -> str:
     name = model_name(first_model(results))
-    if results["phase"] != "retrieval":
+    if is_trained(results):
         return markdown_escape(f"{name}, trained on {own_title(results)}")
     before = f" trained on {start_name(results['lineage'])}," if results["lineage"] else ""
     return markdown_escape(f"{name},{before} scored on {results['task']}")
@@ -152,8 +157,9 @@ def introduction(results: dict, steps: list[dict]) -> list[str]:
     before = markdown_escape(start_name(results["lineage"])) if results["lineage"] else ""
     first = f"The encoder is {encoder} ({origin})." + (f" It was trained on {before} first." if before else "")
     trained = ", ".join(languages_of(results["data"], "train")) or "no language"
-    if results["phase"] == "retrieval":
-        return [first, f"This folder holds no model: the encoder was scored on **{task}** without any training for it."]
+    if not is_trained(results):
+        scored = "the encoder" if results["phase"] == "retrieval" else "the model, with the head that it had,"
+        return [first, f"This folder holds no model: {scored} was scored on **{task}** without any training in this run."]
     if results["phase"] == "intermediate":
         names = ", ".join(f"**{name}**" for name in tasks_of(results))
         return [first, f"The model was then trained on {names} ({trained}). It is meant as the start of a training on a target task."]
@@ -334,9 +340,9 @@ def not_run(results: dict) -> list[str]:
         lines.append("There was no dev part: thresholds were chosen on the gold that is scored, which makes scores too high.")
     if results.get("failed_tries"):
         lines.append(f"{len(results['failed_tries'])} attempts with other seeds failed to learn before this one.")
-    if results["phase"] != "retrieval":
+    if is_trained(results):
         lines.append("This is one seed. Another seed of the same training gives other scores.")
-    if results["phase"] == "target":
+    if is_trained(results) and results["phase"] == "target":
         lines.append("Nothing is compared here: whether the intermediate training helped needs a run without it.")
     lines.append("Texts of other domains, languages that are not in the table, and harms of the model's errors were not looked at.")
     return [markdown_escape(line) for line in lines]
@@ -353,7 +359,7 @@ def kind_of_model(results: dict) -> tuple[str, str]:
 
 
 def usage(results: dict) -> list[str]:
-    if results["phase"] == "retrieval":
+    if not is_trained(results):
         return []
     _, name = kind_of_model(results)
     lines = [f"from transformers import {name}, AutoTokenizer", "", 'path = "."  # this folder, or the id of the model on the hub',
@@ -383,8 +389,8 @@ def published_datasets(parts: list[dict], split: str | None = None) -> list[str]
 
 
 def metadata(results: dict, steps: list[dict]) -> ModelCardData:
-    """The card's first lines. A retrieval run publishes no model: it has none of a model's."""
-    model, is_model = first_model(results), results["phase"] != "retrieval"
+    """The card's first lines. A run that trained nothing has none of those that describe a model."""
+    model, is_model = first_model(results), is_trained(results)
     scored = [*results["scores"]] if "scores" in results else ["en"]
     train = [part for step in steps for part in step["data"]]
     names = sorted({name for step in steps for name in tasks_of(step)} | {*tasks_of(results)})

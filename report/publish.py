@@ -39,6 +39,8 @@ def publish(folder: Path, repo_id: str, token: str | None, private: bool | None,
     """Uploads the files of a finished run in one commit."""
     patterns = (*MODEL_FILES, *(PREDICTION_FILES if predictions else ()))
     files = sorted({path for pattern in patterns for path in folder.glob(pattern) if path.is_file()})
+    if not any(path.suffix == ".safetensors" for path in files):
+        raise NotPublished(f"{folder} is finished, but not published: it holds no model.")
     additions = [CommitOperationAdd(path.relative_to(folder).as_posix(), path) for path in files]
     api = HfApi(token=token)
     try:

@@ -164,8 +164,23 @@ def test_the_card_of_an_intermediate_run_has_english_dev_scores_and_that_of_retr
     dev = results_of(runs / "mnli")["dev"]
     assert table_rows(text_of(runs / "mnli"), "**mnli, English dev set**") == [["en", f"{dev['accuracy']:.2f}", "12"]]
     text = text_of(runs / "tatoeba")
-    assert "This folder holds no model" in text and "from_pretrained" not in text and "library_name" not in text.split("---")[1]
+    assert (
+        "This folder holds no model: the encoder was scored" in text
+        and "from_pretrained" not in text
+        and "library_name" not in text.split("---")[1]
+    )
     assert table_rows(text, "**Each training")[0][1] == "mnli", "the trainings of its model"
+
+
+def test_a_run_that_only_scored_a_finished_model_promises_no_training_and_no_model(runs, tmp_path):
+    results = hub_results(runs)
+    results["data"] = [part for part in results["data"] if part["split"] == "test"]
+    text = card.card_of(runs / "xnli", results)
+    assert "This folder holds no model: the model, with the head that it had, was scored on **xnli**" in text
+    assert [row[1] for row in table_rows(text, "**Each training")] == ["mnli"] and "This is one seed" not in text
+    assert "from_pretrained" not in text and "library_name" not in text.split("---")[1]
+    with pytest.raises(NotPublished, match="it holds no model"):
+        publish.publish(tmp_path, "group/name", "hf_secret", None, predictions=False)
 
 
 def test_several_tasks_and_masked_lm_are_named_in_the_card(runs):

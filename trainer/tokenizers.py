@@ -267,8 +267,8 @@ def _difference_to_model(backend, processor, unknown) -> list[str]:
     for probe in dict.fromkeys(" ".join(unicodedata.normalize("NFC", probe).split()) for probe in PROBES):
         ours, theirs = _pieces(backend, probe, unknown), _pieces_of_model(processor, probe)
         if ours != theirs:
-            return [f"its tokenizer.json cuts {probe!r} into {ours}, the SentencePiece model beside it into {theirs}: one of the two is of"
-                    " another model. tokenizer.json is followed; remove it to follow the other"]  # fmt: skip
+            return [f"its tokenizer.json cuts {probe!r} into {ours}, the SentencePiece model beside it into {theirs}: tokenizer.json is"
+                    " followed (if the other file is the model's own, remove this one)"]  # fmt: skip
     return []
 
 
