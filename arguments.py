@@ -29,6 +29,7 @@ from refusals import (
     check_pairs,
     check_parts,
     check_processes,
+    check_publication,
     check_revisions,
     check_schedule,
     check_search,
@@ -158,6 +159,9 @@ class TrainArguments(CommonArguments):
     save_model: bool = field(default=True, metadata={"help": "false: keep results and predictions of the finished run, and not its model."})
     retries: int = field(default=0, metadata={"help": "Begin a run that fails to learn again with another seed, this many times."})
     keep_checkpoints: bool = field(default=False, metadata={"help": "Keep checkpoint-* (for resuming) after the run is finished."})
+    push_predictions: bool = field(default=False, metadata={"help": "With --push_to_hub: publish results.json and predictions/ too."})
+    # What `report.publish.share` publishes, and as whom; None: nothing. The Trainer does not know of it: it would push its own card.
+    publication: dict | None = field(default=None, init=False)
 
 
 class Parser(HfArgumentParser):
@@ -398,7 +402,10 @@ LAYERS = (collection_defaults, parts_defaults, recipe_defaults, lora_defaults, s
 
 
 def parse(arguments_class, phase: str):
-    """The command line of a script. -> (arguments, TrainingArguments or None, tasks: one, or several to be trained together, recipe)"""
+    """The command line of a script. -> (arguments, TrainingArguments, tasks: one, or several to be trained together, recipe)
+
+    A script that trains nothing has TrainingArguments for its trackers alone, None without one.
+    """
     trains = issubclass(arguments_class, TrainArguments)
     parser = Parser((arguments_class, *[TrainingArguments] * trains), allow_abbrev=False, add_help=False)
     parser.add_argument("-h", "--help", action="store_true", help="Show this message; beside --task, with the defaults of that task.")
@@ -424,14 +431,16 @@ def parse(arguments_class, phase: str):
     check_languages(tasks[0], args)
     if not trains:
         check_search(tasks[0], args)
-        return args, None, tasks, launch.recipe
+        return args, tracking_arguments(args), tasks, launch.recipe
     if args.seeds:
         check_seeds(given)
         run_seeds(args.seeds, given["output_dir"])  # the end of this script
     prepare_process(launch)
-    training_args = make(TrainingArguments, values)
+    # Without the token: the Trainer writes its arguments into training_args.bin.
+    training_args = make(TrainingArguments, {name: value for name, value in values.items() if name not in ("push_to_hub", "hub_token")})
     check_training(launch, args, training_args)
     args.label_map = args.label_map and sorted(args.label_map)
+    args.publication = check_publication(given, training_args)
     args.train_file = find_train_files(args.train_file or [])
     args.train_languages = find_train_languages(tasks[0], args.train_languages, args.train_file)
     args.effective_batch_size = training_args.train_batch_size * training_args.gradient_accumulation_steps * training_args.world_size
@@ -527,6 +536,16 @@ def make(dataclass_type, values: dict):
         return dataclass_type(**{name: value for name, value in values.items() if name in names})
     except (ValueError, TypeError) as error:
         raise InputError(" ".join(str(error).split())) from error
+
+
+def tracking_arguments(args) -> TrainingArguments | None:
+    """What the trackers of --report_to ask for, for a script that trains nothing; None without a tracker."""
+    if args.report_to == "none":
+        return None
+    names = ("output_dir", "report_to", "run_name", "project", "use_cpu")
+    training_args = make(TrainingArguments, {name: getattr(args, name) for name in names})
+    check_packages(training_args)
+    return training_args
 
 
 def check_unknown(words: list[str], parser: Parser, trains: bool) -> None:

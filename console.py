@@ -29,6 +29,10 @@ class Collapsed(Exception):
         self.record = record
 
 
+class NotPublished(Exception):
+    """A finished run that the hub did not take (report/publish.py)."""
+
+
 # What writers that raise no OSError say when the disk is full: safetensors, and torch.save at its first and at a later write.
 DISK_FULL = ("No space left on device", "Disk quota exceeded", "basic_ios::clear: iostream error", "inline_container.cc")
 
@@ -90,6 +94,8 @@ def ending_of(error: BaseException) -> tuple[str | None, int] | None:
         return f"error: no space left on the disk{full}. Make room and run the same command again: a run goes on where it stood.", 1
     if isinstance(error, Collapsed):
         return f"error: {error}", 3
+    if isinstance(error, NotPublished):
+        return f"error: {error}", 1
     if isinstance(error, InputError):
         return f"error: {error}", 2
     if isinstance(error, UnicodeEncodeError):

@@ -240,6 +240,37 @@ def check_packages(training_args) -> None:
                 raise InputError(f"{flag} {value} needs {module}, which is not installed: pip install {package}")
 
 
+def check_publication(given: dict, training_args) -> dict | None:
+    """What --push_to_hub publishes, as `report.publish.share` has it; None without the flag."""
+    from huggingface_hub import get_token
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
+
+    repo_id, private = given.get("hub_model_id"), given.get("hub_private_repo")
+    if not given.get("push_to_hub"):
+        for name in ("hub_model_id", "hub_token", "hub_private_repo", "push_predictions"):
+            is_trackers = name == "hub_private_repo" and "trackio" in training_args.report_to
+            if given.get(name) and not is_trackers:
+                raise InputError(f"--{name} has no effect without --push_to_hub.")
+        return None
+    if given.get("save_model") is False:
+        raise InputError("--push_to_hub publishes the model, and --save_model false leaves none. Leave one of the two out.")
+    if not repo_id or repo_id.count("/") != 1:
+        raise InputError("--push_to_hub needs the name that the model is to have: --hub_model_id OWNER/NAME.")
+    try:
+        validate_repo_id(repo_id)
+    except HFValidationError as error:
+        raise InputError(f"--hub_model_id {repo_id}: {' '.join(str(error).split())}") from error
+    if not (given.get("hub_token") or get_token()):
+        raise InputError("--push_to_hub needs a token of the hub that may write: `hf auth login`, HF_TOKEN, or --hub_token.")
+    return {
+        "repo_id": repo_id,
+        "token": given.get("hub_token"),
+        "private": private,
+        "predictions": bool(given.get("push_predictions")),
+    }
+
+
 def check_optimizer(given: dict, training_args) -> None:
     """Flags that the optimizer of --optim does not read."""
     optimizer = training_args.optim.value

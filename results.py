@@ -15,8 +15,10 @@ import importlib.metadata
 import json
 import os
 import platform
+import shlex
 import shutil
 import subprocess
+import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -46,6 +48,8 @@ MODEL_FILES = ("config.json", "model*.safetensors*", "tokenizer*", "special_toke
                "sentencepiece.bpe.model", "training_args.bin", "heads")  # fmt: skip
 # A command that ended before its first checkpoint has made none of these.
 MADE = ("results.json", "checkpoint-*", "predictions", "failed_tries.json")
+CARD = "README.md"  # what a finished run says of itself (report/card.py)
+CARD_MARK = "<!-- Written by a finished run of this collection. --overwrite replaces this file; without this line it would stay. -->"
 # Names in run.json that may differ between two starts of the same run. A model is compared by its weights, not by its path.
 NOT_COMPARED = ("model_name_or_path", "model_finished")
 
@@ -261,6 +265,8 @@ class RunFolder:
                 for pattern in OWN_FILES:
                     for path in self.path.glob(pattern):
                         remove(path)
+                if is_card(self.path / CARD):
+                    remove(self.path / CARD)
             self.overwrite = False
             if self.progress.get("seed", seed) != seed:  # what an attempt with another seed left
                 remove_checkpoints(self.path)
@@ -317,7 +323,8 @@ class RunFolder:
         kept = {"keep_checkpoints": True} if keep_checkpoints else {} if keep_model else {"model_saved": False}
         # The data's own records have their content, and the saved model has its config.json.
         facts = {name: value for name, value in self.run.items() if name not in ("content", "config")}
-        results = {**facts, **results, **kept, "seconds": seconds, "versions": versions(), "code": code_version(), "finished": finished}
+        made = {"command": command_line(sys.argv), "versions": versions(), "code": code_version(), "finished": finished}
+        results = {**facts, **results, **kept, "seconds": seconds, **made}
         write_json(self.path / "results.json", results)
         self.clean_up(keep_checkpoints, keep_model)
         if not keep_model:
@@ -329,7 +336,7 @@ class RunFolder:
         if not is_main_process():
             return
         # Not `**/*.part`: the folders of later phases often lie below this one. Hidden files are predictions that were being written.
-        patterns = ("progress.json", "starts.json", "*.json.part", "predictions/**/.test-*", "labels/**/.test-*")
+        patterns = ("progress.json", "starts.json", "*.json.part", f"{CARD}.part", "predictions/**/.test-*", "labels/**/.test-*")
         try:
             for path in [path for pattern in patterns for path in self.path.glob(pattern)]:
                 path.unlink(missing_ok=True)
@@ -394,6 +401,22 @@ def difference(name: str, before, now, folder) -> str:
         others = sorted(part for part in {*before, *now} if before.get(part) != now.get(part))
         return f"{folder} holds a run that began with other data: what was read as {others[0]} has changed. {remedy}"
     return f"{folder} holds a run with {name} {before!r}; this command says {now!r}. {remedy}"
+
+
+def is_card(path: Path) -> bool:
+    """Whether a README.md is there and was written by a run: any other one is somebody's own and stays."""
+    return path.is_file() and CARD_MARK in path.read_text(encoding="utf-8", errors="replace")
+
+
+def command_line(argv: list[str]) -> str:
+    """The command as it was typed, without the folder of the script and without the value of --hub_token."""
+    words, hides_next = [], False
+    for word in argv:
+        flag, is_equation, _ = word.partition("=")
+        is_token = flag.replace("-", "_") == "__hub_token"
+        words.append("HIDDEN" if hides_next else f"{flag}=HIDDEN" if is_token and is_equation else word)
+        hides_next = is_token and not is_equation
+    return " ".join(["python", os.path.basename(words[0]), shlex.join(words[1:])]).strip()
 
 
 def refuse_clash(folder: Path, model: Path) -> None:

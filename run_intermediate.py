@@ -67,6 +67,7 @@ def main() -> dict:
     args, training_args, tasks, recipe = parse(ScriptArguments, "intermediate")
 
     import speed
+    from report.publish import share
     from results import RunFolder, dev_mean, dev_table, machine_of, score_table
     from task_adapters import labels_of
     from task_types import NEEDS_OFFSETS, TASK_TYPES, check_lengths, make_features
@@ -83,6 +84,7 @@ def main() -> dict:
     from trainer.masked_lm import MaskedText, open_texts
     from trainer.multitask import load_models, train_together, with_task
     from trainer.tokenizers import load_tokenizer
+    from trainer.trackers import final_scores
 
     check_comparison(training_args)
 
@@ -128,6 +130,7 @@ def main() -> dict:
 
     if results := folder.agree(inputs_of(args.model_name_or_path, config, tokenizer, reader.provenances)):
         say(f"{output_dir} is finished: skipped (--overwrite redoes it)")
+        share(output_dir, args.publication, is_new=False)
         return results
 
     # ---- model and training: the encoder of the checkpoint, a fresh head for each task; again with another seed where they fail to learn
@@ -174,17 +177,17 @@ def main() -> dict:
             trainer, training = train(model, tokenizer, task, training_args, features[name], dev_data, *how)
         dev = {name: score(trainer, t, dev_examples[name], features_of(t, dev_examples[name]), "en")[1] for name, t in tasks.items()}
         training["warning"] = check_learned(trainer.watch, trainer.state, seed, tasks, dev_examples, dev)
-        return training, dev
+        return trainer, training, dev
 
     if training_args.do_train:
-        (training, dev), tries = train_with_retries(attempt, folder, training_args, args.retries)
+        (trainer, training, dev), tries = train_with_retries(attempt, folder, training_args, args.retries)
         facts = {**tries, "training": training}
     else:
         readings, dev = {}, {}
         for name, task in tasks.items():  # one model after the other: each has its own head
             examples, begun = dev_examples[name], bool(dev)
             how = examples, examples, partial(features_of, task), tokenizer, args, training_args, None if begun else folder
-            readings[name], dev[name] = score_as_it_is(task, *how)[1:]
+            trainer, readings[name], dev[name] = score_as_it_is(task, *how)
         facts = {"trained_steps": 0, "model_read": readings if len(tasks) > 1 else readings[name]}
 
     # ---- results
@@ -196,6 +199,8 @@ def main() -> dict:
             **machine_of(training_args),
         }, args.keep_checkpoints, args.save_model)  # fmt: skip
         say(dev_table(tasks, dev) if len(tasks) > 1 else score_table(task, {"en": dev[name]}))
+        trainer.trackers.finish(training_args, trainer.state, trainer.model, final_scores(results))
+        share(output_dir, args.publication, is_new=True)
         return results
 
 

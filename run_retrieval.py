@@ -52,6 +52,9 @@ class ScriptArguments(CommonArguments):
         default=None,
         metadata={"help": "Of embedding: tf32 on a GPU that has it, else fp32; bf16 and fp16 are faster and find a little else."},
     )
+    report_to: str = field(default="none", metadata={"help": "The tracker that gets the scores: tensorboard, wandb, mlflow, trackio, ..."})
+    run_name: str | None = field(default=None, metadata={"help": "What the trackers of --report_to call this run."})
+    project: str = field(default="huggingface", metadata={"help": "Trackio's project."})
     padding_free: Literal["auto", "on", "off"] = field(
         default="auto", metadata={"help": "Run the encoder on real tokens, not on padding; auto: on a GPU, where exact."}
     )
@@ -60,11 +63,12 @@ class ScriptArguments(CommonArguments):
 def main() -> dict:
     """Runs the script. -> what stands in results.json"""
     started = time.time()
-    args, _, (task,), recipe = parse(ScriptArguments, "retrieval")
+    args, tracking, (task,), recipe = parse(ScriptArguments, "retrieval")
 
     from accelerate import Accelerator
 
     from predictions import write_labels, write_predictions
+    from report.publish import share
     from results import RunFolder, benchmarks_own, bias_lines, device_name, mean_over_languages, own_data, score_table, xtreme_scores
     from speed import padding_free
     from task_adapters import InputError, data_line, in_normal_form, load_examples, nearest
@@ -77,6 +81,7 @@ def main() -> dict:
     from trainer.checkpoints import check_length, load_config, load_encoder
     from trainer.inputs import inputs_of
     from trainer.tokenizers import load_tokenizer
+    from trainer.trackers import report_scores
 
     # ---- the output folder: new, cut off, or finished
     if not args.output_dir:
@@ -125,6 +130,7 @@ def main() -> dict:
     provenances = [provenance for language in languages for provenance in data[language]]
     if results := folder.agree(inputs_of(args.model_name_or_path, config, tokenizer, provenances)):
         say(f"{args.output_dir} is finished: skipped (--overwrite redoes it)")
+        share(args.output_dir, None, is_new=False)
         return results
 
     # ---- model: the encoder, as far as the layer that is read
@@ -230,6 +236,9 @@ def main() -> dict:
         remarks = (published if args.layer != layers.BEST else []) + bias_lines(bias)
         remarks += layers.choice_lines(choices) + layers.curve_lines(by_layer, args.pooling)
         say("\n".join([score_table(task, scores), *remarks]))
+        if tracking is not None:
+            report_scores(tracking, model, results)
+        share(args.output_dir, None, is_new=True)
         return results
 
 

@@ -53,6 +53,7 @@ def main() -> dict:
     args, training_args, (task,), recipe = parse(ScriptArguments, "target")
 
     import speed
+    from report.publish import share
     from results import RunFolder, benchmarks_own, machine_of, mean_over_languages, own_data, score_table, xtreme_scores
     from task_adapters import TASKS, at_revision, labels_of, with_own_data
     from task_adapters.reference_scores import reference_lines
@@ -73,6 +74,7 @@ def main() -> dict:
     from trainer.selection import LanguagesTrainer, check_selection, dev_languages, oracle_lines, score_oracle
     from trainer.stages import has_stage_before, lineage_and_stages, train_stage_before
     from trainer.tokenizers import load_tokenizer
+    from trainer.trackers import final_scores
 
     check_comparison(training_args)
     check_selection(task, args, training_args)
@@ -110,6 +112,7 @@ def main() -> dict:
 
     if results := folder.agree(inputs_of(args.model_name_or_path, config, tokenizer, reader.provenances)):
         say(f"{output_dir} is finished: skipped (--overwrite redoes it)")
+        share(output_dir, args.publication, is_new=False)
         return results
 
     # ---- features: token ids, where no example is too long for them
@@ -209,6 +212,8 @@ def main() -> dict:
         table = score_table(task, scores) if scores else score_table(replace(train_task, languages=("en",)), {"en": dev})
         published = reference_lines(task.name, benchmarks_own(task, scores), config.num_hidden_layers)
         say("\n".join([table, *remarks, *published]))
+        trainer.trackers.finish(training_args, trainer.state, trainer.model, final_scores(results))
+        share(output_dir, args.publication, is_new=True)
         return results
 
 

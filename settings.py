@@ -56,7 +56,7 @@ SCORING = ("task", "model_name_or_path", "keep_head", "recipe", "do_train", "do_
            "label_map", "task_file", "test_file", "dev_file", "model_revision", "data_revision")  # fmt: skip
 WITHOUT_EFFECT = (*(name for name in COMPARED if name not in SCORING), "retries", "collapse", "keep_checkpoints", "save_model",
                   "save_strategy", "save_total_limit", "per_device_train_batch_size", "gradient_accumulation_steps",
-                  "activation_checkpointing", "gradient_checkpointing")  # fmt: skip
+                  "activation_checkpointing", "gradient_checkpointing", "push_to_hub")  # fmt: skip
 
 # What the report compares: names that every run has, and names with their default that only some runs have. The report checks languages,
 # the content of test files and the oracle itself, G-XLT adds scores without changing any, and a model is known by its commit.
@@ -74,6 +74,8 @@ HARMLESS = {
     "holds flags, each of which is in a group of its own": ("config",),
     "starts one run for each seed, which is compared": ("seeds",),
     "says where data lie; what was read is compared by its content": ("data_dir",),
+    "says whether the finished model is published, and where": (
+        "push_to_hub", "hub_model_id", "hub_token", "hub_private_repo", "push_predictions"),
     "is one factor of the effective batch, which is compared": ("per_device_train_batch_size", "gradient_accumulation_steps"),
     "starts a new attempt, whose seed the result names": ("retries",),
     "keeps more of what the model says": ("save_probabilities",),
@@ -121,8 +123,8 @@ REFUSED = {
         "batch_eval_metrics"),
     "has no effect: columns have their names here. Leave the flag out.": ("label_names", "length_column_name"),
     "false lets batches come in any order, another one at each start. Leave the flag out.": ("dataloader_in_order",),
-    "is not there yet: the model card would not say how the model was made. Leave it out, and upload the folder of the finished run with"
-    " `hf upload`.": ("push_to_hub", "hub_model_id", "hub_strategy", "hub_token", "hub_private_repo", "hub_always_push", "hub_revision"),
+    "has no effect: --push_to_hub publishes the finished model once, at the end of the run, on the branch main. Leave the flag out.": (
+        "hub_strategy", "hub_always_push", "hub_revision"),
     "ends in an error at the attention masks of these models, which hold no numbers. Leave the flag out.": ("debug",),
     "is for text generation: nothing is generated here. Leave the flag out.": ("use_cache",),
     "has not been tried here, and Liger has no kernels for encoders such as XLM-R. Leave the flag out.": (

@@ -14,6 +14,7 @@ from report.calibration import calibrate
 from report.collect import BASELINE, INTERMEDIATE, Collection, Problem, Run
 from report.examples import chance, score_in, score_of, statistics_of_runs
 from report.languages import groups_of
+from report.margins import read_margins
 from report.statistics import RESAMPLES, Estimate, Rows, holm, resampled_scores
 from task_adapters import TASKS, InputError, nearest
 
@@ -72,6 +73,8 @@ class Analysis:
         self.differences = self._differences()
         self.calibration, wrong = calibrate(collection.scored, resamples, temperature_examples)
         self.problems += [Problem(folder, "without calibration", what) for folder, what in wrong.items()]
+        self.margins, wrong = read_margins(run for run in collection.scored if TASKS[run.task].task_type in ("retrieval", "mining"))
+        self.problems += [Problem(folder, "without margins", what) for folder, what in wrong.items()]
 
     def _baselines(self, name: str) -> Callable:
         starts = list(dict.fromkeys(start for _, start in self.rows))

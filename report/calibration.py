@@ -69,19 +69,31 @@ def judge(logits, gold) -> Judged:
     return Judged(logits, logits.argmax(1) == gold, gold, np.arange(len(gold)))
 
 
+def kept_path(folder, task: str, language: str, split: str) -> Path:
+    return prediction_path(Path(folder) / "predictions", task, language).with_name(f"{split}-{language}.npz")
+
+
+def read_arrays(folder, task: str, language: str, split: str = "test") -> dict[str, np.ndarray] | None:
+    """The arrays that a run kept of one language (task_types/probabilities.py); None where it kept none.
+
+    Raises ValueError for a file that cannot be read.
+    """
+    path = kept_path(folder, task, language, split)
+    if not path.is_file():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
+        raise ValueError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
+
+
 def read_probabilities(folder, task: str, language: str, split: str = "test") -> Judged | None:
     """What a run kept of one language; None where it kept nothing that has classes or answers.
 
     Raises ValueError for a file that cannot be read.
     """
-    path = prediction_path(Path(folder) / "predictions", task, language).with_name(f"{split}-{language}.npz")
-    if not path.is_file():
-        return None
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
-        raise ValueError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
+    arrays, path = read_arrays(folder, task, language, split) or {}, kept_path(folder, task, language, split)
     scores = arrays.get("log_probabilities")
     if scores is None:
         return None

@@ -30,10 +30,11 @@ SKIPPED_FOLDERS = ("checkpoint-", "predictions", "labels", "heads", "oracle")
 NUMBER = (int, float)
 PART = ({"split": str, "language": str, "examples": int}, {"task": str, "files": str})  # rows of a dataset, or text for masked LM
 STAGE = {"task": (str, [str]), "seed": int, "data": [PART], "model?": ({"name_or_path": str}, NoneType)}
+TOKENIZER = ({"hash": str, "vocabulary": str}, NoneType)  # results of earlier code have none
 SCORED = {**STAGE, "lineage": [STAGE], "seconds": NUMBER, "task": str, "scores": dict, "mining?": (dict, NoneType), "by_layer?": dict,
-          "own_data?": (dict, NoneType)}  # fmt: skip
+          "own_data?": (dict, NoneType), "tokenizer?": TOKENIZER}  # fmt: skip
 RESULTS = {
-    "intermediate": {**STAGE, "lineage": [STAGE], "seconds": NUMBER, "dev": dict},
+    "intermediate": {**STAGE, "lineage": [STAGE], "seconds": NUMBER, "dev": dict, "tokenizer?": TOKENIZER},
     "target": SCORED,
     "retrieval": {name: kind for name, kind in SCORED.items() if name != "seed"},
 }
@@ -334,6 +335,9 @@ def settings_of_run(results: dict, model: str, first: dict | None, examples: dic
     if is_as_it_is:
         settings |= {((model, f"{start_name(stages)}: {task} {AS_IT_IS}"), name): value for name, value in named.items()}
         named = {name: named[name] for name in READING if name in named}
+    what = start_name(stages) if results["phase"] == "intermediate" else results["task"]
+    if tokenizer := results.get("tokenizer"):
+        settings[(model, what), "fingerprint of the tokenizer"] = f"{tokenizer['hash']} {tokenizer['vocabulary']}"
     if results["phase"] == "intermediate":
         return settings
     settings |= {((model, task), name): value for name, value in named.items()}

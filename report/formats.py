@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 
 LATEX = {"\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%", "_": r"\_",
          "^": r"\textasciicircum{}", "~": r"\textasciitilde{}", "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}",
-         "±": r"$\pm$", "≈": r"$\approx$", "—": "---", '"': r"\textquotedbl{}", "'": r"\textquotesingle{}",
-         "`": r"\textasciigrave{}"}  # fmt: skip
+         "±": r"$\pm$", "≈": r"$\approx$", "—": "---", '"': "''", "'": r"\textquotesingle{}",
+         "`": r"\textasciigrave{}", "[": "{[}", "]": "{]}", "*": "{*}"}  # fmt: skip
 MARKDOWN = {"\\": "\\\\", "|": "\\|", "`": "\\`", "*": "\\*", "[": "\\[", "]": "\\]", "~": "\\~", "&": "&amp;", "<": "&lt;", ">": "&gt;"}
 
 
@@ -47,7 +47,11 @@ def markdown_escape(text: str) -> str:
 
 
 def latex_escape(text: str) -> str:
-    """LaTeX that prints the text; minus signs before a digit as in mathematics."""
+    r"""LaTeX that prints the text; minus signs before a digit as in mathematics.
+
+    A row that begins with [ or * would be taken for an option of the \\ before it. \textquotedbl needs an encoding of fonts that is not the
+    default.
+    """
     return re.sub(r"(?<![\w-])-(?=\d)", "$-$", "".join(LATEX.get(c, c) for c in visible(text)))
 
 

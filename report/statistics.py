@@ -91,22 +91,31 @@ class Rows:
 
     def mean(self, row) -> Estimate:
         """The mean over seeds of a row. Its p-value says nothing: scores are not compared with 0."""
-        resampled = self.resampled[row].mean(0) if row in self.resampled else None
-        return self._estimate(self.scores[row].mean(), resampled, [row])
+        return self.combination({row: 1.0})
 
     def difference(self, row, baseline) -> Estimate:
         """The mean over seeds of `row` minus that of `baseline`, on the same examples."""
-        resampled = None
-        if row in self.resampled and baseline in self.resampled:
-            resampled = self.resampled[row].mean(0) - self.resampled[baseline].mean(0)
-        return self._estimate(self.scores[row].mean() - self.scores[baseline].mean(), resampled, [row, baseline])
+        return self.combination({row: 1.0, baseline: -1.0})
 
-    def _estimate(self, value, resampled, rows) -> Estimate:
+    def mean_difference(self, pairs) -> Estimate:
+        """The mean over pairs (row, baseline) of their differences, on the same examples. A baseline of several pairs counts once."""
+        weights = {}
+        for row, baseline in pairs:
+            weights[row] = weights.get(row, 0.0) + 1 / len(pairs)
+            weights[baseline] = weights.get(baseline, 0.0) - 1 / len(pairs)
+        return self.combination(weights)
+
+    def combination(self, weights: dict) -> Estimate:
+        """The sum of the means over seeds of several rows, each times its weight: {row: weight}."""
+        value = sum(weight * self.scores[row].mean() for row, weight in weights.items())
+        resampled = None
+        if all(row in self.resampled for row in weights):
+            resampled = sum(weight * self.resampled[row].mean(0) for row, weight in weights.items())
         has_examples = resampled is not None and not np.isnan(resampled).any()
         by_examples = resampled.var() if has_examples else 0.0
-        share = sum(1 / len(self.scores[row]) for row in rows if self.is_drawn[row])
+        share = sum(weight**2 / len(self.scores[row]) for row, weight in weights.items() if self.is_drawn[row])
         by_seeds, observed = self.seed_variance * share, self.observed_variance * share
-        knows_seeds = self.seed_freedom > 0 and any(self.is_drawn[row] for row in rows)
+        knows_seeds = self.seed_freedom > 0 and any(self.is_drawn[row] for row in weights)
         if not has_examples and not knows_seeds:
             return Estimate(float(value))
         variance = by_examples + by_seeds

@@ -28,8 +28,21 @@ METRIC_NAMES = {"accuracy": ("accuracy", 1), "ece_10": ("ECE, 10 bins", 1), "ece
                 "accuracy_80": ("accuracy at 80% coverage", 1)}  # fmt: skip
 GAINS_NOTE = (
     "Mean difference to the baseline over pairs of one intermediate task and one target, in brackets the number of pairs, and of those that"
-    " are no ties after Holm's correction. The pairs share baselines and intermediate models: there is no interval."
+    " are no ties after Holm's correction."
 )
+NO_INTERVAL_NOTE = " The pairs share baselines and intermediate models: there is no interval."
+INTERVAL_NOTE = (
+    " The 95% interval is that of the mean over exactly these pairs, over examples and seeds; it says nothing about other intermediate"
+    " tasks. ≈ or grey: it holds 0."
+)
+MARGINS_NOTE = (
+    "Mean margin of right pairs / of wrong pairs (AUC: probability that a right pair has the larger margin; 0.5: margins say nothing),"
+    " means over seeds."
+)
+MARGIN_OF = {
+    "retrieval": "Margin: cosine with the sentence that was found minus that with the next one.",
+    "mining": "Margin: cosine of a candidate pair over the mean cosine with the nearest neighbours of both.",
+}
 CALIBRATION_NOTE = (
     "ECE: expected calibration error in percent of the most probable class, over 10 or 15 bins of equal width, or 15 of equal size. Brier:"
     " squared distance, summed over classes. NLL in nats. Coverage: the examples of which the model is surest. Of answers: confidence and"
@@ -44,7 +57,7 @@ def all_tables(analysis: Analysis) -> list[Table]:
     tables = [summary(analysis), differences(analysis), *(by_language(analysis, column) for column in analysis.columns)]
     for column in analysis.columns:
         tables += [layer_accuracy_table(analysis, column), layer_measures_table(analysis, column), layer_choice_table(analysis, column)]
-        tables += [calibration_table(analysis, column.target), calibration_by_language(analysis, column)]
+        tables += [calibration_table(analysis, column.target), calibration_by_language(analysis, column), margins_table(analysis, column)]
     groupings = dict.fromkeys(grouping for column in analysis.columns for grouping, _ in column.groups)
     tables += [*(group_table(analysis, grouping) for grouping in groupings), correlation_table(analysis)]
     tables += [kinds_table(analysis), domain_table(analysis)]
@@ -280,20 +293,28 @@ def kinds_table(analysis: Analysis) -> Table:
         for (model, kind), by_target in sorted(gains.items())
     ]
     head = [*label_head(analysis)[:-1], "kind of intermediate task", *kinds]
-    return Table("kinds", "Gains by kind of task", head, rows, [GAINS_NOTE], len(label_head(analysis)))
+    return Table("kinds", "Gains by kind of task", head, rows, [GAINS_NOTE + NO_INTERVAL_NOTE], len(label_head(analysis)))
 
 
 def domain_table(analysis: Analysis) -> Table:
     """Mean difference of intermediate tasks whose text is of a target's domain, and of the others."""
     pairs, rows = gains_of_pairs(analysis), []
+
+    def cell_of(model, column, shared):
+        those = [(start, e) for m, start, target, e in pairs if (m, target) == (model, column.target)
+                 and shares_domain(start, target) is shared]  # fmt: skip
+        if not those:
+            return MISSING
+        rows_and_baselines = [((model, start), analysis.baseline_of((model, start))) for start, _ in those]
+        return gain_cell([e for _, e in those], column.mean.mean_difference(rows_and_baselines))
+
     for model in analysis.models:
         for shared, name in ((True, "the same"), (False, "another")):
-            cells = [gain_cell([e for m, start, target, e in pairs if (m, target) == (model, column.target)
-                                and shares_domain(start, target) is shared]) for column in analysis.columns]  # fmt: skip
+            cells = [cell_of(model, column, shared) for column in analysis.columns]
             if any(cell is not MISSING for cell in cells):
                 rows.append([*([Cell(model)] * (len(analysis.models) > 1)), Cell(name), *cells])
     head = [*label_head(analysis)[:-1], "domain of the text", *(column.target for column in analysis.columns)]
-    notes = [GAINS_NOTE, "Domains and their sources: report/domains.csv. Targets of mixed domains are in no row."]
+    notes = [GAINS_NOTE + INTERVAL_NOTE, "Domains and their sources: report/domains.csv. Targets of mixed domains are in no row."]
     return Table("domains", "Gains by domain of the text", head, rows, notes, len(label_head(analysis)))
 
 
@@ -303,14 +324,19 @@ def gains_of_pairs(analysis: Analysis) -> list[tuple]:
     return [pair for pair in found if pair[1] in INTERMEDIATE and pair[3] is not None]
 
 
-def gain_cell(estimates: list[Estimate]) -> Cell:
-    """`+1.9 (6: 3 up, 1 down)`: the mean, the number of pairs, and how many of them are no ties."""
+def gain_cell(estimates: list[Estimate], mean: Estimate | None = None) -> Cell:
+    """`+1.9 (6: 3 up, 1 down)`: the mean, the number of pairs, and how many of them are no ties.
+
+    mean  of the estimates, with its interval: `+1.9 (+0.4 to +3.4; 6: 3 up, 1 down)`.
+    """
     if not estimates:
         return MISSING
     kinds = [difference_cell(estimate, estimate.p).kind for estimate in estimates]
-    mean = float(np.mean([estimate.value for estimate in estimates]))
+    value = float(np.mean([estimate.value for estimate in estimates]))
     sure = f": {kinds.count('up')} up, {kinds.count('down')} down" if any(kinds) else ""
-    return Cell(f"{mean:+.1f} ({len(estimates)}{sure})", "", mean)
+    has_interval = mean is not None and not np.isnan(mean.low)
+    between = f"{mean.low:+.1f} to {mean.high:+.1f}; " if has_interval else ""
+    return Cell(f"{value:+.1f} ({between}{len(estimates)}{sure})", difference_cell(mean).kind if has_interval else "", value)
 
 
 def intermediate_table(analysis: Analysis) -> Table | None:
@@ -459,6 +485,28 @@ def calibration_by_language(analysis: Analysis, column: Column) -> Table | None:
 def ece_cell(values) -> Cell:
     between = "" if np.isnan(values.low) else f" ({values.low:.1f} to {values.high:.1f})"
     return Cell(f"{values.value:.1f}{between}", "", float(values.value))
+
+
+def margins_table(analysis: Analysis, column: Column) -> Table | None:
+    """Of retrieval: how far right and wrong pairs are ahead of others, in each language, and whether that tells them apart."""
+    values = analysis.margins[analysis.margins.task == column.target]
+    if values.empty:
+        return None
+    means = values.groupby(["model", "start", "language"], observed=True)[["right", "wrong", "auc"]].mean()
+    rows = []
+    for row in analysis.rows:
+        keys = [(*row, language) for language in column.languages]
+        if any(key in means.index for key in keys):
+            cells = [margin_cell(means.loc[key]) if key in means.index else MISSING for key in keys]
+            rows.append([*labels_of(analysis, row), *cells])
+    head, notes = [*label_head(analysis), *column.languages], [MARGINS_NOTE, MARGIN_OF[TASKS[column.target].task_type]]
+    return Table(f"margins_{column.target}", f"{column.target}: margins", head, rows, notes, len(label_head(analysis)))
+
+
+def margin_cell(values) -> Cell:
+    """`0.112 / 0.021 (0.93)`; a dash for what is not there, as the margin of wrong pairs where all are right."""
+    right, wrong = ("—" if np.isnan(value) else f"{value:.3f}" for value in (values.right, values.wrong))
+    return Cell(f"{right} / {wrong}" + ("" if np.isnan(values.auc) else f" ({values.auc:.2f})"), "", float(values.right))
 
 
 def problems_table(analysis: Analysis) -> Table | None:

@@ -269,6 +269,10 @@ XLMR = {"model": {"name_or_path": "xlm-roberta-base"}}
     ((after("mnli", 1, optim="sgd"), {}), (after("mnli", 2, optim="sgd", fp16_full_eval=True), {}), "fp16_full_eval of mnli is True"),
     ((after("mnli", 1, mlm_languages=[], mlm_share=0.1), {}), (after("mnli", 2, mlm_languages=[], mlm_share=0.5), {}), "mlm_share of"),
     ((after("mnli", 1), {}), (after("mnli", 2, data=[]), {}), "number of training examples of mnli is 0, but 8"),
+    (((), {"tokenizer": {"hash": "a", "vocabulary": "v"}}), ((), {"tokenizer": {"hash": "b", "vocabulary": "v"}}),
+     "fingerprint of the tokenizer of xquad is 'b v', but 'a v' in"),
+    (((), {"tokenizer": {"hash": "a", "vocabulary": "v"}}), ((), {"tokenizer": {"hash": "a", "vocabulary": "w"}}),
+     "fingerprint of the tokenizer of xquad is 'a w', but 'a v' in"),
     (((), {"model": {"name_or_path": "x", "revision": "a"}}), ((), {"model": {"name_or_path": "x", "revision": "b"}}), "revision of the"),
 ])  # fmt: skip
 def test_a_run_that_differs_in_more_than_start_and_seed_is_left_out_and_named(tmp_path, first, second, said):
@@ -276,6 +280,29 @@ def test_a_run_that_differs_in_more_than_start_and_seed_is_left_out_and_named(tm
         write_run(tmp_path / str(seed), "xquad", {"de": 1.0}, lineage, seed, **more)
     kind, what = left_out(tmp_path)["2"]
     assert kind == "contradictory" and what.startswith(said) and len(collect([tmp_path]).runs) == 1
+
+
+def test_models_may_have_different_tokenizers_and_earlier_code_noted_none(tmp_path):
+    for name, tokenizer in (("xlmr", "a"), ("mbert", "b"), ("old", None)):
+        more = {"tokenizer": {"hash": tokenizer, "vocabulary": "v", "probes": {}}} if tokenizer else {}
+        model = {"name_or_path": "xlmr" if name == "old" else name}
+        write_run(tmp_path / name, "xquad", {"de": 1.0}, seed=3 if name == "old" else 1, model=model, **more)
+    assert not left_out(tmp_path)
+
+
+def test_intermediate_runs_whose_tokenizers_read_otherwise_are_not_compared(tmp_path):
+    for seed, fingerprint in ((1, "a"), (2, "b")):
+        results = {"phase": "intermediate", "lineage": [], "seconds": 1, **after("mnli", seed)[0], "dev": {"accuracy": 50.0},
+                   "tokenizer": {"hash": fingerprint, "vocabulary": "v"}}  # fmt: skip
+        (tmp_path / f"{seed}").mkdir()
+        (tmp_path / f"{seed}/results.json").write_text(json.dumps(results))
+    assert left_out(tmp_path)["2"][1].startswith("fingerprint of the tokenizer of mnli is 'b v', but 'a v' in")
+
+
+def test_a_fingerprint_that_is_none_is_damage(tmp_path):
+    write_run(tmp_path / "a", "xquad", {"de": 1.0}, seed=1)
+    write_run(tmp_path / "b", "xquad", {"de": 1.0}, seed=2, tokenizer={"hash": 3})
+    assert left_out(tmp_path)["b"][0] == "damaged" and "tokenizer" in left_out(tmp_path)["b"][1]
 
 
 def test_of_contradicting_runs_the_more_frequent_setting_stays(tmp_path):
@@ -520,6 +547,69 @@ def test_hostile_names_are_escaped_in_every_format(tmp_path):
         assert not [tag for tag in xml.etree.ElementTree.parse(path).iter() if tag.tag.endswith("script")]
     with open(tmp_path / "report/results.csv", encoding="utf-8", newline="") as file:
         assert {len(row) for row in csv.reader(file)} == {11}
+
+
+COMMANDS = {"begin", "end", "centering", "small", "toprule", "midrule", "bottomrule", "caption", "label", "textcolor", "textbackslash",
+            "textasciicircum", "textasciitilde", "textless", "textgreater", "textbar", "textquotesingle",
+            "textasciigrave", "pm", "approx"}  # fmt: skip
+
+
+def check_latex(text: str) -> None:
+    """A strict reading of a booktabs table: known commands alone, all specials escaped, braces closed, every row with all its columns.
+
+    Raises AssertionError. It is no compiler: fonts and packages are not looked at.
+    """
+    body = re.sub(r"\\[&%#_${}]", "x", text.replace("\\\\\n", "ROW-END\n"))  # escaped specials are text
+    assert set(re.findall(r"\\([A-Za-z]+)", body)) <= COMMANDS, set(re.findall(r"\\([A-Za-z]+)", body)) - COMMANDS
+    assert not re.search(r"\\[^A-Za-z]", body), "a backslash that begins no command"
+    depth = 0
+    for character in body:
+        depth += {"{": 1, "}": -1}.get(character, 0)
+        assert depth >= 0
+    assert depth == 0
+    assert not re.search("[%#^~]", body) and body.count("$") % 2 == 0
+    assert set(re.findall(r"\$([^$]*)\$", body)) <= {"-", r"\pm", r"\approx"}
+    assert "_" not in re.sub(r"\\label\{[a-z0-9_:]+\}", "", body), "an underscore outside mathematics"
+    order = re.findall(r"\\(begin\{\w+\}|end\{\w+\}|toprule|midrule|bottomrule|caption|label)", body)
+    assert order == ["begin{table}", "begin{tabular}", "toprule", "midrule", "bottomrule", "end{tabular}", "caption", "label", "end{table}"]
+    columns = re.search(r"\\begin\{tabular\}\{([lr]+)\}", body)[1]
+    rows = body[body.index(r"\toprule") : body.index(r"\bottomrule")].splitlines()
+    rows = [row for row in rows if row not in (r"\toprule", r"\midrule")]
+    for row in rows:
+        assert row.endswith("ROW-END") and row.count("ROW-END") == 1 and row.count("&") == len(columns) - 1, row
+        assert not row.startswith(("[", "*")), "an option of the row before"
+    assert "&" not in body[body.index(r"\bottomrule") :], "a column in the caption"
+
+
+@pytest.mark.parametrize(
+    "name", ["plain", HOSTILE, "[a] * ]", "* [b]", '"x" it\'s `y` ^ ~ <|> ± ≈ —', "\\\\ \\ \\end{tabular} 100% $5 a_b #1 {}"]
+)
+def test_every_table_is_latex_that_can_be_read_strictly(tmp_path, name):
+    rng = np.random.default_rng(0)
+    for place, model in enumerate((name, "another")):
+        for seed in (1, 2):
+            named = {"model": {"name_or_path": model}}
+            write_scored_run(tmp_path / f"{place}a{seed}", "xnli", {"de": nli_answers(rng, 0.5, 30)}, seed=seed, **named)
+            lineage = after("squad_v1", seed, **named)
+            write_scored_run(tmp_path / f"{place}b{seed}", "xnli", {"de": nli_answers(rng, 0.8, 30)}, lineage, seed, **named)
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged/results.json").write_text("{ _&%#")
+    made = tables.all_tables(Analysis(collect([tmp_path]), resamples=100))
+    assert len(made) > 8 and any(cell.kind == "tie" for table in made for row in table.rows for cell in row)
+    for table in made:
+        check_latex(to_latex(table))
+
+
+@pytest.mark.parametrize("broken", [
+    lambda text: text.replace(r"\_", "_", 1), lambda text: text.replace(" & ", " ", 1), lambda text: text.replace(r"\midrule", ""),
+    lambda text: text.replace(r"\&", "&", 1), lambda text: text.replace("{[}", "[", 1), lambda text: text.replace(r"\%", "%", 1),
+    lambda text: text.replace("}", "", 1), lambda text: text.replace(r"\textbackslash{}", "\\", 1),
+])  # fmt: skip
+def test_the_strict_reading_sees_what_is_broken(broken):
+    table = Table("t", "T & Co", ["name", "score"], [[Cell("[a_b] 5% \\x"), Cell("+1.0", "tie", 1.0)]], ["Note."])
+    check_latex(to_latex(table))
+    with pytest.raises((AssertionError, TypeError)):
+        check_latex(broken(to_latex(table)))
 
 
 def test_every_escape_keeps_the_text():

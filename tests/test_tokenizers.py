@@ -114,6 +114,22 @@ def test_a_file_and_a_class_that_agree_are_taken_without_a_word(tmp_path, capsys
 
 
 @pytest.mark.skipif(not (SHARED / "tools" / "tokenizer_cases.py").is_file(), reason="shared/tools is not here")
+def test_tokenizer_json_and_a_sentencepiece_model_beside_it_are_compared(tmp_path, capsys):
+    """Published models often have both. tokenizer.json is followed; where the other is of another model a line says so."""
+    same = folders.unigram(tmp_path / "same")
+    (same / "sentencepiece.bpe.model").write_bytes(folders.sentencepiece_model())
+    load_tokenizer(str(same), needs_offsets=True)
+    assert "SentencePiece model beside it" not in capsys.readouterr().out
+    other = folders.unigram(tmp_path / "other")
+    (other / "sentencepiece.bpe.model").write_bytes(folders.sentencepiece_model(model_type="bpe"))
+    tokenizer = load_tokenizer(str(other), needs_offsets=True)
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "SentencePiece model beside it" in line]
+    assert line.startswith(f"{other}: its tokenizer.json cuts ") and "tokenizer.json is followed" in line
+    assert pieces_of(tokenizer, "Hello world") == pieces_of(load_tokenizer(str(same), needs_offsets=True), "Hello world")
+    load_tokenizer(str(other), needs_offsets=True, as_loaded=True)
+    assert "SentencePiece model beside it" not in capsys.readouterr().out, "the class is followed, whatever the files say"
+
+
 def test_the_shared_cases_are_read_as_their_files_say(tmp_path):
     spec = importlib.util.spec_from_file_location("tokenizer_cases", SHARED / "tools" / "tokenizer_cases.py")
     cases = importlib.util.module_from_spec(spec)

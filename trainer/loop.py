@@ -29,6 +29,7 @@ from trainer.comparison import (
     warm_up_warning,
 )
 from trainer.deepspeed import layout_of_checkpoint, layout_of_run, load_plainly, place_plainly, read_config, save_full_precision
+from trainer.trackers import Trackers
 
 FIGURES = "figures.json"  # in a checkpoint: what has been counted over all starts of the run
 NOTE_EVERY = 60  # seconds of training between two notes of the time
@@ -41,6 +42,11 @@ class RunTrainer(RealTokensTrainer):
     watch: CollapseWatch
     is_over = False  # whether the checkpoint from which the run goes on is that of its last step
     earlier_tokens = (0, 0)  # real and computed tokens of earlier starts, over all processes
+
+    def __init__(self, *args, **options):
+        super().__init__(*args, **options)
+        self.trackers = Trackers(self.callback_handler.callbacks)
+        self.add_callback(self.trackers)
 
     def training_step(self, model, inputs, num_items_in_batch=None):
         task = inputs.get("task", next(iter(self.watch.tasks)))  # a batch of a single task does not name it

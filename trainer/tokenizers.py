@@ -11,6 +11,7 @@ import os
 import re
 import sys
 import tempfile
+import unicodedata
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -204,6 +205,7 @@ def _as_files_say(path, folder, files, config, loaded, input_names, as_loaded):
             backend = Tokenizer.from_buffer(files["tokenizer.json"])
         notes += _difference(loaded.backend_tokenizer, backend, type(loaded).__name__, "its tokenizer.json")
         _refuse_contradiction(path, settings, backend)
+        notes += _difference_to_model(backend, processor, loaded.unk_token) if processor is not None else []
     elif model is not None:
         names = _special_pieces(loaded, model, settings)
         loaded = _load(path, folder, config, files, **names) if names else loaded
@@ -254,6 +256,20 @@ def _difference(backend, own, name, source) -> list[str]:
             text = " and ".join(map(repr, texts))
             return [f"{name} of transformers {transformers.__version__} reads {text} as {theirs.tokens}, {source} as {ours.tokens},"
                     " which is followed (--tokenizer_as_loaded follows the class)"]  # fmt: skip
+    return []
+
+
+def _difference_to_model(backend, processor, unknown) -> list[str]:
+    """One line on the first probe that tokenizer.json cuts otherwise than the SentencePiece model beside it; none where they agree.
+
+    Probes are composed and have single spaces here: tokenizer.json of published models differs there by design, and that is said elsewhere
+    (`--normalize`).
+    """
+    for probe in dict.fromkeys(" ".join(unicodedata.normalize("NFC", probe).split()) for probe in PROBES):
+        ours, theirs = _pieces(backend, probe, unknown), _pieces_of_model(processor, probe)
+        if ours != theirs:
+            return [f"its tokenizer.json cuts {probe!r} into {ours}, the SentencePiece model beside it into {theirs}: tokenizer.json is"
+                    " followed (if the other file is the model's own, remove this one)"]  # fmt: skip
     return []
 
 
