@@ -35,6 +35,10 @@ class ScriptArguments(TrainArguments):
     g_xlt: bool = field(default=False, metadata={"help": "MLQA: score questions in each language about contexts in each other one too."})
     languages: list[str] | None = field(default=None, metadata={"help": "Score these languages only; all of the task by default."})
     max_predict_samples: int | None = field(default=None, metadata={"help": "Score the first this many test examples of each language."})
+    perturb: str | None = field(
+        default=None,
+        metadata={"help": "Perturb the test text, KIND:RATE: typos, diacritics, normalisation, script_noise; such as typos:0.05."},
+    )
     save_probabilities: bool = field(default=True, metadata={"help": "Keep the probabilities of each language beside its predictions."})
 
 
@@ -47,6 +51,7 @@ def main() -> dict:
     from predictions import write_labels, write_predictions
     from results import RunFolder, device_name, mean_over_languages, score_table, xtreme_scores
     from task_adapters import TASKS, data_line, in_normal_form, labels_of, load_examples, load_training_data
+    from task_adapters.perturb import kind_and_rate, perturbed
     from task_adapters.reference_scores import reference_lines
     from task_types import NEEDS_OFFSETS, TASK_TYPES, check_lengths, make_features
     from task_types.heads import check_label_names
@@ -67,6 +72,8 @@ def main() -> dict:
     check_comparison(training_args)
     check_selection(task, args, training_args)
     check_generalised(task, args)
+    if args.perturb is not None:
+        kind_and_rate(args.perturb)
     if has_stage_before(recipe):  # XCOPA: Social IQa before COPA
         train_stage_before(task, recipe, args, training_args, run_intermediate.main)
 
@@ -89,6 +96,8 @@ def main() -> dict:
         with training_args.main_process_first(desc=f"{source.name} {split} {language}"):
             examples, provenance = load_examples(source, split, language, args.data_dir, max_samples)
             examples, provenance["not_nfc"] = in_normal_form(examples, args.normalize)
+            if split == "test" and args.perturb:
+                examples, provenance["perturbed"] = perturbed(examples, args.perturb)
         data.append(provenance)
         say(data_line(provenance))
         return examples
@@ -195,7 +204,7 @@ def main() -> dict:
             **({"answer_ceilings": ceilings} if ceilings else {}),
             "scores": scores,
             "mean": mean_over_languages(task, scores),
-            **xtreme_scores(task, scores, args.benchmark, is_comparable=not args.max_predict_samples),
+            **xtreme_scores(task, scores, args.benchmark, is_comparable=not (args.max_predict_samples or args.perturb)),
             **({"g_xlt": matrix} if args.g_xlt else {}),
             "oracle": oracle,
             "dev": dev,

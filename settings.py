@@ -35,7 +35,7 @@ OUR_SETTINGS = ("max_seq_length", "doc_stride", "no_answer_threshold", "max_trai
                 "languages", "freeze_embeddings", "padding_free")  # fmt: skip
 # Our own flags about data and selection, with the value of the plain run. run.json names them only where they differ.
 DATA_SETTINGS = {"benchmark": None, "g_xlt": False, "train_languages": ["en"], "train_file": [], "select_on": "en", "oracle": False,
-                 "label_piece": "first", "normalize": "as_is", "tokenizer_as_loaded": False}  # fmt: skip
+                 "label_piece": "first", "normalize": "as_is", "tokenizer_as_loaded": False, "perturb": None}  # fmt: skip
 # Settings that do not change scores but must match when a run is resumed. Stored only when they differ from the default.
 LAYOUT = {"trim_embeddings": "auto"}
 TOGETHER = ("sampling", "sampling_cap", "temperature")  # named for several tasks

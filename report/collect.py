@@ -7,7 +7,7 @@ duplicate is left out and named; the others are reported.
 import math
 import os
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from types import NoneType
@@ -193,21 +193,18 @@ def read_run(folder: Path) -> Run:
 def to_run(folder: Path, results: dict) -> Run:
     """A checked results.json as a `Run`. Raises Unusable for scores that are missing or that no metric gives."""
     phase, lineage, mined = results["phase"], results["lineage"], results.get("mining") or {}
-    trained = results
-    if results.get("perturb") and lineage and tasks_of(lineage[-1]) == tasks_of(results):  # a finished target that is only scored
-        *lineage, trained = lineage
     scores = scores_of(results)
     if not scores:
         raise Unusable("damaged", "results.json holds no score")
     for name, values in scores.items():
         task = results["task"] if phase != "intermediate" else name
         check_scores(task, name, values)
-    seed = trained["seed"] if phase != "retrieval" else lineage[-1]["seed"] if lineage else None
+    seed = results["seed"] if phase != "retrieval" else lineage[-1]["seed"] if lineage else None
     first = (lineage or [results])[0].get("model")  # later models are folders of earlier runs, another for each start and seed
     model = utf8(first["name_or_path"]) if first else "a model without a name"
     examples = {name: values.get("examples") for name, values in scores.items()}
     start = utf8(start_name([*lineage, results] if phase == "intermediate" else lineage))
-    return Run(
+    run = Run(
         folder=str(folder), phase=phase, model=model, start=start, task="+".join(tasks_of(results)), seed=seed, examples=examples,
         scores={
             name: {metric: float(value) for metric, value in values.items() if metric != "examples"} for name, values in scores.items()
@@ -215,10 +212,23 @@ def to_run(folder: Path, results: dict) -> Run:
         settings=settings_of_run(results, model, first, examples), seconds=float(results["seconds"]),
         failed_tries=len(results["failed_tries"]) if isinstance(results.get("failed_tries"), list) else 0,
         is_tuned_on_test=any(details["threshold_from"] != "dev" for details in mined.values()),
-        arm={name: trained[name] for name in ARM if repr(trained.get(name)) not in PLAIN} if phase == "target" else {},
+        arm=arm_of(results) if phase == "target" else {},
         perturbed=utf8(str(results["perturb"])) if results.get("perturb") else None,
         tuned_in=frozenset(part["language"] for part in lineage[-1]["data"] if part.get("split") == "train") if lineage else frozenset(),
     )  # fmt: skip
+    return as_trained(run, lineage) if run.perturbed else run
+
+
+def arm_of(stage: dict) -> dict[str, object]:
+    return {name: stage[name] for name in ARM if repr(stage.get(name)) not in PLAIN}
+
+
+def as_trained(run: Run, lineage: list[dict]) -> Run:
+    """A run on perturbed text that only scored a finished target (--do_train false), with the start, seed and arm of that target."""
+    if not lineage or "+".join(tasks_of(lineage[-1])) != run.task:
+        return run
+    *earlier, trained = lineage
+    return replace(run, start=utf8(start_name(earlier)), seed=trained["seed"], arm=arm_of(trained))
 
 
 def scores_of(results: dict) -> dict[str, dict]:

@@ -307,11 +307,38 @@ def test_the_section_alignment_says_yes_where_distance_matters_and_no_where_it_d
     write_alignment(tmp_path / "yes", -3.0, 0.0)
     found = section(tmp_path / "yes", "alignment")
     lowers = "intermediate training lowers accuracy of distant languages more [tatoeba]: yes"
-    assert said(found)[0] == f"Answer: {lowers}; more than tuning on the target language does [tatoeba], accuracy: yes."
+    assert said(found)[0] == f"Answer: {lowers}; more than tuning on the target language does [tatoeba]: yes."
     assert rows_of(found)["accuracy, before any training [tatoeba]"][0].startswith("-4.0 (")
     assert rows_of(found)["accuracy, change by intermediate training [tatoeba]"][1:] == [f"{len(LANGUAGES)} languages", "yes"]
     write_alignment(tmp_path / "no", 0.0, 0.0)
     assert said(section(tmp_path / "no", "alignment"))[0].count(": no") == 2
+
+
+def test_measures_of_all_layers_are_read_and_the_answer_is_that_of_the_scored_one(tmp_path):
+    write_alignment(tmp_path, -3.0, 0.0)
+    facts = read_languages()
+    for name, slope in (("before", 0.0), ("mnli", -5.0), ("xnli", -1.0)):
+        path = tmp_path / name / "results.json"
+        results = json.loads(path.read_text()) | {"layer": 2, "pooling": "mean"}
+
+        def record(layer, pooling, vectors, value):
+            measures = dict.fromkeys(("foreign_to_english", "cosine_difference", "margin", "anc", "isoscore"), value / 100)
+            return {"layer": layer, "pooling": pooling, "vectors": vectors, "accuracy": value, **measures}
+
+        results["by_layer"] = {
+            x: [record(layer, pooling, vectors, 90 + 10 * slope * facts.syntactic[x] * (layer + 1) * (1 if pooling == "mean" else 9))
+                for layer in (1, 2) for pooling in ("mean", "cls") for vectors in ("as they are", "means removed")]
+            for x in results["scores"]
+        }  # fmt: skip
+        path.write_text(json.dumps(results))
+    found = section(tmp_path, "alignment")
+    rows = rows_of(found)
+    assert rows["accuracy at layer 1, change by intermediate training [tatoeba]"][0].startswith("-10.0 (")
+    assert rows["margin, change by intermediate training [tatoeba]"][0].startswith("-15.0 (")
+    assert rows["margin, difference of the two changes [tatoeba]"][0].startswith("-12.0 (")
+    assert rows["accuracy, means removed, change by intermediate training [tatoeba]"][0].startswith("-15.0 (")
+    assert "accuracy, means removed, before any training [tatoeba]" not in rows and said(found)[0].count(":") == 3
+    assert rows["accuracy, change by intermediate training [tatoeba]"][0].startswith("-3.")
 
 
 def test_alignment_without_target_tuning_or_with_few_languages_says_what_is_missing(tmp_path):
