@@ -1,12 +1,16 @@
 """Perturbed test text: labels, numbers of words and answers stay, the noise is seeded, and a wrong flag is one line."""
 
+import json
 import random
 import unicodedata
+from pathlib import Path
 
 import pytest
 from conftest import SHARED
 from datasets import Dataset
 
+import run_target
+from report.collect import collect
 from task_adapters import TASKS, InputError, load_examples, with_languages_of
 from task_adapters.base import EXAMPLE_COLUMNS
 from task_adapters.perturb import KINDS, kind_and_rate, perturbed
@@ -137,3 +141,35 @@ def test_a_wrong_flag_is_one_line(text, said):
     with pytest.raises(InputError) as error:
         kind_and_rate(text)
     assert str(error.value).startswith(said) and "\n" not in str(error.value)
+
+
+# ---- the script
+
+
+def test_a_run_names_its_noise_counts_it_and_keeps_the_labels(call, tiny_model, data_dir, tmp_path):
+    def run(folder, *flags):
+        return call(
+            run_target, "--task", "xnli", "--model_name_or_path", tiny_model, "--data_dir", data_dir, "--output_dir", tmp_path / folder,
+            "--languages", "en", "de", "--max_train_samples", "16", "--max_predict_samples", "12", "--num_train_epochs", "1", "--use_cpu",
+            "--collapse", "off", "--max_seq_length", "64", *flags,
+        )  # fmt: skip
+
+    plain, noisy = run("plain"), run("noisy", "--perturb", "typos:0.3")
+    assert "perturb" not in json.loads((tmp_path / "plain/run.json").read_text())
+    assert json.loads((tmp_path / "noisy/run.json").read_text())["perturb"] == noisy["perturb"] == "typos:0.3"
+    for language in ("en", "de"):
+        labels = [(tmp_path / folder / f"labels/xnli/test-{language}.tsv").read_bytes() for folder in ("plain", "noisy")]
+        assert labels[0] == labels[1]
+    counts = [part.get("perturbed") for part in noisy["data"]]
+    assert [bool(count) for count in counts] == [part["split"] == "test" for part in noisy["data"]]
+    assert all(12 < count["changed"] <= count["texts"] == 24 for count in counts if count)
+    assert not any("perturbed" in part for part in plain["data"])
+    with pytest.raises(InputError, match="perturb"):
+        run("noisy", "--perturb", "typos:0.2")
+    with pytest.raises(InputError, match="unknown kind 'typo'"):
+        run("other", "--perturb", "typo:0.2")
+    assert not (tmp_path / "other").exists()
+    collection = collect([tmp_path])
+    assert [Path(run.folder).name for run in collection.runs] == ["plain"] and [run.arm for run in collection.perturbed] == [
+        {"max_train_samples": 16}
+    ]
