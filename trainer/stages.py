@@ -13,7 +13,7 @@ from task_adapters import InputError, load_examples
 
 # Flags of run_target.py that say nothing about the first stage. All others hold for both stages.
 SECOND_STAGE = ("task", "output_dir", "model_name_or_path", "languages", "max_predict_samples", "select_on", "oracle", "g_xlt",
-                "train_languages", "train_file", "keep_head", "benchmark", "save_probabilities")  # fmt: skip
+                "train_languages", "train_file", "keep_head", "benchmark", "perturb", "save_probabilities")  # fmt: skip
 
 
 def has_stage_before(recipe) -> bool:
