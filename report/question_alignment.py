@@ -2,12 +2,12 @@
 
 import pandas
 
+from report.alignment_measures import NAMES, SCORED, measures_of
 from report.analysis import Analysis
 from report.collect import BASELINE, INTERMEDIATE, Run
 from report.domains import kind_of
 from report.effects import effects
 from report.languages import ENGLISH, read_languages
-from report.layers import NAMES, SCORED, measures_of
 from report.section import MARGIN, Section, of_model, without_baseline
 from report.statistics import Estimate
 
