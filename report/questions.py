@@ -21,12 +21,12 @@ QUESTIONS = {
 
 
 def question_tables(analysis: Analysis, names=None) -> list[Table]:
-    """The sections of the questions. names: which; None for those that have an interval."""
+    """The sections of the questions. names: which; None for those with an answer that rests on an interval."""
     tables = []
     for name in names or QUESTIONS:
         text, ask = QUESTIONS[name]
         section = ask(analysis)
-        if names is None and not section.has_interval:
+        if names is None and not (section.answers and section.has_interval):
             continue
         said = "; ".join(f"{what}: {word}" for what, word in section.answers.items()) or "undecided"
         missing = [f"Missing: {what}" for what in section.missing]
