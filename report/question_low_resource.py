@@ -103,6 +103,12 @@ def compare_arms(section: Section, arms: dict, title: str, low: list[str], name:
         return min((mean_score(run, [language]) for language in low if language in run.scores), default=None)
 
     for what, value_of in ((f"mean over {' '.join(low)} ({title})", of_group), ("the worst of them", worst)):
+        for arm in arms:
+            tasks = sorted({task for task, _ in arms[arm]})
+            rows = arm_scores(arms[arm], tasks, value_of)
+            if rows:
+                level = float(np.mean([np.mean(values) for values in rows]))
+                section.rows.append([Cell(f"{arm}, {what}{name}"), Cell(f"{level:.1f}", "", level), Cell(", ".join(tasks)), Cell("")])
         for other in ("multilingual", "few-shot", "none"):
             found = arm_difference(arms, "intermediate", other, value_of)
             if found:

@@ -211,6 +211,7 @@ def test_arms_are_compared_and_perturbed_runs_stand_in_no_table_of_scores(arms):
     found = section(arms, "low_resource")
     rows = rows_of(found)
     by_cc100 = "mean over sw ur (less than 10 GiB in CC-100)"
+    assert [rows[f"{arm}, {by_cc100}"][0] for arm in ("none", "intermediate", "multilingual")] == ["50.2", "53.2", "58.2"]
     assert rows[f"intermediate minus multilingual, {by_cc100}"][0].startswith("-5.0 (")
     assert rows[f"intermediate minus multilingual, {by_cc100}"][1:] == ["xnli", "no"]
     assert rows[f"intermediate minus none, {by_cc100}"][0].startswith("+3.0 (")
