@@ -89,6 +89,16 @@ def test_words_and_tags_stay_as_many_and_no_word_is_empty_or_two():
         assert all(word.strip() and len(word.split()) == 1 for sentence in noisy["words"] for word in sentence)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_word_of_a_text_appears_or_vanishes(kind):
+    """The odd text has a word that is one accent, behind a Latin letter: without its accent nothing would be left of it."""
+    clean = Dataset.from_list([{"text_a": text, "text_b": "", "label": "x"} for text in SCRIPTS.values()],
+                              features=EXAMPLE_COLUMNS["classification"])  # fmt: skip
+    for rate in (0.3, 1):
+        noisy, _ = perturbed(clean, f"{kind}:{rate}")
+        assert [len(text.split()) for text in noisy["text_a"]] == [len(text.split()) for text in clean["text_a"]]
+
+
 def test_labels_stay_and_all_texts_change_but_an_empty_one():
     rows = [{"text_a": SCRIPTS["latin"], "text_b": "", "label": "neutral"}, {"text_a": "Ein Baum", "text_b": "zwei Bäume", "label": "x"}]
     clean = Dataset.from_list(rows, features=EXAMPLE_COLUMNS["classification"])
