@@ -18,6 +18,7 @@ from report.collect import BASELINE, Collection, collect
 from report.formats import FORMATS, to_plain, visible
 from report.languages import read_groups
 from report.layers import layers_table
+from report.questions import QUESTIONS, question_tables
 from report.statistics import RESAMPLES
 from report.submission import write_submission
 from report.tables import SHOWN, all_tables
@@ -27,7 +28,14 @@ PAGE = "html"
 
 
 def write_report(
-    folders, output_dir, formats=(*FORMATS, PAGE), baseline=BASELINE, resamples=RESAMPLES, temperature_examples=0, groups=None
+    folders,
+    output_dir,
+    formats=(*FORMATS, PAGE),
+    baseline=BASELINE,
+    resamples=RESAMPLES,
+    temperature_examples=0,
+    groups=None,
+    questions=None,
 ) -> str:
     """Writes the report of everything below `folders` into `output_dir`. -> its first tables as plain text, and where the rest is.
 
@@ -35,7 +43,7 @@ def write_report(
     """
     collection = collect(folders)
     analysis = Analysis(collection, baseline, resamples, temperature_examples, groups and read_groups(groups))
-    tables, output_dir = all_tables(analysis), Path(output_dir)
+    tables, output_dir = [*all_tables(analysis), *question_tables(analysis, questions)], Path(output_dir)
     try:
         output_dir.mkdir(parents=True, exist_ok=True)
         write(output_dir / "results.csv", collection.table.to_csv(index=False))
@@ -56,7 +64,7 @@ def write_report(
             write(output_dir / "report.html", to_html(title_of(analysis), intro(collection, folders), tables, pictures))
     except OSError as error:
         raise InputError(f"--output_dir {output_dir} cannot be written: {error.strerror or error}.") from error
-    shown = [to_plain(table) for table in tables if table.name in SHOWN]
+    shown = [to_plain(table) for table in tables if table.name in (*SHOWN, *(f"question_{name}" for name in questions or ()))]
     shown += [visible(line) for line in intro(collection, folders)]
     return "\n\n".join([*shown, f"report: {output_dir}/{'report.html' if PAGE in formats else ''}"])
 
@@ -76,6 +84,10 @@ def intro(collection: Collection, folders) -> list[str]:
     hours = sum(run.seconds for run in collection.runs) / 3600
     lines = [f"{len(collection.runs)} finished runs below {', '.join(map(str, folders))}; seeds {', '.join(map(str, seeds)) or 'none'};"
              f" {hours:.2f} hours of all runs together."]  # fmt: skip
+    if collection.perturbed:
+        lines.append(
+            f"{len(collection.perturbed)} runs on perturbed text stand in no table of scores; the question low_resource reads them."
+        )
     if collection.problems:
         lines.append(f"{len(collection.problems)} more are left out; the last table names each with the reason.")
     return lines
@@ -90,6 +102,7 @@ def arguments(argv=None) -> argparse.Namespace:
     parser.add_argument("--resamples", type=int, default=RESAMPLES, help="of the bootstrap; 0: no intervals, and no predictions are read")
     parser.add_argument("--temperature_examples", type=int, default=0, help="fit a temperature on this many examples of each language too")
     parser.add_argument("--groups", help="a CSV of your own: a column `language`, and one or more that say its group")
+    parser.add_argument("--questions", help=f"answer these of {', '.join(QUESTIONS)}, separated by commas; default: what has an interval")
     parser.add_argument("--submission", help="lay out the predictions of --row for XTREME in this new folder, and check them")
     parser.add_argument("--row", help="of --submission: what stands in its row of the tables, `mnli` or `MODEL mnli`")
     parser.add_argument("--seed", type=int, help="of --submission: which run of the row; the smallest seed by default")
@@ -99,6 +112,10 @@ def arguments(argv=None) -> argparse.Namespace:
     for name in args.format:
         if name not in (*FORMATS, PAGE):
             raise InputError(f"--format {name}: one or several of {', '.join((*FORMATS, PAGE))}, separated by commas, would be right.")
+    args.questions = args.questions.split(",") if args.questions is not None else None
+    for name in args.questions or ():
+        if name not in QUESTIONS:
+            raise InputError(f"--questions {name}: one or several of {', '.join(QUESTIONS)}, separated by commas, would be right.")
     if args.resamples != 0 and args.resamples < 100:
         raise InputError(f"--resamples {args.resamples}: 0, or at least 100.")
     if bool(args.submission) != bool(args.row) or (args.seed is not None and not args.submission):
@@ -130,7 +147,16 @@ def main(argv=None) -> int:
         if args.submission:
             return submit(args)
         print(
-            write_report(args.folders, args.output_dir, args.format, args.baseline, args.resamples, args.temperature_examples, args.groups)
+            write_report(
+                args.folders,
+                args.output_dir,
+                args.format,
+                args.baseline,
+                args.resamples,
+                args.temperature_examples,
+                args.groups,
+                args.questions,
+            )
         )
     except InputError as error:
         print(f"run_report.py: error: {visible(error)}", file=sys.stderr)

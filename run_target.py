@@ -44,6 +44,10 @@ class ScriptArguments(TrainArguments):
         metadata={"help": "Compare checkpoints on these files (LANG=PATH): en by default, others with --select_on or --oracle."},
     )
     max_predict_samples: int | None = field(default=None, metadata={"help": "Score the first this many test examples of each language."})
+    perturb: str | None = field(
+        default=None,
+        metadata={"help": "Perturb the test text, KIND:RATE: typos, diacritics, normalisation, script_noise; such as typos:0.05."},
+    )
     save_probabilities: bool = field(default=True, metadata={"help": "Keep the probabilities of each language beside its predictions."})
 
 
@@ -56,6 +60,7 @@ def main() -> dict:
     from report.publish import share
     from results import RunFolder, benchmarks_own, machine_of, mean_over_languages, own_data, score_table, xtreme_scores
     from task_adapters import TASKS, at_revision, labels_of, with_own_data
+    from task_adapters.perturb import kind_and_rate
     from task_adapters.reference_scores import reference_lines
     from task_types import NEEDS_OFFSETS, TASK_TYPES, check_lengths, make_features
     from task_types.heads import check_label_names
@@ -79,6 +84,8 @@ def main() -> dict:
     check_comparison(training_args)
     check_selection(task, args, training_args)
     check_generalised(task, args)
+    if args.perturb is not None:
+        kind_and_rate(args.perturb)
     if training_args.do_train and has_stage_before(recipe):  # XCOPA: Social IQa before COPA
         train_stage_before(task, recipe, args, training_args, run_intermediate.main)
 
@@ -199,7 +206,7 @@ def main() -> dict:
             "scores": scores,
             "mean": mean_over_languages(task, scores),
             **own_data(task, scores, reader.provenances),
-            **xtreme_scores(task, scores, args.benchmark, is_comparable=not args.max_predict_samples),
+            **xtreme_scores(task, scores, args.benchmark, is_comparable=not (args.max_predict_samples or args.perturb)),
             **({"g_xlt": matrix} if args.g_xlt else {}),
             "oracle": oracle,
             "dev": dev,

@@ -37,8 +37,8 @@ OUR_SETTINGS = ("max_seq_length", "doc_stride", "no_answer_threshold", "max_trai
 # Our own flags about data, selection and adapters, with the value of the plain run. run.json names them only where they differ.
 DATA_SETTINGS = {"benchmark": None, "g_xlt": False, "train_languages": ["en"], "train_file": [], "select_on": "en", "oracle": False,
                  "task_file": None, "label_piece": "first", "normalize": "as_is", "tokenizer_as_loaded": False, "label_map": None,
-                 "test_file": [], "dev_file": [], "lora_rank": None, "lora_alpha": None, "lora_dropout": 0.0, "lora_target": None,
-                 "early_stopping_patience": None, "model_revision": None, "data_revision": None}  # fmt: skip
+                 "test_file": [], "dev_file": [], "perturb": None, "lora_rank": None, "lora_alpha": None, "lora_dropout": 0.0,
+                 "lora_target": None, "early_stopping_patience": None, "model_revision": None, "data_revision": None}  # fmt: skip
 # Settings that do not change scores but must match when a run is resumed. Stored only when they differ from the default.
 LAYOUT = {"trim_embeddings": "auto"}
 TOGETHER = ("sampling", "sampling_cap", "temperature")  # named for several tasks
@@ -53,7 +53,7 @@ COMPARED = (*IDENTITY, *SETTINGS, *RARE_SETTINGS, *SELECTION_SETTINGS, "deepspee
 SCORING = ("task", "model_name_or_path", "keep_head", "recipe", "do_train", "do_eval", "do_predict", "bf16", "fp16", "bf16_full_eval",
            "fp16_full_eval", "tf32", "torch_compile", "max_seq_length", "doc_stride", "no_answer_threshold", "max_eval_samples",
            "max_predict_samples", "languages", "padding_free", "benchmark", "g_xlt", "label_piece", "normalize", "tokenizer_as_loaded",
-           "label_map", "task_file", "test_file", "dev_file", "model_revision", "data_revision")  # fmt: skip
+           "label_map", "task_file", "test_file", "dev_file", "perturb", "model_revision", "data_revision")  # fmt: skip
 WITHOUT_EFFECT = (*(name for name in COMPARED if name not in SCORING), "retries", "collapse", "keep_checkpoints", "save_model",
                   "save_strategy", "save_total_limit", "per_device_train_batch_size", "gradient_accumulation_steps",
                   "activation_checkpointing", "gradient_checkpointing", "push_to_hub")  # fmt: skip

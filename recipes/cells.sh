@@ -5,6 +5,10 @@
 #
 # MODEL OUT SEEDS STARTS TARGETS LAUNCH FLAGS RETRIEVAL_FLAGS are taken from the environment if they are set. A recipe may define a function
 # `flags_of`. It is called with the name of a start or of a target, and prints additional flags for it.
+#
+# MODELS        a folder of an earlier grid: its models are the starts, and nothing is trained for them. A start may then be a finished target
+#               (none/xnli). Without it the starts lie in OUT.
+# SCORE_FLAGS   scores the finished targets of MODELS again, with these flags and without training (--do_train false).
 MODEL=${MODEL:-FacebookAI/xlm-roberta-large}
 OUT=${OUT:-out/paper}
 SEEDS=${SEEDS:-42 43 44}
@@ -46,6 +50,7 @@ help_or_refuse() {
 # intermediate_cells prints `seed start` for every intermediate training. target_cells prints `seed start target` for every target.
 intermediate_cells() {
   local seed start
+  if [[ ${MODELS:-} ]]; then return; fi
   for seed in $SEEDS; do
     for start in $STARTS; do
       if [[ $start != none ]]; then echo "$seed $start"; fi
@@ -68,9 +73,14 @@ target_cells() {
 
 # run_cell SEED START [TARGET]: runs the intermediate training, or the target if one is given.
 run_cell() {
-  local seed=$1 start=$2 target=${3:-} folder=$OUT/seed$1/$2 model=$OUT/seed$1/$2
-  if [[ $start == none ]]; then model=$MODEL; fi
+  local seed=$1 start=$2 target=${3:-} folder=$OUT/seed$1/$2 model=${MODELS:-$OUT}/seed$1/$2
+  if [[ ${SCORE_FLAGS:-} ]]; then model=$model/$target; elif [[ $start == none ]]; then model=$MODEL; fi
   # LAUNCH, FLAGS and the output of flags_of are lists of words, which must be split.
+  # shellcheck disable=SC2046,SC2086
+  if [[ ${SCORE_FLAGS:-} ]]; then
+    $LAUNCH run_target.py --task "$target" --model_name_or_path "$model" --output_dir "$folder/$target" --do_train false $SCORE_FLAGS
+    return
+  fi
   # shellcheck disable=SC2046,SC2086
   case $target in
     "")

@@ -7,7 +7,7 @@ duplicate is left out and named; the others are reported.
 import math
 import os
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from types import NoneType
@@ -25,6 +25,10 @@ TOGETHER = sorted(name for name in INTERMEDIATE if name in PAPERS_TASKS)  # what
 COLUMNS = ["model", "start", "phase", "task", "language", "seed", "metric", "value", "examples", "failed_tries", "folder"]
 # Folders of a run that hold many files and never a run of their own.
 SKIPPED_FOLDERS = ("checkpoint-", "predictions", "labels", "heads", "oracle")
+
+# How a target may be trained otherwise than in the other rows of a table: the arms of an experiment.
+PLAIN = {repr(value) for value in (None, "fresh", 0, 0.0, [], ["en"])}
+ARM = ("head", "label_smoothing_factor", "max_train_samples", "train_file", "train_languages")
 
 # What the report reads of a results.json, in the notation of `mismatch`. Other names may hold anything.
 NUMBER = (int, float)
@@ -68,6 +72,8 @@ class Run:
     seed      None where no random number is drawn (retrieval from the bare encoder).
     scores    {language: {metric: 0..100}} of a target; {task: {metric: 0..100}} on English dev of an intermediate run.
     settings  {(what, name): value} of all that must be equal in one table; see `settings_of_run`.
+    arm       {name: value} of `ARM` where a target was trained otherwise than usual; perturbed: --perturb, None for the text as it is.
+    tuned_in  the languages of the last training before a target.
     """
 
     folder: str
@@ -85,6 +91,9 @@ class Run:
     by_layer: dict[str, list[dict]] = field(default_factory=dict, repr=False)  # what --layers measured in each language, see `RECORD`
     is_tuned_on_test: bool = False  # a threshold was chosen on the gold that is scored (BUCC without a dev part)
     own: frozenset[str] = frozenset()  # languages that were scored on the user's data, not on the benchmark's
+    arm: dict[str, object] = field(default_factory=dict)
+    perturbed: str | None = None
+    tuned_in: frozenset[str] = frozenset()
 
     @property
     def cell(self) -> tuple:
@@ -93,10 +102,16 @@ class Run:
 
 @dataclass
 class Collection:
-    """All usable runs, the same as one table (`COLUMNS`, one row per run, language and metric), and what was left out."""
+    """All usable runs, the same as one table (`COLUMNS`, one row per run, language and metric), and what was left out.
+
+    arms       runs that no other table can hold, because their target was trained otherwise (`ARM`); report/questions.py compares them.
+    perturbed  runs on perturbed text, which stand in no table of scores.
+    """
 
     runs: list[Run]
     problems: list[Problem]
+    arms: list[Run] = field(default_factory=list)
+    perturbed: list[Run] = field(default_factory=list)
 
     @cached_property
     def table(self) -> pandas.DataFrame:
@@ -115,13 +130,29 @@ def collect(folders) -> Collection:
             runs.append(read_run(folder))
         except Unusable as error:
             problems.append(Problem(str(folder), error.kind, str(error)))
+    perturbed = [run for run in runs if run.perturbed]
+    usable = [run for run in runs if not run.perturbed]
+    runs = usable
     for check in (without_contradictions, without_duplicates):
         runs, left_out = check(runs)
         problems += left_out
+    arms = arms_of(usable, runs)
     if not runs:
         named = f"; {problems[0].folder}: {problems[0].what}" if problems else ""
         raise InputError(f"{' '.join(map(str, folders))}: no finished run of this collection{named}")
-    return Collection(runs, sorted(problems, key=lambda problem: problem.folder))
+    return Collection(runs, sorted(problems, key=lambda problem: problem.folder), arms, perturbed)
+
+
+def arms_of(usable: list[Run], kept: list[Run]) -> list[Run]:
+    """Of the runs that are in no table, those that differ from the kept ones only in `ARM`."""
+    settings = {key: value for run in kept for key, value in run.settings.items()}
+    folders = {run.folder for run in kept}
+
+    def is_arm(run: Run) -> bool:
+        others = {name for (what, name), value in run.settings.items() if settings.get((what, name), value) != value}
+        return bool(others) and others <= set(ARM)
+
+    return [run for run in usable if run.folder not in folders and run.phase == "target" and is_arm(run)]
 
 
 def run_folders(folders) -> list[Path]:
@@ -201,7 +232,7 @@ def to_run(folder: Path, results: dict) -> Run:
     start = utf8(start_name([*lineage, results] if phase == "intermediate" and is_trained else lineage))
     if "evaluate_only" in results:
         start = f"{start}: {AS_IT_IS}" if lineage else AS_IT_IS
-    return Run(
+    run = Run(
         folder=str(folder), phase=phase, model=model, start=start, task="+".join(tasks_of(results)), seed=seed, examples=examples,
         scores={
             name: {metric: float(value) for metric, value in values.items() if metric != "examples"} for name, values in scores.items()
@@ -211,7 +242,23 @@ def to_run(folder: Path, results: dict) -> Run:
         pooling=results.get("pooling"), by_layer=results.get("by_layer", {}),
         is_tuned_on_test=any(details["threshold_from"] != "dev" for details in mined.values()),
         own=frozenset(results.get("own_data") or {}),
+        arm=arm_of(results) if phase == "target" else {},
+        perturbed=utf8(str(results["perturb"])) if results.get("perturb") else None,
+        tuned_in=frozenset(part["language"] for part in lineage[-1]["data"] if part.get("split") == "train") if lineage else frozenset(),
     )  # fmt: skip
+    return as_trained(run, lineage) if run.perturbed else run
+
+
+def arm_of(stage: dict) -> dict[str, object]:
+    return {name: stage[name] for name in ARM if repr(stage.get(name)) not in PLAIN}
+
+
+def as_trained(run: Run, lineage: list[dict]) -> Run:
+    """A run on perturbed text that only scored a finished target (--do_train false), with the start, seed and arm of that target."""
+    if not lineage or "+".join(tasks_of(lineage[-1])) != run.task:
+        return run
+    *earlier, trained = lineage
+    return replace(run, start=utf8(start_name(earlier)), seed=trained["seed"], arm=arm_of(trained))
 
 
 def scores_of(results: dict) -> dict[str, dict]:
@@ -350,13 +397,16 @@ def settings_of_run(results: dict, model: str, first: dict | None, examples: dic
 
 
 def without_contradictions(runs: list[Run]) -> tuple[list[Run], list[Problem]]:
-    """Leaves out the runs with another setting than most of those they would be compared with; of equally many, the first one's stays."""
+    """Leaves out the runs with another setting than most of those they would be compared with.
+
+    Of equally frequent settings the plain one stays where they are arms of an experiment, else that of the first run.
+    """
     votes, first = {}, {}
     for run in runs:
         for key, value in run.settings.items():
             votes.setdefault(key, Counter())[repr(value)] += 1
             first.setdefault((key, repr(value)), run.folder)
-    usual = {key: counter.most_common(1)[0][0] for key, counter in votes.items() if len(counter) > 1}
+    usual = {key: usual_of(key[1], counter) for key, counter in votes.items() if len(counter) > 1}
     kept, problems = [], []
     for run in runs:
         other = next((key for key in run.settings if key in usual and repr(run.settings[key]) != usual[key]), None)
@@ -367,6 +417,11 @@ def without_contradictions(runs: list[Run]) -> tuple[list[Run], list[Problem]]:
         said = f"{name} of {what} is {short(run.settings[other])}, but {usual[other]} in {first[other, usual[other]]}"
         problems.append(Problem(run.folder, "contradictory", said))
     return kept, problems
+
+
+def usual_of(name: str, counter: Counter) -> str:
+    """The most frequent of the values of a setting, as `repr`."""
+    return max(counter, key=lambda value: (counter[value], name in ARM and value in PLAIN))
 
 
 def without_duplicates(runs: list[Run]) -> tuple[list[Run], list[Problem]]:

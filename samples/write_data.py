@@ -136,7 +136,7 @@ def write_beyond(output_dir, writer):
 
 def generator(seed=0, scale=1.0):
     """The content of MARKER in a folder that the present generator has written completely."""
-    others = ("demo.py", "grid.py", "pretrain.py", "show.py")
+    others = ("demo.py", "grid.py", "pretrain.py", "question.py", "show.py")
     code = sorted(path for pattern in ("*.py", "lexicon/*.txt") for path in Path(__file__).parent.glob(pattern))
     key = hashlib.sha256(b"".join(path.read_bytes() for path in code if path.name not in others)).hexdigest()
     return f"{key} seed {seed} scale {scale}"

@@ -131,6 +131,8 @@ def data_line(provenance: dict) -> str:
     if p["rows_expected"] not in (None, p["rows"]):
         line += f"; it holds {p['rows']:,} rows, not the published {p['rows_expected']:,}"
     line += "".join(f"; {count:,} dropped: {reason}" for reason, count in p["dropped"].items())
+    if counts := p.get("perturbed"):
+        line += f"; {counts['changed']:,} of {counts['texts']:,} texts perturbed"
     return line + "".join(f"; passed over: {reason}" for reason in p.get("passed_over", ()))
 
 

@@ -17,7 +17,7 @@ from samples import demo, grid, write_data
 from samples.write_data import write_all
 from task_adapters import InputError
 
-RECIPES = sorted((ROOT / "recipes").iterdir())
+RECIPES = sorted(path for path in (ROOT / "recipes").rglob("*") if path.is_file())
 FAKE_LAUNCH = """#!{python}
 # Stands for a launcher: notes the command, fails where $FAIL is in it, else leaves the results of a run with a score of 10 x seed.
 # $TOGETHER: goes on when so many of its script have begun, and notes its end. $HANG: notes itself and its child, and neither ends.

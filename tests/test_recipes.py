@@ -16,7 +16,8 @@ import run_target
 from arguments import parse
 
 fake = test_grid.fake  # a launcher that notes the commands
-RUNNABLE = sorted(path.name for path in test_grid.RECIPES if os.access(path, os.X_OK))
+RUNNABLE = sorted(str(path.relative_to(ROOT / "recipes")) for path in test_grid.RECIPES if os.access(path, os.X_OK))
+QUESTIONS = ("alignment", "calibration", "cross_task", "domain", "low_resource")
 
 
 def call_recipe(name, *arguments, **environment):
@@ -27,7 +28,8 @@ def call_recipe(name, *arguments, **environment):
 
 
 def test_these_recipes_are_for_running():
-    assert RUNNABLE == ["miniature_grid.sh", "multi_gpu.sh", "paper_grid.sh", "real_languages.sh", "slurm_grid.sbatch"]
+    questions = [f"questions/{name}.sh" for name in QUESTIONS]
+    assert RUNNABLE == ["miniature_grid.sh", "multi_gpu.sh", "paper_grid.sh", *questions, "real_languages.sh", "slurm_grid.sbatch"]
 
 
 @pytest.mark.parametrize("flag", ["-h", "--help"])
@@ -51,6 +53,8 @@ def test_help_prints_the_header_comment_and_runs_nothing(recipe, flag, tmp_path)
     ("multi_gpu.sh", ["--gpus"], "multi_gpu.sh: unknown flag '--gpus'; flags belong to the script, behind its name. --help says more."),
     ("multi_gpu.sh", ["4", "--task", "xnli"],
      "multi_gpu.sh: '--task' stands where the script must be: multi_gpu.sh 4 run_target.py --task ... would be right."),
+    ("questions/domain.sh", ["--size"], "domain.sh: unknown flag '--size'; --help says what there is."),
+    ("questions/alignment.sh", ["42"], "alignment.sh: '42' is one argument too many; --help says what there is."),
     ("slurm_grid.sbatch", ["--submit"], "slurm_grid.sbatch: unknown flag '--submit'; --help says what there is."),
     ("slurm_grid.sbatch", ["sumbit"], "slurm_grid.sbatch: 'sumbit' is not 'submit'; --help says what there is."),
     ("slurm_grid.sbatch", [], "slurm_grid.sbatch: '' is not 'submit'; --help says what there is."),
@@ -138,3 +142,86 @@ def test_every_command_of_real_languages_is_accepted_by_its_script(commands_of, 
         "xnli": ((1e-4, 5, 7), 2, 256), "udpos": ((5e-5, 3, 7), 12, 256), "xquad": ((2e-4, 3, 7), 8, 256),
         "tatoeba": (None, 21, 12),
     }  # fmt: skip
+
+
+# ---- questions
+
+
+@pytest.fixture
+def question(fake, tmp_path):
+    """question(name, **environment) -> (process, the commands of the recipe without their folder for results)"""
+
+    def run(name, **environment):
+        given = {"OUT": str(tmp_path / "out"), "SEEDS": "1", "MODEL": "m", **environment}
+        process, lines = fake(f"questions/{name}.sh", **given)
+        return process, [line.replace(f"{tmp_path}/", "") for line in lines]
+
+    return run
+
+
+def model_and_folder(command):
+    words = command.split()
+    return words[words.index("--model_name_or_path") + 1], words[words.index("--output_dir") + 1]
+
+
+def test_domain_cuts_all_intermediate_tasks_to_one_size(question, tmp_path):
+    process, commands = question("domain", STARTS="none mnli squad_v1", TARGETS="xquad bucc", SIZE="77")
+    assert process.returncode == 0, process.stderr
+    trained = [command for command in commands if command.startswith("run_intermediate.py")]
+    assert len(trained) == 2 and all(command.endswith("--max_train_samples 77") for command in trained)
+    assert len(commands) == 2 + 3 * 2 and sum("--max_train_samples" in command for command in commands) == 2
+    assert "Question domain" in process.stdout and (tmp_path / "out/report/question_domain.csv").is_file()
+
+
+def test_cross_task_scores_the_languages_of_xtreme_r_where_they_are_more(question):
+    _, commands = question("cross_task", STARTS="none mnli", TARGETS="xnli xquad tatoeba", MODEL="")
+    assert all("bert-base-multilingual-cased" in command for command in commands if "/mnli" not in model_and_folder(command)[0])
+    wide = {command.split()[2] for command in commands if "--benchmark xtreme-r" in command}
+    assert wide == {"xquad", "tatoeba"} and sum(command.endswith("--layer 8") for command in commands) == 2
+
+
+def test_low_resource_scores_every_arms_finished_targets_again_without_training(question):
+    process, commands = question("low_resource", STARTS="none mnli", TARGETS="xnli", NOISES="typos:0.1", DATA_DIR="/tmp", FLAGS="--bf16")
+    scored = {folder: model for command in commands if "--do_train false" in command for model, folder in [model_and_folder(command)]}
+    assert scored == {f"out/perturbed/typos_0.1{arm}/seed1/{start}/xnli": f"out{arm}/seed1/{start}/xnli"
+                      for arm, start in (("", "none"), ("", "mnli"), ("/multilingual", "none"), ("/few_shot", "none"))}  # fmt: skip
+    assert all(command.endswith("--do_train false --data_dir /tmp --perturb typos:0.1") for command in commands if "--do_train" in command)
+    multilingual = next(command for command in commands if model_and_folder(command)[1] == "out/multilingual/seed1/none/xnli")
+    assert multilingual.endswith("--data_dir /tmp --bf16 --train_languages all") and model_and_folder(multilingual)[0] == "m"
+    assert sum("--max_train_samples 100" in command for command in commands) == 1
+    assert process.stderr.count("low_resource, pass ") == 6
+
+
+def test_alignment_reads_all_layers_before_and_after_both_trainings(question):
+    _, commands = question("alignment", STARTS="none mnli", TUNED="panx", LAYER="3")
+    retrieval = {
+        folder: model for command in commands if command.startswith("run_retrieval") for model, folder in [model_and_folder(command)]
+    }
+    assert retrieval == {"out/none/tatoeba": "m", "out/seed1/mnli/tatoeba": "out/seed1/mnli",
+                         "out/tuned/seed1/none/panx/tatoeba": "out/tuned/seed1/none/panx"}  # fmt: skip
+    assert all("--layers all --layer 3" in command for command in commands if command.startswith("run_retrieval"))
+    (tuned,) = [command for command in commands if command.startswith("run_target")]
+    assert tuned.endswith("--train_languages all") and len(commands) == 5
+
+
+def test_calibration_smooths_labels_of_the_same_starts_and_trains_none_again(question):
+    _, commands = question("calibration", STARTS="none mnli", TARGETS="xnli")
+    smoothed = {folder: model for command in commands if command.endswith("--label_smoothing_factor 0.1")
+                for model, folder in [model_and_folder(command)]}  # fmt: skip
+    assert smoothed == {"out/label_smoothing/seed1/none/xnli": "m", "out/label_smoothing/seed1/mnli/xnli": "out/seed1/mnli"}
+    assert sum(command.startswith("run_intermediate") for command in commands) == 1 and len(commands) == 1 + 2 + 2
+
+
+def test_a_failed_cell_does_not_stop_the_later_passes(question):
+    process, commands = question("calibration", STARTS="none", TARGETS="xnli xquad", FAIL="--task xnli")
+    assert process.returncode == 1 and sum("--label_smoothing_factor" in command for command in commands) == 2
+
+
+def test_passes_are_run_one_at_a_time_where_one_is_named(question):
+    process, commands = question("calibration", STARTS="none", TARGETS="xnli", PASS="2")
+    assert process.returncode == 0 and len(commands) == 1 and "--label_smoothing_factor" in commands[0] and not process.stdout
+    for environment, said in (({"PASS": "3"}, "PASS=3: calibration has 2 passes."), ({"PASS": "x"}, "PASS=x is no number of a pass."),
+                              ({"GRID": "recipes/slurm_grid.sbatch submit"}, "under SLURM name one pass:"),
+                              ({"DATA_DIR": "/no/such"}, "DATA_DIR=/no/such: no such folder.")):  # fmt: skip
+        process, commands = question("calibration", STARTS="none", TARGETS="xnli", **environment)
+        assert process.returncode == 2 and said in process.stderr.splitlines()[-1] and not commands

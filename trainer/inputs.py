@@ -7,6 +7,7 @@ from pathlib import Path
 from console import say
 from results import base_model_of, content_of, lineage_of, read_json
 from task_adapters import data_line, in_normal_form, load_examples, load_training_data
+from task_adapters.perturb import perturbed
 from trainer.checkpoints import describe_model
 from trainer.tokenizers import fingerprint_of
 
@@ -25,6 +26,8 @@ class DataReader:
         with self.training_args.main_process_first(desc=f"{task.name} {split} {language}"):
             examples, provenance = load_examples(task, split, language, self.args.data_dir, max_samples)
             examples, provenance["not_nfc"] = in_normal_form(examples, self.args.normalize)
+            if split == "test" and self.args.perturb:
+                examples, provenance["perturbed"] = perturbed(examples, self.args.perturb)
         self._note([provenance])
         return examples
 

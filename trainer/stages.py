@@ -14,8 +14,9 @@ from task_adapters import InputError, load_examples
 # Flags of run_target.py that say nothing about the first stage: its model is kept for the second, and is named with its revision. All
 # others hold for both stages.
 SECOND_STAGE = ("task", "output_dir", "model_name_or_path", "languages", "max_predict_samples", "select_on", "oracle", "g_xlt",
-                "train_languages", "train_file", "test_file", "dev_file", "keep_head", "benchmark", "save_probabilities", "save_model",
-                "model_revision", "push_to_hub", "hub_model_id", "hub_token", "hub_private_repo", "push_predictions")  # fmt: skip
+                "train_languages", "train_file", "test_file", "dev_file", "perturb", "keep_head", "benchmark", "save_probabilities",
+                "save_model", "model_revision", "push_to_hub", "hub_model_id", "hub_token", "hub_private_repo",
+                "push_predictions")  # fmt: skip
 
 
 def has_stage_before(recipe) -> bool:
