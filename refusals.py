@@ -14,7 +14,7 @@ from pathlib import Path
 from transformers import TrainingArguments
 
 from settings import refusal
-from task_adapters import InputError, Task, nearest
+from task_adapters import InputError, Task, nearest, no_language
 
 # Packages that a flag needs beside requirements.txt: flag, how its values begin, modules (one of them is enough), what pip calls it.
 PACKAGES = (
@@ -123,8 +123,7 @@ def check_languages(task: Task, args) -> None:
         if language not in task.languages:
             if language in task.xtreme_r:
                 raise InputError(f"{task.name} has {language!r} data in XTREME-R alone: add --benchmark xtreme-r.")
-            covered = ", ".join(task.languages)
-            raise InputError(f"{task.name} has no {language!r} data. {nearest(language, task.languages)} It covers: {covered}.")
+            raise InputError(no_language(task, language))
         if languages.count(language) > 1:
             raise InputError(f"--languages names {language!r} {languages.count(language)} times.")
 

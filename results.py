@@ -358,7 +358,7 @@ def difference(name: str, before, now, folder) -> str:
         before, now = ((value or {}).get("probes", {}) for value in (before, now))
         probe = next((probe for probe in {**before, **now} if before.get(probe) != now.get(probe)), None)
         if probe is None:
-            return f"{folder} holds a run that began with a tokenizer of other pieces, ids or scores. Take the same files. {remedy}"
+            return f"{folder} holds a run that began with a tokenizer of other tokens, ids or scores. Take the same files. {remedy}"
         return (
             f"{folder} holds a run that began with a tokenizer that reads {probe!r} as {before.get(probe)!r}; now it is {now.get(probe)!r}."
             f" Take the same files and libraries. {remedy}"

@@ -12,10 +12,16 @@ where it stood. A run that fails to learn ends with exit code 3 and a line in fa
 is begun again with other seeds (trainer/collapse.py).
 """
 
+import sys
 import time
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Literal
+
+from foreign_flags import refuse_unknown
+
+if __name__ == "__main__":  # before the imports below, which take seconds
+    refuse_unknown(sys.argv)
 
 from arguments import TrainArguments, parse
 from console import is_main_process, run_script, say

@@ -8,10 +8,16 @@ cut off goes on with the first language that it had not scored.
 """
 
 import os
+import sys
 import time
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal
+
+from foreign_flags import refuse_unknown
+
+if __name__ == "__main__":  # before the imports below, which take seconds
+    refuse_unknown(sys.argv)
 
 from arguments import CommonArguments, parse
 from console import run_script, say
@@ -26,7 +32,7 @@ class ScriptArguments(CommonArguments):
     output_dir: str | None = field(default=None, metadata={"help": "Where results and predictions go."})
     languages: list[str] | None = field(default=None, metadata={"help": "Score these languages only; all of the task by default."})
     layer: int | None = field(default=None, metadata={"help": "Hidden state that is read: 0 the embedding output, n that of block n."})
-    pooling: str | None = field(default=None, metadata={"help": "mean (over all pieces, <s> and </s> too), cls or pooler."})
+    pooling: str | None = field(default=None, metadata={"help": "mean (over all tokens, <s> and </s> too), cls or pooler."})
     lower_case: bool = field(default=False, metadata={"help": "Lower-case all texts, as XTREME-R's dual encoders were trained."})
     max_predict_samples: int | None = field(default=None, metadata={"help": "Tatoeba: use the first this many pairs of each language."})
     batch_tokens: int | None = field(

@@ -8,10 +8,16 @@ Starts from the encoder with a fresh head. Leaves results.json, predictions/ and
 with exit code 3 and a line in failed_tries.json, or with --retries N is begun again with other seeds (trainer/collapse.py).
 """
 
+import sys
 import time
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Literal
+
+from foreign_flags import refuse_unknown
+
+if __name__ == "__main__":  # before the imports below, which take seconds
+    refuse_unknown(sys.argv)
 
 import run_intermediate
 from arguments import TrainArguments, parse

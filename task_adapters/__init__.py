@@ -37,7 +37,7 @@ from task_adapters import (
     xquad,
 )
 from task_adapters.base import InputError, Recipe, RetrievalRecipe, Source, Task, nearest
-from task_adapters.loading import data_line, labels_of, load_examples
+from task_adapters.loading import data_line, labels_of, load_examples, no_language
 from task_adapters.normal_form import in_normal_form
 from task_adapters.training_data import find_train_files, find_train_languages, load_training_data
 
@@ -58,7 +58,7 @@ TASKS = {module.TASK.name: module.TASK for module in MODULES}
 
 __all__ = ["BENCHMARKS", "PAPERS_TASKS", "TASKS", "InputError", "Recipe", "RetrievalRecipe", "Source", "Task", "benchmark_of",
            "data_line", "find_train_files", "find_train_languages", "get_task", "in_normal_form", "labels_of", "load_examples",
-           "load_training_data", "nearest", "with_languages_of"]  # fmt: skip
+           "load_training_data", "nearest", "no_language", "with_languages_of"]  # fmt: skip
 
 
 def get_task(name: str, phase: str) -> Task:

@@ -26,8 +26,13 @@ class DropRow(Exception):
 
 def nearest(name: str, candidates) -> str:
     """` Did you mean 'xnli'?` for 'xnl', or the whole list where nothing is near."""
+    return near(name, candidates).lstrip() or f"Known: {', '.join(candidates)}."
+
+
+def near(name: str, candidates) -> str:
+    """` Did you mean 'xnli'?` for 'xnl', or nothing: for a message that has the whole list anyway."""
     match = difflib.get_close_matches(str(name), list(candidates), n=1, cutoff=0.5)
-    return f"Did you mean {match[0]!r}?" if match else f"Known: {', '.join(candidates)}."
+    return f" Did you mean {match[0]!r}?" if match else ""
 
 
 def one_line(error: BaseException) -> str:

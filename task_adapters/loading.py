@@ -6,8 +6,9 @@ from collections import Counter
 import numpy as np
 from datasets import Dataset, concatenate_datasets
 
-from task_adapters.base import Absent, InputError, Task, nearest
+from task_adapters.base import Absent, InputError, Task
 from task_adapters.content import content_key
+from task_adapters.errors import near
 from task_adapters.examples import NOT_THIS_LANGUAGE, to_examples, usable
 
 FEW = 20  # In a test set of up to this size all labels can really be equal. In a larger one they are a placeholder.
@@ -24,9 +25,7 @@ def load_examples(
     Raises InputError for a language, split, file, column or label that is not there.
     """
     if language not in task.languages:
-        raise InputError(
-            f"{task.name} has no {language!r} data. {nearest(language, task.languages)} It covers: {', '.join(task.languages)}."
-        )
+        raise InputError(no_language(task, language))
     loaded, passed_over = _first_source_that_is_here(task, split, language, data_dir)
     converted = [_examples_of(rows, revision, source, task, split, language) for source, rows, revision in loaded]
     parts = [provenance for _, provenance in converted]
@@ -102,6 +101,11 @@ def _together(parts: list[dict]) -> dict:
         "rows_expected": None if None in expected else sum(expected),
         "dropped": dict(sum((Counter(part["dropped"]) for part in parts), Counter())),
     }
+
+
+def no_language(task: Task, language: str) -> str:
+    """The answer to a language that a task does not have: the nearest one where one is near, and the list, once."""
+    return f"{task.name} has no {language!r} data.{near(language, task.languages)} It covers: {', '.join(task.languages)}."
 
 
 def labels_of(task: Task, train_examples) -> tuple[str, ...]:

@@ -629,6 +629,12 @@ def test_an_unknown_language_offers_the_nearest_and_the_list(tmp_path):
         load("xnli", "test", tmp_path, "se")
 
 
+def test_an_unknown_language_without_a_near_one_has_the_list_once(tmp_path):
+    with pytest.raises(InputError) as error:
+        load("xnli", "test", tmp_path, "xx")
+    assert str(error.value) == "xnli has no 'xx' data. It covers: ar, bg, de, el, en, es, fr, hi, ru, sw, th, tr, ur, vi, zh."
+
+
 def test_an_unknown_task_offers_the_nearest():
     with pytest.raises(InputError, match="Unknown task 'pawx'. Did you mean 'pawsx'"):
         get_task("pawx", "target")

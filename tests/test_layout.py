@@ -10,13 +10,13 @@ ROOT = Path(__file__).parent.parent
 FLOORS = [
     ["metrics"],
     ["task_adapters"],
-    ["console", "settings"],
+    ["console", "foreign_flags", "settings"],
     ["predictions", "results"],
     ["task_types"],
     ["speed"],
     ["trainer"],
     ["report"],
-    ["arguments", "refusals"],
+    ["arguments", "help_page", "refusals"],
     ["run_intermediate", "run_target", "run_retrieval", "run_report", "translate"],
     ["samples", "benchmarks"],
 ]
