@@ -273,9 +273,7 @@ def table(shape: str, batches: list[int], lengths: list[int], devices: int, piec
             rows.append([base.name, str(batch), *cells, f"{cost['host'] / GIB:.0f}" if cost["host"] else "", card])
     kind = "MEASURED, GB reserved by torch (estimate in brackets)" if measuring else "ESTIMATE, GB on one GPU"
     head = ["setting", "batch", *(f"length {length}" for length in lengths), "host", f"card for {max(lengths)}"]
-    return f"{shape}, {devices} GPU(s), effective batch {Setting.effective}, {pieces:,} trained tokens, {kind}\n\n" + markdown(
-        head, rows
-    )
+    return f"{shape}, {devices} GPU(s), effective batch {Setting.effective}, {pieces:,} trained tokens, {kind}\n\n" + markdown(head, rows)
 
 
 # ---- --check: the formulas compared with the memory of torch and DeepSpeed, on a CPU
