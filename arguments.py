@@ -9,6 +9,7 @@ The effective batch is the recipe's, whatever the number of processes: accumulat
 import argparse
 import dataclasses
 import os
+import sys
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -191,6 +192,7 @@ def collection_defaults(launch: Launch) -> dict:
     """What every run here has otherwise than the library's default."""
     return {
         "report_to": "none",
+        "disable_tqdm": not sys.stderr.isatty(),  # in a file, bars are glued to the lines; there each logging_steps has a line
         "logging_steps": 100,
         # The filter asks for the value of each step's loss, and a GPU would wait for it. trainer/collapse.py reads many at once.
         "logging_nan_inf_filter": False,

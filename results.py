@@ -6,6 +6,7 @@ run.json       begun: what the run is (task, model, data, settings). Another com
 progress.json  trained: how training went. scored: the scores of each language so far.
 results.json   finished: scores, lineage, data, recipe, versions, time. progress.json and the checkpoints are then removed.
 starts.json    how long each start of an unfinished run lasted (`note_time`).
+log.txt        what the terminal showed, with times, of all starts (`run_log`).
 run.lock       locked by the process that works in the folder (`hold`); the file itself says nothing.
 """
 
@@ -23,6 +24,7 @@ from pathlib import Path
 
 from console import is_main_process, say
 from metrics import XTREME_METRIC, XTREME_R_METRIC, xtreme_task_score
+from run_log import close_log, open_log
 from settings import NAMED, NAMED_IF_SET
 from task_adapters.base import InputError, Task
 
@@ -238,6 +240,7 @@ class RunFolder:
         self.run |= inputs
         if self.results is not None:
             self.clean_up(self.results.get("keep_checkpoints", False))
+            close_log("finished")  # before: a finished run is only read, and gets no new lines
         return self.results
 
     def begin(self, seed: int | None) -> None:
@@ -259,6 +262,7 @@ class RunFolder:
                     (self.path / "starts.json").unlink(missing_ok=True)
                 write_json(self.path / "run.json", self.run)
             self.earlier = self.run
+            open_log(self.path)
             if "state" not in self.progress or self.progress.get("seed") != seed:
                 self._note({"state": "begun", "seed": seed})
             note_time(str(self.path), self.started)

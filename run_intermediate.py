@@ -72,7 +72,7 @@ def main() -> dict:
     args, training_args, tasks, recipe = parse(ScriptArguments, "intermediate")
 
     import speed
-    from results import RunFolder, dev_mean, dev_table, device_name, score_table
+    from results import RunFolder, dev_mean, device_name
     from task_adapters import data_line, in_normal_form, labels_of, load_examples, load_training_data
     from task_types import NEEDS_OFFSETS, TASK_TYPES, check_lengths, make_features
     from task_types.heads import check_label_names
@@ -85,6 +85,7 @@ def main() -> dict:
     from trainer.loop import score, train, trained_weights
     from trainer.masked_lm import MaskedText, open_texts
     from trainer.multitask import load_models, train_together, with_task
+    from trainer.outcome import outcome
     from trainer.tokenizers import load_tokenizer
 
     check_comparison(training_args)
@@ -141,7 +142,7 @@ def main() -> dict:
         masked = MaskedText(texts, args.mlm_alpha, tokenizer, args.max_seq_length, seed)
 
     if results := folder.agree(inputs_of(args.model_name_or_path, config, tokenizer, data)):
-        say(f"{output_dir} is finished: skipped (--overwrite redoes it)")
+        say(f"{output_dir} is finished: skipped (--overwrite redoes it)\n{outcome([*tasks.values()], results)}")
         return results
 
     # ---- model and training: the encoder of the checkpoint, a fresh head for each task; again with another seed where they fail to learn
@@ -200,7 +201,7 @@ def main() -> dict:
             "per_device_train_batch_size": training_args.per_device_train_batch_size,
             "gradient_accumulation_steps": training_args.gradient_accumulation_steps,
         }, args.keep_checkpoints)  # fmt: skip
-        say(dev_table(tasks, dev) if len(tasks) > 1 else score_table(task, {"en": dev[name]}))
+        say(outcome([*tasks.values()], results))
         return results
 
 

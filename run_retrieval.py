@@ -21,6 +21,7 @@ if __name__ == "__main__":  # before the imports below, which take seconds
 
 from arguments import CommonArguments, parse
 from console import run_script, say
+from run_log import Countdown
 
 RARE = ("benchmark", "lower_case", "normalize", "tokenizer_as_loaded")  # named in run.json only where they are set
 
@@ -59,10 +60,9 @@ def main() -> dict:
     from accelerate import Accelerator
 
     from predictions import write_labels, write_predictions
-    from results import RunFolder, bias_lines, device_name, mean_over_languages, score_table, xtreme_scores
+    from results import RunFolder, device_name, mean_over_languages, xtreme_scores
     from speed import padding_free
     from task_adapters import InputError, data_line, in_normal_form, load_examples, nearest
-    from task_adapters.reference_scores import reference_lines
     from task_types import mining, ranking
     from task_types.dual_encoder import check_vectors
     from task_types.precision import computing_in, default_precision
@@ -70,6 +70,7 @@ def main() -> dict:
     from task_types.retrieval import POOLINGS, different, embed, nearest_neighbours, other_directions, sorted_english
     from trainer.checkpoints import check_length, load_config, load_encoder
     from trainer.inputs import inputs_of
+    from trainer.outcome import outcome
     from trainer.tokenizers import load_tokenizer
 
     # ---- the output folder: new, cut off, or finished
@@ -120,7 +121,7 @@ def main() -> dict:
     candidates = examples_of("candidates", languages[0]) if is_ranking and task.languages_with("candidates") else None
     provenances = [provenance for language in languages for provenance in data[language]]
     if results := folder.agree(inputs_of(args.model_name_or_path, config, tokenizer, provenances)):
-        say(f"{args.output_dir} is finished: skipped (--overwrite redoes it)")
+        say(f"{args.output_dir} is finished: skipped (--overwrite redoes it)\n{outcome([task], results)}")
         return results
 
     # ---- model: the encoder, as far as the layer that is read
@@ -181,12 +182,14 @@ def main() -> dict:
         english, _ = different([text for examples in test.values() for text in examples["target"]])
         english_vectors = vectors_of(english, "en")
         english_places = {text: place for place, text in enumerate(english)}
+    countdown = Countdown({language: len(examples) for language, examples in test.items()}, len(languages))
     for language in test:
         gold, predicted, scores, details = score(language)
         if accelerator.is_main_process:
             write_predictions(f"{args.output_dir}/predictions", task.name, language, predicted)
             write_labels(f"{args.output_dir}/labels", task.name, language, gold)
         folder.note_scored(language, {"scores": scores, "details": details})
+        say(f"{task.name} {language}: {task.dev_metric} {scores[task.dev_metric]:.2f} ({countdown.after(language)})")
 
     # ---- results
     scores = {language: folder.scored[language]["scores"] for language in languages}
@@ -207,8 +210,7 @@ def main() -> dict:
             "padding_free": padding_free.is_packed(model),
             "world_size": accelerator.num_processes,
         })  # fmt: skip
-        remarks = reference_lines(task.name, scores, config.num_hidden_layers) + bias_lines(bias)
-        say("\n".join([score_table(task, scores), *remarks]))
+        say(outcome([task], results))
         return results
 
 

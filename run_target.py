@@ -22,6 +22,7 @@ if __name__ == "__main__":  # before the imports below, which take seconds
 import run_intermediate
 from arguments import TrainArguments, parse
 from console import is_main_process, run_script, say
+from run_log import Countdown
 from settings import describe_run
 
 
@@ -51,22 +52,22 @@ def main() -> dict:
 
     import speed
     from predictions import write_labels, write_predictions
-    from results import RunFolder, device_name, mean_over_languages, score_table, xtreme_scores
+    from results import RunFolder, device_name, mean_over_languages, xtreme_scores
     from task_adapters import TASKS, data_line, in_normal_form, labels_of, load_examples, load_training_data
-    from task_adapters.reference_scores import reference_lines
     from task_types import NEEDS_OFFSETS, TASK_TYPES, check_lengths, make_features
     from task_types.heads import check_label_names
     from task_types.probabilities import probabilities_path
     from task_types.span_qa import answer_ceiling, ceiling_line
-    from task_types.tagging import bare_spaces_line, share_of_bare_spaces
+    from task_types.tagging import share_of_bare_spaces
     from trainer.checkpoints import check_length, check_precision, load_config, load_model
     from trainer.collapse import check_learned, refuse_failed, train_with_retries
     from trainer.comparison import check_comparison
     from trainer.deepspeed import optimizer_of
-    from trainer.generalised import check_generalised, load_pairs, matrix_lines, score_pairs
+    from trainer.generalised import check_generalised, load_pairs, score_pairs
     from trainer.inputs import inputs_of
     from trainer.loop import RunTrainer, score, train, trained_weights
-    from trainer.selection import LanguagesTrainer, check_selection, dev_languages, oracle_lines, score_oracle
+    from trainer.outcome import outcome
+    from trainer.selection import LanguagesTrainer, check_selection, dev_languages, score_oracle
     from trainer.stages import has_stage_before, lineage_and_stages, train_stage_before
     from trainer.tokenizers import load_tokenizer
 
@@ -122,7 +123,7 @@ def main() -> dict:
     pairs = load_pairs(task, test_examples, lambda *which: examples_of(*which, args.max_predict_samples)) if args.g_xlt else {}
 
     if results := folder.agree(inputs_of(args.model_name_or_path, config, tokenizer, data)):
-        say(f"{output_dir} is finished: skipped (--overwrite redoes it)")
+        say(f"{output_dir} is finished: skipped (--overwrite redoes it)\n{outcome([task], results)}")
         return results
 
     # ---- features: token ids, where no example is too long for them
@@ -174,6 +175,8 @@ def main() -> dict:
     (trainer, training, dev), tries = train_with_retries(attempt, folder, training_args, args.retries)
 
     # ---- test, language by language
+    left = {language: len(examples) for language, examples in test_examples.items() if language not in folder.scored}
+    countdown = Countdown(left, len(test_examples))
     for language, examples in test_examples.items():
         if language in folder.scored:
             say(f"{task.name} {language}: scored before this run was cut off")
@@ -184,6 +187,7 @@ def main() -> dict:
             write_predictions(f"{output_dir}/predictions", task.name, language, predicted, ids)
             write_labels(f"{output_dir}/labels", task.name, language, TASK_TYPES[task.task_type].gold(examples, task), examples)
         folder.note_scored(language, scores)
+        say(f"{task.name} {language}: {task.dev_metric} {scores[task.dev_metric]:.2f} ({countdown.after(language)})")
     scores = {language: folder.scored[language] for language in test_examples}
     is_tagging = task.task_type == "tagging"
     bare_spaces = {language: share_of_bare_spaces(features_of(examples)) for language, examples in test_examples.items() if is_tagging}
@@ -214,8 +218,7 @@ def main() -> dict:
             "per_device_train_batch_size": training_args.per_device_train_batch_size,
             "gradient_accumulation_steps": training_args.gradient_accumulation_steps,
         }, args.keep_checkpoints)  # fmt: skip
-        remarks = [*bare_spaces_line(bare_spaces), *matrix_lines(task, matrix), *oracle_lines(task, scores, oracle)]
-        say("\n".join([score_table(task, scores), *remarks, *reference_lines(task.name, scores, config.num_hidden_layers)]))
+        say(outcome([task], results))
         return results
 
 

@@ -10,6 +10,7 @@ ROOT = Path(__file__).parent.parent
 FLOORS = [
     ["metrics"],
     ["task_adapters"],
+    ["run_log"],
     ["console", "foreign_flags", "settings"],
     ["predictions", "results"],
     ["task_types"],
