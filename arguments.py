@@ -11,7 +11,7 @@ import dataclasses
 import os
 import sys
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from transformers import HfArgumentParser, TrainingArguments
 
@@ -145,7 +145,7 @@ class Launch:
 
     given: dict
     tasks: tuple[Task, ...]
-    recipe: object
+    recipe: Any
     deepspeed_file: str | None = None
     deepspeed: dict = field(default_factory=dict)
 

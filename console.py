@@ -6,6 +6,7 @@ import os
 import sys
 import time
 import traceback
+from collections.abc import Callable
 
 from run_log import beside_bars, close_log, note, note_traceback
 from task_adapters.base import InputError
@@ -36,7 +37,7 @@ class Collapsed(Exception):
 DISK_FULL = ("No space left on device", "Disk quota exceeded", "basic_ios::clear: iostream error", "inline_container.cc")
 
 
-def run_script(main) -> None:
+def run_script(main: Callable[[], object]) -> None:
     """Runs a script's `main`. An error of a known kind ends in one line on stderr and the exit code of its kind (`ending_of`)."""
     prepare_torch()
     if hasattr(sys.stdout, "reconfigure"):

@@ -4,6 +4,7 @@ import argparse
 import shutil
 import textwrap
 from enum import Enum
+from typing import Any
 
 from transformers.hf_argparser import string_to_bool
 
@@ -139,7 +140,8 @@ def values_of(action: argparse.Action) -> str:
         return f" {choices}"
     if action.type is string_to_bool:
         return " true|false"
-    kind = {int: "N", float: "X"}.get(action.type, "PATH" if action.dest.endswith(("_dir", "_file", "_path")) else "NAME")
+    kinds: dict[Any, str] = {int: "N", float: "X"}
+    kind = kinds.get(action.type, "PATH" if action.dest.endswith(("_dir", "_file", "_path")) else "NAME")
     return f" {kind} ..." if action.nargs == "+" else f" {kind}"
 
 

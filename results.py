@@ -19,8 +19,10 @@ import platform
 import shutil
 import subprocess
 import time
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from console import is_main_process, say
 from metrics import XTREME_METRIC, XTREME_R_METRIC, xtreme_task_score
@@ -47,7 +49,7 @@ MADE = ("results.json", "checkpoint-*", "predictions", "failed_tries.json")
 NOT_COMPARED = ("model_name_or_path", "model_finished")
 
 
-def write_json(path, value) -> None:
+def write_json(path: str | Path, value: Any) -> None:
     """Writes a JSON file in one move, and to the disk itself: after a power cut a reader finds the old text, or the new, never a part."""
     path = Path(path)
     part = path.with_name(path.name + ".part")
@@ -58,7 +60,7 @@ def write_json(path, value) -> None:
     os.replace(part, path)
 
 
-def read_json(path) -> dict | None:
+def read_json(path: str | Path) -> dict | None:
     """The file's value, None where there is no such file. Raises InputError where it is broken, or no file."""
     path = Path(path)
     if path.exists() and not path.is_file():  # to read a pipe would wait for ever
@@ -71,7 +73,7 @@ def read_json(path) -> dict | None:
         raise InputError(f"{path} is not valid JSON ({error}).") from error
 
 
-def read_note(path, kind: type = dict):
+def read_note(path: str | Path, kind: type = dict) -> Any:
     """The value of a file that a run left for itself; None where it is missing, or torn by a power cut: then one line says so."""
     try:
         note = read_json(path)
@@ -84,7 +86,7 @@ def read_note(path, kind: type = dict):
     return note
 
 
-def flush(paths) -> None:
+def flush(paths: Iterable[Path]) -> None:
     """Has files and folders written to the disk itself, so that what is removed next is not the last whole copy."""
     for path in paths:
         descriptor = os.open(path, os.O_RDONLY)
@@ -340,7 +342,7 @@ def content_of(provenances: list[dict]) -> dict[str, str]:
 INPUTS = ("model", "config", "lineage", "content", "tokenizer")  # what a run reads: known only when it was read
 
 
-def comparable(name: str, value):
+def comparable(name: str, value: Any) -> Any:
     """A value of run.json without what may differ between two starts: where the earlier runs lie, and when they ended."""
     if name == "lineage" and value:
         return [{key: part for key, part in stage.items() if key not in ("folder", "finished")} for stage in value]
@@ -349,7 +351,7 @@ def comparable(name: str, value):
     return value.get("revision") or value["name_or_path"] if name == "model" and value else value
 
 
-def difference(name: str, before, now, folder) -> str:
+def difference(name: str, before: Any, now: Any, folder: Path) -> str:
     """One line that says how a command differs from the run that its folder holds."""
     remedy = "Choose another --output_dir, or redo it with --overwrite."
     if name == "model":
@@ -404,7 +406,7 @@ def remove(path: Path) -> None:
         path.unlink()
 
 
-def remove_checkpoints(output_dir: str) -> None:
+def remove_checkpoints(output_dir: str | Path) -> None:
     """Removes checkpoint-* of a finished run: optimiser states, three times the size of the model; and the oracle's weights."""
     for folder in (*Path(output_dir).glob("checkpoint-*"), *Path(output_dir).glob("oracle")):
         remove(folder)
@@ -446,7 +448,7 @@ def code_version() -> str | None:
         return None
 
 
-def device_name(device) -> str:
+def device_name(device: Any) -> str:
     """The GPU's model, or the processor's kind."""
     import torch
 
@@ -461,7 +463,7 @@ def mean_over_languages(task: Task, scores: dict[str, dict]) -> dict[str, float]
     return {name: sum(scores[language][name] for language in task.languages) / len(task.languages) for name in names}
 
 
-def xtreme_score(task: Task, scores: dict[str, dict], metric_of=XTREME_METRIC) -> float | None:
+def xtreme_score(task: Task, scores: dict[str, dict], metric_of: Mapping[str, tuple[str, ...]] = XTREME_METRIC) -> float | None:
     """The task's score as XTREME counts it (QA: the mean of exact match and F1); None outside XTREME or where a language is missing."""
     return xtreme_task_score(task.name, scores, metric_of) if task.name in metric_of and set(scores) == set(task.languages) else None
 

@@ -126,7 +126,7 @@ def main(argv=None) -> int:
             write_report(args.folders, args.output_dir, args.format, args.baseline, args.resamples, args.temperature_examples, args.groups)
         )
     except InputError as error:
-        print(f"run_report.py: error: {visible(error)}", file=sys.stderr)
+        print(f"run_report.py: error: {visible(str(error))}", file=sys.stderr)
         return 2
     return 0
 

@@ -120,7 +120,7 @@ def main() -> dict:
         language: examples_of(task, "test", language, args.max_predict_samples) for language in args.languages or task.languages
     }
 
-    pairs = load_pairs(task, test_examples, lambda *which: examples_of(*which, args.max_predict_samples)) if args.g_xlt else {}
+    pairs = load_pairs(task, test_examples, partial(examples_of, max_samples=args.max_predict_samples)) if args.g_xlt else {}
 
     if results := folder.agree(inputs_of(args.model_name_or_path, config, tokenizer, data)):
         say(f"{output_dir} is finished: skipped (--overwrite redoes it)\n{outcome([task], results)}")

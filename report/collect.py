@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import NoneType
+from typing import Any
 
 import pandas
 
@@ -209,7 +210,7 @@ def check_scores(task: str, name: str, scores) -> None:
             raise Unusable("damaged", f"{what} of {name} is {value}: a score is from 0 to 100")
 
 
-def mismatch(value, kind, name: str = "") -> str | None:
+def mismatch(value: Any, kind: Any, name: str = "") -> str | None:
     """Where and how a JSON value is not of a kind; None where it is.
 
     kind  a type; [kind], a list of such; {name: kind}, an object with these names and others (`name?`: or without it); or several
@@ -217,7 +218,8 @@ def mismatch(value, kind, name: str = "") -> str | None:
     """
     kinds, wrong = kind if isinstance(kind, tuple) else (kind,), []
     for one in kinds:
-        if type(value) is not (one if isinstance(one, type) else type(one)):  # exactly: True is no number
+        is_of_kind = type(value) is (one if isinstance(one, type) else type(one))  # exactly: True is no number
+        if not is_of_kind:
             continue
         inner = []
         if isinstance(one, list):

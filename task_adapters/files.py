@@ -7,6 +7,7 @@ A column that holds lists is JSON in both. Text is UTF-8, and only a line feed e
 import csv
 import json
 import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pyarrow.parquet
@@ -98,7 +99,7 @@ def _text_rows(names, labels):
 # ---- readers: (path, labels) -> (where a row stands, row); a row is None where a file without a header has something else
 
 
-def read_jsonl(path, labels=()):
+def read_jsonl(path: Path, labels: Sequence[str] = ()) -> Iterator[tuple[str, dict | None]]:
     for number, line in _lines(path):
         try:
             row = json.loads(line)
@@ -109,7 +110,7 @@ def read_jsonl(path, labels=()):
         yield f"line {number}", row
 
 
-def read_json(path, labels=()):
+def read_json(path: Path, labels: Sequence[str] = ()) -> Iterator[tuple[str, dict | None]]:
     """SQuAD's format; a list of rows; or lines of JSON under the wrong name."""
     try:
         value = json.loads(path.read_text(encoding="utf-8-sig"))
@@ -146,7 +147,7 @@ def _squad_row(paragraph, question, location):
     return {**asked, **context, "answers": {"text": texts, "answer_start": starts}}
 
 
-def read_csv(path, labels=()):
+def read_csv(path: Path, labels: Sequence[str] = ()) -> Iterator[tuple[str, dict | None]]:
     csv.field_size_limit(1 << 30)  # else a context of 131,073 characters is refused
     with path.open(encoding="utf-8-sig", newline="") as lines:
         reader = csv.reader(lines, strict=True)
@@ -163,7 +164,7 @@ def read_csv(path, labels=()):
             raise InputError(f"{path}, after line {reader.line_num}: not UTF-8 text.") from error
 
 
-def read_tsv(path, labels=()):
+def read_tsv(path: Path, labels: Sequence[str] = ()) -> Iterator[tuple[str, dict | None]]:
     header = None
     for number, line in _lines(path):
         fields = line.split("\t")

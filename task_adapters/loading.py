@@ -108,7 +108,7 @@ def no_language(task: Task, language: str) -> str:
     return f"{task.name} has no {language!r} data.{near(language, task.languages)} It covers: {', '.join(task.languages)}."
 
 
-def labels_of(task: Task, train_examples) -> tuple[str, ...]:
+def labels_of(task: Task, train_examples: Dataset) -> tuple[str, ...]:
     """The task's labels; where it leaves them open, the tags of its training examples in sorted order."""
     if task.labels or task.task_type != "tagging":
         return task.labels

@@ -11,7 +11,7 @@ from task_adapters.base import Recipe, Source, Task
 NLI_LABELS = ("contradiction", "entailment", "neutral")
 
 
-def to_example(row):
+def to_example(row: dict) -> dict:
     return {"text_a": row["premise"], "text_b": row["hypothesis"], "label": row["label"]}
 
 

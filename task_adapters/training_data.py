@@ -14,6 +14,7 @@ XTREME's translate-train files can be used unchanged (https://console.cloud.goog
 
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,7 +90,16 @@ def trainable(task: Task) -> set[str]:
     return {*task.languages_with("train"), "en"}
 
 
-def load_training_data(task, english_task, languages, files, data_dir=None, max_samples=None, seed=0, normalize=None):
+def load_training_data(
+    task: Task,
+    english_task: Task,
+    languages: Iterable[str],
+    files: Iterable[TrainFile],
+    data_dir: str | None = None,
+    max_samples: int | None = None,
+    seed: int = 0,
+    normalize: str | None = None,
+) -> tuple[Dataset, list[dict]]:
     """Returns the training examples of all languages and files, one language after the other, and a provenance for each source and file.
 
     english_task  the task that gives the English data; for XNLI, XQuAD and MLQA it is another task (`train_on`).

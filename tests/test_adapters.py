@@ -849,6 +849,13 @@ def test_another_models_figures_are_not_put_beside(changes):
     assert reference_lines(scored_run(**changes)) == []
 
 
+def test_mined_pairs_stand_beside_the_published_only_if_both_thresholds_saw_the_gold():
+    mined = {"task": "bucc", "scores": {"de": {"f1": 70.0}}}
+    lines = reference_lines(scored_run(**mined, mining={"de": {"threshold_from": "test"}}))
+    assert lines[-1].split() == ["de", "70.00", "77.70", "-7.70"]
+    assert reference_lines(scored_run(**mined, mining={"de": {"threshold_from": "dev"}})) == []
+
+
 @pytest.mark.parametrize("changes", [
     {"layer": 16}, {"max_seq_length": 512}, {"pooling": "cls"}, {"max_predict_samples": 5}, {"lower_case": True},
 ])  # fmt: skip

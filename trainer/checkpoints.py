@@ -85,7 +85,7 @@ def load_model(model_class, path: str, labels: tuple[str, ...], seed: int, keep_
         labels = check_label_names(config, labels, path)
     if keep_head:
         _refuse_other_head(path, model_class, config)
-    model_class = model_for(model_class, type(config))
+    model_class = model_for(model_class, type(config))  # type: ignore[arg-type]  # a class can be hashed
     set_seed(seed)  # Multiple choice needs a pooler. If the checkpoint has none, `from_pretrained` draws one.
     model, loading = read_weights(model_class, path, config, ignore_mismatched_sizes=True)
     prefix = model.base_model_prefix + "."
@@ -255,7 +255,7 @@ def describe_model(path: str, config) -> dict:
 def hub_commit(path: str) -> str | None:
     """Returns the commit of a hub model; None for a folder."""
     snapshot = None if Path(path).is_dir() else hub_snapshot(path)
-    return snapshot and snapshot.name
+    return snapshot.name if snapshot else None
 
 
 def hub_snapshot(path: str) -> Path | None:

@@ -3,13 +3,14 @@
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 from results import content_of, lineage_of, read_json
 from trainer.checkpoints import describe_model
 from trainer.tokenizers import fingerprint_of
 
 
-def inputs_of(model_name_or_path: str, config, tokenizer, data: list[dict]) -> dict:
+def inputs_of(model_name_or_path: str, config: Any, tokenizer: Any, data: list[dict]) -> dict:
     """The model (its commit or checksum), its config.json, what it was trained on before, how its tokenizer reads text, the data's content.
 
     config, tokenizer  of the model; data: the provenance of everything that was read.

@@ -108,7 +108,8 @@ def train(
         processing_class=tokenizer,
         compute_loss_func=partial(task_type.loss, label_smoothing=training_args.label_smoothing_factor),
     )
-    trainer.score_selection = selection and partial(score_with_loss, trainer, task, *selection, "en")
+    if selection:
+        trainer.score_selection = partial(score_with_loss, trainer, task, selection[0], selection[1], "en")
     watch_losses(trainer, {task.name: task}, {task.name: train_features}, collapse_action)
     if trained := folder.trained(training_args.seed):
         complete(model)
