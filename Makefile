@@ -1,9 +1,10 @@
-# make demo: the method end to end, offline, in minutes · make test: the test suite · make lint: ruff
+# make demo: the method end to end, offline, in minutes · make test: the test suite · make lint: ruff and mypy
+# make coverage: the test suite, and the share of lines that it reaches
 # Each sets itself up in .venv on a machine that has nothing but Python 3.11 or newer.
 PYTHON ?= python3
 VENV := .venv
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint coverage clean
 demo: $(VENV)/ready
 	$(VENV)/bin/python -m samples.demo
 
@@ -13,6 +14,14 @@ test: $(VENV)/ready-dev
 lint: $(VENV)/ready-dev
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+# Scripts that tests start as processes of their own count too (`patch` in pyproject.toml).
+coverage: $(VENV)/ready-dev
+	$(VENV)/bin/coverage erase
+	$(VENV)/bin/coverage run -m pytest -q
+	$(VENV)/bin/coverage combine --quiet
+	$(VENV)/bin/coverage report
 
 $(VENV)/ready: requirements.txt
 	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Python 3.11 or newer is needed, this is ' + sys.version.split()[0])"

@@ -12,12 +12,14 @@ import os
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from transformers import HfArgumentParser, TrainingArguments
 
 from config_file import with_file
 from console import say
+from foreign_flags import answer, is_known
+from help_page import EXAMPLES, help_page
 from refusals import (
     check_dev_files,
     check_early_stopping,
@@ -78,7 +80,7 @@ class CommonArguments:
     data_dir: str | None = field(
         default=None, metadata={"help": "Folder laid out by hub id, used in place of the hub: DIR/nyu-mll/glue/mnli/train-*.parquet."}
     )
-    max_seq_length: int | None = field(default=None, metadata={"help": "Longest input in pieces, special tokens included."})
+    max_seq_length: int | None = field(default=None, metadata={"help": "Longest input in tokens, special ones included."})
     normalize: Literal["as_is", "nfc"] = field(
         default="as_is", metadata={"help": "nfc: compose letters and accents, as encoders were trained on; how many texts need it is said."}
     )
@@ -102,7 +104,7 @@ class TrainArguments(CommonArguments):
     effective_batch_size: int | None = field(
         default=None, metadata={"help": "Examples per update over all devices; reached by accumulation."}
     )
-    doc_stride: int | None = field(default=None, metadata={"help": "Span QA: pieces between the starts of two windows."})
+    doc_stride: int | None = field(default=None, metadata={"help": "Span QA: tokens between the starts of two windows."})
     train_languages: list[str] | None = field(
         default=None,
         metadata={
@@ -119,7 +121,7 @@ class TrainArguments(CommonArguments):
     max_eval_samples: int | None = field(default=None, metadata={"help": "Score the first this many dev examples of each language."})
     label_piece: Literal["first", "first_content", "mean"] = field(
         default="first",
-        metadata={"help": "Tagging: a word's tag is read at its first piece, at its first beyond a bare space, or as the mean over all."},
+        metadata={"help": "Tagging: a word's tag is read at its first token, at its first beyond a bare space, or as the mean over all."},
     )
     keep_head: bool = field(default=False, metadata={"help": "Start from the checkpoint's head in place of a fresh one."})
     label_map: list[str] | None = field(
@@ -145,7 +147,7 @@ class TrainArguments(CommonArguments):
     )
     trim_embeddings: Literal["auto", "on", "off"] = field(
         default="auto",
-        metadata={"help": "Leave embeddings of pieces that do not occur on the host while training: the same update; auto: where it is."},
+        metadata={"help": "Leave embeddings of tokens that do not occur on the host while training: the same update; auto: where it is."},
     )
     collapse: Literal["stop", "warn", "off"] = field(
         default="stop", metadata={"help": "What becomes of a run whose loss stays at chance: it is ended, a line says so, or nothing."}
@@ -191,7 +193,7 @@ class Launch:
 
     given: dict
     tasks: tuple[Task, ...]
-    recipe: object
+    recipe: Any
     deepspeed_file: str | None = None
     deepspeed: dict = field(default_factory=dict)
 
@@ -244,6 +246,7 @@ def collection_defaults(launch: Launch) -> dict:
     """What every run here has otherwise than the library's default."""
     return {
         "report_to": "none",
+        "disable_tqdm": not sys.stderr.isatty(),  # in a file, bars are glued to the lines; there each logging_steps has a line
         "logging_steps": 100,
         # The filter asks for the value of each step's loss, and a GPU would wait for it. trainer/collapse.py reads many at once.
         "logging_nan_inf_filter": False,
@@ -408,11 +411,11 @@ def parse(arguments_class, phase: str):
     """
     trains = issubclass(arguments_class, TrainArguments)
     parser = Parser((arguments_class, *[TrainingArguments] * trains), allow_abbrev=False, add_help=False)
-    parser.add_argument("-h", "--help", action="store_true", help="Show this message; beside --task, with the defaults of that task.")
+    parser.add_argument("-h", "--help", nargs="?", const="ours")
     sys.argv[1:] = with_file(sys.argv[1:], parser)
     given, unknown_words = parser.given_flags()
-    if given.pop("help", False):
-        show_help(parser, given, phase, trains)
+    if which := given.pop("help", None):
+        show_help(parser, given, phase, arguments_class, which)
     tasks, benchmark = over_languages(find_tasks(given, phase), given, phase)
     check_unknown(unknown_words, parser, trains)
     check_given(given, trains)
@@ -447,11 +450,16 @@ def parse(arguments_class, phase: str):
     return args, training_args, tasks, launch.recipe
 
 
-def show_help(parser: Parser, given: dict, phase: str, trains: bool) -> None:
-    """Prints all flags, with the defaults of the task where one is named, and ends the script."""
+def show_help(parser: Parser, given: dict, phase: str, arguments_class, which: str) -> None:
+    """Prints the flags, with the defaults of the task where one is named, and ends the script. which: "ours" or "all" """
+    if which not in ("ours", "all"):
+        raise InputError(f"--help {which}: `--help`, `--help all` or `--help --task {EXAMPLES[phase]}` would be right.")
+    trains, task = issubclass(arguments_class, TrainArguments), None
     if given.get("task") or given.get("task_file"):
-        parser.set_defaults(**defaults_of(launch_of(given, find_tasks(given, phase), trains), trains))
-    parser.print_help()
+        task, *others = find_tasks(given, phase)
+        parser.set_defaults(**{**defaults_of(launch_of(given, (task, *others), trains), trains), **given})
+    ours = {field.name for field in dataclasses.fields(arguments_class)}
+    print(help_page(parser, phase, ours, task, which == "all"))
     parser.exit()
 
 
@@ -552,12 +560,14 @@ def check_unknown(words: list[str], parser: Parser, trains: bool) -> None:
     """Words that are no flag of this script; run_retrieval.py names the flags that the other two scripts have."""
     if not words:
         return
-    flag = words[0].partition("=")[0]
-    name = flag.replace("-", "_").removeprefix("__")
-    if not trains and {name, name.removeprefix("no_")} & scripts_flags():
-        raise InputError(f"{flag} is for training: this script trains nothing and has no such flag.")
-    options = [option for action in parser._actions for option in action.option_strings]
-    raise InputError(f"Unknown argument {words[0]!r}. {nearest(words[0], options) if words[0].startswith('-') else ''}".strip())
+    flag, names = words[0].partition("=")[0], {action.dest for action in parser._actions}
+    if not words[0].startswith("-"):
+        raise InputError(f"Unknown argument {words[0]!r}.")
+    if is_known(words[0], scripts_flags() - names):
+        if not trains:
+            raise InputError(f"{flag} is for training: this script trains nothing and has no such flag.")
+        raise InputError(f"{flag} is a flag of another script: `--help` lists those of this one.")
+    raise InputError(answer(words[0], names))
 
 
 def check_training(launch: Launch, args, training_args) -> None:

@@ -10,6 +10,8 @@ H-score). With --grid it says how good each ranking is on all targets that were 
 
 import argparse
 
+import numpy as np
+
 from console import run_script, say
 from task_adapters import PAPERS_TASKS, TASKS, InputError, get_task, nearest
 
@@ -58,8 +60,14 @@ def main() -> dict:
     say("\n".join(chooser.costs()))
     if grid:
         methods = dict.fromkeys(name for by_method in found.values() for name in by_method)
-        predictions = {method: {target: [found[target][method][task] for task in grid.tasks] for target in found if method in found[target]}
-                       for method in methods}  # fmt: skip
+        predictions = {
+            method: {
+                target: np.array([of_target[method][task] for task in grid.tasks])
+                for target, of_target in found.items()
+                if method in of_target
+            }
+            for method in methods
+        }
         judged = [target for target in grid.scores if TASKS[target].phase == "target"]
         left_out = [target for target in grid.scores if target not in judged]
         if left_out:

@@ -6,7 +6,9 @@ import os
 import sys
 import time
 import traceback
+from collections.abc import Callable
 
+from run_log import beside_bars, close_log, note, note_traceback
 from task_adapters.base import InputError
 
 
@@ -16,9 +18,11 @@ def is_main_process() -> bool:
 
 
 def say(text: str) -> None:
-    """One line for the user, once, whatever the number of processes."""
+    """Lines for the user, once, whatever the number of processes; on the terminal, and in the log of the run."""
     if is_main_process():
-        print(text, flush=True)
+        note(text)
+        with beside_bars():
+            print(text, flush=True)
 
 
 class Collapsed(Exception):
@@ -37,7 +41,7 @@ class NotPublished(Exception):
 DISK_FULL = ("No space left on device", "Disk quota exceeded", "basic_ios::clear: iostream error", "inline_container.cc")
 
 
-def run_script(main) -> None:
+def run_script(main: Callable[[], object]) -> None:
     """Runs a script's `main`. An error of a known kind ends in one line on stderr and the exit code of its kind (`ending_of`)."""
     prepare_torch()
     if hasattr(sys.stdout, "reconfigure"):
@@ -46,8 +50,10 @@ def run_script(main) -> None:
     try:
         main()
         sys.stdout.flush()  # here, where a closed pipe can still be answered
+        close_log("finished")
     except (Exception, KeyboardInterrupt) as error:
         ending = ending_of(error)
+        log_ending(error, ending)
         if ending is None and not several:
             raise
         code = 1 if ending is None else ending[1]
@@ -112,6 +118,17 @@ def ending_of(error: BaseException) -> tuple[str | None, int] | None:
         answer = "answered with an error" if getattr(error, "response", None) is not None else "closed the connection, or was not reached"
         return f"error: the hub {answer} ({text or type(error).__name__}). Run again, or set HF_HUB_OFFLINE=1 if all is cached.", 1
     return None
+
+
+def log_ending(error: BaseException, ending: tuple[str | None, int] | None) -> None:
+    """Names the ending of this start in the log. ending: as `ending_of` returns it"""
+    if ending is None:
+        note_traceback(error)
+        close_log(f"error: {type(error).__name__}: {' '.join(str(error).split())}")
+    elif isinstance(error, KeyboardInterrupt):
+        close_log("interrupted")
+    else:
+        close_log(ending[0] or "interrupted: nobody reads the output any more")
 
 
 def disk_full(error: BaseException) -> str | None:

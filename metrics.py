@@ -12,7 +12,9 @@ import re
 import string
 import unicodedata
 from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import zip_longest
+from typing import Any
 
 XTREME_METRIC = {
     "xnli": ("accuracy",),
@@ -42,7 +44,7 @@ MLQA_ARTICLES = {
 }
 
 
-def accuracy(gold, predicted, language):
+def accuracy(gold: Sequence, predicted: Sequence, language: str) -> dict[str, float]:
     """Returns the share of rows with the right label: {"accuracy"}.
 
     gold, predicted: lists of n labels, both strings or both integers (0-based line numbers for Tatoeba). ValueError if the two differ in
@@ -53,7 +55,7 @@ def accuracy(gold, predicted, language):
     return {"accuracy": _percent(sum(g == p for g, p in zip(gold, predicted, strict=True)), len(gold))}
 
 
-def accuracy_and_f1(gold, predicted, language, positive="duplicate"):
+def accuracy_and_f1(gold: Sequence, predicted: Sequence, language: str, positive: str | int = "duplicate") -> dict[str, float]:
     """Returns accuracy and the F1 of one label: {"accuracy", "f1"}, as GLUE does for QQP (Wang et al., 2018).
 
     gold, predicted: lists of n labels. f1 is 0 if no row has the positive label in both lists. ValueError as in `accuracy`, and if
@@ -66,7 +68,7 @@ def accuracy_and_f1(gold, predicted, language, positive="duplicate"):
     return scores | {"f1": _f1(true_positives, *positives)["f1"]}
 
 
-def tag_run_f1(gold, predicted, language):
+def tag_run_f1(gold: Sequence, predicted: Sequence, language: str) -> dict[str, float]:
     """Returns XTREME's udpos score, micro F1 over runs of equal tags: {"f1", "precision", "recall", "accuracy"}.
 
     gold, predicted: lists of n sentences, each a list of tags, one for each word. XTREME publishes f1. accuracy is the share of words with
@@ -77,7 +79,7 @@ def tag_run_f1(gold, predicted, language):
     return _chunk_f1(gold, predicted) | _token_share(gold, predicted)
 
 
-def entity_f1(gold, predicted, language):
+def entity_f1(gold: Sequence, predicted: Sequence, language: str) -> dict[str, float]:
     """Returns micro F1 over named entities: {"f1", "precision", "recall"}. An entity counts if both its ends and its type are right.
 
     gold, predicted: lists of n sentences, each a list of BIO tags. An I- tag without a B- tag before it opens an entity, as in conlleval.
@@ -87,7 +89,7 @@ def entity_f1(gold, predicted, language):
     return _chunk_f1(gold, predicted)
 
 
-def token_accuracy(gold, predicted, language):
+def token_accuracy(gold: Sequence, predicted: Sequence, language: str) -> dict[str, float]:
     """Returns the share of words with the right tag, over all sentences together: {"accuracy"}. CCG supertags are scored by it.
 
     gold, predicted: lists of n sentences, each a list of tags. ValueError names the first sentence whose length differs.
@@ -96,7 +98,7 @@ def token_accuracy(gold, predicted, language):
     return _token_share(gold, predicted)
 
 
-def squad_scores(gold, predicted, language):
+def squad_scores(gold: Sequence, predicted: Sequence, language: str) -> dict[str, float]:
     """Returns SQuAD 1.1's exact match and bag-of-words F1 (Rajpurkar et al., 2016): {"exact_match", "f1"}. Also for XQuAD and TyDiQA.
 
     gold: list of n lists of acceptable answers; the answer with the highest score counts. predicted: list of n strings; None means no
@@ -106,7 +108,7 @@ def squad_scores(gold, predicted, language):
     return _question_means(gold, predicted, _normalise_squad)
 
 
-def mlqa_scores(gold, predicted, language):
+def mlqa_scores(gold: Sequence, predicted: Sequence, language: str) -> dict[str, float]:
     """Returns MLQA's exact match and F1 (Lewis et al., 2020): {"exact_match", "f1"}.
 
     Shapes as for `squad_scores`. The metric deletes all Unicode punctuation, removes the articles of the answer's language, and splits
@@ -117,7 +119,7 @@ def mlqa_scores(gold, predicted, language):
     return _question_means(gold, predicted, lambda text: _normalise_mlqa(text, language))
 
 
-def squad_v2_scores(gold, predicted, language, threshold=0.0):
+def squad_v2_scores(gold: Sequence, predicted: Sequence, language: str, threshold: float = 0.0) -> dict[str, float]:
     """Returns SQuAD 2.0's scores (Rajpurkar et al., 2018), where a question may have no answer.
 
     gold: list of n lists of acceptable answers, empty for an unanswerable question. predicted: list of n dicts {"text": the best span,
@@ -148,7 +150,7 @@ def squad_v2_scores(gold, predicted, language, threshold=0.0):
     return scores | best
 
 
-def pair_f1(gold, predicted, language):
+def pair_f1(gold: Iterable, predicted: Iterable, language: str) -> dict[str, float]:
     """Returns F1 over sets of sentence pairs: {"f1", "precision", "recall"}, BUCC's score (Zweigenbaum et al., 2017).
 
     gold, predicted: iterables of (source id, target id). A repeated pair counts once. Without any predicted pair the score is 0.
@@ -160,7 +162,7 @@ def pair_f1(gold, predicted, language):
     return _f1(len(gold & predicted), len(gold), len(predicted))
 
 
-def calibration(gold, predicted, probabilities, bins=15):
+def calibration(gold: Any, predicted: Any, probabilities: Any, bins: int = 15) -> dict[str, float]:
     """Returns how well a classifier's probabilities agree with its errors: {"ece", "brier", "nll"}. Smaller is better for all three.
 
     gold, predicted: n class indices; probabilities: (n, classes), rows summing to 1. ece: mean gap between top probability and accuracy
@@ -194,7 +196,9 @@ def calibration(gold, predicted, probabilities, bins=15):
     }
 
 
-def xtreme_task_score(task, per_language, metric_of=XTREME_METRIC):
+def xtreme_task_score(
+    task: str, per_language: Mapping[str, Mapping[str, float]], metric_of: Mapping[str, tuple[str, ...]] = XTREME_METRIC
+) -> float:
     """Returns XTREME's score of a task, in 0..100: the mean over languages. For QA it is the mean of exact match and F1, each averaged so.
 
     per_language: {language: {metric: value}}. It must hold exactly the languages to average, because this function cannot notice a missing
@@ -213,7 +217,7 @@ def xtreme_task_score(task, per_language, metric_of=XTREME_METRIC):
     return sum(means) / len(means)
 
 
-def xtreme_overall(task_scores, metric_of=XTREME_METRIC):
+def xtreme_overall(task_scores: Mapping[str, float | None], metric_of: Mapping[str, tuple[str, ...]] = XTREME_METRIC) -> float:
     """Returns XTREME's overall score, in 0..100: the mean of its nine task scores.
 
     task_scores: {task: score}. Scores of other tasks are ignored. ValueError names each of the nine tasks whose score is absent or None.
@@ -273,7 +277,7 @@ def _chunk_f1(gold, predicted):
     return _f1(len(gold_chunks & predicted_chunks), len(gold_chunks), len(predicted_chunks))
 
 
-def chunks(tags):
+def chunks(tags: Sequence[str]) -> Iterator[tuple[str, int, int]]:
     """Yields (type, first index, last index) of every chunk, by the rules of seqeval 0.0.12.
 
     The first letter of a tag is its position (B, I, E, S or O). The text after its last hyphen is its type. seqeval applies both rules to
@@ -351,7 +355,7 @@ def _best_threshold(margins, text_scores, empty_scores):
     return _percent(best, len(margins)), threshold
 
 
-def average_precision(relevant, ranked, k=None):
+def average_precision(relevant: Any, ranked: Sequence, k: int = None) -> float:
     """Average precision of one ranking, in 0..1: the mean, over the right answers, of the precision at the rank of each.
 
     relevant: set of right answers; ranked: answers, best first, each once; k: only the first k count, and no more than k right answers are
@@ -367,7 +371,7 @@ def average_precision(relevant, ranked, k=None):
     return total / (len(relevant) if k is None else min(len(relevant), k))
 
 
-def mean_average_precision(gold, predicted, language, k=20):
+def mean_average_precision(gold: Mapping[str, Any], predicted: Mapping[str, Any], language: str, k: int = 20) -> dict[str, float]:
     """LAReQA's score (Roy et al., 2020) as XTREME-R counts it, mAP@20: {"map20"}.
 
     gold: {question: its right answers}; predicted: {question: answers, best first}, a question that is absent scores 0. LAReQA has one
@@ -380,7 +384,7 @@ def mean_average_precision(gold, predicted, language, k=20):
     return {f"map{k}": _percent(sum(scores), len(scores))}
 
 
-def mean_reciprocal_rank(gold, predicted, language, k=20):
+def mean_reciprocal_rank(gold: Mapping[str, Any], predicted: Mapping[str, Any], language: str, k: int = 20) -> dict[str, float]:
     """Mewsli-X's score, MRR@20: {"mrr20"}: 1 / rank of the right entity among the first 20, else 0; the mean over mentions.
 
     Shapes and errors as in `mean_average_precision`; exactly one answer is right (with one, XTREME-R's mewslix_map20 is the same number).

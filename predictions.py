@@ -14,8 +14,10 @@ import operator
 import os
 import re
 import sys
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 from metrics import XTREME_METRIC, XTREME_R_METRIC, xtreme_overall, xtreme_task_score
 from task_adapters import TASKS, add_task_file, nearest, with_languages_of
@@ -29,13 +31,13 @@ EXTRA_TAGS = {"udpos": ("O", "_")}  # XTREME's taggers can also predict O. Unive
 LONGEST_CONSTANT_GOLD = 20
 
 
-def prediction_path(root, task_name, language):
+def prediction_path(root: str | Path, task_name: str, language: str) -> Path:
     """Returns the path of a task's file for one language: <root>/<folder>/test-<language>.<extension of its kind (`EXTENSIONS`)>."""
     extension = EXTENSIONS.get(_kind(task_name), "tsv")
     return Path(root) / FOLDER.get(task_name, task_name) / f"test-{language}.{extension}"
 
 
-def write_predictions(root, task_name, language, predicted, ids=None):
+def write_predictions(root: str | Path, task_name: str, language: str, predicted: Any, ids: Sequence | None = None) -> Path:
     """Writes one language's predictions, the whole file or nothing, and returns the path.
 
     predicted: labels (classification, multiple_choice), lists of tags (tagging), 0-based line numbers (retrieval), (source id, target id)
@@ -55,7 +57,7 @@ def write_predictions(root, task_name, language, predicted, ids=None):
     return _write(path, json.dumps(answers, ensure_ascii=False, indent=1) + "\n")
 
 
-def write_labels(root, task_name, language, gold, examples=None):
+def write_labels(root: str | Path, task_name: str, language: str, gold: Any, examples: Iterable[dict] | None = None) -> Path:
     """Writes one language's gold labels and returns the path. Shapes are those of `write_predictions`.
 
     For span_qa `gold` is not used. `examples` are n dicts {id, context, question, answers: {text, answer_start}}, written as SQuAD's JSON.
@@ -89,7 +91,7 @@ def write_labels(root, task_name, language, gold, examples=None):
     return _write(path, json.dumps({"data": [{"paragraphs": paragraphs}]}, ensure_ascii=False, indent=1) + "\n")
 
 
-def read_predictions(root, task_name, language):
+def read_predictions(root: str | Path, task_name: str, language: str) -> Any:
     """Returns one language's predictions, in the shapes that `write_predictions` takes; for span_qa {id: answer}.
 
     ValueError names file and line if the file does not have the task's format.
@@ -100,7 +102,7 @@ def read_predictions(root, task_name, language):
     return _read_answers(path) if kind == "span_qa" else _read_rows(path, kind, task_name)
 
 
-def read_labels(root, task_name, language):
+def read_labels(root: str | Path, task_name: str, language: str) -> Any:
     """Returns one language's gold labels in the shape that the task's metric takes; for span_qa (ids, lists of acceptable answers).
 
     Errors as in `read_predictions`.
@@ -111,7 +113,13 @@ def read_labels(root, task_name, language):
     return _read_gold_answers(path) if kind == "span_qa" else _read_rows(path, kind, task_name)
 
 
-def score_folders(predictions_root, labels_root, missing_answers="error", benchmark="xtreme", own_task=None):
+def score_folders(
+    predictions_root: str | Path,
+    labels_root: str | Path,
+    missing_answers: str = "error",
+    benchmark: str = "xtreme",
+    own_task: str | None = None,
+) -> dict[str, dict]:
     """Scores the tasks of a benchmark that have a folder in both: {task: {"languages": {language: {metric: value}}, "score": 0..100}}.
 
     The languages are those of the labels folder. The score is the mean over the languages of the benchmark, and None unless the labels
@@ -158,7 +166,7 @@ def metrics_of(benchmark, own_task=None):
     return METRICS[benchmark] | ({own_task: (TASKS[own_task].dev_metric,)} if own_task else {})
 
 
-def main(argv=None):
+def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Scores of a folder of predictions in XTREME's submission format.")
     parser.add_argument("--prediction_folder", required=True)
     parser.add_argument("--label_folder", required=True)

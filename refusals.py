@@ -14,7 +14,7 @@ from pathlib import Path
 from transformers import TrainingArguments
 
 from settings import WITHOUT_EFFECT, refusal
-from task_adapters import InputError, Task, hub_ids_of, nearest
+from task_adapters import InputError, Task, hub_ids_of, nearest, no_language
 
 # Packages that a flag needs beside requirements.txt: flag, how its values begin, modules (one of them is enough), what pip calls it.
 PACKAGES = (
@@ -121,11 +121,7 @@ def check_languages(task: Task, args) -> None:
         if language not in task.languages:
             if language in task.xtreme_r:
                 raise InputError(f"{task.name} has {language!r} data in XTREME-R alone: add --benchmark xtreme-r.")
-            covered = ", ".join(task.languages)
-            raise InputError(
-                f"{task.name} has no {language!r} data. {nearest(language, task.languages)} It covers: {covered}. A file of your own:"
-                f" --test_file {language}=FILE."
-            )
+            raise InputError(f"{no_language(task, language)} A file of your own: --test_file {language}=FILE.")
         if languages.count(language) > 1:
             raise InputError(f"--languages names {language!r} {languages.count(language)} times.")
 

@@ -6,6 +6,7 @@ run.json       begun: what the run is (task, model, data, settings). Another com
 progress.json  trained: how training went. scored: the scores of each language so far.
 results.json   finished: scores, lineage, data, recipe, versions, time. progress.json and the checkpoints are then removed.
 starts.json    how long each start of an unfinished run lasted (`note_time`).
+log.txt        what the terminal showed, with times, of all starts (`run_log`).
 run.lock       locked by the process that works in the folder (`hold`); the file itself says nothing.
 """
 
@@ -20,11 +21,14 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from console import is_main_process, say
 from metrics import XTREME_METRIC, XTREME_R_METRIC, xtreme_task_score
+from run_log import close_log, open_log
 from settings import NAMED, NAMED_IF_SET
 from task_adapters.base import InputError, Task
 
@@ -54,7 +58,7 @@ CARD_MARK = "<!-- Written by a finished run of this collection. --overwrite repl
 NOT_COMPARED = ("model_name_or_path", "model_finished")
 
 
-def write_json(path, value) -> None:
+def write_json(path: str | Path, value: Any) -> None:
     """Writes a JSON file in one move, and to the disk itself: after a power cut a reader finds the old text, or the new, never a part."""
     path = Path(path)
     part = path.with_name(path.name + ".part")
@@ -65,7 +69,7 @@ def write_json(path, value) -> None:
     os.replace(part, path)
 
 
-def read_json(path) -> dict | None:
+def read_json(path: str | Path) -> dict | None:
     """The file's value, None where there is no such file. Raises InputError where it is broken, or no file."""
     path = Path(path)
     if path.exists() and not path.is_file():  # to read a pipe would wait for ever
@@ -78,7 +82,7 @@ def read_json(path) -> dict | None:
         raise InputError(f"{path} is not valid JSON ({error}).") from error
 
 
-def read_note(path, kind: type = dict):
+def read_note(path: str | Path, kind: type = dict) -> Any:
     """The value of a file that a run left for itself; None where it is missing, or torn by a power cut: then one line says so."""
     try:
         note = read_json(path)
@@ -91,7 +95,7 @@ def read_note(path, kind: type = dict):
     return note
 
 
-def flush(paths) -> None:
+def flush(paths: Iterable[Path]) -> None:
     """Has files and folders written to the disk itself, so that what is removed next is not the last whole copy."""
     for path in paths:
         descriptor = os.open(path, os.O_RDONLY)
@@ -252,6 +256,7 @@ class RunFolder:
             self.clean_up(self.results.get("keep_checkpoints", False), self.results.get("model_saved", True))
             if not self.results.get("model_saved", True):
                 say(f"{self.path}: its model was not kept (--save_model false); --overwrite trains it again")
+            close_log("finished")  # before: a finished run is only read, and gets no new lines
         return self.results
 
     def begin(self, seed: int | None) -> None:
@@ -275,6 +280,7 @@ class RunFolder:
                     (self.path / "starts.json").unlink(missing_ok=True)
                 write_json(self.path / "run.json", self.run)
             self.earlier = self.run
+            open_log(self.path)
             if "state" not in self.progress or self.progress.get("seed") != seed:
                 self._note({"state": "begun", "seed": seed})
             note_time(str(self.path), self.started)
@@ -360,7 +366,7 @@ def content_of(provenances: list[dict]) -> dict[str, str]:
 INPUTS = ("model", "config", "lineage", "content", "tokenizer")  # what a run reads: known only when it was read
 
 
-def comparable(name: str, value):
+def comparable(name: str, value: Any) -> Any:
     """A value of run.json without what may differ between two starts: where the earlier runs lie, and when they ended."""
     if name == "lineage" and value:
         return [{key: part for key, part in stage.items() if key not in ("folder", "finished")} for stage in value]
@@ -369,7 +375,7 @@ def comparable(name: str, value):
     return value.get("revision") or value["name_or_path"] if name == "model" and value else value
 
 
-def difference(name: str, before, now, folder) -> str:
+def difference(name: str, before: Any, now: Any, folder: Path) -> str:
     """One line that says how a command differs from the run that its folder holds."""
     remedy = "Choose another --output_dir, or redo it with --overwrite."
     if name == "evaluate_only":
@@ -385,7 +391,7 @@ def difference(name: str, before, now, folder) -> str:
         before, now = ((value or {}).get("probes", {}) for value in (before, now))
         probe = next((probe for probe in {**before, **now} if before.get(probe) != now.get(probe)), None)
         if probe is None:
-            return f"{folder} holds a run that began with a tokenizer of other pieces, ids or scores. Take the same files. {remedy}"
+            return f"{folder} holds a run that began with a tokenizer of other tokens, ids or scores. Take the same files. {remedy}"
         return (
             f"{folder} holds a run that began with a tokenizer that reads {probe!r} as {before.get(probe)!r}; now it is {now.get(probe)!r}."
             f" Take the same files and libraries. {remedy}"
@@ -445,7 +451,7 @@ def remove(path: Path) -> None:
         path.unlink()
 
 
-def remove_checkpoints(output_dir: str) -> None:
+def remove_checkpoints(output_dir: str | Path) -> None:
     """Removes checkpoint-* of a finished run: optimiser states, three times the size of the model; and the oracle's weights."""
     for folder in (*Path(output_dir).glob("checkpoint-*"), *Path(output_dir).glob("oracle")):
         remove(folder)
@@ -509,7 +515,7 @@ def code_version() -> str | None:
         return None
 
 
-def device_name(device) -> str:
+def device_name(device: Any) -> str:
     """The GPU's model, or the processor's kind."""
     import torch
 
@@ -545,7 +551,7 @@ def benchmarks_own(task: Task, scores: dict[str, dict]) -> dict[str, dict]:
     return {language: score for language, score in scores.items() if language not in task.own}
 
 
-def xtreme_score(task: Task, scores: dict[str, dict], metric_of=XTREME_METRIC) -> float | None:
+def xtreme_score(task: Task, scores: dict[str, dict], metric_of: Mapping[str, tuple[str, ...]] = XTREME_METRIC) -> float | None:
     """The task's score as XTREME counts it (QA: the mean of exact match and F1); None outside XTREME, where a language is missing, and
     with own data."""
     is_whole = task.name in metric_of and set(scores) == set(task.languages) and not task.own

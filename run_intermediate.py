@@ -13,10 +13,16 @@ is begun again with other seeds (trainer/collapse.py). With --do_train false a m
 is trained (docs/runs.md).
 """
 
+import sys
 import time
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Literal
+
+from foreign_flags import refuse_unknown
+
+if __name__ == "__main__":  # before the imports below, which take seconds
+    refuse_unknown(sys.argv)
 
 from arguments import TrainArguments, parse
 from console import is_main_process, run_script, say
@@ -68,7 +74,7 @@ def main() -> dict:
 
     import speed
     from report.publish import share
-    from results import RunFolder, dev_mean, dev_table, machine_of, score_table
+    from results import RunFolder, dev_mean, machine_of
     from task_adapters import labels_of
     from task_types import NEEDS_OFFSETS, TASK_TYPES, check_lengths, make_features
     from task_types.heads import check_label_names
@@ -83,6 +89,7 @@ def main() -> dict:
     from trainer.loop import score, train, trained_weights
     from trainer.masked_lm import MaskedText, open_texts
     from trainer.multitask import load_models, train_together, with_task
+    from trainer.outcome import outcome
     from trainer.tokenizers import load_tokenizer
     from trainer.trackers import final_scores
 
@@ -129,7 +136,7 @@ def main() -> dict:
         masked = MaskedText(texts, args.mlm_alpha, tokenizer, args.max_seq_length, seed)
 
     if results := folder.agree(inputs_of(args.model_name_or_path, config, tokenizer, reader.provenances)):
-        say(f"{output_dir} is finished: skipped (--overwrite redoes it)")
+        say(f"{output_dir} is finished: skipped (--overwrite redoes it)\n{outcome([*tasks.values()], results)}")
         share(output_dir, args.publication, is_new=False)
         return results
 
@@ -198,7 +205,7 @@ def main() -> dict:
             "data": reader.provenances,
             **machine_of(training_args),
         }, args.keep_checkpoints, args.save_model)  # fmt: skip
-        say(dev_table(tasks, dev) if len(tasks) > 1 else score_table(task, {"en": dev[name]}))
+        say(outcome([*tasks.values()], results))
         trainer.trackers.finish(training_args, trainer.state, trainer.model, final_scores(results))
         share(output_dir, args.publication, is_new=True)
         return results

@@ -159,7 +159,7 @@ def main(argv=None) -> int:
             )
         )
     except InputError as error:
-        print(f"run_report.py: error: {visible(error)}", file=sys.stderr)
+        print(f"run_report.py: error: {visible(str(error))}", file=sys.stderr)
         return 2
     return 0
 

@@ -9,13 +9,20 @@ cut off goes on with the first language that it had not scored.
 """
 
 import os
+import sys
 import time
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal
 
+from foreign_flags import refuse_unknown
+
+if __name__ == "__main__":  # before the imports below, which take seconds
+    refuse_unknown(sys.argv)
+
 from arguments import CommonArguments, parse
 from console import run_script, say
+from run_log import Countdown
 
 # Named in run.json only where they are set.
 RARE = ("task_file", "benchmark", "data_revision", "layers", "lower_case", "model_revision", "normalize", "tokenizer_as_loaded")
@@ -34,7 +41,7 @@ class ScriptArguments(CommonArguments):
     layers: list[str] | None = field(
         default=None, metadata={"help": "Tatoeba: measure these layers too, or `all`, in the same pass over the text."}
     )
-    pooling: str | None = field(default=None, metadata={"help": "mean (over all pieces, <s> and </s> too), cls or pooler."})
+    pooling: str | None = field(default=None, metadata={"help": "mean (over all tokens, <s> and </s> too), cls or pooler."})
     lower_case: bool = field(default=False, metadata={"help": "Lower-case all texts, as XTREME-R's dual encoders were trained."})
     test_file: list[str] | None = field(
         default=None,
@@ -69,10 +76,9 @@ def main() -> dict:
 
     from predictions import write_labels, write_predictions
     from report.publish import share
-    from results import RunFolder, benchmarks_own, bias_lines, device_name, mean_over_languages, own_data, score_table, xtreme_scores
+    from results import RunFolder, device_name, mean_over_languages, own_data, xtreme_scores
     from speed import padding_free
     from task_adapters import InputError, data_line, in_normal_form, load_examples, nearest
-    from task_adapters.reference_scores import reference_lines
     from task_types import layers, mining, ranking
     from task_types.dual_encoder import check_vectors
     from task_types.precision import computing_in, default_precision
@@ -80,6 +86,7 @@ def main() -> dict:
     from task_types.retrieval import POOLINGS, different, embed, nearest_neighbours, other_directions, sorted_english
     from trainer.checkpoints import check_length, load_config, load_encoder
     from trainer.inputs import inputs_of
+    from trainer.outcome import outcome
     from trainer.tokenizers import load_tokenizer
     from trainer.trackers import report_scores
 
@@ -129,7 +136,7 @@ def main() -> dict:
     candidates = examples_of("candidates", languages[0]) if is_ranking and task.languages_with("candidates") else None
     provenances = [provenance for language in languages for provenance in data[language]]
     if results := folder.agree(inputs_of(args.model_name_or_path, config, tokenizer, provenances)):
-        say(f"{args.output_dir} is finished: skipped (--overwrite redoes it)")
+        say(f"{args.output_dir} is finished: skipped (--overwrite redoes it)\n{outcome([task], results)}")
         share(args.output_dir, None, is_new=False)
         return results
 
@@ -201,12 +208,14 @@ def main() -> dict:
         english, _ = different([text for examples in test.values() for text in examples["target"]])
         english_vectors = vectors_of(english, "en")
         english_places = {text: place for place, text in enumerate(english)}
+    countdown = Countdown({language: len(examples) for language, examples in test.items()}, len(languages))
     for language in test:
         gold, predicted, scores, details = score(language)
         if accelerator.is_main_process:
             write_predictions(f"{args.output_dir}/predictions", task.name, language, predicted)
             write_labels(f"{args.output_dir}/labels", task.name, language, gold)
         folder.note_scored(language, {"scores": scores, "details": details})
+        say(f"{task.name} {language}: {task.dev_metric} {scores[task.dev_metric]:.2f} ({countdown.after(language)})")
 
     # ---- results
     scores = {language: folder.scored[language]["scores"] for language in languages}
@@ -232,10 +241,7 @@ def main() -> dict:
             "padding_free": padding_free.is_packed(model),
             "world_size": accelerator.num_processes,
         })  # fmt: skip
-        published = reference_lines(task.name, benchmarks_own(task, scores), config.num_hidden_layers)
-        remarks = (published if args.layer != layers.BEST else []) + bias_lines(bias)
-        remarks += layers.choice_lines(choices) + layers.curve_lines(by_layer, args.pooling)
-        say("\n".join([score_table(task, scores), *remarks]))
+        say(outcome([task], results))
         if tracking is not None:
             report_scores(tracking, model, results)
         share(args.output_dir, None, is_new=True)

@@ -9,14 +9,21 @@ with exit code 3 and a line in failed_tries.json, or with --retries N is begun a
 With --do_train false the given model is scored with its own head, and nothing is trained (docs/runs.md).
 """
 
+import sys
 import time
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Literal
 
+from foreign_flags import refuse_unknown
+
+if __name__ == "__main__":  # before the imports below, which take seconds
+    refuse_unknown(sys.argv)
+
 import run_intermediate
 from arguments import TrainArguments, parse
 from console import is_main_process, run_script, say
+from run_log import Countdown
 from settings import describe_run
 
 
@@ -58,25 +65,25 @@ def main() -> dict:
 
     import speed
     from report.publish import share
-    from results import RunFolder, benchmarks_own, machine_of, mean_over_languages, own_data, score_table, xtreme_scores
+    from results import RunFolder, machine_of, mean_over_languages, own_data, xtreme_scores
     from task_adapters import TASKS, at_revision, labels_of, with_own_data
     from task_adapters.perturb import kind_and_rate
-    from task_adapters.reference_scores import reference_lines
     from task_types import NEEDS_OFFSETS, TASK_TYPES, check_lengths, make_features
     from task_types.heads import check_label_names
     from task_types.probabilities import probabilities_path
     from task_types.span_qa import answer_ceilings, ceiling_line
-    from task_types.tagging import bare_spaces_line, share_of_bare_spaces
+    from task_types.tagging import share_of_bare_spaces
     from trainer import lora
     from trainer.checkpoints import check_length, check_precision, load_config, load_model
     from trainer.collapse import check_learned, refuse_failed, train_with_retries
     from trainer.comparison import check_comparison
     from trainer.deepspeed import optimizer_of
     from trainer.evaluation import score_as_it_is, warn_of_permuted_labels, with_own_head
-    from trainer.generalised import check_generalised, load_pairs, matrix_lines, score_pairs
+    from trainer.generalised import check_generalised, load_pairs, score_pairs
     from trainer.inputs import DataReader, inputs_of
     from trainer.loop import RunTrainer, score, train, trained_weights, write_scored
-    from trainer.selection import LanguagesTrainer, check_selection, dev_languages, oracle_lines, score_oracle
+    from trainer.outcome import outcome
+    from trainer.selection import LanguagesTrainer, check_selection, dev_languages, score_oracle
     from trainer.stages import has_stage_before, lineage_and_stages, train_stage_before
     from trainer.tokenizers import load_tokenizer
     from trainer.trackers import final_scores
@@ -115,10 +122,10 @@ def main() -> dict:
     target_dev = {language: reader.read(task, "dev", language, args.max_eval_samples) for language in dev_languages(task, args)}
     languages = (args.languages or task.languages) if training_args.do_predict else ()
     test_examples = {language: reader.read(task, "test", language, args.max_predict_samples) for language in languages}
-    pairs = load_pairs(task, test_examples, lambda *which: reader.read(*which, args.max_predict_samples)) if args.g_xlt else {}
+    pairs = load_pairs(task, test_examples, partial(reader.read, max_samples=args.max_predict_samples)) if args.g_xlt else {}
 
     if results := folder.agree(inputs_of(args.model_name_or_path, config, tokenizer, reader.provenances)):
-        say(f"{output_dir} is finished: skipped (--overwrite redoes it)")
+        say(f"{output_dir} is finished: skipped (--overwrite redoes it)\n{outcome([task], results)}")
         share(output_dir, args.publication, is_new=False)
         return results
 
@@ -180,6 +187,8 @@ def main() -> dict:
         facts = {"trained_steps": 0, "model_read": training}
 
     # ---- test, language by language
+    left = {language: len(examples) for language, examples in test_examples.items() if language not in folder.scored}
+    countdown = Countdown(left, len(test_examples))
     for language, examples in test_examples.items():
         if language in folder.scored:
             say(f"{task.name} {language}: scored before this run was cut off")
@@ -189,6 +198,7 @@ def main() -> dict:
             training["warning"] = warn_of_permuted_labels(task, examples, predicted, f"{language} test")
         write_scored(output_dir, task, language, examples, predicted)
         folder.note_scored(language, scores)
+        say(f"{task.name} {language}: {task.dev_metric} {scores[task.dev_metric]:.2f} ({countdown.after(language)})")
     scores = {language: folder.scored[language] for language in test_examples}
     is_tagging = task.task_type == "tagging"
     bare_spaces = {language: share_of_bare_spaces(features_of(examples)) for language, examples in test_examples.items() if is_tagging}
@@ -215,10 +225,7 @@ def main() -> dict:
             "data": reader.provenances,
             **machine_of(training_args),
         }, args.keep_checkpoints, args.save_model)  # fmt: skip
-        remarks = [*bare_spaces_line(bare_spaces), *matrix_lines(task, matrix), *oracle_lines(task, scores, oracle)]
-        table = score_table(task, scores) if scores else score_table(replace(train_task, languages=("en",)), {"en": dev})
-        published = reference_lines(task.name, benchmarks_own(task, scores), config.num_hidden_layers)
-        say("\n".join([table, *remarks, *published]))
+        say(outcome([task], results))
         trainer.trackers.finish(training_args, trainer.state, trainer.model, final_scores(results))
         share(output_dir, args.publication, is_new=True)
         return results

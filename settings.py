@@ -12,8 +12,10 @@ because the report reads its names and must start quickly.
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
+from typing import Any
 
 # ---- compared
 
@@ -147,7 +149,7 @@ DEEPSPEED_HARMLESS = (
 DEEPSPEED_LOSSY = ("zero_quantized_weights", "zero_quantized_nontrainable_weights", "zero_quantized_gradients", "zeropp_loco_param")
 
 
-def describe_run(phase: str, args, training_args, tasks) -> dict:
+def describe_run(phase: str, args: Any, training_args: Any, tasks: Sequence[Any]) -> dict:
     """What a run is, without its model: two commands with the same description and the same model are the same cell of the grid."""
     if not training_args.do_train:
         return describe_scoring(phase, args, training_args, tasks)
@@ -172,7 +174,7 @@ def describe_run(phase: str, args, training_args, tasks) -> dict:
     }
 
 
-def describe_scoring(phase: str, args, training_args, tasks) -> dict:
+def describe_scoring(phase: str, args: Any, training_args: Any, tasks: Sequence[Any]) -> dict:
     """The same of a run that trains nothing: which parts it scores, and the settings of `SCORING`."""
     settings = {"bf16": training_args.bf16, "fp16": training_args.fp16}
     settings |= {name: getattr(args, name) for name in OUR_SETTINGS if hasattr(args, name)}
@@ -186,13 +188,13 @@ def describe_scoring(phase: str, args, training_args, tasks) -> dict:
     }
 
 
-def rare_settings(training_args) -> dict:
+def rare_settings(training_args: Any) -> dict:
     """Those of RARE_SETTINGS that differ from the library's default."""
     defaults = {field.name: field.default for field in dataclasses.fields(training_args)}
     return {name: value for name in RARE_SETTINGS if (value := getattr(training_args, name)) != defaults[name]}
 
 
-def selection_settings(training_args, tasks) -> dict:
+def selection_settings(training_args: Any, tasks: Sequence[Any]) -> dict:
     """How checkpoints are compared, where that differs from the plain way: by the dev metric of the task, each one that is evaluated."""
     if not training_args.load_best_model_at_end:
         return {}
@@ -205,7 +207,7 @@ def selection_settings(training_args, tasks) -> dict:
     return settings
 
 
-def has_fixed_steps(args, training_args, tasks) -> bool:
+def has_fixed_steps(args: Any, training_args: Any, tasks: Sequence[Any]) -> bool:
     """Whether the user gives the recipe's own number of eval_steps, which is otherwise fitted to the run (`trainer/comparison.py`)."""
     given, settings = not args.given_flags.isdisjoint({"eval_steps", "save_steps"}), selection_settings(training_args, tasks)
     return given and training_args.eval_steps == tasks[0].recipes[args.recipe].eval_steps and "save_steps" not in settings
@@ -222,7 +224,7 @@ def deepspeed_settings(path: str | None) -> dict:
     return {"deepspeed": sections} if sections else {}
 
 
-def data_settings(args) -> dict:
+def data_settings(args: Any) -> dict:
     """Those of DATA_SETTINGS and LAYOUT that differ from the plain run."""
     defaults = {**DATA_SETTINGS, **LAYOUT}
     values = {name: getattr(args, name, default) for name, default in defaults.items()}

@@ -240,7 +240,7 @@ class Translator:
 
         ids = [self.tokenizer(text)["input_ids"] for text in texts]
         order = sorted((i for i in range(len(ids)) if len(ids[i]) <= self.max_length), key=lambda i: -len(ids[i]))
-        translations = [None] * len(texts)
+        translations: list[str | None] = [None] * len(texts)
         for start in range(0, len(order), self.batch_size):
             rows = order[start : start + self.batch_size]
             inputs = self.tokenizer.pad({"input_ids": [ids[i] for i in rows]}, return_tensors="pt").to(self.model.device)

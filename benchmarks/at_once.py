@@ -54,8 +54,8 @@ def main():
     if not (args.use_cpu or torch.cuda.is_available()):
         parser.error("no GPU is here: --use_cpu, with --shape small, tries the command")
     tokenizer = load_tokenizer(args.tokenizer, needs_offsets=False)
-    print(f"{args.shape}, {len(tokenizer):,} pieces, {args.max_steps} steps, the start of training counted in\n")
-    print("| runs at once | trained pieces | seconds of a step | examples/s, all | times the first row |\n" + "|---" * 5 + "|", flush=True)
+    print(f"{args.shape}, {len(tokenizer):,} tokens, {args.max_steps} steps, the start of training counted in\n")
+    print("| runs at once | trained tokens | seconds of a step | examples/s, all | times the first row |\n" + "|---" * 5 + "|", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         write_model(f"{folder}/model", tokenizer, *SHAPES[args.shape][:3])
         first = None

@@ -90,7 +90,7 @@ def main():
         raise InputError("our kernel does not run here.")  # `triton_is_exact` has printed the reason.
     drawn = np.random.default_rng(0).lognormal(np.log(43), 0.5, args.tokens).astype(int).clip(8, 128)  # Their mean is that of MNLI, 49.
     mixed = drawn[: int(np.searchsorted(drawn.cumsum(), args.tokens))].tolist()
-    print("| pieces of a sequence | flash, us forward | backward | tiles, us forward | backward | times as fast |\n|" + "---|" * 6)
+    print("| tokens of a sequence | flash, us forward | backward | tiles, us forward | backward | times as fast |\n|" + "---|" * 6)
     for name, lengths in {**{str(n): [n] * max(1, args.tokens // n) for n in args.lengths}, "as MNLI's": mixed}.items():
         microseconds = times(lengths, heads, width, args.rounds)
         flash, triton = microseconds["flash"], microseconds["by_triton"]

@@ -207,7 +207,7 @@ def answer(gb: float, shape: str, task: Task, length: int | None, frozen: bool, 
         lines = [f"MEASURED {peaks(figures)} GB + context, {speed}: {setting.name}, batch {setting.size}"]
     if cost["host"]:
         lines.append(f"host memory for the offloaded states: ESTIMATE {cost['host'] / GIB:.0f} GB, beside the process itself")
-    command = ["accelerate", "launch", f"run_{task.phase}.py", "--task", task.name, "--model_name_or_path", MODELS[shape]]
+    command = ["accelerate", "launch", "--quiet", f"run_{task.phase}.py", "--task", task.name, "--model_name_or_path", MODELS[shape]]
     command += [
         "--output_dir",
         f"out/{task.name}",
@@ -217,7 +217,7 @@ def answer(gb: float, shape: str, task: Task, length: int | None, frozen: bool, 
         "--effective_batch_size",
         str(setting.effective),
     ]
-    lines += [f"trained pieces: {pieces:,} are assumed; a run says its own number in its first lines"]
+    lines += [f"trained tokens: {pieces:,} are assumed; a run says its own number in its first lines"]
     return "\n".join([*lines, shlex.join(command), "(--bf16 needs an Ampere GPU or newer; --fp16 on older ones)"])
 
 
@@ -242,7 +242,7 @@ def cards(shape: str, lengths: list[int], effective: int, frozen: bool, pieces: 
             rows.append([str(length), f"{gb} GB", needs, host, speed, f"`{shlex.join(setting.flags)}`"])
     kind = "MEASURED, GB reserved by torch" if measuring else "ESTIMATE"
     head = ["length", "card", "GB", "host GB", "examples/s", "flags"]
-    return f"{shape}, effective batch {effective}, {pieces:,} trained pieces, {kind}\n\n" + markdown(head, rows)
+    return f"{shape}, effective batch {effective}, {pieces:,} trained tokens, {kind}\n\n" + markdown(head, rows)
 
 
 TABLE = (
@@ -273,7 +273,7 @@ def table(shape: str, batches: list[int], lengths: list[int], devices: int, piec
             rows.append([base.name, str(batch), *cells, f"{cost['host'] / GIB:.0f}" if cost["host"] else "", card])
     kind = "MEASURED, GB reserved by torch (estimate in brackets)" if measuring else "ESTIMATE, GB on one GPU"
     head = ["setting", "batch", *(f"length {length}" for length in lengths), "host", f"card for {max(lengths)}"]
-    return f"{shape}, {devices} GPU(s), effective batch {Setting.effective}, {pieces:,} trained pieces, {kind}\n\n" + markdown(head, rows)
+    return f"{shape}, {devices} GPU(s), effective batch {Setting.effective}, {pieces:,} trained tokens, {kind}\n\n" + markdown(head, rows)
 
 
 # ---- --check: the formulas compared with the memory of torch and DeepSpeed, on a CPU
@@ -401,7 +401,7 @@ def main():
     parser.add_argument("--task", default="xnli", help="with --gb: task of the command line that is printed")
     parser.add_argument("--max_seq_length", type=at_least(8), help="with --gb: longest input; the task's recipe by default")
     parser.add_argument("--freeze_embeddings", action="store_true", help="with --gb or --cards: word embeddings are not trained")
-    parser.add_argument("--pieces", type=at_least(5), default=PIECES, help="number of pieces in the data, whose embeddings are on the GPU")
+    parser.add_argument("--pieces", type=at_least(5), default=PIECES, help="number of tokens in the data, whose embeddings are on the GPU")
     parser.add_argument("--cards", action="store_true", help=f"which flags fit cards of {', '.join(map(str, CAPS))} GB")
     parser.add_argument("--shape", default="xlmr-large", choices=tuple(SHAPES))
     parser.add_argument("--batch", type=at_least(1), nargs="+", default=[1, 8, 32], help="per GPU, for the table")

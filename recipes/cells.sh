@@ -3,8 +3,9 @@
 # start is one intermediate task, several that are trained together (mnli+squad_v1), all of them together (all), or the baseline (none).
 # run_cell runs one cell. The scripts skip a finished cell.
 #
-# MODEL OUT SEEDS STARTS TARGETS LAUNCH FLAGS RETRIEVAL_FLAGS are taken from the environment if they are set. A recipe may define a function
-# `flags_of`. It is called with the name of a start or of a target, and prints additional flags for it.
+# MODEL OUT SEEDS STARTS TARGETS LAUNCH FLAGS INTERMEDIATE_FLAGS TARGET_FLAGS RETRIEVAL_FLAGS are taken from the environment if they are set
+# (docs/clusters.md has them in a table). A recipe may define a function `flags_of`. It is called with the name of a start or of a target, and
+# prints additional flags for it.
 #
 # MODELS        a folder of an earlier grid: its models are the starts, and nothing is trained for them. A start may then be a finished target
 #               (none/xnli). Without it the starts lie in OUT.
@@ -14,14 +15,24 @@ OUT=${OUT:-out/paper}
 SEEDS=${SEEDS:-42 43 44}
 STARTS=${STARTS:-none anli mnli qqp squad_v1 squad_v2 hellaswag ccg cosmosqa commonsenseqa all}
 TARGETS=${TARGETS:-xnli pawsx udpos panx xquad mlqa tydiqa bucc tatoeba}
-LAUNCH=${LAUNCH:-accelerate launch} # or: python; or: torchrun --standalone --nproc_per_node 4
-FLAGS=${FLAGS:-}                    # for every script that trains, such as "--bf16 --data_dir /data"
+LAUNCH=${LAUNCH:-accelerate launch --quiet} # or: python; or: torchrun --standalone --nproc_per_node 4
+FLAGS=${FLAGS:-}                            # for both scripts that train, such as "--bf16 --data_dir /data"
+INTERMEDIATE_FLAGS=${INTERMEDIATE_FLAGS:-}  # for run_intermediate.py, beside FLAGS
+TARGET_FLAGS=${TARGET_FLAGS:-}              # for run_target.py, beside FLAGS
+RETRIEVAL_FLAGS=${RETRIEVAL_FLAGS:-}        # for run_retrieval.py, such as "--data_dir /data"
 # SAVE_TARGETS=false keeps results and predictions of the targets that train a model, and not the model.
-RETRIEVAL_FLAGS=${RETRIEVAL_FLAGS:-} # for run_retrieval.py, such as "--data_dir /data"
 
 if ! declare -F flags_of >/dev/null; then
   flags_of() { :; }
 fi
+
+# number VALUE WHAT: refuses a value that is no whole number of at least 1.
+number() {
+  if ! [[ $1 =~ ^[1-9][0-9]*$ ]]; then
+    echo "'$1' is no number of $2: a whole one, at least 1, would be right." >&2
+    exit 2
+  fi
+}
 
 # usage RECIPE: prints the recipe's header comment.
 usage() {
@@ -75,7 +86,7 @@ target_cells() {
 run_cell() {
   local seed=$1 start=$2 target=${3:-} folder=$OUT/seed$1/$2 model=${MODELS:-$OUT}/seed$1/$2
   if [[ ${SCORE_FLAGS:-} ]]; then model=$model/$target; elif [[ $start == none ]]; then model=$MODEL; fi
-  # LAUNCH, FLAGS and the output of flags_of are lists of words, which must be split.
+  # LAUNCH, the flags and the output of flags_of are lists of words, which must be split.
   # shellcheck disable=SC2046,SC2086
   if [[ ${SCORE_FLAGS:-} ]]; then
     $LAUNCH run_target.py --task "$target" --model_name_or_path "$model" --output_dir "$folder/$target" --do_train false $SCORE_FLAGS
@@ -85,13 +96,13 @@ run_cell() {
   case $target in
     "")
       $LAUNCH run_intermediate.py --task ${start//+/ } --model_name_or_path "$MODEL" --output_dir "$folder" --seed "$seed" \
-        $(flags_of "$start") $FLAGS ;;
+        $(flags_of "$start") $INTERMEDIATE_FLAGS $FLAGS ;;
     bucc | tatoeba)
       if [[ $start == none ]]; then folder=$OUT/none; fi
       $LAUNCH run_retrieval.py --task "$target" --model_name_or_path "$model" --output_dir "$folder/$target" \
         $(flags_of "$target") $RETRIEVAL_FLAGS ;;
     *)
       $LAUNCH run_target.py --task "$target" --model_name_or_path "$model" --output_dir "$folder/$target" --seed "$seed" \
-        $(flags_of "$target") $FLAGS ${SAVE_TARGETS:+--save_model "$SAVE_TARGETS"} ;;
+        $(flags_of "$target") $TARGET_FLAGS $FLAGS ${SAVE_TARGETS:+--save_model "$SAVE_TARGETS"} ;;
   esac
 }

@@ -11,9 +11,11 @@
 #          OUT/logs, and the terminal shows a line when a cell ends.
 # GPUS     a list of GPUs. The cell in slot i of AT_ONCE uses GPU number i modulo the length of this list. Without it, CUDA_VISIBLE_DEVICES
 #          is not changed.
-# STARTS   may name tasks that are trained together: mnli+squad_v1. Targets begin when all intermediate trainings have ended.
+# STARTS   may name tasks that are trained together: mnli+squad_v1. The targets of a start begin when its training has ended, those of the
+#          baseline as soon as a slot is free.
+# FLAGS    for both scripts that train; INTERMEDIATE_FLAGS, TARGET_FLAGS and RETRIEVAL_FLAGS for one script each. docs/clusters.md lists all
+#          variables.
 # SAVE_TARGETS=false  keeps the results of the targets and not their models: 67 GB for three seeds of XLM-R Large, in place of 585.
-#
 # REPORT   no: leave the report out.
 #
 # The command can be run again: it skips finished cells and resumes cells that were cut off. If a cell fails, the recipe reports it, runs the
@@ -28,13 +30,12 @@ MODEL=${1:-$MODEL}
 OUT=${2:-$OUT}
 SEEDS=${3:-$SEEDS}
 
-if ! [[ ${AT_ONCE:=1} =~ ^[1-9][0-9]*$ ]]; then
-  echo "'$AT_ONCE' is no number of cells at once (AT_ONCE): a whole one, at least 1, would be right." >&2
-  exit 2
-fi
+AT_ONCE=${AT_ONCE:-1}
+number "$AT_ONCE" "cells at once (AT_ONCE)"
 GPUS=${GPUS:-}
-failed=$(mktemp) # the names of cells that failed, one a line
-running=         # the process group of all running cells
+failed=$(mktemp)     # the names of cells that failed, one a line
+declare -A cell_of=() # by process group: the cell that runs in it, with its slot first
+declare -A ended=()   # by `seed start`: whether this intermediate training has ended, well or not
 
 # one_cell SEED START [TARGET]: runs a cell in slot $SLOT. A failure is noted in $failed, and the loop continues.
 one_cell() {
@@ -50,11 +51,12 @@ one_cell() {
   echo "seed$1/$2${3:+/$3}" >>"$failed"
 }
 export -f run_cell one_cell flags_of
-export MODEL OUT LAUNCH FLAGS RETRIEVAL_FLAGS AT_ONCE GPUS failed
+export MODEL OUT LAUNCH FLAGS INTERMEDIATE_FLAGS TARGET_FLAGS RETRIEVAL_FLAGS AT_ONCE GPUS failed
 export MODELS=${MODELS:-} SCORE_FLAGS=${SCORE_FLAGS:-}
 
 stop() {
-  if [[ $running ]]; then kill -- "$running" "-$running" 2>/dev/null || true; fi
+  local group
+  for group in "${!cell_of[@]}"; do kill -- "$group" "-$group" 2>/dev/null || true; done
   rm -f "$failed"
 }
 trap stop EXIT
@@ -62,12 +64,40 @@ trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
 if ((AT_ONCE > 1)); then mkdir -p "$OUT/logs"; fi
-for cells in intermediate_cells target_cells; do
-  # setsid makes a new session, so that `stop` can end all processes that cells have started. xargs gives the cells an empty stdin.
-  $cells | setsid xargs -r -L 1 -P "$AT_ONCE" --process-slot-var=SLOT bash -c 'one_cell "$@"' _ &
-  running=$!
-  wait "$running"
-  running=
+
+# next_cell: takes the first cell off the list whose model is there, and sets `cell` to it. Fails if every cell has to wait.
+next_cell() {
+  local place seed start target
+  for place in "${!waiting[@]}"; do
+    cell=${waiting[place]}
+    read -r seed start target <<<"$cell"
+    if [[ -z $target || $start == none || ${ended["$seed $start"]:-} ]]; then
+      unset "waiting[place]"
+      return
+    fi
+  done
+  return 1
+}
+
+mapfile -t waiting < <(intermediate_cells && target_cells)
+mapfile -t slots < <(seq 0 $((AT_ONCE - 1)))
+while ((${#waiting[@]} + ${#cell_of[@]})); do
+  while ((${#slots[@]})) && next_cell; do
+    # setsid makes a new session, so that `stop` can end all processes that a cell has started.
+    # shellcheck disable=SC2086
+    SLOT=${slots[0]} setsid bash -c 'one_cell "$@"' _ $cell </dev/null &
+    cell_of[$!]="${slots[0]} $cell"
+    slots=("${slots[@]:1}")
+  done
+  wait -n || true
+  for group in "${!cell_of[@]}"; do
+    if ! kill -0 "$group" 2>/dev/null; then
+      read -r slot seed start target <<<"${cell_of[$group]}"
+      if [[ -z $target ]]; then ended["$seed $start"]=1; fi
+      slots+=("$slot")
+      unset "cell_of[$group]"
+    fi
+  done
 done
 
 if [[ ${REPORT:-yes} == yes ]]; then python run_report.py "$OUT" --output_dir "$OUT/report" || echo report >>"$failed"; fi

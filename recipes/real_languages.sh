@@ -14,7 +14,7 @@
 #   JOBS          the number of cells that run at the same time, with one thread each (2)
 #   STARTS        of: none mnli squad_v1 mnli+squad_v1 (none is the baseline)
 #   TARGETS       of: xnli udpos xquad tatoeba
-#   FLAGS         for every script that trains
+#   FLAGS         for both scripts that train; INTERMEDIATE_FLAGS for intermediate training alone
 #   TARGET_FLAGS  for every script that scores, such as TARGET_FLAGS="--max_predict_samples 500"
 #   LAYER         the layer whose output Tatoeba uses (12, the last of a small encoder)
 #
@@ -42,22 +42,23 @@ if [[ ${DATA_DIR:-} ]]; then
   FLAGS="--data_dir $DATA_DIR $FLAGS"
   RETRIEVAL_FLAGS="--data_dir $DATA_DIR $RETRIEVAL_FLAGS"
 fi
+RETRIEVAL_FLAGS="$TARGET_FLAGS $RETRIEVAL_FLAGS"
 
 # flags_of START or TARGET: prints the flags of a cell. run_cell of cells.sh calls it for each cell.
 flags_of() {
   case $1 in
     mnli | mnli+squad_v1) echo "--num_train_epochs 5 --learning_rate 1e-4" ;;
     squad_v1) echo "--num_train_epochs 3 --learning_rate 2e-4 --max_seq_length 256" ;;
-    xnli) echo "--num_train_epochs 5 --learning_rate 1e-4 --benchmark xtreme-r --languages en sw ${TARGET_FLAGS:-}" ;;
+    xnli) echo "--num_train_epochs 5 --learning_rate 1e-4 --benchmark xtreme-r --languages en sw" ;;
     udpos)
-      echo "--num_train_epochs 3 --learning_rate 5e-5 --benchmark xtreme-r --languages en af bg de el fa he hu id ko mr vi ${TARGET_FLAGS:-}" ;;
+      echo "--num_train_epochs 3 --learning_rate 5e-5 --benchmark xtreme-r --languages en af bg de el fa he hu id ko mr vi" ;;
     xquad)
-      echo "--num_train_epochs 3 --learning_rate 2e-4 --max_seq_length 256 --benchmark xtreme-r --languages en ar de es hi ro ru zh ${TARGET_FLAGS:-}" ;;
+      echo "--num_train_epochs 3 --learning_rate 2e-4 --max_seq_length 256 --benchmark xtreme-r --languages en ar de es hi ro ru zh" ;;
     tatoeba)
-      echo "--layer ${LAYER:-12} --benchmark xtreme-r --languages af ar bg de el es fa fr he hu id ja ko mr pl ru sw th uk vi zh ${TARGET_FLAGS:-}" ;;
+      echo "--layer ${LAYER:-12} --benchmark xtreme-r --languages af ar bg de el es fa fr he hu id ja ko mr pl ru sw th uk vi zh" ;;
   esac
 }
 export -f flags_of
-export MODEL OUT SEEDS STARTS TARGETS LAUNCH FLAGS RETRIEVAL_FLAGS
+export MODEL OUT SEEDS STARTS TARGETS LAUNCH FLAGS INTERMEDIATE_FLAGS TARGET_FLAGS RETRIEVAL_FLAGS
 export AT_ONCE=${JOBS:-2} OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE TOKENIZERS_PARALLELISM=false
 exec recipes/paper_grid.sh

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from types import NoneType
+from typing import Any
 
 import pandas
 
@@ -286,7 +287,7 @@ def check_scores(task: str, name: str, scores) -> None:
             raise Unusable("damaged", f"{what} of {name} is {value}: a score is from 0 to 100")
 
 
-def mismatch(value, kind, name: str = "") -> str | None:
+def mismatch(value: Any, kind: Any, name: str = "") -> str | None:
     """Where and how a JSON value is not of a kind; None where it is.
 
     kind  a type; [kind], a list of such; {name: kind}, an object with these names and others (`name?`: or without it); or several
@@ -294,7 +295,8 @@ def mismatch(value, kind, name: str = "") -> str | None:
     """
     kinds, wrong = kind if isinstance(kind, tuple) else (kind,), []
     for one in kinds:
-        if type(value) is not (one if isinstance(one, type) else type(one)):  # exactly: True is no number
+        is_of_kind = type(value) is (one if isinstance(one, type) else type(one))  # exactly: True is no number
+        if not is_of_kind:
             continue
         inner = []
         if isinstance(one, list):
@@ -382,9 +384,9 @@ def settings_of_run(results: dict, model: str, first: dict | None, examples: dic
     if is_as_it_is:
         settings |= {((model, f"{start_name(stages)}: {task} {AS_IT_IS}"), name): value for name, value in named.items()}
         named = {name: named[name] for name in READING if name in named}
-    what = start_name(stages) if results["phase"] == "intermediate" else results["task"]
+    part = start_name(stages) if results["phase"] == "intermediate" else task
     if tokenizer := results.get("tokenizer"):
-        settings[(model, what), "fingerprint of the tokenizer"] = f"{tokenizer['hash']} {tokenizer['vocabulary']}"
+        settings[(model, part), "fingerprint of the tokenizer"] = f"{tokenizer['hash']} {tokenizer['vocabulary']}"
     if results["phase"] == "intermediate":
         return settings
     settings |= {((model, task), name): value for name, value in named.items()}

@@ -65,7 +65,7 @@ def basis_of(columns):
 def is_left(column, rest, others) -> bool:
     """Whether something of a column is left when levels and the other predictors are taken out of it."""
     basis = basis_of(others) if others.size and np.abs(others).max() > SMALL else np.zeros((len(rest), 0))
-    return bool(np.linalg.norm(rest - basis @ (basis.T @ rest)) > SMALL * max(np.linalg.norm(column), SMALL))
+    return bool(np.linalg.norm(rest - basis @ (basis.T @ rest)) > SMALL * max(float(np.linalg.norm(column)), SMALL))
 
 
 def inverse_root(matrix):

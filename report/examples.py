@@ -96,7 +96,7 @@ def pair_counts(gold, predicted) -> dict[str, tuple[int, int]]:
         pair = source, target
         counts[source][0] += 2 * (pair in gold and pair in predicted)
         counts[source][1] += (pair in gold) + (pair in predicted)
-    return {source: tuple(values) for source, values in counts.items()}
+    return {source: (found, of_all) for source, (found, of_all) in counts.items()}
 
 
 def aligned_pairs(columns: dict) -> dict:

@@ -43,7 +43,7 @@ def margins_of(arrays: dict, folder) -> tuple[np.ndarray, np.ndarray]:
 def separation(margin: np.ndarray, right: np.ndarray) -> tuple[float, float, float]:
     """(mean margin of right pairs, of wrong ones, AUC); NaN where one kind is absent."""
     n, rest = int(right.sum()), int((~right).sum())
-    means = [float(margin[kind].mean()) if kind.any() else np.nan for kind in (right, ~right)]
+    mean_right, mean_wrong = (float(margin[kind].mean()) if kind.any() else np.nan for kind in (right, ~right))
     if not n or not rest:
-        return *means, np.nan
-    return *means, float((rankdata(margin)[right].sum() - n * (n + 1) / 2) / (n * rest))
+        return mean_right, mean_wrong, np.nan
+    return mean_right, mean_wrong, float((rankdata(margin)[right].sum() - n * (n + 1) / 2) / (n * rest))

@@ -46,7 +46,11 @@ def domain(analysis: Analysis) -> Section:
 def sizes_of(analysis: Analysis, model: str) -> dict[str, int]:
     """{intermediate task: number of its training examples}."""
     settings = {key: value for run in analysis.collection.runs if run.model == model for key, value in run.settings.items()}
-    return {what[1]: value for (what, name), value in settings.items() if name == "number of training examples" and value}
+    return {
+        what[1]: value
+        for (what, name), value in settings.items()
+        if name == "number of training examples" and isinstance(value, int) and value
+    }
 
 
 def domain_effects(pairs: list[tuple[str, str, float]], sizes: dict[str, int]) -> dict[str, Estimate]:

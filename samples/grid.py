@@ -22,6 +22,7 @@ from multiprocessing import active_children, get_context, parent_process
 from pathlib import Path
 
 from results import release
+from run_log import close_log
 from samples.lexicon import LANGUAGES
 from samples.write_data import output_folder
 from task_adapters import PAPERS_TASKS, TASKS, InputError, nearest
@@ -108,9 +109,11 @@ def call_logged(cell: Cell) -> tuple[float, str | None]:
             {"run_intermediate": run_intermediate, "run_target": run_target, "run_retrieval": run_retrieval}[cell.script].main()
         except (Exception, SystemExit) as error:  # the worker has more cells to run; the whole traceback is in the log
             traceback.print_exc()
+            close_log(f"error: {type(error).__name__}: {error}")
             return time.time() - started, " ".join(f"{type(error).__name__}: {error}".split())
         finally:
             release()  # the process goes on after this run, so it gives up the run's lock
+            close_log("finished")
             sys.stdout.flush(), sys.stderr.flush()
     return time.time() - started, None
 

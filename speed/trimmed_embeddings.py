@@ -105,7 +105,7 @@ def set_up(encoder, wanted: str, optim: str, features: list, tokenizer, has_lm: 
     absent = np.flatnonzero(~occurs).tolist()
     if not absent:
         return
-    say(f"{occurs.sum():,} of {len(occurs):,} pieces occur: the embeddings of the others wait on the host")
+    say(f"{occurs.sum():,} of {len(occurs):,} tokens occur: the embeddings of the others wait on the host")
     unused = next((token for token in absent if whole.weight[token].any()), absent[0])  # a row of zeros would show no decay
     occurs[unused] = True
     encoder.set_input_embeddings(TrimmedEmbedding(whole, torch.from_numpy(np.flatnonzero(occurs)), unused))
@@ -115,7 +115,7 @@ def why_not(encoder, optim: str, has_lm: bool) -> str | None:
     """Why embeddings cannot be left out; None where they can."""
     whole = encoder.get_input_embeddings()
     if has_lm:
-        return "masked LM reads the embeddings of all pieces"
+        return "masked LM reads the embeddings of all tokens"
     if is_deepspeed_zero3_enabled():
         return "under ZeRO-3 the embeddings are in slices"
     if optim not in ROW_WISE:
@@ -168,7 +168,7 @@ def agree(trainer, checkpoint: str | None) -> None:
         record = read_json(f"{checkpoint}/trainer_state.json").get("stateful_callbacks", {}).get(Trimmed.__name__)
         written_key = record and record["args"]["key"]
         if written_key and written_key != key:
-            raise InputError(f"{checkpoint} is of data in which other pieces occur: they have changed. --overwrite begins anew.")
+            raise InputError(f"{checkpoint} is of data in which other tokens occur: they have changed. --overwrite begins anew.")
         if embeddings and not written_key:
             embeddings.complete()
             say(f"{checkpoint} has states of all embeddings: they are trained on")

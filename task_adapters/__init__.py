@@ -38,7 +38,7 @@ from task_adapters import (
     xquad,
 )
 from task_adapters.base import InputError, Recipe, RetrievalRecipe, Source, Task, nearest
-from task_adapters.loading import data_line, labels_of, load_examples
+from task_adapters.loading import data_line, labels_of, load_examples, no_language
 from task_adapters.normal_form import in_normal_form
 from task_adapters.own_files import find_own_files, with_own_data
 from task_adapters.task_file import read_task_file
@@ -62,8 +62,8 @@ BUILT_IN = dict(TASKS)  # without what `add_task_file` adds to TASKS
 
 __all__ = ["BENCHMARKS", "PAPERS_TASKS", "TASKS", "InputError", "Recipe", "RetrievalRecipe", "Source", "Task", "add_task_file",
            "at_revision", "benchmark_of", "data_line", "find_own_files", "find_train_files", "find_train_languages", "get_task",
-           "hub_ids_of", "in_normal_form", "labels_of", "load_examples", "load_training_data", "nearest", "with_languages_of",
-           "with_own_data"]  # fmt: skip
+           "hub_ids_of", "in_normal_form", "labels_of", "load_examples", "load_training_data", "nearest", "no_language",
+           "with_languages_of", "with_own_data"]  # fmt: skip
 
 
 def add_task_file(path: str) -> Task:

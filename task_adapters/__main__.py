@@ -12,17 +12,20 @@ The exit code is 1 where something is missing or differs from the published coun
 
 import argparse
 import sys
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NoReturn
 
 from task_adapters import TASKS, InputError, add_task_file, data_line, load_examples, nearest, with_languages_of
+from task_adapters.base import Task
 from task_adapters.xtreme_download import NAME as XTREMES_DOWNLOAD
 
 SHOWN = 160  # The number of characters that are printed of a text.
 MODEL_FILES = ("*.json", "*.txt", "*.model")
 
 
-def table(tasks) -> list[str]:
+def table(tasks: Iterable[Task]) -> list[str]:
     """Returns one line per task: phase, type, languages, source, expected rows per split (the sum over languages), licence."""
-    rows = [("task", "phase", "type", "languages", "source", "train", "dev", "test", "licence")]
+    rows: list[tuple[str, ...]] = [("task", "phase", "type", "languages", "source", "train", "dev", "test", "licence")]
     for task in tasks:
         source = task.sources[0]
         ids = dict.fromkeys(part.hub_id for part in (source, *source.and_then))
@@ -45,7 +48,7 @@ def table(tasks) -> list[str]:
     return ["  ".join(row).rstrip() for row in cells]
 
 
-def expected(task, split) -> str:
+def expected(task: Task, split: str) -> str:
     """Returns the published number of rows of a split over all its languages, before rows are dropped; "" if it is unknown."""
     sources = next(([*source.parts(split)] for source in task.sources if split in source.splits), [])
     languages = task.languages if split == "test" else ("en",)
@@ -53,7 +56,7 @@ def expected(task, split) -> str:
     return "" if not counts or None in counts else f"{sum(counts):,}"
 
 
-def parts_of(task, languages, train_languages=()):
+def parts_of(task: Task, languages: Sequence[str] | None, train_languages: Sequence[str] = ()) -> Iterator[tuple[str, str]]:
     """Yields (split, language) of all data of a task: English training and dev data, and test data of `languages` (None: all).
 
     If another task gives the English data (`train_on`), the task's own training and dev splits are used for `train_languages` only.
@@ -68,7 +71,9 @@ def parts_of(task, languages, train_languages=()):
         yield from ((split, language) for split in ("train", "dev") if language != "en" and language in task.languages_with(split))
 
 
-def check(tasks, languages, data_dir, show, train_languages=()) -> dict[tuple[str, str], dict[str, str]]:
+def check(
+    tasks: Iterable[Task], languages: Sequence[str] | None, data_dir: str | None, show: bool, train_languages: Sequence[str] = ()
+) -> dict[tuple[str, str], dict[str, str]]:
     """Loads all data and prints a line for each split and language. Returns {(task, split): {language: what is missing or differs}}.
 
     show  whether the first example of each task is printed.
@@ -94,7 +99,7 @@ def check(tasks, languages, data_dir, show, train_languages=()) -> dict[tuple[st
     return problems
 
 
-def summary(problems) -> list[str]:
+def summary(problems: dict[tuple[str, str], dict[str, str]]) -> list[str]:
     """Returns a line for each task and split in which data are missing or differ, with the reason for its first language."""
     lines = []
     for (task, split), reasons in problems.items():
@@ -104,7 +109,7 @@ def summary(problems) -> list[str]:
     return lines
 
 
-def as_text(example) -> list[str]:
+def as_text(example: dict) -> list[str]:
     """Returns an example as `column: value` lines; long values are cut."""
     lines = [f"{name}: {' | '.join(map(str, value)) if isinstance(value, list) else value}" for name, value in example.items()]
     return [line if len(line) <= SHOWN else line[:SHOWN] + "..." for line in (" ".join(line.split()) for line in lines)]
@@ -124,11 +129,11 @@ def prefetch_model(name: str) -> None:
 
 
 class Parser(argparse.ArgumentParser):
-    def error(self, message):
+    def error(self, message: str) -> NoReturn:
         raise InputError(message)
 
 
-def main(argv=None) -> int:
+def main(argv: list[str] | None = None) -> int:
     parser = Parser(prog="python -m task_adapters", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--check", nargs="*", metavar="TASK", help="load these tasks (all by default) and compare with the published counts"

@@ -14,7 +14,7 @@ from task_adapters.mnli import NLI_LABELS, NLI_NUMBERS
 ROUNDS = ("r1", "r2", "r3")
 
 
-def to_example(row):
+def to_example(row: dict) -> dict:
     if row["label"] is None:
         raise DropRow("no gold label")
     return {"text_a": row["premise"], "text_b": row["hypothesis"], "label": row["label"]}

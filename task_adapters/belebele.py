@@ -39,7 +39,7 @@ class OneFileEach(Source):
         return rows_from_folder(Path(data_dir) / self.hub_id, "default", config)
 
 
-def to_example(row):
+def to_example(row: dict) -> dict:
     return {
         "context": row["flores_passage"],
         "question": row["question"],

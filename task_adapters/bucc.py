@@ -38,11 +38,11 @@ class MiningRecipe(RetrievalRecipe):
 class RawFiles(Source):
     """BUCC's own files: lines of id, TAB, sentence, and lines of source id, TAB, English id in `.gold`."""
 
-    def holds(self, split, language, data_dir):
+    def holds(self, split: str, language: str, data_dir: str | None) -> bool:
         """Returns whether --data_dir has a file of this part. If it has one, this source is used, and a missing file is an error."""
         return split in self.splits and any(path.exists() for path in self.files(split, language, data_dir))
 
-    def files(self, split, language, data_dir):
+    def files(self, split: str, language: str, data_dir: str | None) -> list[Path]:
         if data_dir is None:
             return []
         name = self.config_for(language)
@@ -53,7 +53,7 @@ class RawFiles(Source):
         folder = next((folder for folder in folders if folder.is_dir()), folders[0])
         return [folder / f"{name}.{self.splits[split]}.{end}" for end in (language, "en", "gold")]
 
-    def load(self, split, language, data_dir):
+    def load(self, split: str, language: str, data_dir: str | None) -> tuple[Dataset, str | None]:
         """Returns (a row per sentence, checksum of the three files). InputError names file and line if a line has another format."""
         if not self.holds(split, language, data_dir):
             missing = f"{self.files(split, language, data_dir)[0]} does not exist." if data_dir else "--data_dir is not given."
@@ -76,10 +76,10 @@ class RawFiles(Source):
 class PairedLists(Source):
     """mteb/BUCC: one row of `sentence1`, `sentence2` (English) and `gold`, which holds pairs of positions in them, counted from 1."""
 
-    def holds(self, split, language, data_dir):
+    def holds(self, split: str, language: str, data_dir: str | None) -> bool:
         return split in self.splits and not RAW_FILES.holds(split, language, data_dir)
 
-    def load(self, split, language, data_dir):
+    def load(self, split: str, language: str, data_dir: str | None) -> tuple[Dataset, str | None]:
         """Returns (a row per sentence, revision). InputError for gold positions outside the lists, and for copies of another layout."""
         rows, revision = super().load(split, language, data_dir)
         name = f"{self.hub_id} ({self.config_for(language)}, {split})"
@@ -104,10 +104,10 @@ class PairedLists(Source):
                 raise InputError(
                     f"{name}: gold pair {number} is {pair}; it should be two positions, 1 to {len(sides[0])} and 1 to {len(sides[1])}."
                 )
-        return rows_of(*sides, [(names[0](i), names[1](j)) for i, j in row["gold"]], name), revision
+        return rows_of(sides[0], sides[1], [(names[0](i), names[1](j)) for i, j in row["gold"]], name), revision
 
 
-def read_sentences(path):
+def read_sentences(path: Path) -> dict[str, str]:
     """Returns {id: sentence} of one file."""
     sentences, line_of = {}, {}
     for number, (name, text) in _fields(path, "an id, one TAB and a sentence"):
@@ -117,7 +117,7 @@ def read_sentences(path):
     return sentences
 
 
-def read_gold(path, source, target):
+def read_gold(path: Path, source: dict[str, str], target: dict[str, str]) -> list[tuple[str, str]]:
     """Returns [(source id, target id)] of a gold file. InputError for an id that is not among the sentences."""
     pairs = []
     for number, pair in _fields(path, "a source id, one TAB and an English id"):
@@ -146,7 +146,7 @@ def _fields(path, expected):
         yield number, (name, text)
 
 
-def rows_of(source, target, gold, corpus):
+def rows_of(source: dict[str, str], target: dict[str, str], gold: list[tuple[str, str]], corpus: str) -> Dataset:
     """Returns a row per sentence, source side first. InputError for a corpus in which every sentence has a translation."""
     if len({i for i, _ in gold}) == len(source) and len({j for _, j in gold}) == len(target):
         raise InputError(f"{corpus} {GOLD_ONLY}.")
@@ -165,7 +165,7 @@ def rows_of(source, target, gold, corpus):
     )
 
 
-def to_example(row):
+def to_example(row: dict) -> dict:
     return {name: row[name] for name in ("side", "id", "text", "matches")}
 
 

@@ -29,7 +29,7 @@ LEAF = re.compile(r"\(<L (\S+) \S+ \S+ (\S+) \S+>\)")
 PHRASE = re.compile(r"\(<T \S+ \d+ \d+>")
 
 
-def to_example(row):
+def to_example(row: dict) -> dict:
     return row
 
 
@@ -37,7 +37,7 @@ def to_example(row):
 class CCGbank(Source):
     """CCGbank's files, or jiant's, below DIR/LDC2005T13. The revision names the sections and a checksum of the files."""
 
-    def load(self, split, language, data_dir):
+    def load(self, split: str, language: str, data_dir: str | None) -> tuple[Dataset, str | None]:
         folder = Path(data_dir or "DIR") / self.hub_id
         if data_dir is None or not folder.is_dir():
             missing = "" if data_dir is None else f"{folder} does not exist. "

@@ -8,7 +8,7 @@ from metrics import accuracy
 from task_adapters.base import Recipe, Source, Task
 
 
-def to_example(row):
+def to_example(row: dict) -> dict:
     letters = list(row["choices"]["label"])
     return {
         "context": "",

@@ -12,7 +12,7 @@ from task_adapters.siqa import XTREME_R_CHOICE
 CHOICES = ("choice1", "choice2")
 
 
-def to_example(row):
+def to_example(row: dict) -> dict:
     label = row["label"]
     return {
         "context": row["premise"],

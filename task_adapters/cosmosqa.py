@@ -12,7 +12,7 @@ SPLITS = {"train": "train", "dev": "validation"}
 ROWS = {"train": 25_262, "dev": 2_985}
 
 
-def to_example(row):
+def to_example(row: dict) -> dict:
     return {
         "context": row["context"],
         "question": row["question"],

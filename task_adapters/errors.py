@@ -3,6 +3,7 @@
 import difflib
 import errno
 import tempfile
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import datasets
@@ -24,10 +25,15 @@ class DropRow(Exception):
     """Raised by a `to_example` whose row the protocol leaves out; the reason is counted and stands in the result."""
 
 
-def nearest(name: str, candidates) -> str:
+def nearest(name: str, candidates: Iterable[str]) -> str:
     """` Did you mean 'xnli'?` for 'xnl', or the whole list where nothing is near."""
+    return near(name, candidates).lstrip() or f"Known: {', '.join(candidates)}."
+
+
+def near(name: str, candidates: Iterable[str]) -> str:
+    """` Did you mean 'xnli'?` for 'xnl', or nothing: for a message that has the whole list anyway."""
     match = difflib.get_close_matches(str(name), list(candidates), n=1, cutoff=0.5)
-    return f"Did you mean {match[0]!r}?" if match else f"Known: {', '.join(candidates)}."
+    return f" Did you mean {match[0]!r}?" if match else ""
 
 
 def one_line(error: BaseException) -> str:
@@ -36,7 +42,7 @@ def one_line(error: BaseException) -> str:
     return text if len(text) <= 300 else text[:300] + "..."
 
 
-def causes(error: BaseException):
+def causes(error: BaseException) -> Iterator[BaseException]:
     """The error, the one that caused it, and so on."""
     while error is not None:
         yield error
@@ -53,7 +59,7 @@ def refuse_full_disk(error: BaseException, what: str) -> None:
 
 
 @contextmanager
-def errors_said_once():
+def errors_said_once() -> Iterator[None]:
     """`datasets` logs some errors before it raises them; the user is told by the exception alone."""
     verbosity = datasets.logging.get_verbosity()
     datasets.logging.set_verbosity(datasets.logging.CRITICAL)
@@ -64,7 +70,7 @@ def errors_said_once():
 
 
 @contextmanager
-def readable(what: str):
+def readable(what: str) -> Iterator[None]:
     """Errors of reading `what` through `datasets` as an InputError of one line; an InputError from within stays as it is."""
     try:
         with errors_said_once():

@@ -4,6 +4,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 import pyarrow
 import pyarrow.compute
@@ -19,7 +20,15 @@ NOT_A_PAIR = "not a pair of sentences and a label"  # of a file without a header
 LANGUAGE = r"[a-z]{2,3}(?:[-_][A-Za-z]+)?"
 
 
-def to_examples(rows: Dataset, task: Task, split: str, language: str | None, source: str, keep=None, is_train_file=False) -> Dataset:
+def to_examples(
+    rows: Dataset,
+    task: Task,
+    split: str,
+    language: str | None,
+    source: str,
+    keep: Callable[[dict, str], bool] | None = None,
+    is_train_file: bool = False,
+) -> Dataset:
     """All rows as examples, with why one is to be dropped in the column `dropped` ("" for the others).
 
     source         how messages name the rows: hub id, configuration and split, or a file.
@@ -147,7 +156,7 @@ def has_nulls(column: pyarrow.ChunkedArray) -> bool:
     return column.null_count > 0 or (pyarrow.types.is_list(column.type) and has_nulls(pyarrow.compute.list_flatten(column)))
 
 
-def names_of(feature, values: list) -> list:
+def names_of(feature: Any, values: list) -> list:
     """Class numbers -> class names (labels are mapped by name, never by position); -1, the hub's "no label", -> None."""
     inner = getattr(feature, "feature", None)
     if isinstance(feature, ClassLabel):

@@ -7,6 +7,7 @@ A column that holds lists is JSON in both. Text is UTF-8, and only a line feed e
 import csv
 import json
 import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pyarrow.parquet
@@ -103,7 +104,7 @@ def _text_rows(names, labels, reader):
 # ---- readers: (path, labels) -> (where a row stands, row); a row is {BROKEN: its line} where a file without a header has something else
 
 
-def read_jsonl(path, labels=()):
+def read_jsonl(path: Path, labels: Sequence[str] = ()) -> Iterator[tuple[str, dict | None]]:
     for number, line in lines_of(path):
         try:
             row = json.loads(line)
@@ -114,7 +115,7 @@ def read_jsonl(path, labels=()):
         yield f"line {number}", row
 
 
-def read_json(path, labels=()):
+def read_json(path: Path, labels: Sequence[str] = ()) -> Iterator[tuple[str, dict | None]]:
     """SQuAD's format; a list of rows; or lines of JSON under the wrong name."""
     try:
         value = json.loads(path.read_text(encoding="utf-8-sig"))
@@ -151,7 +152,7 @@ def _squad_row(paragraph, question, location):
     return {**asked, **context, "answers": {"text": texts, "answer_start": starts}}
 
 
-def read_csv(path, labels=()):
+def read_csv(path: Path, labels: Sequence[str] = ()) -> Iterator[tuple[str, dict | None]]:
     csv.field_size_limit(1 << 30)  # else a context of 131,073 characters is refused
     with path.open(encoding="utf-8-sig", newline="") as lines:
         reader = csv.reader(lines, strict=True)
@@ -168,7 +169,7 @@ def read_csv(path, labels=()):
             raise InputError(f"{path}, after line {reader.line_num}: not UTF-8 text.") from error
 
 
-def read_tsv(path, labels=()):
+def read_tsv(path: Path, labels: Sequence[str] = ()) -> Iterator[tuple[str, dict | None]]:
     header = None
     for number, line in lines_of(path):
         fields = line.split("\t")

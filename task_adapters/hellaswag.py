@@ -13,7 +13,7 @@ SPLITS = {"train": "train", "dev": "validation"}
 ROWS = {"train": 39_905, "dev": 10_042}
 
 
-def to_example(row):
+def to_example(row: dict) -> dict:
     return {
         "context": row["ctx_a"],
         "question": "",

@@ -40,7 +40,7 @@ XTREME_R_RANKING = RankingRecipe(layer=24, pooling="pooler", lower_case=True)
 class SentenceFiles(Source):
     """The project's own files, xquad-r/{language}.json."""
 
-    def load(self, split, language, data_dir):
+    def load(self, split: str, language: str, data_dir: str | None) -> tuple[Dataset, str | None]:
         """-> (a row per question and per sentence, checksum). InputError for a file that is not LAReQA's."""
         if data_dir is None:
             raise Absent(f"LAReQA is read from files below --data_dir, of https://github.com/{self.hub_id}: DIR/{self.hub_id}/xquad-r.")
@@ -55,7 +55,7 @@ class SentenceFiles(Source):
         )
 
 
-def rows_of(content: bytes, language: str, path) -> list[dict]:
+def rows_of(content: bytes, language: str, path: Path) -> list[dict]:
     """Candidates and questions of one file; a candidate's id is its language, paragraph and sentence, counted from 0."""
     try:
         paragraphs = [paragraph for article in json.loads(content)["data"] for paragraph in article["paragraphs"]]
@@ -90,7 +90,7 @@ def candidate_text(sentence: str, paragraph: str) -> str:
     return (sentence + paragraph).replace("\n", "")
 
 
-def to_example(row):
+def to_example(row: dict) -> dict:
     return {name: row[name] for name in ("side", "id", "text", "matches")}
 
 

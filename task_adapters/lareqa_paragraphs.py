@@ -19,7 +19,7 @@ NLU_EVALS = RankingRecipe(layer=24, pooling="cls")  # XLM-R Large: the first tok
 class Paragraphs(Source):
     """Rows of question and context: a candidate for each different context, whose id has its language."""
 
-    def load(self, split, language, data_dir):
+    def load(self, split: str, language: str, data_dir: str | None) -> tuple[Dataset, str | None]:
         """-> (a row per paragraph and per question, revision). InputError for an empty paragraph and a question that occurs twice."""
         rows, revision = super().load(split, language, data_dir)
         where, places, questions = f"{self.hub_id} ({language}, {split})", {}, {}

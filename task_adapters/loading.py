@@ -6,8 +6,9 @@ from collections import Counter
 import numpy as np
 from datasets import Dataset, concatenate_datasets
 
-from task_adapters.base import Absent, InputError, Task, nearest
+from task_adapters.base import Absent, InputError, Task
 from task_adapters.content import content_key
+from task_adapters.errors import near
 from task_adapters.examples import NOT_THIS_LANGUAGE, to_examples, usable
 from task_adapters.xtreme_download import Download
 
@@ -25,9 +26,7 @@ def load_examples(
     Raises InputError for a language, split, file, column or label that is not there.
     """
     if language not in task.languages:
-        raise InputError(
-            f"{task.name} has no {language!r} data. {nearest(language, task.languages)} It covers: {', '.join(task.languages)}."
-        )
+        raise InputError(no_language(task, language))
     loaded, passed_over = _first_source_that_is_here(task, split, language, data_dir)
     converted = [_examples_of(rows, revision, source, task, split, language) for source, rows, revision in loaded]
     parts = [provenance for _, provenance in converted]
@@ -117,7 +116,12 @@ def _together(parts: list[dict]) -> dict:
     }
 
 
-def labels_of(task: Task, train_examples) -> tuple[str, ...]:
+def no_language(task: Task, language: str) -> str:
+    """The answer to a language that a task does not have: the nearest one where one is near, and the list, once."""
+    return f"{task.name} has no {language!r} data.{near(language, task.languages)} It covers: {', '.join(task.languages)}."
+
+
+def labels_of(task: Task, train_examples: Dataset) -> tuple[str, ...]:
     """The task's labels; where it leaves them open, the tags of its training examples in sorted order."""
     if task.labels or task.task_type != "tagging":
         return task.labels

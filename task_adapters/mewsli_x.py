@@ -9,6 +9,8 @@ candidates are one set for all languages, a split of their own; mentions without
 from dataclasses import replace
 from pathlib import Path
 
+from datasets import Dataset
+
 from metrics import mean_reciprocal_rank
 from task_adapters.base import EXAMPLE_COLUMNS, InputError, Source, Task
 from task_adapters.files import columns_of
@@ -22,7 +24,7 @@ MENTIONS = {"ar": 1_501, "de": 1_551, "en": 1_490, "es": 1_552, "fa": 458, "ja":
 class MentionsAndEntities(Source):
     """Mentions by language (split "test"), and the entities (split "candidates") of a configuration of their own."""
 
-    def load(self, split, language, data_dir):
+    def load(self, split: str, language: str, data_dir: str | None) -> tuple[Dataset, str | None]:
         """-> (a row per mention or per entity, revision). InputError for a row without its text or its entity."""
         is_mention = split == "test"
         if data_dir is not None:
@@ -39,7 +41,7 @@ class MentionsAndEntities(Source):
         ), revision  # fmt: skip
 
 
-def mention_rows(batch, indices, where, language):
+def mention_rows(batch: dict, indices: list[int], where: str, language: str) -> dict[str, list]:
     batch = columns_of(batch)
     _check(batch, indices, "mention", where)
     names = batch["example_id"] if "example_id" in batch else [f"{language}-{index}" for index in indices]
@@ -47,7 +49,7 @@ def mention_rows(batch, indices, where, language):
     return {"side": ["source"] * count, "id": names, "text": batch["mention"], "matches": [[name] for name in batch["entity_id"]]}
 
 
-def entity_rows(batch, indices, where, language):
+def entity_rows(batch: dict, indices: list[int], where: str, language: str) -> dict[str, list]:
     batch = columns_of(batch)
     _check(batch, indices, "description", where)
     count = len(indices)

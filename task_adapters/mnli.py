@@ -17,7 +17,7 @@ NLI_NUMBERS = dict.fromkeys(
 OTHER_COLUMNS = (("sentence1", "sentence2", "gold_label"), ("premise", "hypo", "label"))  # MultiNLI's and XNLI's own files; XNLI-MT's
 
 
-def to_example(row):
+def to_example(row: dict) -> dict:
     """A row of the hub, or of the files of MultiNLI and XNLI, whose annotators agreed on no label where it is `-`."""
     names = next((names for names in OTHER_COLUMNS if {*names} <= {*row}), ("premise", "hypothesis", "label"))
     text_a, text_b, label = (row[name] for name in names)

@@ -27,7 +27,7 @@ SMALL_TRAINS = {
 }
 
 
-def to_example(row):
+def to_example(row: dict) -> dict:
     return {"words": row["tokens"], "tags": row["ner_tags"]}
 
 

@@ -15,7 +15,7 @@ FILE_NAMES = {"train": ("translated_train",), "validation": ("dev_2k",), "test":
 ROWS = {"train": 49_401, "dev": 2_000, "test": 2_000}
 
 
-def to_example(row):
+def to_example(row: dict) -> dict:
     return {"text_a": row["sentence1"] or "", "text_b": row["sentence2"] or "", "label": row["label"]}
 
 

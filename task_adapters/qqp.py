@@ -9,7 +9,7 @@ from metrics import accuracy_and_f1
 from task_adapters.base import Recipe, Source, Task
 
 
-def to_example(row):
+def to_example(row: dict) -> dict:
     return {"text_a": row["question1"] or "", "text_b": row["question2"] or "", "label": row["label"]}
 
 

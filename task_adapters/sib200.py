@@ -8,6 +8,8 @@ the recipe is jiant's, with 20 epochs, as 701 rows are 22 steps of 32.
 
 import json
 
+from datasets import Dataset
+
 from metrics import accuracy
 from task_adapters.base import Recipe, Source, Task
 from task_adapters.files import has_text_rows
@@ -34,7 +36,7 @@ war_Latn wol_Latn xho_Latn ydd_Hebr yor_Latn yue_Hant zho_Hans zho_Hant zsm_Latn
 class TsvFiles(Source):
     """The repository's own files, in whose texts quotation marks are doubled."""
 
-    def load(self, split, language, data_dir):
+    def load(self, split: str, language: str, data_dir: str | None) -> tuple[Dataset, str | None]:
         """-> (rows, revision), as `Source.load` has them, with texts as their authors wrote them."""
         rows, revision = super().load(split, language, data_dir)
         return (rows.map(_with_plain_text) if has_text_rows(rows) else rows), revision
@@ -46,7 +48,7 @@ def _with_plain_text(row):
     return {"row": json.dumps({**fields, "text": text[1:-1].replace('""', '"')})} if is_quoted else {}
 
 
-def to_example(row):
+def to_example(row: dict) -> dict:
     return {"text_a": row["text"], "text_b": "", "label": row["category"]}
 
 

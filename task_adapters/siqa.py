@@ -15,7 +15,7 @@ ROWS = {"train": 33_410, "dev": 1_954}
 XTREME_R_CHOICE = Recipe(learning_rate=3e-5, num_train_epochs=5, max_seq_length=128, warmup_steps=0, weight_decay=0)
 
 
-def to_example(row):
+def to_example(row: dict) -> dict:
     return {
         "context": row["context"],
         "question": row["question"],

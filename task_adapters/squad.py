@@ -28,7 +28,7 @@ def relocated(context: str, answers: dict) -> dict:
     return {"text": list(answers["text"]), "answer_start": starts}
 
 
-def to_example(row):
+def to_example(row: dict) -> dict:
     return {
         "id": row["id"],
         "context": row["context"],

@@ -10,7 +10,7 @@ from task_adapters.base import DualRecipe, Task
 from task_adapters.squad import SQUAD_V1
 
 
-def to_example(row):
+def to_example(row: dict) -> dict:
     return {"query": row["question"].strip(), "candidate": row["context"]}
 
 

@@ -38,7 +38,7 @@ def sentence_breaks(text: str) -> list[tuple[int, int]]:
     return [*breaks, (start, len(text))] if start < len(text) else breaks
 
 
-def to_example(row):
+def to_example(row: dict) -> dict:
     context, answers = row["context"], row["answers"]
     if not answers["text"]:
         raise DropRow("no answer")

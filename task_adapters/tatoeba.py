@@ -22,7 +22,7 @@ SMALL_SETS = {"jv": 205, "ka": 746, "kk": 575, "ml": 687, "sw": 390, "ta": 307, 
 XTREME_R = {"az": "aze", "lt": "lit", "pl": "pol", "ro": "ron", "uk": "ukr"}
 
 
-def to_example(row):
+def to_example(row: dict) -> dict:
     source, target = ("sentence1", "sentence2") if "sentence1" in row else ("source_sentence", "target_sentence")
     return {"source": row[source].strip(), "target": row[target].strip()}
 

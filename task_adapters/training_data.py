@@ -14,6 +14,7 @@ XTREME's translate-train files can be used unchanged (https://console.cloud.goog
 
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from datasets import Dataset, concatenate_datasets
 
 from task_adapters.base import InputError, Task, nearest
 from task_adapters.content import content_key, file_key
+from task_adapters.errors import near
 from task_adapters.examples import LANGUAGE, NOT_A_PAIR, to_examples, usable
 from task_adapters.files import KINDS, check_file, rows_of_files
 from task_adapters.loading import drawn, load_examples
@@ -76,7 +78,7 @@ def find_train_languages(task: Task, given: list[str] | None, files: list) -> li
     for language in given:
         if language not in available:
             raise InputError(
-                f"{task.name} has no training data in {language!r}. {nearest(language, available)} It has: {', '.join(available)}."
+                f"{task.name} has no training data in {language!r}.{near(language, available)} It has: {', '.join(available)}."
             )
         if given.count(language) > 1:
             raise InputError(f"--train_languages names {language!r} {given.count(language)} times.")
@@ -88,7 +90,16 @@ def trainable(task: Task) -> set[str]:
     return {*task.languages_with("train"), "en"}
 
 
-def load_training_data(task, english_task, languages, files, data_dir=None, max_samples=None, seed=0, normalize=None):
+def load_training_data(
+    task: Task,
+    english_task: Task,
+    languages: Iterable[str],
+    files: Iterable[TrainFile],
+    data_dir: str | None = None,
+    max_samples: int | None = None,
+    seed: int = 0,
+    normalize: str | None = None,
+) -> tuple[Dataset, list[dict]]:
     """Returns the training examples of all languages and files, one language after the other, and a provenance for each source and file.
 
     english_task  the task that gives the English data; for XNLI, XQuAD and MLQA it is another task (`train_on`).

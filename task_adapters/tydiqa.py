@@ -25,7 +25,7 @@ TRAIN_ROWS = {
 ROWS = {"train": TRAIN_ROWS, "dev": TEST_ROWS, "test": TEST_ROWS}
 
 
-def is_of_language(row, language):
+def is_of_language(row: dict, language: str) -> bool:
     return row["id"].split("-")[0] == ID_PREFIX[language]
 
 

@@ -45,7 +45,7 @@ LABELS = (
 )  # fmt: skip
 
 
-def to_example(row):
+def to_example(row: dict) -> dict:
     return {"words": row["tokens"], "tags": row["pos_tags"]}
 
 

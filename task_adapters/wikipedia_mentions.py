@@ -9,7 +9,7 @@ from metrics import accuracy
 from task_adapters.base import DropRow, DualRecipe, Source, Task
 
 
-def to_example(row):
+def to_example(row: dict) -> dict:
     if not row["mention"].strip() or not row["entity"].strip():
         raise DropRow("an empty text")
     return {"query": row["mention"], "candidate": row["entity"]}

@@ -46,7 +46,7 @@ class Download(Source):
 
     def is_here(self, data_dir: str | None) -> bool:
         """Whether --data_dir has a file of this folder."""
-        patterns = [path.replace("{language}", "*") for path in self.splits.values()]
+        patterns = [str(path).replace("{language}", "*") for path in self.splits.values()]
         return data_dir is not None and any(any((Path(data_dir) / self.folder).glob(pattern)) for pattern in patterns)
 
     def files(self, split, language, data_dir):

@@ -7,6 +7,7 @@ head loads as an encoder.
 
 import math
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import transformers
@@ -66,7 +67,7 @@ OUR_HEADS = {
 
 
 @lru_cache
-def model_for(auto_class, family):
+def model_for(auto_class: Any, family: Any) -> Any:
     """The class that loads a model with a head: `auto_class`, or one of ours where transformers has no such head for the family.
 
     auto_class  such as AutoModelForQuestionAnswering; family: the class of the model's configuration.

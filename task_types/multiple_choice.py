@@ -38,7 +38,7 @@ def to_features(examples, tokenizer, task, max_length, doc_stride=None):
         for choice, second in zip(row, seconds):
             room = max_length - special - len(second)
             if room < 0:
-                raise InputError(f"--max_seq_length {max_length} is too short for a choice of {len(second)} pieces: {choice[:60]!r}.")
+                raise InputError(f"--max_seq_length {max_length} is too short for a choice of {len(second)} tokens: {choice[:60]!r}.")
             first = context[max(len(context) - room, 0) :]
             ids = before[0] + first + between[0] + second + after[0]
             types = before[1] + [type_a] * len(first) + between[1] + [type_b] * len(second) + after[1]

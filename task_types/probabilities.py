@@ -107,7 +107,8 @@ def window_spans(first, count, is_max_context, start_logits, end_logits) -> list
     scores = np.where(allowed, start_scores[starts][:, None] + end_scores[ends][None, :], -np.inf)
     order = np.argsort(-scores, axis=None, kind="stable")[: span_qa.N_BEST]
     rows, columns = np.unravel_index(order, scores.shape)
-    return [(float(scores[r, c]), starts[r], ends[c]) for r, c in zip(rows, columns) if scores[r, c] > -np.inf]
+    places = zip(rows, columns)  # type: ignore[call-overload]  # numpy's hints take them for numbers
+    return [(float(scores[r, c]), starts[r], ends[c]) for r, c in places if scores[r, c] > -np.inf]
 
 
 @torch.inference_mode()
@@ -142,7 +143,7 @@ def write(path, arrays: dict[str, np.ndarray]) -> None:
     halves = {name: values.astype(np.float16) if values.dtype.kind == "f" else values for name, values in arrays.items()}
     try:
         with open(part, "wb") as file:
-            np.savez_compressed(file, **halves)
+            np.savez_compressed(file, **halves)  # type: ignore[arg-type]  # numpy's hints know no names of the caller
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)

@@ -67,7 +67,7 @@ def sides(examples) -> tuple[tuple[list, list], tuple[list, list], list]:
     rows = list(zip(examples["side"][:], examples["id"][:], examples["text"][:], examples["matches"][:]))
     source, target = ([row for row in rows if row[0] == side] for side in ("source", "target"))
     parts = [([name for _, name, _, _ in part], [text for _, _, text, _ in part]) for part in (source, target)]
-    return *parts, [matches for *_, matches in source]
+    return parts[0], parts[1], [matches for *_, matches in source]
 
 
 def right_answers(test: dict) -> dict[str, dict[str, str]]:

@@ -35,7 +35,8 @@ def embed(texts, model, tokenizer, layer, pooling, max_length, batch_tokens, acc
 
 def batches_of(texts, tokenizer, max_length, batch_tokens, accelerator, description):
     """Yields (row numbers, inputs on the device) of every batch of texts that this process is to embed. Arguments: those of `embed`."""
-    progress = tqdm(total=len(texts), desc=description, disable=not accelerator.is_main_process, leave=False)
+    is_hidden = None if accelerator.is_main_process else True  # None: hidden unless stderr is a terminal
+    progress = tqdm(total=len(texts), desc=description, disable=is_hidden, leave=False)
     for start in range(0, len(texts), TOKENIZED_AT_ONCE):
         encoded = tokenizer(texts[start : start + TOKENIZED_AT_ONCE], truncation=True, max_length=max_length, verbose=False)
         for number, batch in enumerate(embedding_batches(encoded["input_ids"], batch_tokens)):

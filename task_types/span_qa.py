@@ -147,7 +147,7 @@ def ceiling_line(task, ceilings: dict[str, dict], max_length: int, doc_stride: i
 def window_spans(length, room, doc_stride):
     """[(start, end)] of the windows over `length` tokens: each holds `room` at most and starts `doc_stride` after the one before."""
     if room < 1:
-        raise InputError(f"--max_seq_length leaves no room for a context beside a question of that length: {room} pieces.")
+        raise InputError(f"--max_seq_length leaves no room for a context beside a question of that length: {room} tokens.")
     spans, start = [], 0
     while True:
         spans.append((start, min(start + room, length)))

@@ -110,7 +110,7 @@ def share_of_bare_spaces(features) -> float:
 def bare_spaces_line(shares: dict[str, float]) -> list[str]:
     """{language: share of bare spaces} -> one line for the user; none where no word begins with a bare space."""
     high = {language: share for language, share in shares.items() if share}
-    return ["words whose first piece is a bare space: " + ", ".join(f"{name} {share:.0%}" for name, share in high.items())] if high else []
+    return ["words whose first token is a bare space: " + ", ".join(f"{name} {share:.0%}" for name, share in high.items())] if high else []
 
 
 @lru_cache(maxsize=8)

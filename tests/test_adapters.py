@@ -648,6 +648,12 @@ def test_an_unknown_language_offers_the_nearest_and_the_list(tmp_path):
         load("xnli", "test", tmp_path, "se")
 
 
+def test_an_unknown_language_without_a_near_one_has_the_list_once(tmp_path):
+    with pytest.raises(InputError) as error:
+        load("xnli", "test", tmp_path, "xx")
+    assert str(error.value) == "xnli has no 'xx' data. It covers: ar, bg, de, el, en, es, fr, hi, ru, sw, th, tr, ur, vi, zh."
+
+
 def test_an_unknown_task_offers_the_nearest():
     with pytest.raises(InputError, match="Unknown task 'pawx'. Did you mean 'pawsx'"):
         get_task("pawx", "target")
@@ -834,12 +840,48 @@ def test_reference_scores_cover_the_languages_of_their_tasks():
     assert references_for("tatoeba")[0].scores["sw"] == 7.9 and references_for("tatoeba")[0].scores["de"] == 63.9
 
 
+def scored_run(**changes):
+    """results.json of a run that stands beside the published Tatoeba scores, changed."""
+    return {
+        "task": "tatoeba", "model": {"name_or_path": "FacebookAI/xlm-roberta-large", "layers": 24, "hidden_size": 1024}, "lineage": [],
+        "layer": 14, "max_seq_length": 256, "pooling": "mean", "max_predict_samples": None,
+        "scores": {"de": {"accuracy": 60.0, "examples": 1000}, "sw": {"accuracy": 8.0, "examples": 390}}, **changes,
+    }  # fmt: skip
+
+
 def test_reference_lines_put_ours_beside_the_published():
-    lines = reference_lines("tatoeba", {"de": {"accuracy": 60.0, "examples": 1000}, "sw": {"accuracy": 8.0, "examples": 390}})
+    lines = reference_lines(scored_run())
     assert [line.split() for line in lines[1:]] == [
-        ["ours", "published", "difference"], ["de", "60.00", "63.90", "-3.90"], ["sw", "8.00", "7.90", "+0.10"]]  # fmt: skip
-    assert reference_lines("tatoeba", {"de": {"accuracy": 60.0}}, layers=12) == [], "another model's figures are not put beside"
-    assert reference_lines("xnli", {"de": {"accuracy": 60.0}}) == [] and reference_lines("tatoeba", {"de": {"f1": 1.0}}) == []
+        ["ours", "published", "difference"], ["de", "60.00", "63.90", "-3.90"], ["sw", "8.00", "7.90", "+0.10"],
+    ]  # fmt: skip
+    copy = {"name_or_path": "models/xlm-roberta-large", "layers": 24, "hidden_size": 1024}
+    assert reference_lines(scored_run(model=copy)) == lines, "a copy of the hub's model"
+
+
+@pytest.mark.parametrize("changes", [
+    {"task": "xnli"}, {"lineage": [{"task": "mnli"}]}, {"scores": {"de": {"f1": 1.0}}}, {"scores": {"az": {"accuracy": 1.0}}},
+    {"model": {"name_or_path": "microsoft/infoxlm-large", "layers": 24, "hidden_size": 1024}},
+    {"model": {"name_or_path": "x/xlm-roberta-large", "layers": 12, "hidden_size": 1024}},
+    {"model": {"name_or_path": "x/xlm-roberta-large", "layers": 24, "hidden_size": 768}},
+])  # fmt: skip
+def test_another_models_figures_are_not_put_beside(changes):
+    assert reference_lines(scored_run(**changes)) == []
+
+
+def test_mined_pairs_stand_beside_the_published_only_if_both_thresholds_saw_the_gold():
+    mined = {"task": "bucc", "scores": {"de": {"f1": 70.0}}}
+    lines = reference_lines(scored_run(**mined, mining={"de": {"threshold_from": "test"}}))
+    assert lines[-1].split() == ["de", "70.00", "77.70", "-7.70"]
+    assert reference_lines(scored_run(**mined, mining={"de": {"threshold_from": "dev"}})) == []
+
+
+@pytest.mark.parametrize("changes", [
+    {"layer": 16}, {"max_seq_length": 512}, {"pooling": "cls"}, {"max_predict_samples": 5}, {"lower_case": True},
+])  # fmt: skip
+def test_of_another_layer_or_length_one_line_says_which_would_compare(changes):
+    (line,) = reference_lines(scored_run(**changes))
+    assert line.startswith("published: tatoeba accuracy of FacebookAI/xlm-roberta-large (no intermediate task")
+    assert line.endswith("A run with --layer 14 --max_seq_length 256 --pooling mean stands beside it.")
 
 
 # ---- the command

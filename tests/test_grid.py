@@ -20,6 +20,7 @@ from task_adapters import InputError
 RECIPES = sorted(path for path in (ROOT / "recipes").rglob("*") if path.is_file())
 FAKE_LAUNCH = """#!{python}
 # Stands for a launcher: notes the command, fails where $FAIL is in it, else leaves the results of a run with a score of 10 x seed.
+# $HOLD: a command with it goes on when one with $UNTIL has begun, and notes its end.
 # $TOGETHER: goes on when so many of its script have begun, and notes its end. $HANG: notes itself and its child, and neither ends.
 import json, os, subprocess, sys, time
 from pathlib import Path
@@ -34,6 +35,12 @@ if os.environ.get("HANG"):
 note(line)
 print("launched", line, file=sys.stderr)
 assert not sys.stdin.read(), "the list of cells is not the launcher's to read"
+if os.environ.get("HOLD") and os.environ["HOLD"] in line:
+    end = time.time() + 100
+    while not any(os.environ["UNTIL"] in text for text in notes.read_text().splitlines()):
+        assert time.time() < end, "alone"
+        time.sleep(0.01)
+    note("end of " + line)
 if os.environ.get("TOGETHER"):
     end = time.time() + 20
     while sum(text.startswith(sys.argv[1]) for text in notes.read_text().splitlines()) < int(os.environ["TOGETHER"]):
@@ -173,21 +180,52 @@ def test_paper_grid_says_what_failed_though_there_is_nothing_for_a_table(fake, t
     assert process.stderr.strip().endswith("for these alone: seed1/none/xquad seed1/none/bucc report")
 
 
-def test_cells_at_once_run_side_by_side_each_on_its_gpu_and_targets_wait_for_every_training(fake, tmp_path, monkeypatch):
+def test_cells_at_once_run_side_by_side_each_on_its_gpu(fake, tmp_path, monkeypatch):
     out = tmp_path / "out"
     grid_of_six = {"STARTS": "mnli qqp anli", "TARGETS": "xquad", "TOGETHER": "3"}
     process, notes = fake("paper_grid.sh", "some/model", out, "1", AT_ONCE="4", GPUS="6 7", **grid_of_six)
     assert process.returncode == 0, process.stderr
     begun = [line.split()[0] for line in notes if not line.startswith("end of")]
-    assert begun == ["run_intermediate.py"] * 3 + ["run_target.py"] * 3, "each once"
-    order = [" ".join(line.split()[:3]) for line in notes]
-    assert order.index("run_target.py --task xquad") == 6, "a slot is free, and a target waits for the last training all the same"
+    assert sorted(begun) == ["run_intermediate.py"] * 3 + ["run_target.py"] * 3 and begun[:3] == ["run_intermediate.py"] * 3, "each once"
     gpus = [json.loads((out / "seed1" / folder / "results.json").read_text())["gpu"] for folder in ("mnli", "qqp", "anli")]
     assert sorted(gpus) == ["6", "6", "7"]
     for gpu in ("3", None):
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", gpu) if gpu else monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
         fake("paper_grid.sh", "some/model", tmp_path / f"on{gpu}", "1", STARTS="none", TARGETS="xquad")
         assert json.loads((tmp_path / f"on{gpu}/seed1/none/xquad/results.json").read_text())["gpu"] == gpu
+
+
+def test_the_targets_of_a_start_and_of_the_baseline_do_not_wait_for_the_training_of_another(fake, tmp_path):
+    """QQP's training ends only when a target after MNLI has begun."""
+    out, targets = tmp_path / "out", {"STARTS": "none mnli qqp", "TARGETS": "xquad udpos"}
+    until = f"run_target.py --task udpos --model_name_or_path {out}/seed1/mnli "
+    process, notes = fake("paper_grid.sh", "m", out, "1", AT_ONCE="2", HOLD="run_intermediate.py --task qqp", UNTIL=until, **targets)
+    assert process.returncode == 0, process.stderr
+    tasks = [" ".join(line.split()[:3]) for line in notes]
+    end = tasks.index("end of run_intermediate.py")
+    assert sorted(tasks[:2]) == ["run_intermediate.py --task mnli", "run_intermediate.py --task qqp"]
+    after = {start: [n for n, line in enumerate(notes) if line.startswith("run_target.py") and f"--output_dir {out}/seed1/{start}/" in line]
+             for start in ("none", "mnli", "qqp")}  # fmt: skip
+    assert all(len(places) == 2 for places in after.values())
+    assert max(after["none"]) < end and min(after["qqp"]) > end and min(after["mnli"]) < end
+
+
+@pytest.mark.parametrize("at_once", ["1", "2"])
+def test_each_phase_has_its_own_flags(fake, tmp_path, at_once):
+    flags = {
+        "FLAGS": "--bf16",
+        "INTERMEDIATE_FLAGS": "--sampling uniform",
+        "TARGET_FLAGS": "--select_on mean",
+        "RETRIEVAL_FLAGS": "--layer 8",
+    }
+    _, commands = fake("paper_grid.sh", "m", tmp_path / "out", "1", AT_ONCE=at_once, **flags)
+    ends = {
+        "run_intermediate.py": " --sampling uniform --bf16",
+        "run_target.py": " --select_on mean --bf16",
+        "run_retrieval.py": " --layer 8",
+    }
+    assert len(commands) == 5 and all(command.endswith(ends[command.split()[0]]) for command in commands)
+    assert not any("--select_on" in command for command in commands if not command.startswith("run_target"))
 
 
 def test_cells_at_once_write_logs_and_one_that_fails_is_named(fake, tmp_path):
@@ -249,22 +287,73 @@ def test_a_senseless_number_of_cells_at_once_is_one_line(fake, tmp_path, at_once
     assert process.stderr == f"'{at_once}' is no number of cells at once (AT_ONCE): a whole one, at least 1, would be right.\n"
 
 
-def test_slurm_arrays_cover_the_grid_and_each_job_runs_one_cell(fake, tmp_path):
+@pytest.fixture
+def slurm(fake, tmp_path):
+    """slurm(**environment) -> (the arrays that `submit` gives to sbatch, what it prints); job numbers are 71, 72, ..."""
     sbatch = tmp_path / "sbatch"
-    sbatch.write_text('#!/bin/bash\necho "$*" >> "$NOTES"\nif [[ $* == *parsable* ]]; then echo 77; fi\n')
+    sbatch.write_text('#!/bin/bash\necho "$*" >> "$NOTES"\necho "$((70 + $(wc -l < "$NOTES")));cluster"\n')
     sbatch.chmod(0o755)
-    process, submitted = fake("slurm_grid.sbatch", "submit", SEEDS="1 3", LIMIT="5")
-    assert process.returncode == 0, process.stderr
-    assert submitted == ["--parsable --array=0-1%5 recipes/slurm_grid.sbatch intermediate",
-                         "--array=0-6%5 --dependency=afterany:77 recipes/slurm_grid.sbatch target"]  # fmt: skip
+
+    def submit(**environment):
+        process, submitted = fake("slurm_grid.sbatch", "submit", **environment)
+        assert process.returncode == 0, process.stderr
+        return submitted, process.stdout.splitlines()
+
+    return submit
+
+
+def test_slurm_arrays_cover_the_grid_and_targets_wait_for_their_own_training_alone(slurm):
+    submitted, said = slurm(SEEDS="1 3", STARTS="none mnli qqp", LIMIT="5")
+    file = "recipes/slurm_grid.sbatch"
+    assert submitted == [
+        f"--parsable --array=0-3%5 {file} intermediate",
+        f"--parsable --array=0-1%5 {file} target 1 none",
+        f"--parsable --array=0-1%5 --dependency=afterany:71_0 {file} target 1 mnli",
+        f"--parsable --array=0-1%5 --dependency=afterany:71_1 {file} target 1 qqp",
+        f"--parsable --array=0-0%5 {file} target 3 none",
+        f"--parsable --array=0-1%5 --dependency=afterany:71_2 {file} target 3 mnli",
+        f"--parsable --array=0-1%5 --dependency=afterany:71_3 {file} target 3 qqp",
+    ]
+    assert said[:2] == ["job 71: 4 intermediate trainings", "job 72: 2 targets of seed 1, none"]
+
+
+def test_a_slurm_job_may_run_several_cells_on_its_gpu_in_a_partition(slurm):
+    submitted, _ = slurm(SEEDS="1", STARTS="mnli qqp anli", PER_JOB="2", PARTITION="gpu")
+    arrays = [line.removeprefix("--parsable --partition=gpu --array=").replace("recipes/slurm_grid.sbatch ", "") for line in submitted]
+    assert arrays == ["0-1%16 intermediate", "0-0%16 --dependency=afterany:71_0 target 1 mnli",
+                      "0-0%16 --dependency=afterany:71_0 target 1 qqp", "0-0%16 --dependency=afterany:71_1 target 1 anli"]  # fmt: skip
+    assert slurm(SEEDS="1", STARTS="none")[0] == ["--parsable --array=0-1%16 recipes/slurm_grid.sbatch target 1 none"]
+
+
+def test_each_slurm_job_runs_its_cells(fake, tmp_path):
+    out = tmp_path / "o"
     folders = set()
-    for number in range(7):
-        job = {"SLURM_ARRAY_TASK_ID": str(number), "SLURM_SUBMIT_DIR": str(ROOT)}
-        process, (line,) = fake("slurm_grid.sbatch", "target", SEEDS="1 3", OUT="o", FAIL="run_", **job)
-        assert process.returncode == 2  # the cell's own exit code
-        folders.add(line.split("--output_dir ")[1].split()[0])
-    trained = {f"o/seed{seed}/{start}" for seed in (1, 3) for start in ("none", "mnli")}
-    assert folders == {f"{folder}/xquad" for folder in trained} | {"o/seed1/mnli/bucc", "o/seed3/mnli/bucc", "o/none/bucc"}
+    for seed, start, count in (("1", "none", 2), ("1", "mnli", 2), ("3", "none", 1), ("3", "mnli", 2)):
+        for number in range(count):
+            job = {"SLURM_ARRAY_TASK_ID": str(number), "SLURM_SUBMIT_DIR": str(ROOT), "SEEDS": "1 3", "OUT": str(out)}
+            process, (line,) = fake("slurm_grid.sbatch", "target", seed, start, FAIL="run_", **job)
+            assert process.returncode == 2  # the cell's own exit code
+            folders.add(line.split("--output_dir ")[1].split()[0])
+    trained = {f"{out}/seed{seed}/{start}" for seed in (1, 3) for start in ("none", "mnli")}
+    assert folders == {f"{folder}/xquad" for folder in trained} | {f"{out}/seed1/mnli/bucc", f"{out}/seed3/mnli/bucc", f"{out}/none/bucc"}
+    job = {"SLURM_ARRAY_TASK_ID": "0", "SLURM_SUBMIT_DIR": str(ROOT), "SEEDS": "1", "OUT": str(out), "PER_JOB": "2"}
+    process, lines = fake("slurm_grid.sbatch", "target", "1", "none", FAIL="bucc", **job)
+    assert process.returncode == 2 and len(lines) == 2, "both ran, and one failed"
+    assert {path.name for path in (out / "logs").iterdir()} == {"seed1-none-xquad.log", "seed1-none-bucc.log"}
+    process, (line,) = fake("slurm_grid.sbatch", "intermediate", **job)
+    assert process.returncode == 0 and line.startswith("run_intermediate.py --task mnli")
+
+
+def test_a_slurm_job_that_is_preempted_is_queued_again():
+    text = (ROOT / "recipes" / "slurm_grid.sbatch").read_text()
+    assert "\n#SBATCH --requeue\n" in text and "\n#SBATCH --open-mode=append\n" in text
+
+
+@pytest.mark.parametrize("name, what", [("PER_JOB", "cells in a job (PER_JOB)"), ("LIMIT", "jobs at a time (LIMIT)")])
+def test_a_senseless_number_for_slurm_is_one_line(fake, name, what):
+    process, commands = fake("slurm_grid.sbatch", "submit", **{name: "0"})
+    assert process.returncode == 2 and not commands
+    assert process.stderr == f"'0' is no number of {what}: a whole one, at least 1, would be right.\n"
 
 
 def test_multi_gpu_lines(tmp_path):

@@ -10,13 +10,14 @@ ROOT = Path(__file__).parent.parent
 FLOORS = [
     ["metrics"],
     ["task_adapters"],
-    ["console", "settings"],
+    ["run_log"],
+    ["console", "foreign_flags", "settings"],
     ["predictions", "results"],
     ["task_types"],
     ["speed"],
     ["trainer"],
     ["report"],
-    ["arguments", "config_file", "refusals"],
+    ["arguments", "config_file", "help_page", "refusals"],
     ["run_intermediate", "run_target", "run_retrieval", "run_report", "translate", "choose_intermediate"],
     ["samples", "benchmarks"],
 ]

@@ -86,11 +86,11 @@ def test_an_answer_is_a_command_that_the_script_takes(gb, shape, model, task, ca
     choices = {"hellaswag": " x 4 choices", "commonsenseqa": " x 5 choices"}.get(task, "")
     assert lines[0].endswith(f"{choices} x {TASKS[task].recipes['jiant'].max_seq_length}") and ("choices" in lines[0]) == bool(choices)
     words = shlex.split(lines[-2])
-    assert words[:3] == ["accelerate", "launch", f"run_{phase}.py"] and words[words.index("--task") + 1] == task
+    assert words[:4] == ["accelerate", "launch", "--quiet", f"run_{phase}.py"] and words[words.index("--task") + 1] == task
     assert words[words.index("--model_name_or_path") + 1] == model
     script = {"target": run_target, "intermediate": run_intermediate}[phase]
     known = {option for action in Parser((script.ScriptArguments, TrainingArguments))._actions for option in action.option_strings}
-    assert {word for word in words if word.startswith("--")} <= known
+    assert {word for word in words[3:] if word.startswith("--")} <= known
     assert all((ROOT / word).is_file() for word in words if word.endswith(".json"))
 
 
@@ -163,5 +163,5 @@ def test_a_cell_that_is_too_large_says_so_and_its_peak(monkeypatch):
 def test_the_table_of_cards_says_that_it_is_an_estimate(call, capsys):
     call(memory, "--cards", "--length", "128", "--estimate")
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "xlmr-large, effective batch 32, 80,000 trained pieces, ESTIMATE" and len(lines) == 4 + len(CAPS)
+    assert lines[0] == "xlmr-large, effective batch 32, 80,000 trained tokens, ESTIMATE" and len(lines) == 4 + len(CAPS)
     assert all(line.count("|") == lines[2].count("|") and "not measured" in line for line in lines[4:])

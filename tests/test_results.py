@@ -213,7 +213,7 @@ def test_an_overwrite_that_is_killed_leaves_a_folder_that_can_be_overwritten(rem
     assert len(done) == removals and not (tmp_path / "results.json").exists()
     assert last_complete_checkpoint(str(tmp_path)) is None or (tmp_path / "checkpoint-3" / "optimizer.pt").exists()
     assert not begin(tmp_path, RUN, overwrite=True)
-    assert set(files_of(tmp_path)) - {"checkpoint-3/optimizer.pt"} == {"progress.json", "run.json", "run.lock", "starts.json"}
+    assert set(files_of(tmp_path)) - {"checkpoint-3/optimizer.pt"} == {"log.txt", "progress.json", "run.json", "run.lock", "starts.json"}
 
 
 def test_checkpoints_that_are_half_removed_are_none(tmp_path, monkeypatch):

@@ -303,7 +303,7 @@ def test_a_choice_longer_than_the_maximum_is_refused_in_one_line():
     tokenizer = tokenizer_of(words=["a"])
     row = {"context": "a", "question": "a", "choices": ["a", "a a a a a"], "label": 0}
     assert multiple_choice.to_features(columns([row]), tokenizer, HELLASWAG, 9)["input_ids"][0][1].count(2) == 3  # no context left
-    with pytest.raises(InputError, match="--max_seq_length 8 is too short for a choice of 5 pieces: 'a a a a a'"):
+    with pytest.raises(InputError, match="--max_seq_length 8 is too short for a choice of 5 tokens: 'a a a a a'"):
         multiple_choice.to_features(columns([row]), tokenizer, HELLASWAG, 8)
 
 

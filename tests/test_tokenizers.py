@@ -209,7 +209,7 @@ def test_broken_weights_are_one_line(content, tiny_model, tmp_path):
 def test_more_pieces_than_the_model_has_rows_are_refused(tmp_path):
     folder = folders.unigram(tmp_path / "model")
     (folder / "config.json").write_text('{"model_type": "xlm-roberta", "vocab_size": 301}')
-    assert "a tokenizer of 302 pieces for a model of 301" in refusal(folder)
+    assert "a tokenizer of 302 tokens for a model of 301" in refusal(folder)
 
 
 def test_without_protobuf_the_line_says_what_to_install(tmp_path, monkeypatch):
@@ -303,7 +303,7 @@ def test_a_vocabulary_that_differs_where_no_probe_looks_is_another_tokenizer(tmp
     (tmp_path / "run" / "predictions").mkdir(parents=True)
     inputs = {"model": None, "lineage": [], "content": {}}
     begin(tmp_path / "run", {"seed": 1}, inputs={**inputs, "tokenizer": one})
-    with pytest.raises(InputError, match="began with a tokenizer of other pieces, ids or scores"):
+    with pytest.raises(InputError, match="began with a tokenizer of other tokens, ids or scores"):
         begin(tmp_path / "run", {"seed": 1}, inputs={**inputs, "tokenizer": two})
 
 
@@ -422,7 +422,7 @@ def test_the_first_piece_that_is_more_than_a_space_can_be_labelled(spaced):
         assert [TASKS["udpos"].labels[label] for label in labelled] == ["NOUN", "VERB", "ADJ"]
         assert sum(label >= 0 for label in features["labels"][0]) == 3
         assert tagging.share_of_bare_spaces(Dataset.from_dict(dict(features))) == pytest.approx(2 / 3)
-    assert tagging.bare_spaces_line({"zh": 0.86, "en": 0.0}) == ["words whose first piece is a bare space: zh 86%"]
+    assert tagging.bare_spaces_line({"zh": 0.86, "en": 0.0}) == ["words whose first token is a bare space: zh 86%"]
 
 
 def test_a_letter_that_byte_level_tokenizers_write_for_a_space_is_none(tmp_path):

@@ -294,7 +294,8 @@ def test_a_folder_holds_its_run_until_it_is_overwritten(tmp_path):
         (folder / name).touch()
     (folder / "notes.txt").touch()
     assert not begin(folder, other, overwrite=True)
-    assert sorted(path.name for path in folder.iterdir()) == ["notes.txt", "progress.json", "run.json", "run.lock", "starts.json"]
+    names = ["log.txt", "notes.txt", "progress.json", "run.json", "run.lock", "starts.json"]
+    assert sorted(path.name for path in folder.iterdir()) == names
     foreign = tmp_path / "foreign"
     foreign.mkdir()
     (foreign / "config.json").touch()

@@ -137,7 +137,7 @@ def test_kept_are_the_pieces_that_occur_the_padding_and_one_that_tells_of_the_ot
     set_up(encoder, "auto", "adamw_torch", READ, TOKENIZER)
     assert sorted(encoder.words.pieces.tolist()) == sorted([*expected, absent[2]])
     assert encoder.words.pieces[encoder.words.unused_row] == absent[2]
-    assert capsys.readouterr().out == "6 of 12 pieces occur: the embeddings of the others wait on the host\n"
+    assert capsys.readouterr().out == "6 of 12 tokens occur: the embeddings of the others wait on the host\n"
 
 
 def test_where_all_that_waits_is_zero_it_stays_so():
@@ -163,7 +163,7 @@ def test_pieces_are_counted_in_lists_and_lists_of_lists(features, expected):
 
 
 @pytest.mark.parametrize("encoder, optim, has_lm, zero3, reason", [
-    (Encoder(), "adamw_torch", True, False, "masked LM reads the embeddings of all pieces"),
+    (Encoder(), "adamw_torch", True, False, "masked LM reads the embeddings of all tokens"),
     (Encoder(), "adamw_torch", False, True, "under ZeRO-3 the embeddings are in slices"),
     (Encoder(), "adafactor", False, False, "rows may be left out under adamw_torch, .*sgd, not under adafactor"),
     (Encoder(max_norm=1.0), "adamw_torch", False, False, "the embeddings of Encoder are no plain table"),
@@ -234,7 +234,7 @@ def cut_off(folder):
 
 @pytest.mark.parametrize("script, task, more, reason", [
     (run_target, "xnli", (), "rows may be left out under .*, not under adafactor"),
-    (run_intermediate, "mnli", ("--mlm_languages", "en", "--mlm_data", "en={text}"), "masked LM reads the embeddings of all pieces"),
+    (run_intermediate, "mnli", ("--mlm_languages", "en", "--mlm_data", "en={text}"), "masked LM reads the embeddings of all tokens"),
 ])  # fmt: skip
 def test_a_run_that_cannot_be_trimmed_says_why_in_one_line(script, task, more, reason, call, tiny_model, data_dir, tmp_path):
     (tmp_path / "en.txt").write_text("the dog sees\nthe cat sees\n" * 9, encoding="utf-8")
@@ -267,7 +267,7 @@ def test_a_cut_off_run_on_other_data_is_one_line_and_one_of_earlier_code_goes_on
         call(run_intermediate, *flags)
     run = json.loads((tmp_path / "out/run.json").read_text())
     (tmp_path / "out/run.json").write_text(json.dumps({name: value for name, value in run.items() if name != "content"}))  # earlier code
-    with pytest.raises(InputError, match="checkpoint-6 is of data in which other pieces occur: they have changed. --overwrite begins anew"):
+    with pytest.raises(InputError, match="checkpoint-6 is of data in which other tokens occur: they have changed. --overwrite begins anew"):
         call(run_intermediate, *flags)
     rows.to_parquet(train)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 import transformers
-from huggingface_hub import try_to_load_from_cache
+from huggingface_hub import constants, try_to_load_from_cache
 from safetensors import SafetensorError, safe_open
 from transformers import AutoConfig, AutoModel, set_seed
 from transformers.integrations import is_deepspeed_zero3_enabled
@@ -31,6 +31,7 @@ os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
 # UnpicklingError: .bin weights that hold more than tensors.
 UNREADABLE = (OSError, ValueError, RuntimeError, SafetensorError, pickle.UnpicklingError)
 
+HUB_ID = re.compile(r"(\w[\w.-]*/)?\w[\w.-]*")  # transformers answers other names itself
 # In these families the output of block n is hidden state n. Other families normalise the output of the last block alone: a model that was
 # cut off behind block n would give a normalised hidden state, so that one more block is kept.
 NORMALISED_BLOCKS = ("bert", "roberta", "xlm-roberta", "rembert", "deberta-v2")
@@ -97,7 +98,7 @@ def load_model(
         config.id2label, config.label2id = dict(enumerate(labels)), {name: output for output, name in enumerate(labels)}
     if keep_head:
         _refuse_other_head(path, model_class, config)
-    model_class = model_for(model_class, type(config))
+    model_class = model_for(model_class, type(config))  # type: ignore[arg-type]  # a class can be hashed
     set_seed(seed)  # Multiple choice needs a pooler. If the checkpoint has none, `from_pretrained` draws one.
     model, loading = read_weights(model_class, path, config, ignore_mismatched_sizes=True)
     prefix = model.base_model_prefix + "."
@@ -278,7 +279,7 @@ def hub_id_and_revision(path: str) -> tuple[str, str | None]:
 def hub_commit(path: str) -> str | None:
     """Returns the commit of a hub model; None for a folder."""
     snapshot = None if Path(path).is_dir() else hub_snapshot(path)
-    return snapshot and snapshot.name
+    return snapshot.name if snapshot else None
 
 
 def hub_snapshot(path: str) -> Path | None:
@@ -314,6 +315,20 @@ def check_model(path: str) -> None:
         return check_model(base)
     if folder.is_dir() and not (folder / "config.json").is_file():
         raise InputError(f"{path} holds no model (no config.json).")
+    if not folder.exists():
+        refuse_missing_folder(path)
+
+
+def refuse_missing_folder(path: str) -> None:
+    """Raises InputError if `path` can only be a folder, or if the hub is switched off and its cache lacks the model.
+
+    transformers would ask the hub for the name of a folder too, and try again for a while where the hub is not reached.
+    """
+    absent = f"Cannot load a model from {path!r}: there is no folder {os.path.abspath(os.path.expanduser(path))}"
+    if path.startswith((".", "/", "~")) or path.endswith("/") or path.count("/") > 1:  # a hub id is NAME or OWNER/NAME
+        raise InputError(f"{absent}.")
+    if constants.HF_HUB_OFFLINE and HUB_ID.fullmatch(path) and hub_snapshot(path) is None:
+        raise InputError(f"{absent}, and HF_HUB_OFFLINE is set: of the hub only the cache was searched.")
 
 
 def _refuse_other_head(path, model_class, config):

@@ -271,7 +271,7 @@ def one_answer_for_all(task, examples) -> float:
     gold = TASK_TYPES[task.task_type].gold(examples, task)
     if task.task_type == "tagging":
         ((tag, _),) = Counter(tag for tags in gold for tag in tags).most_common(1)
-        guesses = [[[tag] * len(tags) for tags in gold]]
+        guesses: list[list] = [[[tag] * len(tags) for tags in gold]]
     elif task.task_type == "span_qa":
         blank = {"text": "", "no_answer_margin": 1e9} if task.may_have_no_answer else ""
         guesses = [[blank] * len(gold)]

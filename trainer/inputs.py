@@ -3,6 +3,7 @@
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 from console import say
 from results import base_model_of, content_of, lineage_of, read_json
@@ -47,7 +48,7 @@ class DataReader:
         say("\n".join(map(data_line, provenances)))
 
 
-def inputs_of(model_name_or_path: str, config, tokenizer, data: list[dict]) -> dict:
+def inputs_of(model_name_or_path: str, config: Any, tokenizer: Any, data: list[dict]) -> dict:
     """The model (its commit or checksum), its config.json, what it was trained on before, how its tokenizer reads text, the data's content.
 
     config, tokenizer  of the model; data: the provenance of everything that was read.

@@ -11,6 +11,7 @@ from transformers import TrainerCallback
 import predictions
 from console import is_main_process, say
 from results import flush, note_time, read_json, remove, write_json
+from run_log import duration, note
 from speed.real_tokens import RealTokensTrainer, predict
 from speed.trimmed_embeddings import agree, complete, trimmed
 from task_adapters import InputError
@@ -141,7 +142,8 @@ def train(
         processing_class=tokenizer,
         compute_loss_func=partial(task_type.loss, label_smoothing=training_args.label_smoothing_factor),
     )
-    trainer.score_selection = selection and partial(score_with_loss, trainer, task, *selection, "en")
+    if selection:
+        trainer.score_selection = partial(score_with_loss, trainer, task, selection[0], selection[1], "en")
     watch_losses(trainer, {task.name: task}, {task.name: train_features}, collapse_action)
     if trained := folder.trained(training_args.seed):
         complete(model)
@@ -237,6 +239,17 @@ class Clock(TrainerCallback):
 
     def on_save(self, *_, **__):
         self.note()
+
+    def on_train_begin(self, args, state, control, **_):
+        self.began, self.first_step = time.time(), state.global_step
+
+    def on_log(self, args, state, control, logs=None, **_):
+        """How far training is, for the log and for a terminal without progress bars."""
+        if not is_main_process() or "loss" not in (logs or {}) or state.global_step <= self.first_step:
+            return
+        left = (time.time() - self.began) * (state.max_steps - state.global_step) / (state.global_step - self.first_step)
+        line = f"step {state.global_step:,} of {state.max_steps:,}, loss {float(logs['loss']):.4f}, about {duration(left)} of training left"
+        (say if args.disable_tqdm else note)(line)
 
 
 def remove_old_checkpoints(folder: Path, limit: int | None, best: str | None) -> None:

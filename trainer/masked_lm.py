@@ -350,7 +350,7 @@ def held_out_losses(trainer, masked: MaskedText) -> dict[str, float]:
                 total += float(model(task=NAME, num_items_in_batch=one, **batch)["loss"])  # divided by one, so a sum
             tokens += int(batch["labels"].ne(IGNORED).sum())
         if not tokens:
-            raise InputError(f"{masked.texts[language].source}: no piece of the held-out texts is masked. Raise --mlm_eval_samples.")
+            raise InputError(f"{masked.texts[language].source}: no token of the held-out texts is masked. Raise --mlm_eval_samples.")
         losses[language] = total / tokens
         if not math.isfinite(losses[language]):
             raise broken_logits(trainer, language, f"the masked-LM loss of its {len(examples)} held-out texts is {losses[language]}")

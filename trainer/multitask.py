@@ -44,7 +44,7 @@ def sampling_probabilities(sizes: dict[str, int], sampling: str, cap: int, tempe
 def draw_schedule(probabilities: dict[str, float], steps: int, seed: int) -> np.ndarray:
     """The task of each step, as an index into `probabilities`. It depends on the seed and the step alone, not on how many steps follow."""
     edges = np.cumsum(list(probabilities.values()))
-    return np.searchsorted(edges[:-1], np.random.default_rng(seed).random(steps), side="right")
+    return np.asarray(np.searchsorted(edges[:-1], np.random.default_rng(seed).random(steps), side="right"))
 
 
 def count_steps(sizes: dict[str, int], cap: int, epochs: float, batch: int) -> int:

@@ -413,6 +413,6 @@ def _check(tokenizer, pad_token, path, config) -> None:
     if pad_token is None:
         raise InputError(f"{path!r} has a tokenizer without a padding token. Set pad_token in its tokenizer_config.json.")
     if len(tokenizer) < rows // 2:  # transformers makes an empty one where there are no files
-        raise InputError(f"{path!r} has a tokenizer of {len(tokenizer)} pieces for a model of {rows}: are its files missing?")
+        raise InputError(f"{path!r} has a tokenizer of {len(tokenizer)} tokens for a model of {rows}: are its files missing?")
     if rows and len(tokenizer) > rows:
-        raise InputError(f"{path!r} has a tokenizer of {len(tokenizer)} pieces for a model of {rows}: is it another model's?")
+        raise InputError(f"{path!r} has a tokenizer of {len(tokenizer)} tokens for a model of {rows}: is it another model's?")

@@ -1,0 +1,149 @@
+"""What `--help` prints: our flags in groups, the usual ones of transformers with a line each, the other ones under `--help all`."""
+
+import argparse
+import shutil
+import textwrap
+from enum import Enum
+from typing import Any
+
+from transformers.hf_argparser import string_to_bool
+
+from task_adapters import TASKS, Task
+
+# {title: names of flags}. Flags of ours that stand in no group follow under OTHERS.
+GROUPS = {
+    "What is run": (
+        "task", "model_name_or_path", "output_dir", "recipe", "benchmark", "data_dir", "seed", "overwrite"),
+    "Data and languages": (
+        "languages", "train_languages", "train_file", "max_train_samples", "max_eval_samples", "max_predict_samples", "normalize",
+        "tokenizer_as_loaded"),
+    "Training": (
+        "learning_rate", "num_train_epochs", "max_steps", "warmup_steps", "weight_decay", "effective_batch_size",
+        "per_device_train_batch_size", "max_seq_length", "doc_stride", "label_piece", "keep_head", "freeze_embeddings", "bf16", "fp16",
+        "deepspeed", "collapse", "retries"),
+    "Several tasks, and masked LM beside": (
+        "sampling", "sampling_cap", "temperature", "mlm_languages", "mlm_data", "mlm_share", "mlm_alpha", "mlm_eval_samples"),
+    "Checkpoints and scores": (
+        "eval_strategy", "eval_steps", "select_on", "oracle", "g_xlt", "no_answer_threshold", "save_probabilities", "keep_checkpoints"),
+    "Retrieval": ("layer", "pooling", "lower_case", "precision"),
+    "Speed": ("padding_free", "trim_embeddings", "per_device_eval_batch_size", "batch_tokens", "use_cpu", "disable_tqdm"),
+}  # fmt: skip
+OTHERS = "More of this script"
+OF_TRANSFORMERS = "Other flags of transformers' TrainingArguments"
+# One line for flags whose help text in transformers is a paragraph.
+SHORT = {
+    "output_dir": "Where the model, the results and the log go.",
+    "seed": "Draws the head and the order of the examples.",
+    "learning_rate": "Highest learning rate.",
+    "num_train_epochs": "How often all training examples are read.",
+    "max_steps": "Number of updates, in place of --num_train_epochs.",
+    "warmup_steps": "Updates until the highest learning rate; below 1: a share of all updates.",
+    "weight_decay": "Of AdamW.",
+    "per_device_train_batch_size": "Examples that a device reads at once: memory and speed, not the update.",
+    "per_device_eval_batch_size": "Examples that a device scores at once.",
+    "bf16": "Train in bf16; the default on a GPU that computes in it.",
+    "fp16": "Train in fp16.",
+    "deepspeed": "A file of ds_configs/: several GPUs share the optimizer states, or the model.",
+    "eval_strategy": "When checkpoints are compared on dev data.",
+    "eval_steps": "Updates between two comparisons.",
+    "use_cpu": "Stay off the GPU.",
+    "disable_tqdm": "No progress bars.",
+}
+EXAMPLES = {"intermediate": "mnli", "target": "xnli", "retrieval": "tatoeba"}
+COLUMN = 32  # where help texts begin
+WHAT_IT_DOES = {
+    "intermediate": "trains an encoder on an intermediate task, or on several",
+    "target": "trains on a target's English data and scores every language",
+    "retrieval": "scores retrieval without training",
+}
+
+
+def help_page(parser: argparse.ArgumentParser, phase: str, ours: set[str], task: Task | None, shows_all: bool) -> str:
+    """The text of `--help`; with a task, the defaults in it are those of the task.
+
+    parser: its defaults are shown. ours: names of the flags that are not transformers'.
+    """
+    width = max(80, min(shutil.get_terminal_size().columns, 110))
+    actions: dict[str, argparse.Action] = {}
+    for action in parser._actions:
+        if action.dest != "help":
+            actions.setdefault(action.dest, action)  # `--no_x` follows `--x`
+    grouped = [name for names in GROUPS.values() for name in names]
+    groups = {title: [name for name in names if name in actions] for title, names in GROUPS.items()}
+    groups[OTHERS] = [name for name in actions if name in ours and name not in grouped]
+    inherited = [name for name in actions if name not in ours and name not in grouped]
+    if shows_all:
+        groups[OF_TRANSFORMERS] = inherited
+    lines = [
+        f"{parser.prog} {WHAT_IT_DOES[phase]}.",
+        "",
+        f"  {parser.prog} --task {EXAMPLES[phase]} --output_dir out/{EXAMPLES[phase]}",
+        "",
+    ]
+    lines += [line for text in about_tasks(phase, task) for line in wrapped(text, width)]
+    for title, names in groups.items():
+        if names:
+            lines += [
+                "",
+                f"{title}:",
+                *(line for name in names for line in flag_lines(actions[name], width, task is not None or name in ours)),
+            ]
+    lines += ["", *wrapped(about_help(phase, task, len(inherited), shows_all), width)]
+    return "\n".join(lines)
+
+
+def about_tasks(phase: str, task: Task | None) -> list[str]:
+    """Which values --task and --recipe have; of one task, what it is."""
+    if task is not None:
+        trained = f", trained on {task.train_on}" if task.train_on else ""
+        languages = f"{len(task.languages)} languages ({' '.join(task.languages)})" if len(task.languages) > 1 else "English"
+        compared = f", compared by {task.dev_metric}" if phase != "retrieval" else ""
+        return [f"{task.name}: {task.task_type}{trained}, {languages}{compared}. Recipes: {', '.join(task.recipes)}."]
+    tasks = [task for task in TASKS.values() if task.phase == phase]
+    recipes: dict[str, list[str]] = {}
+    for one in tasks:
+        for recipe in one.recipes:
+            recipes.setdefault(recipe, []).append(one.name)
+    which = [f"{name} ({'all tasks' if len(names) == len(tasks) else ', '.join(names)})" for name, names in recipes.items()]
+    return [f"Tasks: {' '.join(one.name for one in tasks)}", f"Recipes: {'; '.join(which)}"]
+
+
+def about_help(phase: str, task: Task | None, count: int, shows_all: bool) -> str:
+    with_task = f"`--help --task {EXAMPLES[phase]}` shows the defaults of that task."
+    others = f"`--help all` adds {count} more flags of transformers' TrainingArguments." if count and not shows_all else ""
+    default = "Defaults stand in brackets" + (", those that depend on the machine too." if task else "; without one, the recipe decides.")
+    return " ".join(filter(None, (default, "" if task else with_task, others, "docs/flags.md has the same flags.")))
+
+
+def flag_lines(action: argparse.Action, width: int, shows_default: bool) -> list[str]:
+    """One flag: its name and values, and from COLUMN on what it does and its default in brackets."""
+    head = f"  --{action.dest}{values_of(action)}"
+    text = SHORT.get(action.dest) or " ".join((action.help or "").replace("%%", "%").split())
+    default = action.default.value if isinstance(action.default, Enum) else action.default
+    if default is True:
+        text += f" [true; --no_{action.dest}]"
+    elif shows_default and default not in (None, "", [], False):
+        text += f" [{' '.join(map(str, default)) if isinstance(default, list | tuple) else default}]"
+    first, *more = textwrap.wrap(text, width - COLUMN, break_long_words=False, break_on_hyphens=False) or [""]
+    rest = [" " * COLUMN + line for line in more]
+    if len(head) >= COLUMN:
+        return [head, " " * COLUMN + first, *rest]
+    return [head.ljust(COLUMN) + first, *rest]
+
+
+def values_of(action: argparse.Action) -> str:
+    """What stands behind a flag: its choices where they are few, or a word for their kind."""
+    if isinstance(action.const, bool):
+        return ""
+    choices = "|".join(map(str, action.choices or ()))
+    if choices and len(choices) <= 40:
+        return f" {choices}"
+    if action.type is string_to_bool:
+        return " true|false"
+    kinds: dict[Any, str] = {int: "N", float: "X"}
+    kind = kinds.get(action.type, "PATH" if action.dest.endswith(("_dir", "_file", "_path")) else "NAME")
+    return f" {kind} ..." if action.nargs == "+" else f" {kind}"
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    return textwrap.wrap(text, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
