@@ -302,7 +302,7 @@ def test_a_map_that_lacks_a_class_of_a_larger_head_is_refused(as_it_is, trained,
 # ---- labels in another order than the outputs
 
 
-@pytest.mark.parametrize("flags, scored", [((), "English dev"), (("--do_predict", "--languages", "de"), "de test")])
+@pytest.mark.parametrize("flags, scored", [((), "English dev"), (("--do_predict", "--languages", "de", "en"), "English test")])
 def test_a_head_whose_labels_are_permuted_is_named(flags, scored, as_it_is, trained, tmp_path, capsys):
     model, flags = trained(run_intermediate, "mnli", "--max_steps", "90"), flags or ("--languages", "de")
     foreign = tmp_path / "model"
@@ -314,9 +314,8 @@ def test_a_head_whose_labels_are_permuted_is_named(flags, scored, as_it_is, trai
     results = as_it_is(run_target, "xnli", foreign, tmp_path / "out", *flags)
     (line,) = [line for line in capsys.readouterr().out.splitlines() if "permuted" in line]
     assert line == f"warning: {results['model_read']['warning']}" and f" {scored} labels the kept head gets" in line
-    assert "--label_map gives others" in line
-    if scored == "English dev":  # 90 German examples are too few to say so of a head that is worse there
-        assert "The first is below chance (" in line and "binomial test, p = " in line
+    assert "The first is below chance (" in line and "binomial test, p = " in line and "--label_map gives others" in line
+    # German verdicts are words that this head never saw: it answers each in one way, as if its labels were permuted. They are not judged.
     as_it_is(run_target, "xnli", model, tmp_path / "right", *flags)
     assert "permuted" not in capsys.readouterr().out
 

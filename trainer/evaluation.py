@@ -89,7 +89,7 @@ def score_as_it_is(task: Task, dev_examples, first, features_of, tokenizer, args
 
     first        the examples that are scored first; features_of: examples -> features.
     folder       the run's `RunFolder`, in which the run begins when the model could be loaded; None where it has begun.
-    Without dev examples the test data must show whether labels are permuted: `reading` then has no "warning" yet.
+    Without dev examples the English test data must show whether labels are permuted: the description then has no "warning" yet.
     """
     trainer, reading = scoring_trainer(task, features_of(first), tokenizer, args, training_args)
     if folder is not None:
