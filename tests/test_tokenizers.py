@@ -113,7 +113,6 @@ def test_a_file_and_a_class_that_agree_are_taken_without_a_word(tmp_path, capsys
     assert capsys.readouterr().out == ""
 
 
-@pytest.mark.skipif(not (SHARED / "tools" / "tokenizer_cases.py").is_file(), reason="shared/tools is not here")
 def test_tokenizer_json_and_a_sentencepiece_model_beside_it_are_compared(tmp_path, capsys):
     """Published models often have both. tokenizer.json is followed; where the other is of another model a line says so."""
     same = folders.unigram(tmp_path / "same")
@@ -130,6 +129,7 @@ def test_tokenizer_json_and_a_sentencepiece_model_beside_it_are_compared(tmp_pat
     assert "SentencePiece model beside it" not in capsys.readouterr().out, "the class is followed, whatever the files say"
 
 
+@pytest.mark.skipif(not (SHARED / "tools" / "tokenizer_cases.py").is_file(), reason="shared/tools is not here")
 def test_the_shared_cases_are_read_as_their_files_say(tmp_path):
     spec = importlib.util.spec_from_file_location("tokenizer_cases", SHARED / "tools" / "tokenizer_cases.py")
     cases = importlib.util.module_from_spec(spec)
