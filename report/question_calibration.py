@@ -5,22 +5,22 @@ import pandas
 
 from report.analysis import Analysis
 from report.calibration import NO_SCALING, calibrate
-from report.collect import BASELINE, INTERMEDIATE
+from report.collect import BASELINE, INTERMEDIATE, Collection, Run
 from report.effects import contrast, effects
 from report.formats import Cell
 from report.languages import ENGLISH, read_languages
 from report.section import Section, of_model, without_baseline
 from report.tables import METRIC_NAMES, SCALING_NAMES
 
+SMOOTHING = "label_smoothing_factor"
 FAR = 0.5  # syntactic distance from English
 CALIBRATION_METRICS = {"ece_15": (1.0, 1), "brier": (0.01, 3), "nll": (0.01, 3)}  # metric: (margin, digits)
 
 
 def calibration(analysis: Analysis) -> Section:
     section = Section(missing=without_baseline(analysis))
-    smoothed = [run for run in analysis.collection.arms if set(run.arm) == {"label_smoothing_factor"}]
     plain = calibration_values(analysis.calibration)
-    arms = calibration_values(calibrate(smoothed, 0)[0])
+    arms = calibration_values(calibrate(smoothed_runs(analysis.collection), 0)[0])
     if not plain:
         section.missing.append("probabilities: --save_probabilities was false, or the runs are older.")
     if plain and not arms:
@@ -48,6 +48,13 @@ def calibration(analysis: Analysis) -> Section:
         " Else undecided.",
     ]
     return section
+
+
+def smoothed_runs(collection: Collection) -> list[Run]:
+    """The runs that differ from those in the tables by label smoothing alone."""
+    plain = [run.arm for run in collection.scored]
+    return [run for run in collection.arms if SMOOTHING in run.arm
+            and {name: value for name, value in run.arm.items() if name != SMOOTHING} in plain]  # fmt: skip
 
 
 def calibration_values(frame: pandas.DataFrame) -> dict[tuple, float]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from conftest import Cut, launch, qa_rows, write_hub_folder
 from safetensors.torch import load_file, save_file
 from test_scripts import FAST
@@ -18,7 +19,7 @@ from report.analysis import Analysis
 from report.collect import collect
 from task_adapters import InputError
 from task_types.heads import permutation_warning
-from trainer import loop
+from trainer import evaluation, loop
 
 SCORING = ("--use_cpu", "--disable_tqdm", "true", "--max_seq_length", "96")
 LABELS = ("contradiction", "entailment", "neutral")
@@ -109,9 +110,18 @@ def test_a_target_model_has_the_scores_that_training_left(task, languages, as_it
 
 
 @pytest.mark.parametrize("task", ["mnli", "squad_v1", "squad_v2", "hellaswag"])
-def test_an_intermediate_model_has_the_dev_scores_that_training_left(task, as_it_is, trained, tmp_path):
-    model = trained(run_intermediate, task)
+def test_an_intermediate_model_has_the_dev_scores_that_training_left(task, as_it_is, trained, tmp_path, monkeypatch):
+    """With its own weights too: a model that has learned little may have the scores of a fresh head."""
+    model, weights = trained(run_intermediate, task), {}
+
+    def recorded(trainer, *args):
+        weights.update(trainer.model.state_dict())
+        return loop.score(trainer, *args)
+
+    monkeypatch.setattr(evaluation, "score", recorded)
     results = as_it_is(run_intermediate, task, model, tmp_path / "out")
+    saved = load_file(model / "model.safetensors")
+    assert set(saved) == set(weights) and all(torch.equal(weights[name], saved[name]) for name in saved)
     assert results["dev"] == pytest.approx(read(model)["dev"], abs=1e-9) and results["trained_steps"] == 0
     assert [part["split"] for part in results["data"]] == ["dev"]
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"results.json", "run.json", "run.lock"}

@@ -378,6 +378,17 @@ def test_a_difference_of_differences_is_found_where_it_is_planted(difference, wo
     assert hits >= 54
 
 
+def test_the_arm_with_label_smoothing_is_found_in_a_grid_on_few_examples_too(tmp_path):
+    """What all runs share, here a smaller training set, is no arm."""
+    for start in (None, "mnli"):
+        for smoothing in (None, 0.1):
+            more = {"max_train_samples": 64, **({"label_smoothing_factor": smoothing} if smoothing else {})}
+            write_arm(tmp_path / f"{smoothing}-{start}", lambda *_: 50.0, seeds=(1,) if smoothing else (1, 2), start=start, **more)
+    write_arm(tmp_path / "other", lambda *_: 50.0, seeds=(1,), max_train_samples=9, label_smoothing_factor=0.1)
+    found = question_calibration.smoothed_runs(collect([tmp_path]))
+    assert sorted(Path(run.folder).parent.name for run in found) == ["0.1-None", "0.1-mnli"]
+
+
 def test_a_group_of_one_language_is_named_and_leaves_it_undecided():
     found = question_calibration.Section()
     assert question_calibration.add_groups(found, {("xnli", "de"): 1.0, ("xnli", "sw"): 4.0}, "ECE", 1.0, 1) == "undecided"
