@@ -16,7 +16,6 @@ import importlib.metadata
 import json
 import os
 import platform
-import shlex
 import shutil
 import subprocess
 import sys
@@ -28,7 +27,7 @@ from typing import Any
 
 from console import is_main_process, say
 from metrics import XTREME_METRIC, XTREME_R_METRIC, xtreme_task_score
-from run_log import close_log, open_log
+from run_log import close_log, command_line, open_log
 from settings import NAMED, NAMED_IF_SET
 from task_adapters.base import InputError, Task
 
@@ -412,17 +411,6 @@ def difference(name: str, before: Any, now: Any, folder: Path) -> str:
 def is_card(path: Path) -> bool:
     """Whether a README.md is there and was written by a run: any other one is somebody's own and stays."""
     return path.is_file() and CARD_MARK in path.read_text(encoding="utf-8", errors="replace")
-
-
-def command_line(argv: list[str]) -> str:
-    """The command as it was typed, without the folder of the script and without the value of --hub_token."""
-    words, hides_next = [], False
-    for word in argv:
-        flag, is_equation, _ = word.partition("=")
-        is_token = flag.replace("-", "_") == "__hub_token"
-        words.append("HIDDEN" if hides_next else f"{flag}=HIDDEN" if is_token and is_equation else word)
-        hides_next = is_token and not is_equation
-    return " ".join(["python", os.path.basename(words[0]), shlex.join(words[1:])]).strip()
 
 
 def refuse_clash(folder: Path, model: Path) -> None:

@@ -47,6 +47,17 @@ def note(text: str) -> None:
     _write(lines)
 
 
+def command_line(argv: list[str]) -> str:
+    """The command as it was typed, without the folder of the script and without the value of --hub_token."""
+    words, hides_next = [], False
+    for word in argv:
+        flag, is_equation, _ = word.partition("=")
+        is_token = flag.replace("-", "_") == "__hub_token"
+        words.append("HIDDEN" if hides_next else f"{flag}=HIDDEN" if is_token and is_equation else word)
+        hides_next = is_token and not is_equation
+    return " ".join(["python", os.path.basename(words[0]), shlex.join(words[1:])]).strip()
+
+
 def open_log(folder: Path) -> None:
     """Goes on with the log of a run that begins, or begins it. Warnings of the libraries go there too, from here on."""
     global _file, _opened
@@ -62,7 +73,7 @@ def open_log(folder: Path) -> None:
     _file = path.open("a", encoding="utf-8", errors="backslashreplace")
     if last and ENDED not in last:
         note("the start before ended without a word: it was killed, or the machine went down")
-    note(f"started: {shlex.join([os.path.basename(sys.argv[0]), *sys.argv[1:]])} (process {os.getpid()} on {platform.node()})")
+    note(f"started: {command_line(sys.argv)} (process {os.getpid()} on {platform.node()})")
     _write(lines)
     _listen()
 

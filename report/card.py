@@ -14,7 +14,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from console import say
 from report.analysis import TOLERANCE
-from report.collect import RESULTS, mismatch, start_name, tasks_of
+from report.collect import mismatch, shape_of, start_name, tasks_of
 from report.examples import chance, metrics_of, score_in, score_of, statistics_of_runs
 from report.formats import Cell, Table, markdown_escape, to_markdown, visible
 from report.statistics import Estimate, Rows, resampled_scores
@@ -56,7 +56,7 @@ def write_card(folder) -> None:
         say(f"{path} is not from a run: it stays, and no card is written")
         return
     results = read_json(folder / "results.json")
-    if lacking := mismatch(results, {**RESULTS[results["phase"]], "versions": dict, "finished": str, "device": str}):
+    if lacking := mismatch(results, {**shape_of(results), "versions": dict, "finished": str, "device": str}):
         say(f"warning: no {path} is written, because results.json is of an earlier version: {lacking}")
         return
     part = path.with_name(f"{CARD}.part")
@@ -327,6 +327,10 @@ def not_run(results: dict) -> list[str]:
         task, scored = TASKS[results["task"]], set(results["scores"])
         if missing := [language for language in task.languages if language not in scored]:
             lines.append(f"{len(missing)} of the {len(task.languages)} languages of {task.name} were not scored: {', '.join(missing)}.")
+    if own := results.get("own_data"):
+        lines.append(f"The scores in {', '.join(own)} are on test data of the user's own, and compare with no others.")
+    if results.get("perturb"):
+        lines.append(f"The test text was perturbed (--perturb {results['perturb']}): the scores are not those of the benchmark.")
     for flag, what in (("max_train_samples", "training examples of each language"), ("max_eval_samples", "English dev examples"),
                        ("max_predict_samples", "test examples of each language")):  # fmt: skip
         if results.get(flag):

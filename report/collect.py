@@ -188,8 +188,7 @@ def read_run(folder: Path) -> Run:
     phase = results.get("phase") if isinstance(results, dict) else None
     if not isinstance(phase, str) or phase not in RESULTS:
         raise Unusable("foreign", f"results.json is of no run of this collection: its phase is none of {', '.join(RESULTS)}")
-    kind = {name: kind for name, kind in RESULTS[phase].items() if name != "seed" or "evaluate_only" not in results}
-    if wrong := mismatch(results, kind):
+    if wrong := mismatch(results, shape_of(results)):
         raise Unusable("damaged", f"results.json is not as a run leaves it: {wrong}")
     for language, mined in (results.get("mining") or {}).items():
         if wrong := mismatch(mined, {"threshold_from": str}, f"mining.{language}"):
@@ -248,6 +247,12 @@ def to_run(folder: Path, results: dict) -> Run:
         tuned_in=frozenset(part["language"] for part in lineage[-1]["data"] if part.get("split") == "train") if lineage else frozenset(),
     )  # fmt: skip
     return as_trained(run, lineage) if run.perturbed else run
+
+
+def shape_of(results: dict) -> dict:
+    """What results.json of a run must hold, as `mismatch` takes it. A model that was scored as it is has no seed."""
+    shape = RESULTS[results["phase"]]
+    return {name: kind for name, kind in shape.items() if name != "seed" or "evaluate_only" not in results}
 
 
 def arm_of(stage: dict) -> dict[str, object]:

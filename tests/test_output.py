@@ -77,7 +77,7 @@ def test_the_log_has_what_was_said_before_and_after_the_run_began_and_how_it_end
     run_log.close_log("finished")
     say("of no run")
     started, *lines, end = lines_of(tmp_path)
-    assert started.startswith("started: run_target.py --task xnli --output_dir 'a b' (process ")
+    assert started.startswith("started: python run_target.py --task xnli --output_dir 'a b' (process ")
     assert lines == ["before", "a table", "  of two lines"] and end == "ended: finished (after 0 s)"
     assert capsys.readouterr().out == "before\na table\n  of two lines\nof no run\n"
 
@@ -210,7 +210,7 @@ def test_a_run_shows_its_progress_keeps_a_log_and_shows_its_scores_again_when_it
     assert "\nde " in table and "\nen " in table and "no mean: 2 of" in table
     run_log.close_log("finished")
     log = (tmp_path / "out" / "log.txt").read_text()
-    assert "started: run_target.py --task udpos" in log and "udpos de test: 60 examples" in log and "ended: finished" in log
+    assert "started: python run_target.py --task udpos" in log and "udpos de test: 60 examples" in log and "ended: finished" in log
     assert all(line in log for line in table.splitlines())
     call(run_target, *flags)
     assert capsys.readouterr().out.endswith(f"{tmp_path}/out is finished: skipped (--overwrite redoes it)\n{table}")

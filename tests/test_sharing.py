@@ -20,7 +20,7 @@ import run_retrieval
 import run_target
 from console import NotPublished, ending_of
 from report import card, publish
-from results import command_line
+from run_log import command_line
 from task_adapters import TASKS, InputError
 
 QUICK = ("--use_cpu", "--disable_tqdm", "true", "--max_seq_length", "64", "--max_steps", "3", "--effective_batch_size", "8",
@@ -181,6 +181,26 @@ def test_a_run_that_only_scored_a_finished_model_promises_no_training_and_no_mod
     assert "from_pretrained" not in text and "library_name" not in text.split("---")[1]
     with pytest.raises(NotPublished, match="it holds no model"):
         publish.publish(tmp_path, "group/name", "hf_secret", None, predictions=False)
+
+
+def test_a_model_that_is_scored_as_it_is_has_a_card_too(runs, call, data_dir, tmp_path, capsys):
+    flags = (
+        "--task",
+        "xnli",
+        "--do_train",
+        "false",
+        "--languages",
+        "de",
+        "--max_predict_samples",
+        "30",
+        "--data_dir",
+        data_dir,
+        "--use_cpu",
+    )
+    call(run_target, *flags, "--model_name_or_path", runs / "xnli", "--perturb", "typos:0.1", "--output_dir", tmp_path)
+    text = (tmp_path / card.CARD).read_text(encoding="utf-8")
+    assert "This folder holds no model" in text and "earlier version" not in "".join(capsys.readouterr())
+    assert "The test text was perturbed (--perturb typos:0.1)" in text.replace("\\", "")
 
 
 def test_several_tasks_and_masked_lm_are_named_in_the_card(runs):
