@@ -117,7 +117,7 @@ CHANGES = {
         "train_file": ["de=FILE", "fr=FILE"], "select_on": ["mean"], "oracle": [""], "trim_embeddings": ["off"],
         "label_piece": ["mean"], "normalize": ["nfc"], "tokenizer_as_loaded": [""],
     },
-    "mlqa": {"g_xlt": [""], "benchmark": ["xtreme-r"]},
+    "mlqa": {"g_xlt": [""], "perturb": ["typos:0.1", "typos:0.2"], "benchmark": ["xtreme-r"]},
     "squad_v2": {"no_answer_threshold": ["1"]},
     "mnli qqp": {
         "sampling": ["uniform"], "sampling_cap": ["9"], "temperature": ["3 | --sampling temperature --temperature 2"],
