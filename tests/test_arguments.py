@@ -121,7 +121,7 @@ CHANGES = {
         "lora_target": ["key | --lora_rank 8"], "early_stopping_patience": ["3"], "model_revision": ["v1"], "data_revision": ["v1"],
         "test_file": ["de=FILE", "ig=FILE"], "dev_file": ["en=FILE"],
     },
-    "mlqa": {"g_xlt": [""], "benchmark": ["xtreme-r"]},
+    "mlqa": {"g_xlt": [""], "perturb": ["typos:0.1", "typos:0.2"], "benchmark": ["xtreme-r"]},
     "squad_v2": {"no_answer_threshold": ["1"]},
     "mnli qqp": {
         "sampling": ["uniform"], "sampling_cap": ["9"], "temperature": ["3 | --sampling temperature --temperature 2"],
