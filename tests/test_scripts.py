@@ -185,7 +185,7 @@ def test_examples_and_texts_are_drawn_with_the_users_seed(script, task, call, ti
 
     flags = ("--model_name_or_path", tiny_model, "--data_dir", data_dir, *FAST, "--output_dir", tmp_path, "--seed", "7", "--task", task)
     with monkeypatch.context() as patch, pytest.raises(Drawn) as caught:
-        patch.setattr("task_adapters.load_training_data", drawn)
+        patch.setattr("trainer.inputs.load_training_data", drawn)
         call(script, *flags, "--max_train_samples", "9")
     assert caught.value.args[0][-3:] == (9, 7, "as_is")
     if script is run_intermediate:
