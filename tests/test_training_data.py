@@ -361,7 +361,8 @@ def test_selecting_on_target_dev_chooses_another_checkpoint_and_the_oracle_stand
              "--eval_steps", "20", "--languages", "en", "de")  # fmt: skip
     runs = {how: call(run_target, *flags, *more, "--output_dir", tmp_path / how)
             for how, more in (("en", ("--oracle",)), ("target", ("--select_on", "target")))}  # fmt: skip
-    assert asked.count("de") == (6 + 1 + 1) + (6 + 1), "evaluations, test data, and the oracle's: each by its language's rule"
+    expected = (6 + 1 + 1 + 1) + (6 + 1 + 1)
+    assert asked.count("de") == expected, "evaluations, test data, the oracle's, the card's: each by its language's rule"
     steps = {how: run["training"]["best_step"] for how, run in runs.items()}
     assert steps["en"] > steps["target"], "the more English is learned, the worse German's exchanged labels are met"
     assert runs["target"]["selected_on"] == {"dev": "target", "languages": ["de"]} and runs["target"]["oracle"] is None
