@@ -26,7 +26,8 @@ from trainer.checkpoints import check_model
 
 
 @pytest.mark.parametrize("path", ["./x", "../x", "/no/such", "~/nothing", "a/b/c", "x/"])
-def test_a_path_that_is_no_folder_is_answered_without_the_hub(path, monkeypatch):
+def test_a_path_that_is_no_folder_is_answered_without_the_hub(path, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(AutoConfig, "from_pretrained", lambda *_, **__: pytest.fail("the hub was asked"))
     monkeypatch.setattr(checkpoints, "hub_snapshot", lambda path: pytest.fail("the cache was asked"))
     with pytest.raises(InputError, match=f"^Cannot load a model from '{path}': there is no folder /"):
