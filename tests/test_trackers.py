@@ -183,6 +183,7 @@ def test_an_unknown_tracker_is_one_line_in_retrieval_too(call, tmp_path):
 
 
 def test_the_trackers_of_a_failed_attempt_are_ended_when_the_next_one_begins(stubs):
+    import torch
     from transformers import TrainerState
     from transformers.integrations import INTEGRATION_TO_CALLBACK
 
@@ -192,14 +193,15 @@ def test_the_trackers_of_a_failed_attempt_are_ended_when_the_next_one_begins(stu
         def to_dict(self):
             return {}
 
+    model = torch.nn.Linear(1, 1)
     first = Trackers([INTEGRATION_TO_CALLBACK["mlflow"]()])
     first.callbacks[0].on_train_begin(Arguments(), TrainerState(), None)
-    first.on_train_begin(Arguments(), TrainerState(), None)
+    first.on_train_begin(Arguments(), TrainerState(), None, model)
     first.callbacks[0].on_train_end(Arguments(), TrainerState(), None)
     assert (1, "end") not in stubs("mlflow"), "the end waits for the scores"
     second = Trackers([INTEGRATION_TO_CALLBACK["mlflow"]()])
     assert stubs("mlflow")[-1] == (1, "end")
-    second.finish(Arguments(), TrainerState(), None, {"test_f1/de": 1.0})
+    second.finish(Arguments(), TrainerState(), model, {"test_f1/de": 1.0})
     assert stubs("mlflow")[-3:] == [(2, "begin"), (2, {"test_f1/de": 1.0}), (2, "end")] and Trackers.open is None
 
 

@@ -4,6 +4,8 @@ transformers' callbacks end a tracker's run when training ends. The test scores 
 for them. So the end of a tracker's run waits until the scores are logged (`Trackers.finish`).
 """
 
+import weakref
+
 from transformers import TrainerCallback
 from transformers.integrations import INTEGRATION_TO_CALLBACK
 from transformers.trainer_callback import TrainerControl, TrainerState
@@ -25,14 +27,15 @@ class Trackers(TrainerCallback):
         Trackers.open = self
 
     def on_train_begin(self, args, state, control, model=None, **_):
-        self.has_begun, self.last_call = True, (args, state, control, model)
+        # Weakly: the model of a failed attempt must be gone before the next one is made.
+        self.has_begun, self.last_call = True, (args, state, control, weakref.ref(model))
 
     def finish(self, args, state: TrainerState, model, scores: dict[str, float]) -> None:
         """Logs the scores as the last entry of each tracker's run, and ends it. For the main process alone.
 
         scores  as `final_scores` has them.
         """
-        self.last_call = args, state, TrainerControl(), model
+        self.last_call = args, state, TrainerControl(), weakref.ref(model)
         for callback in self.callbacks:
             if not self.has_begun:  # the run was trained by an earlier start, or trains nothing
                 callback.on_train_begin(*self.last_call[:3], model=model)
@@ -45,7 +48,7 @@ class Trackers(TrainerCallback):
         if self.has_begun:
             *where, model = self.last_call
             for ending in self.endings:
-                ending(*where, model=model)
+                ending(*where, model=model())
         self.has_begun, Trackers.open = False, None
 
 
