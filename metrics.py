@@ -400,12 +400,12 @@ def mean_reciprocal_rank(gold: Mapping[str, Any], predicted: Mapping[str, Any], 
 AS_THEY_ARE = "as they are"  # vectors of which nothing was removed (task_types/alignment.py)
 
 
-def layer_accuracies(records, pooling) -> dict[int, float]:
+def layer_accuracies(records: Sequence[dict], pooling: str | None) -> dict[int, float]:
     """{layer: accuracy} of one language, by vectors as they are. records: what results.json holds of it under "by_layer"."""
     return {r["layer"]: r["accuracy"] for r in records if (r["pooling"], r["vectors"]) == (pooling, AS_THEY_ARE)}
 
 
-def choose_layer(language, curves: dict[str, dict[int, float]]) -> dict:
+def choose_layer(language: str, curves: dict[str, dict[int, float]]) -> dict:
     """Which layer a language is scored by: the first of those with the best mean accuracy over all other languages, never its own.
 
     curves  {language: {layer: accuracy}}, of two languages at least.

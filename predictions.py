@@ -161,7 +161,7 @@ def score_folders(
     return results
 
 
-def metrics_of(benchmark, own_task=None):
+def metrics_of(benchmark: str, own_task: str | None = None) -> dict[str, tuple[str, ...]]:
     """{task: the metrics whose mean is its score} of a benchmark's tasks, and of a task beside them."""
     return METRICS[benchmark] | ({own_task: (TASKS[own_task].dev_metric,)} if own_task else {})
 

@@ -510,7 +510,7 @@ def device_name(device: Any) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else f"{device.type} ({platform.machine()})"
 
 
-def machine_of(training_args) -> dict:
+def machine_of(training_args: Any) -> dict:
     """Where a run of the Trainer ran, and how its batches were shared out: nothing of the latter where nothing is trained."""
     machine = {"device": device_name(training_args.device), "world_size": training_args.world_size}
     batch = ("per_device_train_batch_size", "gradient_accumulation_steps") if training_args.do_train else ()

@@ -4,6 +4,7 @@ To add a dataset, add one file to this folder, and its name to the import and to
 neither: `add_task_file` adds it for one process.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from task_adapters import (
@@ -106,7 +107,7 @@ def with_languages_of(task: Task, benchmark: str | None) -> Task:
     return replace(task, languages=tuple(sorted((*task.languages, *task.xtreme_r))), xtreme_r=())
 
 
-def hub_ids_of(tasks) -> list[str]:
+def hub_ids_of(tasks: Sequence[Task]) -> list[str]:
     """The data sets on the hub from which tasks, and those that give them their English data, may be read."""
     tasks = [*tasks, *(TASKS[task.train_on] for task in tasks if task.train_on)]
     return sorted({part.hub_id for task in tasks for source in task.sources for part in (source, *source.and_then)})

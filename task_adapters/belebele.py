@@ -29,7 +29,7 @@ zsm_Latn zul_Latn
 class OneFileEach(Source):
     """A hub repository whose files are named by language: data/{config}.jsonl is the only split."""
 
-    def files(self, split, language, data_dir):
+    def files(self, split: str, language: str, data_dir: str | None) -> list[Path]:
         folder = Path(data_dir or "") / self.hub_id
         return files_in_folder(folder, "default", self.config_for(language)) if data_dir and split in self.splits else []
 

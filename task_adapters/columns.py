@@ -9,7 +9,9 @@ Tags stay as they are written: CoNLL-2003 as it was first distributed has I-ORG 
 """
 
 import re
+from collections.abc import Iterable, Iterator
 from itertools import groupby
+from pathlib import Path
 
 from task_adapters.errors import InputError
 
@@ -24,7 +26,7 @@ def has_header(line: str) -> bool:
     return len(HEADER & {*line.split("\t")}) > 1
 
 
-def read_columns(path, lines):
+def read_columns(path: Path, lines: Iterable[tuple[int, str]]) -> Iterator[tuple[str, dict]]:
     """Yields (where a sentence begins, {words, tags} and, of WikiAnn, language).
 
     lines: (number, text) of all lines of the file, the blank ones too. Raises InputError, with the line, for a word without a tag, and for
@@ -37,9 +39,9 @@ def read_columns(path, lines):
     else:
         separator = "\t" if "\t" in first else None  # None: any blanks
         read = lambda path, number, text: _word(path, number, text, separator)  # noqa: E731
-    sentences = [[*part] for is_words, part in groupby(lines, key=lambda line: bool(line[1].strip())) if is_words]
-    starts = [part[0][0] for part in sentences]
-    sentences = [[word for number, text in part if (word := read(path, number, text))] for part in sentences]
+    blocks = [[*part] for is_words, part in groupby(lines, key=lambda line: bool(line[1].strip())) if is_words]
+    starts = [block[0][0] for block in blocks]
+    sentences = [[word for number, text in block if (word := read(path, number, text))] for block in blocks]
     prefixes = {match and match[1] for part in sentences for word, _ in part for match in [WITH_LANGUAGE.fullmatch(word)]}
     language = prefixes.pop() if len(prefixes) == 1 else None
     if language:

@@ -7,8 +7,9 @@ A column that holds lists is JSON in both. Text is UTF-8, and only a line feed e
 import csv
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet
 from datasets import Dataset, Features, Value, load_dataset
@@ -46,7 +47,7 @@ def check_file(path: Path, what: str = "") -> None:
         raise InputError(f"{what}{path} is a Git LFS pointer and not the file itself: run `git lfs pull` where it was cloned.")
 
 
-def rows_of_files(files: list[Path], labels: tuple[str, ...] = (), reader=None) -> Dataset:
+def rows_of_files(files: list[Path], labels: tuple[str, ...] = (), reader: Callable[..., Any] | None = None) -> Dataset:
     """The rows of files of one kind, in order, through the cache of `datasets`; the files' content is the key there.
 
     labels  of a classification task: by them a tsv file without a header is known.
@@ -189,12 +190,12 @@ def read_tsv(path: Path, labels: Sequence[str] = ()) -> Iterator[tuple[str, dict
         yield f"line {number}", row
 
 
-def read_tagged(path, labels=()):
+def read_tagged(path: Path, labels: Sequence[str] = ()) -> Iterator[tuple[str, dict]]:
     """A word and its tag a line: CoNLL-U, CoNLL-2003, WikiAnn, two columns (columns.py)."""
     yield from read_columns(path, list(lines_of(path, with_blank_ones=True)))
 
 
-def read_text(path, labels=()):
+def read_text(path: Path, labels: Sequence[str] = ()) -> Iterator[tuple[str, dict]]:
     """Fields between tabs under a header (MultiNLI's own files are .txt), or a word and its tag a line (CoNLL-2003, WikiAnn)."""
     first = next((line for _, line in lines_of(path)), "").split("\t")
     is_table = len(first) > 1 and not TAG.fullmatch(first[-1].strip()) and not first[0].startswith(("#", "-DOCSTART-"))
@@ -214,7 +215,7 @@ def _objects(value, location) -> list[dict]:
     return value
 
 
-def lines_of(path: Path, with_blank_ones=False):
+def lines_of(path: Path, with_blank_ones: bool = False) -> Iterator[tuple[int, str]]:
     """(number, text) of the lines, as a rule of those that are not blank; only a line feed ends one."""
     with path.open("rb") as lines:
         for number, line in enumerate(lines, start=1):

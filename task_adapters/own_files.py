@@ -6,8 +6,12 @@ lacks. `load_examples` reads them like all others: it refuses rows without a kno
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
+
+from datasets import Dataset
 
 from metrics import MLQA_ARTICLES
 from task_adapters.base import InputError, Source, Task
@@ -26,10 +30,10 @@ class OwnFile(Source):
     labels: tuple[str, ...] = ()
     is_own = True
 
-    def files(self, split, language, data_dir):
+    def files(self, split: str, language: str, data_dir: str | None) -> list[Path]:
         return [Path(self.hub_id)] if self.publishes(split, language) else []
 
-    def load(self, split, language, data_dir):
+    def load(self, split: str, language: str, data_dir: str | None) -> tuple[Dataset, str | None]:
         return rows_of_files([Path(self.hub_id)], self.labels), self.revision
 
     def facts(self) -> dict:
@@ -56,7 +60,13 @@ def find_own_files(flag: str, given: list[str]) -> list[TrainFile]:
     return find_train_files(given, flag)
 
 
-def with_own_data(task: Task, test_files=(), dev_files=(), languages=(), data_dir: str | None = None) -> Task:
+def with_own_data(
+    task: Task,
+    test_files: Sequence[Any] = (),
+    dev_files: Sequence[Any] = (),
+    languages: Sequence[str] = (),
+    data_dir: str | None = None,
+) -> Task:
     """Returns the task with the files as further sources, and with those of `languages` that only --data_dir has.
 
     test_files, dev_files  what `find_own_files` returns; languages: those of --languages.
@@ -98,7 +108,7 @@ def sources_in_folder(task: Task, language: str, data_dir: str | None) -> list[S
     return []
 
 
-def check_scoring(task: Task, own: tuple[str, ...], test_files) -> None:
+def check_scoring(task: Task, own: tuple[str, ...], test_files: Sequence[Any]) -> None:
     """Raises InputError for a task whose test data are no file of examples, and for languages that its metric has no rules for."""
     if test_files and task.task_type == "mining":
         language = test_files[0].language

@@ -13,6 +13,7 @@ import math
 import re
 import unicodedata
 import zlib
+from typing import Any
 
 import numpy as np
 from datasets import Dataset
@@ -27,7 +28,7 @@ NON_JOINER = "\u200c"
 TEXTS = ("text_a", "text_b", "context", "question", "choices", "words")  # columns that are perturbed
 
 
-def typos(text: str, rate: float, rng) -> list[str]:
+def typos(text: str, rate: float, rng: np.random.Generator) -> list[str]:
     pieces, letters = list(text), [c for c in text if c.isalpha()]
     for place in np.flatnonzero(rng.random(len(text)) < rate):
         what, other = rng.integers(4), letters[rng.integers(len(letters))] if letters else ""
@@ -45,7 +46,7 @@ def typos(text: str, rate: float, rng) -> list[str]:
     return pieces
 
 
-def diacritics(text: str, rate: float, rng) -> list[str]:
+def diacritics(text: str, rate: float, rng: np.random.Generator) -> list[str]:
     pieces, base = list(text), ""
     for place in places_of_words(text, rate, rng):
         parts = unicodedata.normalize("NFD", text[place])
@@ -60,14 +61,14 @@ def diacritics(text: str, rate: float, rng) -> list[str]:
     return pieces
 
 
-def normalisation(text: str, rate: float, rng) -> list[str]:
+def normalisation(text: str, rate: float, rng: np.random.Generator) -> list[str]:
     pieces = list(text)
     for place in places_of_words(text, rate, rng):
         pieces[place] = unicodedata.normalize("NFD", text[place])
     return pieces
 
 
-def script_noise(text: str, rate: float, rng) -> list[str]:
+def script_noise(text: str, rate: float, rng: np.random.Generator) -> list[str]:
     pieces = list(text)
     for place in np.flatnonzero(rng.random(len(text)) < rate):
         if not text[place].isalpha():
@@ -80,7 +81,7 @@ def script_noise(text: str, rate: float, rng) -> list[str]:
 KINDS = {"typos": typos, "diacritics": diacritics, "normalisation": normalisation, "script_noise": script_noise}
 
 
-def places_of_words(text: str, rate: float, rng):
+def places_of_words(text: str, rate: float, rng: np.random.Generator) -> list[int]:
     """The places of the characters of a share of the words."""
     words = list(re.finditer(r"\S+", text))
     return [place for word, drawn in zip(words, rng.random(len(words)) < rate) if drawn for place in range(*word.span())]
@@ -122,7 +123,7 @@ def perturbed(examples: Dataset, noise: str) -> tuple[Dataset, dict[str, int]]:
     return noisy, counts
 
 
-def flat(values):
+def flat(values: Any) -> list[str]:
     return [text for value in values for text in ([value] if isinstance(value, str) else value)]
 
 

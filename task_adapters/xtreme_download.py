@@ -10,10 +10,13 @@ the layout of the hub. The oddities, all of them XTREME's:
 - tatoeba: the English side is sorted.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
+from typing import Any
+
+from datasets import Dataset
 
 from task_adapters.base import Absent, InputError, Source
 from task_adapters.content import file_key
@@ -40,7 +43,7 @@ class Download(Source):
     reader: Callable | None = None
     labelled: Source | None = None
 
-    def publishes(self, split, language):
+    def publishes(self, split: str, language: str) -> bool:
         """No: it has no language that the hub lacks."""
         return False
 
@@ -49,12 +52,12 @@ class Download(Source):
         patterns = [str(path).replace("{language}", "*") for path in self.splits.values()]
         return data_dir is not None and any(any((Path(data_dir) / self.folder).glob(pattern)) for pattern in patterns)
 
-    def files(self, split, language, data_dir):
+    def files(self, split: str, language: str, data_dir: str | None) -> list[Path]:
         if data_dir is None or split not in self.splits:
             return []
-        return [Path(data_dir) / self.folder / self.splits[split].format(language=language)]
+        return [Path(data_dir) / self.folder / str(self.splits[split]).format(language=language)]
 
-    def load(self, split, language, data_dir):
+    def load(self, split: str, language: str, data_dir: str | None) -> tuple[Dataset, str | None]:
         """-> (rows, checksum). InputError for a test set whose labels XTREME's script has removed."""
         (path,) = self.files(split, language, data_dir)
         if not path.exists():
@@ -64,7 +67,7 @@ class Download(Source):
         except NoLabels as error:
             raise InputError(f"{path} {error} {self.where_labels_are(language, data_dir)}") from error
 
-    def where_labels_are(self, language, data_dir) -> str:
+    def where_labels_are(self, language: str, data_dir: str | None) -> str:
         hub_id, config = self.labelled.hub_id, self.labelled.config_for(language)
         return f'Labelled ones: hf download --repo-type dataset {hub_id} --include "{config}/*" --local-dir {Path(data_dir) / hub_id}'
 
@@ -73,7 +76,7 @@ class Download(Source):
 class SortedEnglish(Download):
     """Tatoeba, which cannot be scored as it lies there."""
 
-    def load(self, split, language, data_dir):
+    def load(self, split: str, language: str, data_dir: str | None) -> tuple[Dataset, str | None]:
         english = Path(data_dir) / self.folder / f"{language}-en.en"
         raise InputError(
             f"{english} is sorted: XTREME's script hides in this way which sentence translates which. Paired line by line, scores would be"
@@ -81,7 +84,7 @@ class SortedEnglish(Download):
         )
 
 
-def download(folder: str, files: dict[str, str], reader, labelled: Source | None = None) -> Download:
+def download(folder: str, files: dict[str, str], reader: Callable[..., Any], labelled: Source | None = None) -> Download:
     """The source of one folder. files: our split -> its file."""
     kind = SortedEnglish if reader is None else Download
     return kind(NAME, config=f"{folder}/{{language}}", splits=files, folder=folder, reader=reader, labelled=labelled)
@@ -90,7 +93,7 @@ def download(folder: str, files: dict[str, str], reader, labelled: Source | None
 # ---- readers: (path, labels) -> (where a row stands, row)
 
 
-def read_pairs(path, labels=()):
+def read_pairs(path: Path, labels: Sequence[str] = ()) -> Iterator[tuple[str, dict]]:
     """xnli, pawsx: two sentences and a label between tabs. Quotation marks stay doubled, as XTREME's own reader leaves them."""
     for number, line in lines_of(path):
         fields = line.split("\t")
@@ -101,11 +104,11 @@ def read_pairs(path, labels=()):
         yield f"line {number}", {"text_a": fields[0], "text_b": fields[1], "label": fields[2].strip()}
 
 
-def read_panx(path, labels=()):
+def read_panx(path: Path, labels: Sequence[str] = ()) -> Iterator[tuple[str, dict]]:
     yield from _tagged(path, without_tag="O")
 
 
-def read_udpos(path, labels=()):
+def read_udpos(path: Path, labels: Sequence[str] = ()) -> Iterator[tuple[str, dict]]:
     yield from _tagged(path, without_tag="X")
 
 
@@ -122,7 +125,7 @@ def _tagged(path, without_tag):
             yield f"sentence of line {part[0][0]}", {"words": [fields[0] for _, fields in part], "tags": tags}
 
 
-def read_questions(path, labels=()):
+def read_questions(path: Path, labels: Sequence[str] = ()) -> Iterator[tuple[str, dict]]:
     """SQuAD's JSON; XTREME's script puts an empty answer in the place of each answer of a test set."""
     for location, row in read_json(path):
         if row.get("answers", {}).get("text") == [""]:

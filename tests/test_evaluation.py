@@ -104,7 +104,15 @@ def test_a_target_model_has_the_scores_that_training_left(task, languages, as_it
                 assert set(one) == set(other) and all(np.array_equal(one[array], other[array]) for array in one)
             else:
                 assert path.read_bytes() == (folder / name).read_bytes()
-    assert {path.name for path in folder.iterdir()} == {"predictions", "labels", "results.json", "run.json", "run.lock"}
+    assert {path.name for path in folder.iterdir()} == {
+        "predictions",
+        "labels",
+        "results.json",
+        "run.json",
+        "run.lock",
+        "log.txt",
+        "README.md",
+    }
     said = capsys.readouterr().out
     assert "train" not in said and "permuted" not in said
 
@@ -124,7 +132,7 @@ def test_an_intermediate_model_has_the_dev_scores_that_training_left(task, as_it
     assert set(saved) == set(weights) and all(torch.equal(weights[name], saved[name]) for name in saved)
     assert results["dev"] == pytest.approx(read(model)["dev"], abs=1e-9) and results["trained_steps"] == 0
     assert [part["split"] for part in results["data"]] == ["dev"]
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"results.json", "run.json", "run.lock"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"results.json", "run.json", "run.lock", "log.txt", "README.md"}
 
 
 def test_each_head_of_a_joint_run_is_scored_together_alone_and_on_its_targets(as_it_is, trained, tmp_path):

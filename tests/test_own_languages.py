@@ -176,7 +176,7 @@ PAIR = "premise\thypothesis\tlabel\np\th\tneutral\n"
     ("a.tsv", PAIR, "ig={} ig={}", "--test_file names 'ig' 2 times"),
     ("a.tsv", PAIR, "ig={} yo={}", "the same rows are given twice"),
     ("a.tsv", PAIR, "ig=nowhere.tsv", "--test_file ig=nowhere.tsv: there is no file nowhere.tsv"),
-    ("a.txt", PAIR, "ig={}", "'.txt' is no known kind"),
+    ("a.doc", PAIR, "ig={}", "'.doc' is no known kind"),
     ("a.jsonl", '{"premise": "p", "hypothesis": "h", "label": "neutral", "language": "yo"}\n', "ig={}",
      "a.jsonl, line 1: language 'yo', where ig should stand"),
     ("a.tsv", "premise\thypothesis\tlabel\n" + "p\th\tneutral\n" * 21, "ig={}", "every label is 'neutral', a placeholder"),

@@ -5,9 +5,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+from datasets import Dataset
+
 from console import say
 from results import base_model_of, content_of, lineage_of, read_json
-from task_adapters import data_line, in_normal_form, load_examples, load_training_data
+from task_adapters import Task, data_line, in_normal_form, load_examples, load_training_data
 from task_adapters.perturb import perturbed
 from trainer.checkpoints import describe_model
 from trainer.tokenizers import fingerprint_of
@@ -22,7 +24,7 @@ class DataReader:
     def __init__(self, args, training_args):
         self.args, self.training_args, self.provenances = args, training_args, []
 
-    def read(self, task, split: str, language: str, max_samples: int | None):
+    def read(self, task: Task, split: str, language: str, max_samples: int | None) -> Dataset:
         """The examples of one split of one language."""
         with self.training_args.main_process_first(desc=f"{task.name} {split} {language}"):
             examples, provenance = load_examples(task, split, language, self.args.data_dir, max_samples)
@@ -32,7 +34,7 @@ class DataReader:
         self._note([provenance])
         return examples
 
-    def read_training_data(self, task, english_task):
+    def read_training_data(self, task: Task, english_task: Task) -> Dataset:
         """The training examples of all languages and files; english_task: see `load_training_data`."""
         args = self.args
         with self.training_args.main_process_first(desc=f"{task.name} training data"):
