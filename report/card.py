@@ -184,6 +184,8 @@ def score_tables(folder: Path, results: dict) -> list[Table]:
         dev = results["dev"] if isinstance(results["task"], list) else {results["task"]: results["dev"]}
         return [dev_table_of(task, scores) for task, scores in dev.items()]
     task, scores = results["task"], results["scores"]
+    if not scores:  # --do_eval alone
+        return [dev_table_of(task, results["dev"])]
     names = shown_metrics(next(iter(scores.values())))
     estimates, guesses = intervals(folder, task, scores), chance(folder, task, scores)
     has_chance = any(guess for guess in guesses.values())
