@@ -13,19 +13,21 @@ from task_adapters import TASKS, Task
 # {title: names of flags}. Flags of ours that stand in no group follow under OTHERS.
 GROUPS = {
     "What is run": (
-        "task", "model_name_or_path", "output_dir", "recipe", "benchmark", "data_dir", "seed", "overwrite"),
+        "task", "model_name_or_path", "output_dir", "recipe", "benchmark", "data_dir", "seed", "seeds", "overwrite", "config", "task_file",
+        "model_revision", "data_revision"),
     "Data and languages": (
-        "languages", "train_languages", "train_file", "max_train_samples", "max_eval_samples", "max_predict_samples", "normalize",
-        "tokenizer_as_loaded"),
+        "languages", "train_languages", "train_file", "test_file", "dev_file", "max_train_samples", "max_eval_samples",
+        "max_predict_samples", "normalize", "tokenizer_as_loaded", "perturb"),
     "Training": (
         "learning_rate", "num_train_epochs", "max_steps", "warmup_steps", "weight_decay", "effective_batch_size",
         "per_device_train_batch_size", "max_seq_length", "doc_stride", "label_piece", "keep_head", "freeze_embeddings", "bf16", "fp16",
-        "deepspeed", "collapse", "retries"),
+        "deepspeed", "collapse", "retries", "lora_rank", "lora_alpha", "lora_dropout", "lora_target", "early_stopping_patience"),
     "Several tasks, and masked LM beside": (
         "sampling", "sampling_cap", "temperature", "mlm_languages", "mlm_data", "mlm_share", "mlm_alpha", "mlm_eval_samples"),
     "Checkpoints and scores": (
-        "eval_strategy", "eval_steps", "select_on", "oracle", "g_xlt", "no_answer_threshold", "save_probabilities", "keep_checkpoints"),
-    "Retrieval": ("layer", "pooling", "lower_case", "precision"),
+        "eval_strategy", "eval_steps", "select_on", "oracle", "g_xlt", "no_answer_threshold", "label_map", "save_probabilities", "keep_checkpoints",
+        "save_model", "push_predictions"),
+    "Retrieval": ("layer", "layers", "pooling", "lower_case", "precision", "report_to", "run_name", "project"),
     "Speed": ("padding_free", "trim_embeddings", "per_device_eval_batch_size", "batch_tokens", "use_cpu", "disable_tqdm"),
 }  # fmt: skip
 OTHERS = "More of this script"
