@@ -25,8 +25,8 @@ GROUPS = {
     "Several tasks, and masked LM beside": (
         "sampling", "sampling_cap", "temperature", "mlm_languages", "mlm_data", "mlm_share", "mlm_alpha", "mlm_eval_samples"),
     "Checkpoints and scores": (
-        "eval_strategy", "eval_steps", "select_on", "oracle", "g_xlt", "no_answer_threshold", "label_map", "save_probabilities", "keep_checkpoints",
-        "save_model", "push_predictions"),
+        "eval_strategy", "eval_steps", "select_on", "oracle", "g_xlt", "no_answer_threshold", "label_map", "save_probabilities",
+        "keep_checkpoints", "save_model", "push_predictions"),
     "Retrieval": ("layer", "layers", "pooling", "lower_case", "precision", "report_to", "run_name", "project"),
     "Speed": ("padding_free", "trim_embeddings", "per_device_eval_batch_size", "batch_tokens", "use_cpu", "disable_tqdm"),
 }  # fmt: skip

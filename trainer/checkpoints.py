@@ -312,7 +312,10 @@ def check_model(path: str) -> None:
     if (earlier_run(path) or {}).get("model_saved") is False:
         raise InputError(f"{path} holds a run without its model (--save_model false): run its command again without it, and --overwrite.")
     if base := base_model_of(path):
-        return check_model(base)
+        try:
+            return check_model(base)
+        except InputError as error:
+            raise InputError(f"{path} is an adapter of {base!r}. {error}") from error
     if folder.is_dir() and not (folder / "config.json").is_file():
         raise InputError(f"{path} holds no model (no config.json).")
     if not folder.exists():
