@@ -71,7 +71,7 @@ next_cell() {
   for place in "${!waiting[@]}"; do
     cell=${waiting[place]}
     read -r seed start target <<<"$cell"
-    if [[ -z $target || $start == none || ${ended["$seed $start"]:-} ]]; then
+    if [[ -z $target || $start == none || $MODELS || ${ended["$seed $start"]:-} ]]; then # the models of MODELS are all there
       unset "waiting[place]"
       return
     fi
