@@ -10,6 +10,8 @@ import yaml
 
 from task_adapters import InputError, nearest
 
+EITHER = {"seed": "seeds", "seeds": "seed"}  # one of the two is given
+
 
 def with_file(words: list[str], parser) -> list[str]:
     """The words of a command line, with the flags of the --config that it names in its place. parser: an `arguments.Parser`
@@ -31,9 +33,11 @@ def with_file(words: list[str], parser) -> list[str]:
     if not path or path.startswith("--"):
         raise InputError("--config needs a file. For example: --config recipes/mnli.yaml")
     actions = {action.dest: action for action in parser._actions if action.dest not in ("help", "config")}
-    of_file = []
+    of_file, typed = [], {word.partition("=")[0] for word in others}
     for name, values in read_flags(path):
         name = name.replace("-", "_")
+        if name in EITHER and f"--{EITHER[name]}" in typed:  # the command line wins
+            continue
         if name not in actions:
             raise InputError(f"--config {path}: there is no flag {name!r}. {nearest(name, actions)}")
         if len(values) > 1 and actions[name].nargs not in ("+", "*"):

@@ -162,7 +162,10 @@ def check_parts(given: dict, phase: str, evaluates_only: bool, deepspeed_file: s
         verb, them = ("has", "it") if len(idle) == 1 else ("have", "them")
         asked = "--do_train false, --do_eval, --do_predict"
         raise InputError(f"{', '.join(idle)} {verb} no effect without training ({asked}). Leave {them} out.")
-    parts = {"do_predict": ("languages", "max_predict_samples", "g_xlt"), "do_eval": ("max_eval_samples",)}
+    parts = {
+        "do_predict": ("languages", "max_predict_samples", "g_xlt", "test_file", "perturb"),
+        "do_eval": ("max_eval_samples", "dev_file"),
+    }
     for scored, other in (("do_eval", "do_predict"), ("do_predict", "do_eval")):
         for name in parts[other]:
             if given.get(scored) and not given.get(other) and name in given and phase == "target":
@@ -345,7 +348,7 @@ def check_revisions(args, tasks) -> None:
         if args.data_dir:
             raise InputError(f"--data_revision {given}: --data_dir {args.data_dir} is a folder; data of the hub have revisions.")
         hub_id, equals, _ = given.partition("=")
-        read = hub_ids_of(tasks)
+        read = hub_ids_of(tasks, args.recipe)
         if equals and hub_id not in read:
             raise InputError(f"--data_revision {given}: {hub_id!r} is not read here. {nearest(hub_id, read)}")
         if not equals and len(args.data_revision) > 1:
@@ -361,6 +364,8 @@ def check_seeds(given: dict) -> None:
             raise InputError(f"--seeds names {seed} {seeds.count(seed)} times.")
     if "seed" in given:
         raise InputError("--seed and --seeds: leave one of the two out.")
+    if given.get("push_to_hub"):
+        raise InputError("--push_to_hub publishes one model, and --seeds makes several: publish one of them with --seed N.")
     if int(os.environ.get("WORLD_SIZE", 1)) > 1:
         raise InputError("--seeds starts a process for each seed: with several processes a seed, run the command once for each --seed.")
 

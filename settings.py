@@ -56,7 +56,7 @@ SCORING = ("task", "model_name_or_path", "keep_head", "recipe", "do_train", "do_
            "fp16_full_eval", "tf32", "torch_compile", "max_seq_length", "doc_stride", "no_answer_threshold", "max_eval_samples",
            "max_predict_samples", "languages", "padding_free", "benchmark", "g_xlt", "label_piece", "normalize", "tokenizer_as_loaded",
            "label_map", "task_file", "test_file", "dev_file", "perturb", "model_revision", "data_revision")  # fmt: skip
-WITHOUT_EFFECT = (*(name for name in COMPARED if name not in SCORING), "retries", "collapse", "keep_checkpoints", "save_model",
+WITHOUT_EFFECT = (*(name for name in COMPARED if name not in SCORING), "seeds", "retries", "collapse", "keep_checkpoints", "save_model",
                   "save_strategy", "save_total_limit", "per_device_train_batch_size", "gradient_accumulation_steps",
                   "activation_checkpointing", "gradient_checkpointing", "push_to_hub")  # fmt: skip
 

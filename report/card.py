@@ -42,7 +42,7 @@ LICENCE_NOTE = (
 )
 # What a step of training says of itself beside its data, in the order of the table.
 STEP_SETTINGS = ("recipe", "learning_rate", "num_train_epochs", "max_steps", "effective_batch_size", "max_seq_length", "layer", "pooling",
-                 "mlm_share")  # fmt: skip
+                 "mlm_share", "lora_rank", "lora_alpha", "early_stopping_patience", "label_smoothing_factor")  # fmt: skip
 
 
 def write_card(folder) -> None:
@@ -435,6 +435,8 @@ def eval_results(results: dict) -> list[EvalResult]:
             if results.get("max_predict_samples" if split == "test" else "max_eval_samples")
             else ""
         )
+        if split == "test" and results.get("perturb"):
+            cut += f", perturbed: {results['perturb']}"
         for metric in shown_metrics(scores):
             entries.append(EvalResult(
                 task_type=KINDS[TASKS[task].task_type][0],

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from report.analysis import Analysis
-from report.collect import BASELINE, INTERMEDIATE, Run
+from report.collect import BASELINE, INTERMEDIATE, READING, Run
 from report.effects import contrast, spread_ratio
 from report.formats import Cell
 from report.languages import ENGLISH, read_languages
@@ -121,9 +121,13 @@ def compare_drops(section: Section, arms: dict, perturbed: list[Run], title: str
     for kind in dict.fromkeys(run.perturbed for run in perturbed):
         runs = {(run.model, run.start, run.task, run.seed, repr(run.arm)): run for run in perturbed if run.perturbed == kind}
 
-        def drop(run, runs=runs):
+        def drop(run, runs=runs, kind=kind):
             other = runs.get((run.model, run.start, run.task, run.seed, repr(run.arm)))
             languages = [language for language in low if language in run.scores]
+            if other and (differ := differing_readings(run, other)):
+                note = f"drops under {kind}: the perturbed text was read with another {', '.join(differ)} than the text as it is{name}."
+                section.missing += [note] * (note not in section.missing)
+                return None
             if other is None or not languages or any(other.examples.get(x) != run.examples[x] for x in languages):
                 return None
             return mean_score(run, languages) - mean_score(other, languages)
@@ -135,6 +139,12 @@ def compare_drops(section: Section, arms: dict, perturbed: list[Run], title: str
                 said = section.add(f"intermediate minus {other}, {what}{name}", found[0], ", ".join(found[1]), MARGIN, sign=-1)
                 if other == "multilingual":
                     section.answers[f"smaller {what}{name}"] = said
+
+
+def differing_readings(run: Run, other: Run) -> list[str]:
+    """The settings of how texts are read in which two runs of a model and target differ."""
+    of_run, of_other = ({name: run.settings.get(((run.model, run.task), name)) for name in READING} for run in (run, other))
+    return [name for name in READING if of_run[name] != of_other[name]]
 
 
 def compare_spreads(section: Section, arms: dict, name: str) -> None:

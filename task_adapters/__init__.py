@@ -107,9 +107,10 @@ def with_languages_of(task: Task, benchmark: str | None) -> Task:
     return replace(task, languages=tuple(sorted((*task.languages, *task.xtreme_r))), xtreme_r=())
 
 
-def hub_ids_of(tasks: Sequence[Task]) -> list[str]:
-    """The data sets on the hub from which tasks, and those that give them their English data, may be read."""
-    tasks = [*tasks, *(TASKS[task.train_on] for task in tasks if task.train_on)]
+def hub_ids_of(tasks: Sequence[Task], recipe: str | None = None) -> list[str]:
+    """The data sets on the hub from which tasks, those that give them their English data, and the recipe's first stage may be read."""
+    stages = [getattr(task.recipes[recipe], "before", "") for task in tasks if recipe]
+    tasks = [*tasks, *(TASKS[task.train_on] for task in tasks if task.train_on), *(TASKS[name] for name in stages if name)]
     return sorted({part.hub_id for task in tasks for source in task.sources for part in (source, *source.and_then)})
 
 

@@ -64,9 +64,9 @@ def reference_lines(run: dict) -> list[str]:
 
     run: results.json of a run. If only the layer or the length is another one, one line says with which flags the run would compare.
     """
-    lines = []
+    lines, own = [], run.get("own_data") or {}  # scores on the user's test data are no others' scores
     for reference in references_for(run["task"]):
-        scores = {language: scores for language, scores in run["scores"].items() if language in reference.scores}
+        scores = {language: scores for language, scores in run["scores"].items() if language in reference.scores and language not in own}
         if not is_of_model(reference, run) or not any(reference.metric in of_language for of_language in scores.values()):
             continue
         title = f"{reference.task} {reference.metric} of {reference.model} ({reference.conditions}; {reference.source})"

@@ -30,7 +30,7 @@ def read_task_file(path: str, others: Mapping[str, Task]) -> Task:
     check_file(Path(path), what)
     try:
         content = runpy.run_path(path, run_name="task_file")
-    except Exception as error:  # whatever the user's code raises is the user's mistake
+    except (Exception, SystemExit) as error:  # whatever the user's code raises is the user's mistake
         raise InputError(f"{what}{_line_of(error, path)}{type(error).__name__}: {one_line(error)}") from error
     if "TASK" not in content:
         raise InputError(f"{what}it has no TASK. Write TASK = Task(name=..., ...); docs/your_task.md has an example.")
@@ -88,7 +88,7 @@ def _check_metric(task, what):
         predicted = [{"text": answer, "no_answer_margin": 0.0} for answer in predicted]
     try:
         scores = task.metric(gold, predicted, task.languages[0])
-    except Exception as error:  # as above
+    except (Exception, SystemExit) as error:  # as above
         raise InputError(f"{what}its metric raises {type(error).__name__}: {one_line(error)}, for one right answer.") from error
     if not isinstance(scores, Mapping) or task.dev_metric not in scores:
         raise InputError(f"{what}its metric gives {scores!r:.60}, without the dev_metric {task.dev_metric!r}.")

@@ -6,11 +6,14 @@ import sys
 
 import pytest
 from conftest import ROOT
+from transformers import TrainingArguments
 
 import arguments
 import run_intermediate
 import run_retrieval
 import run_target
+from arguments import Parser
+from config_file import with_file
 from settings import describe_run
 from task_adapters import InputError
 
@@ -63,6 +66,13 @@ def test_flags_of_the_command_line_win_wherever_they_stand(parsed, tmp_path):
         args, training_args, _ = parsed(run_target, *flags)
         assert args.languages == ["en"] and training_args.seed == 7 and args.padding_free == "off"
         assert "--config" not in " ".join(sys.argv), "what else reads the command line sees the flags"
+
+
+@pytest.mark.parametrize("of_file, given", [("seed: 42", ("--seeds", "7", "8")), ("seeds: [7, 8]", ("--seed=42",))])
+def test_seed_and_seeds_are_one_thing_of_which_the_command_line_wins(of_file, given, tmp_path):
+    (tmp_path / "run.yaml").write_text(f"task: xnli\n{of_file}\n")
+    parser = Parser((run_target.ScriptArguments, TrainingArguments), allow_abbrev=False, add_help=False)
+    assert with_file(["--config", str(tmp_path / "run.yaml"), *given], parser) == ["--task=xnli", *given]
 
 
 def test_it_serves_the_script_that_trains_nothing(parsed, tmp_path):

@@ -322,6 +322,7 @@ def test_a_slurm_job_may_run_several_cells_on_its_gpu_in_a_partition(slurm):
     arrays = [line.removeprefix("--parsable --partition=gpu --array=").replace("recipes/slurm_grid.sbatch ", "") for line in submitted]
     assert arrays == ["0-1%16 intermediate", "0-0%16 --dependency=afterany:71_0 target 1 mnli",
                       "0-0%16 --dependency=afterany:71_0 target 1 qqp", "0-0%16 --dependency=afterany:71_1 target 1 anli"]  # fmt: skip
+    assert not any("--dependency" in line for line in slurm(SEEDS="1", STARTS="none mnli", MODELS="earlier")[0]), "their models are there"
     assert slurm(SEEDS="1", STARTS="none")[0] == ["--parsable --array=0-1%16 recipes/slurm_grid.sbatch target 1 none"]
 
 

@@ -148,6 +148,10 @@ def test_an_adapter_is_a_model_for_every_phase(mnli, call, tiny_model, data_dir,
     assert target[0]["dev"] == target[1]["dev"] and target[0]["scores"] == target[1]["scores"]
     with pytest.raises(InputError, match="^--keep_head: .*out/adapter is an adapter, which does not name its labels."):
         call(run_target, *flags, "--model_name_or_path", tmp_path / "out/adapter", "--output_dir", tmp_path / "x", "--keep_head")
+    # peft keeps the trained head in the adapter, which names no labels; the head of the base is another one.
+    with pytest.raises(InputError, match="out/adapter' is an adapter, which does not name its labels. Give the merged model."):
+        call(run_intermediate, "--task", "mnli", "--data_dir", data_dir, "--do_train", "false", "--use_cpu",
+             "--model_name_or_path", tmp_path / "out/adapter", "--output_dir", tmp_path / "x")  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -247,6 +247,14 @@ def test_a_drop_is_not_computed_from_other_examples(arms):
     assert run[1].text.startswith("+0.0"), "the other two seeds are compared"
 
 
+def test_a_drop_is_not_computed_where_the_text_was_cut_at_another_length(arms):
+    for path in arms.glob("a-*-typos/*/results.json"):
+        path.write_text(json.dumps({**json.loads(path.read_text()), "max_seq_length": 7}))
+    found = section(arms, "low_resource")
+    assert not any("drop under" in row[0].text for row in found.rows)
+    assert any("max_seq_length" in text and "typos:0.1" in text for text in said(found)[1])
+
+
 def test_a_finished_model_that_is_only_scored_belongs_to_the_start_of_its_training(tmp_path):
     write_arm(tmp_path / "mnli", lambda *_: 50.0, seeds=(7,), start="mnli")
     (stage,) = after("mnli", 7)

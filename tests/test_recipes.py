@@ -192,6 +192,20 @@ def test_low_resource_scores_every_arms_finished_targets_again_without_training(
     assert process.stderr.count("low_resource, pass ") == 6
 
 
+def test_the_passes_that_score_again_take_the_flags_of_score_flags(question):
+    flags = {"FLAGS": "--max_seq_length 64", "SCORE_FLAGS": "--max_seq_length 64"}
+    _, commands = question("low_resource", STARTS="none", TARGETS="xnli", NOISES="typos:0.1", **flags)
+    assert len(commands) == 6 and all("--max_seq_length 64" in command for command in commands)
+    assert sum("--do_train false" in command for command in commands) == 3
+
+
+@pytest.mark.parametrize("name", ["alignment", "low_resource"])
+def test_a_question_that_reads_the_models_of_targets_keeps_them(name, tmp_path):
+    process = call_recipe(f"questions/{name}.sh", OUT=str(tmp_path / "out"), SAVE_TARGETS="false")
+    said = f"{name}.sh: SAVE_TARGETS=false: later passes of {name} start from the models of the targets. Leave it out.\n"
+    assert (process.returncode, process.stderr) == (2, said) and not (tmp_path / "out").exists()
+
+
 def test_alignment_reads_all_layers_before_and_after_both_trainings(question):
     _, commands = question("alignment", STARTS="none mnli", TUNED="panx", LAYER="3")
     retrieval = {

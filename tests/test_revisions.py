@@ -10,10 +10,10 @@ import arguments
 import run_retrieval
 import run_target
 from settings import describe_run
-from task_adapters import TASKS, InputError, at_revision, hub
+from task_adapters import TASKS, InputError, at_revision, hub, hub_ids_of
 from task_adapters.base import CONVERTED
 from trainer import checkpoints, tokenizers
-from trainer.stages import flags_of_first_stage
+from trainer.stages import flags_of_first_stage, revisions_of_first_stage
 
 COMMITS = {"main": "a" * 40, "v1": "b" * 40}
 
@@ -75,8 +75,31 @@ def test_run_json_names_them():
 
 
 def test_the_first_of_two_stages_has_the_model_with_its_revision_and_keeps_its_own_model():
-    words = ["--model_revision", "v1", "--save_model", "false", "--seed", "1", "--lora_rank", "4"]
+    words = [
+        "--model_revision",
+        "v1",
+        "--save_model",
+        "false",
+        "--seed",
+        "1",
+        "--do_train",
+        "--do_eval",
+        "--do_predict",
+        "--lora_rank",
+        "4",
+    ]
     assert flags_of_first_stage(words) == ["--seed", "1", "--lora_rank", "4"]
+
+
+def test_each_of_two_stages_reads_its_own_data_at_their_revision():
+    stages = {"cambridgeltl/xcopa", "aps/super_glue"}, {"allenai/social_i_qa"}
+    assert {*hub_ids_of([TASKS["xcopa"]], "jiant")} >= stages[0] | stages[1], "the command names those of both stages"
+    assert not stages[1] & {*hub_ids_of([TASKS["xcopa"]], "copa")}, "this recipe has one stage"
+    pins = ["cambridgeltl/xcopa=a", "allenai/social_i_qa=b"]
+    assert flags_of_first_stage(["--data_revision", *pins, "--seed", "1"]) == ["--seed", "1"]
+    assert revisions_of_first_stage(pins, "siqa") == ["--data_revision", "allenai/social_i_qa=b"]
+    assert revisions_of_first_stage(["v1"], "siqa") == ["--data_revision", "v1"], "one revision is that of all data"
+    assert revisions_of_first_stage(pins[:1], "siqa") == revisions_of_first_stage(None, "siqa") == []
 
 
 def test_data_are_asked_for_at_their_revision(monkeypatch, tmp_path):

@@ -84,6 +84,7 @@ def test_languages_of_a_target_and_tasks_that_were_trained_together_have_rows():
     (("--seeds", "1", "2", "1"), 1, "--seeds names 1 2 times."),
     (("--seeds", "-1"), 1, "--seed -1: at least 0 and below 2"),
     (("--seeds", "1", "2", "--seed", "3"), 1, "--seed and --seeds: leave one of the two out."),
+    (("--seeds", "1", "2", "--push_to_hub", "--hub_model_id", "me/x"), 1, "--push_to_hub publishes one model, and --seeds makes several"),
     (("--seeds", "1", "2"), 2, "--seeds starts a process for each seed: with several processes a seed, run the command once"),
 ])  # fmt: skip
 def test_mistakes_are_one_line_before_the_first_run(flags, world, message, started, monkeypatch):

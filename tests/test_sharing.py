@@ -140,6 +140,8 @@ def test_what_came_from_the_hub_is_linked_and_its_scores_are_in_the_model_index(
         assert entry.dataset_type == "facebook/xnli" and entry.dataset_revision == "a" * 40 and entry.metric_type == "accuracy"
         assert entry.metric_value == pytest.approx(results["scores"][language]["accuracy"], abs=1e-4)
         assert entry.dataset_name == f"xnli ({language}, the first 30 examples)"
+    noisy = card.eval_results({**results, "perturb": "typos:0.5"})
+    assert all(entry.dataset_name.endswith("the first 30 examples, perturbed: typos:0.5)") for entry in noisy)
 
 
 def test_a_card_says_what_was_not_run(runs):
@@ -200,6 +202,7 @@ def test_a_model_that_is_scored_as_it_is_has_a_card_too(runs, call, data_dir, tm
     call(run_target, *flags, "--model_name_or_path", runs / "xnli", "--perturb", "typos:0.1", "--output_dir", tmp_path)
     text = (tmp_path / card.CARD).read_text(encoding="utf-8")
     assert "This folder holds no model" in text and "earlier version" not in "".join(capsys.readouterr())
+    assert len(ModelCard(text).data.eval_results or []) == 1 and "perturbed: typos:0.1" in text.split("---")[1]
     assert "The test text was perturbed (--perturb typos:0.1)" in text.replace("\\", "")
 
 

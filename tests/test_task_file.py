@@ -178,6 +178,7 @@ def test_every_task_of_the_collection_would_do_as_a_task_file(name):
 BAD = {
     "raises": (PLAIN.replace("TASK =", "nonsense\nTASK ="), "line 8: NameError: name 'nonsense' is not defined"),
     "raises below": (PLAIN + "\n\ndef f():\n    return 1 / 0\n\nf()\n", "line 16: ZeroDivisionError: division by zero"),
+    "ends the script": ("import sys\nsys.exit(0)\n" + PLAIN, "line 2: SystemExit: 0"),
     "no Python": (PLAIN.replace("def to_example(row):", "def to_example(row)"), "line 5: SyntaxError: expected ':'"),
     "lacks a module": ("import no_such_module\n", "line 1: ModuleNotFoundError: No module named 'no_such_module'"),
     "wrong value": (PLAIN.replace('"classification"', '"clasification"'), "line 8: ValueError: Task 'plain': 'clasification' is unknown."

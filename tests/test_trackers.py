@@ -208,6 +208,7 @@ def test_the_trackers_of_a_failed_attempt_are_ended_when_the_next_one_begins(stu
 def test_the_names_of_final_scores():
     results = {"phase": "target", "task": "xquad", "scores": {"de": {"f1": 1.0, "exact_match": 2.0, "examples": 9}}, "mean": None}
     assert final_scores(results) == {"test_f1/de": 1.0, "test_exact_match/de": 2.0}
+    assert final_scores({**results, "scores": {}, "dev": {"f1": 4.0, "examples": 9}}) == {"eval_f1/en": 4.0}, "--do_eval alone"
     results |= {"mean": {"f1": 3.0}, "xtreme_score": 4.0}
     assert final_scores(results) == {"test_f1/de": 1.0, "test_exact_match/de": 2.0, "test_f1/mean": 3.0, "test_xtreme_score": 4.0}
     several = {"phase": "intermediate", "task": ["mnli", "squad_v1"],

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import speed
 from console import say
+from results import base_model_of
 from task_adapters.base import InputError, Task, nearest
 from task_types import TASK_TYPES
 from task_types.collator import Collator
@@ -29,6 +30,8 @@ def with_own_head(task: Task, args, dual=None) -> Task:
     Raises InputError where the model has no head for the task, or one with other labels.
     """
     path = args.model_name_or_path
+    if base_model_of(path):
+        raise InputError(f"{path!r} is an adapter, which does not name its labels. Give the merged model.")
     config, kind = load_config(str(head_folder(task, path) or path)), TASK_TYPES[task.task_type].Model.__name__.rpartition("For")[2]
     architecture = (config.architectures or ["model without a name"])[0]
     if architecture.rpartition("For")[2] != kind:

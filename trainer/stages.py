@@ -9,14 +9,14 @@ import time
 
 from results import RunFolder, lineage_of
 from settings import describe_run
-from task_adapters import InputError, load_examples
+from task_adapters import TASKS, InputError, hub_ids_of, load_examples
 
 # Flags of run_target.py that say nothing about the first stage: its model is kept for the second, and is named with its revision. All
 # others hold for both stages.
 SECOND_STAGE = ("task", "output_dir", "model_name_or_path", "languages", "max_predict_samples", "select_on", "oracle", "g_xlt",
                 "train_languages", "train_file", "test_file", "dev_file", "perturb", "keep_head", "benchmark", "save_probabilities",
                 "save_model", "model_revision", "push_to_hub", "hub_model_id", "hub_token", "hub_private_repo",
-                "push_predictions")  # fmt: skip
+                "push_predictions", "do_train", "do_eval", "do_predict", "data_revision")  # fmt: skip
 
 
 def has_stage_before(recipe) -> bool:
@@ -49,7 +49,8 @@ def train_stage_before(task, recipe, args, training_args, run_intermediate) -> N
     command = sys.argv
     try:
         sys.argv = ["run_intermediate.py", "--task", recipe.before, "--output_dir", folder,
-                    "--model_name_or_path", args.model_name_or_path, *flags_of_first_stage(command[1:])]  # fmt: skip
+                    "--model_name_or_path", args.model_name_or_path, *revisions_of_first_stage(args.data_revision, recipe.before),
+                    *flags_of_first_stage(command[1:])]  # fmt: skip
         run_intermediate()
     finally:
         sys.argv = command
@@ -63,6 +64,13 @@ def flags_of_first_stage(argv: list[str]) -> list[str]:
         spellings = {f"--{prefix}{name}".replace("_", dash) for prefix in ("", "no_") for dash in "_-"}
         parser.add_argument(*sorted(spellings), nargs="*")
     return parser.parse_known_args(argv)[1]
+
+
+def revisions_of_first_stage(revisions: list[str] | None, task: str) -> list[str]:
+    """--data_revision of the first stage: what --data_revision of both stages says about the data that `task` reads; [] for nothing."""
+    read = hub_ids_of([TASKS[task]])
+    pins = [pin for pin in revisions or [] if "=" not in pin or pin.partition("=")[0] in read]
+    return ["--data_revision", *pins] if pins else []
 
 
 def lineage_and_stages(lineage: list[dict], recipe) -> dict:

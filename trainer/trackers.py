@@ -59,12 +59,15 @@ def report_scores(training_args, model, results: dict) -> None:
 
 
 def final_scores(results: dict) -> dict[str, float]:
-    """{"test_f1/de": 0..100}, with "test_f1/mean" where there is a mean; of an intermediate run {"eval_accuracy/mnli": 0..100}.
+    """{"test_f1/de": 0..100}, with "test_f1/mean" where there is a mean; of an intermediate run {"eval_accuracy/mnli": 0..100},
+    and of --do_eval alone {"eval_f1/en": 0..100}.
 
     TensorBoard, W&B and Trackio show these names as test/f1/de and eval/accuracy/mnli; all of them group by the slash.
     """
     if results["phase"] == "intermediate":
         prefix, parts = "eval", results["dev"] if isinstance(results["task"], list) else {results["task"]: results["dev"]}
+    elif not results["scores"]:  # --do_eval alone
+        prefix, parts = "eval", {"en": results["dev"]}
     else:
         prefix, parts = "test", {**results["scores"], **({"mean": results["mean"]} if results["mean"] else {})}
     scores = {f"{prefix}_{name}/{part}": float(value) for part, values in parts.items() for name, value in values.items()

@@ -9,6 +9,7 @@
 #   PASS=1 GRID="recipes/slurm_grid.sbatch submit" recipes/questions/low_resource.sh   # then PASS=2 and so on; --help says how many
 #
 # NOISES  perturbations of the test text (typos:0.1 diacritics:1 normalisation:1 script_noise:0.1); each is three passes
+# SCORE_FLAGS  for the passes that score again, such as those of FLAGS that say how text is read: "--max_seq_length 256"
 # SHOTS   examples of each language in the few-shot arm (100)
 # MODEL OUT SEEDS STARTS TARGETS FLAGS LAUNCH AT_ONCE GPUS DATA_DIR are those of recipes/paper_grid.sh; TARGETS must have training data in other
 # languages (xnli panx udpos pawsx). Pass 1: none and intermediate; 2: multilingual; 3: few-shot; from 4 on: perturbed text. The command can
@@ -27,7 +28,8 @@ for noise in ${NOISES:-typos:0.1 diacritics:1 normalisation:1 script_noise:0.1};
   noisy=$OUT/perturbed/${noise/:/_}
   for arm in "" /multilingual /few_shot; do
     if [[ $arm ]]; then of_arm=none; else of_arm=$plain; fi
-    run_pass STARTS="$of_arm" TARGETS="$chosen" OUT="$noisy$arm" MODELS="$OUT$arm" SCORE_FLAGS="${DATA_DIR:+--data_dir $DATA_DIR }--perturb $noise"
+    run_pass STARTS="$of_arm" TARGETS="$chosen" OUT="$noisy$arm" MODELS="$OUT$arm" \
+      SCORE_FLAGS="${DATA_DIR:+--data_dir $DATA_DIR }--perturb $noise $given_score_flags"
   done
 done
 finish

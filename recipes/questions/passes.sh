@@ -10,12 +10,16 @@
 # shellcheck disable=SC2034
 OUT=${OUT:-out/questions/$QUESTION}
 GRID=${GRID:-recipes/paper_grid.sh}
-given_starts=${STARTS:-} given_targets=${TARGETS:-}
+given_starts=${STARTS:-} given_targets=${TARGETS:-} given_score_flags=${SCORE_FLAGS:-}
+unset SCORE_FLAGS # of the passes that score without training
 # shellcheck source=recipes/cells.sh
 source recipes/cells.sh
 help_or_refuse 0 "$@"
 if ! [[ ${PASS:-1} =~ ^[1-9][0-9]*$ ]]; then refuse "PASS=$PASS is no number of a pass."; fi
 if [[ $GRID == *slurm* && -z ${PASS:-} ]]; then refuse "under SLURM name one pass: PASS=1, and when its jobs have ended PASS=2."; fi
+if [[ ${SAVE_TARGETS:-} == false && $QUESTION =~ ^(alignment|low_resource)$ ]]; then
+  refuse "SAVE_TARGETS=false: later passes of $QUESTION start from the models of the targets. Leave it out."
+fi
 if [[ ${MINIATURE:-} ]]; then exec python -m samples.question "$QUESTION" --output_dir "$OUT-miniature"; fi
 if [[ ${DATA_DIR:-} ]]; then
   if [[ ! -d $DATA_DIR ]]; then refuse "DATA_DIR=$DATA_DIR: no such folder."; fi
