@@ -56,6 +56,7 @@ from task_adapters import (
     with_own_data,
 )
 from task_adapters.content import file_key
+from task_adapters.perturb import kind_and_rate
 from trainer import deepspeed as deepspeed_support
 from trainer.seeds import run_seeds
 
@@ -509,6 +510,8 @@ def over_own_data(task: Task, args) -> Task:
     args.dev_file = find_own_files("dev_file", getattr(args, "dev_file", None) or [])  # run_retrieval.py has no such flag
     if args.languages:
         args.languages = [*args.languages, *(file.language for file in args.test_file if file.language not in args.languages)]
+    if getattr(args, "perturb", None) is not None:
+        kind_and_rate(args.perturb)
     task = with_own_data(task, args.test_file, args.dev_file, args.languages or (), args.data_dir)
     check_dev_files(task, args)
     return task

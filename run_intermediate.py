@@ -90,6 +90,7 @@ def main() -> dict:
     from trainer.masked_lm import MaskedText, open_texts
     from trainer.multitask import load_models, train_together, with_task
     from trainer.outcome import outcome
+    from trainer.selection import for_selection
     from trainer.tokenizers import load_tokenizer
     from trainer.trackers import final_scores
 
@@ -114,8 +115,8 @@ def main() -> dict:
         own_heads = {task.name: with_own_head(task, args, recipe) for task in tasks}
     elif args.keep_head and tasks[0].labels:
         check_label_names(config, tasks[0].labels, args.model_name_or_path, args.label_map)
-    reader = DataReader(args, training_args)
-    train_examples = {task.name: reader.read_training_data(task, task) for task in tasks if training_args.do_train}
+    reader = DataReader(args, training_args.main_process_first)
+    train_examples = {task.name: reader.read_training_data(task, task, training_args.seed) for task in tasks if training_args.do_train}
     dev_examples = {task.name: reader.read(task, "dev", "en", args.max_eval_samples) for task in tasks}
     tasks = {task.name: task for task in tasks}
     for examples_of in (train_examples, dev_examples):
@@ -166,8 +167,7 @@ def main() -> dict:
         if training_args.eval_strategy != "no" or args.keep_head:
             selection = {}
             for name, task in tasks.items():
-                count = min(recipe.max_selection_samples or len(dev_examples[name]), len(dev_examples[name]))
-                examples = dev_examples[name].select(range(count))
+                examples = for_selection(dev_examples[name], recipe)
                 selection[name] = examples, features_of(task, examples)
         features = {name: features_of(task, train_examples[name]) for name, task in tasks.items()}
         dev_features = [of_task for _, of_task in (selection or {}).values()]

@@ -23,9 +23,7 @@ if __name__ == "__main__":  # before the imports below, which take seconds
 from arguments import CommonArguments, parse
 from console import run_script, say
 from run_log import Countdown
-
-# Named in run.json only where they are set.
-RARE = ("task_file", "benchmark", "data_revision", "layers", "lower_case", "model_revision", "normalize", "tokenizer_as_loaded")
+from settings import describe_search
 
 
 @dataclass
@@ -78,14 +76,15 @@ def main() -> dict:
     from report.publish import share
     from results import RunFolder, device_name, mean_over_languages, own_data, xtreme_scores
     from speed import padding_free
-    from task_adapters import InputError, data_line, in_normal_form, load_examples, nearest
+    from task_adapters import InputError, nearest
     from task_types import layers, mining, ranking
     from task_types.dual_encoder import check_vectors
+    from task_types.pair_search import PairSearch
     from task_types.precision import computing_in, default_precision
-    from task_types.probabilities import of_neighbours, of_pairs, probabilities_path, write
-    from task_types.retrieval import POOLINGS, different, embed, nearest_neighbours, other_directions, sorted_english
+    from task_types.probabilities import of_pairs, probabilities_path, write
+    from task_types.retrieval import POOLINGS, embed
     from trainer.checkpoints import check_length, load_config, load_encoder
-    from trainer.inputs import inputs_of
+    from trainer.inputs import DataReader, inputs_of
     from trainer.outcome import outcome
     from trainer.tokenizers import load_tokenizer
     from trainer.trackers import report_scores
@@ -100,17 +99,8 @@ def main() -> dict:
     precision = args.precision or default_precision(accelerator.device)
     if int(os.environ.get("WORLD_SIZE", 1)) != accelerator.num_processes:
         raise InputError("Several processes were launched, but each of them runs alone. On a machine without GPU add --use_cpu.")
-    names = ("recipe", "layer", "pooling", "max_seq_length", "max_predict_samples", "languages")
-    settings = {
-        "phase": "retrieval",
-        "task": task.name,
-        **{name: getattr(args, name) for name in names},
-        **{name: value for name in RARE if (value := getattr(args, name)) not in ("as_is", False, None)},
-        **({"test_file": [*map(str, args.test_file)]} if args.test_file else {}),
-        **({"precision": precision} if precision in ("bf16", "fp16") else {}),  # the others find the same
-    }
     with accelerator.main_process_first():
-        folder = RunFolder(args.output_dir, settings, args.model_name_or_path, args.overwrite, started)
+        folder = RunFolder(args.output_dir, describe_search(args, task, precision), args.model_name_or_path, args.overwrite, started)
 
     # ---- examples: the text of every language before hours of embedding
     tokenizer = load_tokenizer(args.model_name_or_path, False, args.tokenizer_as_loaded)
@@ -120,22 +110,14 @@ def main() -> dict:
     check_vectors(args, config)
     languages = args.languages or task.languages
 
-    def examples_of(split, language):
-        with accelerator.main_process_first():
-            examples, provenance = load_examples(task, split, language, args.data_dir, args.max_predict_samples)
-            examples, provenance["not_nfc"] = in_normal_form(examples, args.normalize)
-        data.setdefault(language, []).append(provenance)
-        say(data_line(provenance))
-        return examples
-
-    data, dev, test = {}, {}, {}
+    reader, max_samples, dev, test = DataReader(args, accelerator.main_process_first), args.max_predict_samples, {}, {}
     for language in languages:
-        test[language] = examples_of("test", language)
+        test[language] = reader.read(task, "test", language, max_samples)
         if task.task_type == "mining" and any(source.holds("dev", language, args.data_dir) for source in task.sources):
-            dev[language] = examples_of("dev", language)
-    candidates = examples_of("candidates", languages[0]) if is_ranking and task.languages_with("candidates") else None
-    provenances = [provenance for language in languages for provenance in data[language]]
-    if results := folder.agree(inputs_of(args.model_name_or_path, config, tokenizer, provenances)):
+            dev[language] = reader.read(task, "dev", language, max_samples)
+    has_candidates = is_ranking and task.languages_with("candidates")
+    candidates = reader.read(task, "candidates", languages[0], max_samples) if has_candidates else None
+    if results := folder.agree(inputs_of(args.model_name_or_path, config, tokenizer, reader.provenances)):
         say(f"{args.output_dir} is finished: skipped (--overwrite redoes it)\n{outcome([task], results)}")
         share(args.output_dir, None, is_new=False)
         return results
@@ -174,18 +156,6 @@ def main() -> dict:
         if args.save_probabilities and accelerator.is_main_process:
             write(probabilities_path(args.output_dir, task.name, language), arrays_of(*values))
 
-    # ---- Tatoeba: every English sentence looks for its translation; the English of all languages is embedded together
-    def match(language):
-        examples = test[language]
-        gold, targets = sorted_english(examples), list(examples["target"])
-        english = english_vectors[[english_places[targets[row]] for row in gold]]
-        sources, places = different(examples["source"])
-        foreign = vectors_of(sources, language)[places]
-        predicted = nearest_neighbours(english, foreign).tolist()
-        keep(language, of_neighbours, english, foreign, gold, predicted)
-        others = other_directions(gold, predicted, nearest_neighbours(foreign, english))
-        return gold, predicted, {**task.metric(gold, predicted, language), **others, "examples": len(examples)}, {}
-
     # ---- BUCC: translations are mined from all sentences, the threshold is chosen on dev where there is one
     def mine(language):
         def vectors(texts, part):
@@ -198,16 +168,14 @@ def main() -> dict:
         return gold, predicted, {**task.metric(gold, predicted, language), "examples": len(test[language])}, details
 
     # ---- test, language by language
-    score = {"retrieval": match, "mining": mine}.get(task.task_type)
+    score = mine
     if is_ranking and test:  # LAReQA, Mewsli-X: questions look for their answers among the candidates of all languages
         lengths = recipe.query_length, args.max_seq_length
         score = ranking.score(task, test, vectors_of, *lengths, accelerator.device, candidates).get
     if args.layers:
         score = layers.LayerSearch(task, test, states_of, read, args.layer, args.pooling, keep)
     elif task.task_type == "retrieval":
-        english, _ = different([text for examples in test.values() for text in examples["target"]])
-        english_vectors = vectors_of(english, "en")
-        english_places = {text: place for place, text in enumerate(english)}
+        score = PairSearch(task, test, vectors_of, keep)
     countdown = Countdown({language: len(examples) for language, examples in test.items()}, len(languages))
     for language in test:
         gold, predicted, scores, details = score(language)
@@ -229,13 +197,13 @@ def main() -> dict:
         results = folder.finish({
             "scores": scores,
             "mean": mean_over_languages(task, scores),
-            **own_data(task, scores, provenances),
+            **own_data(task, scores, reader.provenances),
             **xtreme_scores(task, scores, args.benchmark, comparable),
             "mining": {language: part for language, part in details.items() if part and task.task_type == "mining"},
             **({"language_bias": bias} if bias else {}),
             **({"by_layer": by_layer} if by_layer else {}),
             **({"layer_choice": choices} if choices else {}),
-            "data": provenances,
+            "data": reader.provenances,
             "device": device_name(accelerator.device),
             "precision": precision,
             "padding_free": padding_free.is_packed(model),

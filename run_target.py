@@ -66,8 +66,7 @@ def main() -> dict:
     import speed
     from report.publish import share
     from results import RunFolder, machine_of, mean_over_languages, own_data, xtreme_scores
-    from task_adapters import TASKS, at_revision, labels_of, with_own_data
-    from task_adapters.perturb import kind_and_rate
+    from task_adapters import english_task, labels_of
     from task_types import NEEDS_OFFSETS, TASK_TYPES, check_lengths, make_features
     from task_types.heads import check_label_names
     from task_types.probabilities import probabilities_path
@@ -83,7 +82,7 @@ def main() -> dict:
     from trainer.inputs import DataReader, inputs_of
     from trainer.loop import RunTrainer, score, train, trained_weights, write_scored
     from trainer.outcome import outcome
-    from trainer.selection import LanguagesTrainer, check_selection, dev_languages, score_oracle
+    from trainer.selection import LanguagesTrainer, check_selection, dev_languages, for_selection, score_oracle, selected_on
     from trainer.stages import has_stage_before, lineage_and_stages, train_stage_before
     from trainer.tokenizers import load_tokenizer
     from trainer.trackers import final_scores
@@ -91,8 +90,6 @@ def main() -> dict:
     check_comparison(training_args)
     check_selection(task, args, training_args)
     check_generalised(task, args)
-    if args.perturb is not None:
-        kind_and_rate(args.perturb)
     if training_args.do_train and has_stage_before(recipe):  # XCOPA: Social IQa before COPA
         train_stage_before(task, recipe, args, training_args, run_intermediate.main)
 
@@ -108,16 +105,13 @@ def main() -> dict:
     check_length(args.max_seq_length, config, tokenizer, args.model_name_or_path)
     check_precision(config, training_args, args.model_name_or_path)
     lora.check_adapters(args, config)
-    train_task = task
-    if task.train_on:
-        english_dev = [file for file in args.dev_file if file.language == "en"]
-        train_task = with_own_data(at_revision(TASKS[task.train_on], args.data_revision), dev_files=english_dev)
+    train_task = english_task(task, args.data_revision, args.dev_file)
     if not training_args.do_train:  # before anything else is read
         task = with_own_head(task, args)
     elif args.keep_head and task.labels:
         check_label_names(config, task.labels, args.model_name_or_path, args.label_map)
-    reader = DataReader(args, training_args)
-    train_examples = reader.read_training_data(task, train_task) if training_args.do_train else None
+    reader = DataReader(args, training_args.main_process_first)
+    train_examples = reader.read_training_data(task, train_task, training_args.seed) if training_args.do_train else None
     dev_examples = reader.read(train_task, "dev", "en", args.max_eval_samples) if training_args.do_eval else None
     target_dev = {language: reader.read(task, "dev", language, args.max_eval_samples) for language in dev_languages(task, args)}
     languages = (args.languages or task.languages) if training_args.do_predict else ()
@@ -161,7 +155,7 @@ def main() -> dict:
         selection, trainer_class = {}, RunTrainer
         if training_args.eval_strategy != "no" or args.keep_head:
             for language, examples in {"en": dev_examples, **target_dev}.items():
-                first = examples.select(range(min(recipe.max_selection_samples or len(examples), len(examples))))
+                first = for_selection(examples, recipe)
                 selection[language] = first, features_of(first)
         if target_dev:
             trainer_class = partial(LanguagesTrainer, task=task, selection=selection, select_on=args.select_on, oracle=args.oracle)
@@ -203,7 +197,6 @@ def main() -> dict:
     is_tagging = task.task_type == "tagging"
     bare_spaces = {language: share_of_bare_spaces(features_of(examples)) for language, examples in test_examples.items() if is_tagging}
 
-    deciding = {"en": ["en"], "target": [*target_dev], "mean": ["en", *target_dev]}[args.select_on]
     matrix = score_pairs(trainer, task, pairs, scores, features_of) if args.g_xlt else None
     oracle = score_oracle(trainer, test_examples, features_of) if args.oracle else None
 
@@ -221,7 +214,7 @@ def main() -> dict:
             "oracle": oracle,
             "dev": dev,
             "train_languages": sorted({part["language"] for part in reader.provenances if part["split"] == "train"}),
-            "selected_on": {"dev": args.select_on, "languages": deciding} if training_args.load_best_model_at_end else None,
+            "selected_on": selected_on(args, training_args, target_dev),
             "data": reader.provenances,
             **machine_of(training_args),
         }, args.keep_checkpoints, args.save_model)  # fmt: skip

@@ -188,6 +188,18 @@ def describe_scoring(phase: str, args: Any, training_args: Any, tasks: Sequence[
     }
 
 
+def describe_search(args: Any, task: Any, precision: str) -> dict:
+    """The same of a run of run_retrieval.py. precision: what it embeds in; fp32 and tf32 find the same, and are not named."""
+    return {
+        "phase": "retrieval",
+        "task": task.name,
+        **{name: getattr(args, name) for name in ("recipe", "layer", "pooling", "max_seq_length", "max_predict_samples", "languages")},
+        **data_settings(args),
+        **{name: value for name in ("layers", "lower_case") if (value := getattr(args, name))},
+        **({"precision": precision} if precision in ("bf16", "fp16") else {}),
+    }
+
+
 def rare_settings(training_args: Any) -> dict:
     """Those of RARE_SETTINGS that differ from the library's default."""
     defaults = {field.name: field.default for field in dataclasses.fields(training_args)}

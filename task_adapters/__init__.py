@@ -6,6 +6,7 @@ neither: `add_task_file` adds it for one process.
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from task_adapters import (
     anli,
@@ -62,8 +63,8 @@ TASKS = {module.TASK.name: module.TASK for module in MODULES}
 BUILT_IN = dict(TASKS)  # without what `add_task_file` adds to TASKS
 
 __all__ = ["BENCHMARKS", "PAPERS_TASKS", "TASKS", "InputError", "Recipe", "RetrievalRecipe", "Source", "Task", "add_task_file",
-           "at_revision", "benchmark_of", "data_line", "find_own_files", "find_train_files", "find_train_languages", "get_task",
-           "hub_ids_of", "in_normal_form", "labels_of", "load_examples", "load_training_data", "nearest", "no_language",
+           "at_revision", "benchmark_of", "data_line", "english_task", "find_own_files", "find_train_files", "find_train_languages",
+           "get_task", "hub_ids_of", "in_normal_form", "labels_of", "load_examples", "load_training_data", "nearest", "no_language",
            "with_languages_of", "with_own_data"]  # fmt: skip
 
 
@@ -98,6 +99,14 @@ def benchmark_of(task: Task, benchmark: str | None) -> str | None:
     if benchmark is not None and benchmark not in holders:
         raise InputError(f"--benchmark {benchmark}: {task.name} is a task of {' and '.join(holders) or 'neither XTREME nor XTREME-R'}.")
     return "xtreme-r" if benchmark == "xtreme-r" or holders == ["xtreme-r"] else None
+
+
+def english_task(task: Task, revisions: list[str] | None, dev_files: Sequence[Any]) -> Task:
+    """The task that gives a target its English training and dev data, at --data_revision; its English dev data may be a --dev_file's."""
+    if not task.train_on:
+        return task
+    english_dev = [file for file in dev_files if file.language == "en"]
+    return with_own_data(at_revision(TASKS[task.train_on], revisions), dev_files=english_dev)
 
 
 def with_languages_of(task: Task, benchmark: str | None) -> Task:

@@ -9,7 +9,7 @@ from datasets import Dataset
 import arguments
 import run_retrieval
 import run_target
-from settings import describe_run
+from settings import describe_run, describe_search
 from task_adapters import TASKS, InputError, at_revision, hub, hub_ids_of
 from task_adapters.base import CONVERTED
 from trainer import checkpoints, tokenizers
@@ -70,8 +70,8 @@ def test_run_json_names_them():
     described = describe_run("target", args, training_args, tasks)
     assert described["model_revision"] == "v1" and described["data_revision"] == ["v2"]
     assert args.model_name_or_path == "FacebookAI/xlm-roberta-large@v1" and tasks[0].sources[0].pinned == "v2"
-    args, _, tasks, _ = parsed(run_retrieval, "--task", "tatoeba", "--data_revision", "google/xtreme=v2")
-    assert tasks[0].sources[0].pinned == "v2" and {"model_revision", "data_revision"} <= set(run_retrieval.RARE)
+    args, _, tasks, _ = parsed(run_retrieval, "--task", "tatoeba", "--data_revision", "google/xtreme=v2", "--model_revision", "v1")
+    assert tasks[0].sources[0].pinned == "v2" and {"model_revision", "data_revision"} <= {*describe_search(args, tasks[0], "fp32")}
 
 
 def test_the_first_of_two_stages_has_the_model_with_its_revision_and_keeps_its_own_model():

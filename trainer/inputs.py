@@ -18,30 +18,30 @@ from trainer.tokenizers import fingerprint_of
 class DataReader:
     """Reads examples as the flags say, one line for each part. The main process reads first, so that the others find its cache.
 
-    provenances  of everything that was read so far, as results.json has them.
+    main_process_first  of `TrainingArguments` or of an `Accelerator`.
+    provenances         of everything that was read so far, as results.json has them.
     """
 
-    def __init__(self, args, training_args):
-        self.args, self.training_args, self.provenances = args, training_args, []
+    def __init__(self, args, main_process_first):
+        self.args, self.main_process_first, self.provenances = args, main_process_first, []
 
     def read(self, task: Task, split: str, language: str, max_samples: int | None) -> Dataset:
         """The examples of one split of one language."""
-        with self.training_args.main_process_first(desc=f"{task.name} {split} {language}"):
+        with self.main_process_first():
             examples, provenance = load_examples(task, split, language, self.args.data_dir, max_samples)
             examples, provenance["not_nfc"] = in_normal_form(examples, self.args.normalize)
-            if split == "test" and self.args.perturb:
-                examples, provenance["perturbed"] = perturbed(examples, self.args.perturb)
+            if split == "test" and (noise := getattr(self.args, "perturb", None)):  # a flag of run_target.py
+                examples, provenance["perturbed"] = perturbed(examples, noise)
         self._note([provenance])
         return examples
 
-    def read_training_data(self, task: Task, english_task: Task) -> Dataset:
-        """The training examples of all languages and files; english_task: see `load_training_data`."""
+    def read_training_data(self, task: Task, english_task: Task, seed: int) -> Dataset:
+        """The training examples of all languages and files; english_task, seed: see `load_training_data`."""
         args = self.args
-        with self.training_args.main_process_first(desc=f"{task.name} training data"):
+        with self.main_process_first():
             examples, provenances = load_training_data(
-                task, english_task, args.train_languages, args.train_file, args.data_dir, args.max_train_samples, self.training_args.seed,
-                args.normalize,
-            )  # fmt: skip
+                task, english_task, args.train_languages, args.train_file, args.data_dir, args.max_train_samples, seed, args.normalize
+            )
         self._note(provenances)
         return examples
 

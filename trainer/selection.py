@@ -62,6 +62,19 @@ def dev_languages(task, args) -> list[str]:
     return with_dev
 
 
+def for_selection(examples, recipe):
+    """The examples by which checkpoints are compared: the first of the dev set, as many as the recipe says."""
+    return examples.select(range(min(recipe.max_selection_samples or len(examples), len(examples))))
+
+
+def selected_on(args, training_args, target_dev) -> dict | None:
+    """The dev data that decided about the checkpoint, for results.json; None where none was chosen. target_dev: without English."""
+    if not training_args.load_best_model_at_end:
+        return None
+    languages = {"en": ["en"], "target": [*target_dev], "mean": ["en", *target_dev]}[args.select_on]
+    return {"dev": args.select_on, "languages": languages}
+
+
 def flag_of(select_on: str) -> str:
     """The flag by which the user asks for several languages' dev data."""
     return f"--select_on {select_on}" if select_on != "en" else "--oracle"
