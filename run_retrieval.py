@@ -82,7 +82,7 @@ def main() -> dict:
     from task_types.pair_search import PairSearch
     from task_types.precision import computing_in, default_precision
     from task_types.probabilities import of_pairs, probabilities_path, write
-    from task_types.retrieval import POOLINGS, embed
+    from task_types.retrieval import POOLINGS, default_batch_tokens, embed
     from trainer.checkpoints import check_length, load_config, load_encoder
     from trainer.inputs import DataReader, inputs_of
     from trainer.outcome import outcome
@@ -136,11 +136,10 @@ def main() -> dict:
     model.to(accelerator.device)
     how = f"{accelerator.device.type}, layer {args.layer}, {args.pooling} pooling{', padding-free' * padding_free.is_packed(model)}"
     say(f"{task.name}: {accelerator.num_processes} process(es) on {how}, {precision}")
-
-    batch_tokens = args.batch_tokens or (1024 if accelerator.device.type == "cpu" else 8192)
+    tokens_at_once = args.batch_tokens or default_batch_tokens(accelerator.device)
 
     def vectors_of(texts, description, max_length=args.max_seq_length):
-        how = args.layer, args.pooling, max_length, batch_tokens
+        how = args.layer, args.pooling, max_length, tokens_at_once
         texts = [text.lower() for text in texts] if args.lower_case else texts
         with computing_in(precision, accelerator.device):
             return embed(texts, model, tokenizer, *how, accelerator, description)
@@ -149,7 +148,7 @@ def main() -> dict:
         texts = [text.lower() for text in texts] if args.lower_case else texts
         with computing_in(precision, accelerator.device):
             return layers.States(
-                texts, read, model, tokenizer, args.max_seq_length, batch_tokens, accelerator, args.output_dir, description
+                texts, read, model, tokenizer, args.max_seq_length, tokens_at_once, accelerator, args.output_dir, description
             )
 
     def keep(language, arrays_of, *values):

@@ -9,10 +9,10 @@ from console import say
 from results import earlier_run
 from task_adapters import TASKS, InputError, labels_of, load_examples
 from task_adapters.loading import drawn
-from task_types.retrieval import embed
+from task_types.retrieval import default_batch_tokens, embed
 from task_types.transferability import logme, shrunk_h_score
 from trainer.checkpoints import load_encoder
-from trainer.probing import batch_tokens, labelled_vectors, texts_of
+from trainer.probing import labelled_vectors, texts_of
 from trainer.tokenizers import load_tokenizer
 
 SIZE, TEXT, LOGME, H_SCORE = "size", "text", "LogME", "H-score"
@@ -67,7 +67,13 @@ class Chooser:
         task, examples = self.drawn_examples(name, self.args.rows)
         if task.name not in self.means:
             model, tokenizer = self.encoder(self.args.model_name_or_path)
-            how = model.config.num_hidden_layers, "mean", self.args.max_seq_length, batch_tokens(self.accelerator.device), self.accelerator
+            how = (
+                model.config.num_hidden_layers,
+                "mean",
+                self.args.max_seq_length,
+                default_batch_tokens(self.accelerator.device),
+                self.accelerator,
+            )
             mean = embed(texts_of(examples, task), model, tokenizer, *how, f"texts of {task.name}").double().mean(0)
             self.means[task.name] = mean / mean.norm()
         return self.means[task.name]

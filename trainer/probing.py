@@ -5,16 +5,11 @@ import torch
 
 from task_types import make_features
 from task_types.loss import IGNORED
-from task_types.retrieval import batches_by_length, pooled_by
+from task_types.retrieval import batches_by_length, default_batch_tokens, pooled_by
 
 OTHERS = 8  # tokens of a window of span QA that are neither start nor end
 MOST = 5_000  # vectors that are kept
 OTHER, START, END = range(3)
-
-
-def batch_tokens(device) -> int:
-    """Padded tokens of a batch, as run_retrieval.py has them."""
-    return 1024 if device.type == "cpu" else 8192
 
 
 def labelled_vectors(encoder, tokenizer, task, examples, max_length, doc_stride, seed=0):
@@ -29,7 +24,7 @@ def labelled_vectors(encoder, tokenizer, task, examples, max_length, doc_stride,
     rng, features = np.random.default_rng(seed), make_features(examples, tokenizer, task, max_length, doc_stride)
     sequences = [sequence for row in features for sequence in sequences_of(task, row, rng)]
     vectors, classes = [None] * len(sequences), [[label for _, label in reads] for _, reads in sequences]
-    for batch in batches_by_length(np.array([len(inputs["input_ids"]) for inputs, _ in sequences]), batch_tokens(encoder.device)):
+    for batch in batches_by_length(np.array([len(inputs["input_ids"]) for inputs, _ in sequences]), default_batch_tokens(encoder.device)):
         inputs = tokenizer.pad([sequences[row][0] for row in batch], return_tensors="pt").to(encoder.device)
         with torch.inference_mode():
             hidden = encoder(**inputs).last_hidden_state.float()
