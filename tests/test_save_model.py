@@ -13,6 +13,10 @@ FAST = ("--use_cpu", "--disable_tqdm", "true", "--max_seq_length", "48", "--effe
         "--max_eval_samples", "8")  # fmt: skip
 
 
+# Every finished run has these: what it is, its scores, what it printed, and its card.
+OF_EVERY_RUN = {"run.json", "results.json", "run.lock", "log.txt", "README.md"}
+
+
 def names_in(folder):
     return {path.name for path in folder.iterdir()}
 
@@ -34,14 +38,14 @@ def test_results_and_predictions_stay_and_the_model_goes(run, tmp_path, capsys):
     said = "results and predictions are kept, and not the model (--save_model false)"
     assert said in capsys.readouterr().out and results["model_saved"] is False and "model_saved" not in kept
     assert results["scores"] == kept["scores"] and names_in(tmp_path / "kept") > names_in(tmp_path / "out")
-    assert names_in(tmp_path / "out") == {"results.json", "run.json", "predictions", "labels", "run.lock"}
+    assert names_in(tmp_path / "out") == {*OF_EVERY_RUN, "predictions", "labels"}
     assert run(run_target, "xnli", tmp_path / "out", *scored)["scores"] == results["scores"], "skipped: the flag is no other run"
     assert "its model was not kept (--save_model false); --overwrite trains it again" in capsys.readouterr().out
 
 
 def test_heads_go_too_and_an_adapter_stays(run, tmp_path):
     run(run_intermediate, "mnli hellaswag", tmp_path / "out", "--lora_rank", "2", "--save_model", "false")
-    assert names_in(tmp_path / "out") == {"results.json", "run.json", "run.lock", "adapter"}
+    assert names_in(tmp_path / "out") == {*OF_EVERY_RUN, "adapter"}
 
 
 def test_a_kill_before_the_model_is_removed_is_made_good_by_the_next_start(run, cut, tmp_path):
@@ -51,7 +55,7 @@ def test_a_kill_before_the_model_is_removed_is_made_good_by_the_next_start(run, 
     undo()
     assert {"results.json", "model.safetensors"} <= names_in(tmp_path / "out")
     run(run_intermediate, "mnli", tmp_path / "out", "--save_model", "false")
-    assert names_in(tmp_path / "out") == {"results.json", "run.json", "run.lock"}
+    assert names_in(tmp_path / "out") == OF_EVERY_RUN
 
 
 def test_a_later_phase_is_told_in_one_line(run, call, data_dir, tmp_path):
