@@ -70,6 +70,7 @@ class Problem:
 class Run:
     """One usable results.json. For an intermediate run `start` names the chain of trainings up to and with this one.
 
+    model     the first encoder of the chain; of a target that was trained with LoRA, with its rank behind.
     seed      None where no random number is drawn (retrieval from the bare encoder).
     scores    {language: {metric: 0..100}} of a target; {task: {metric: 0..100}} on English dev of an intermediate run.
     settings  {(what, name): value} of all that must be equal in one table; see `settings_of_run`.
@@ -227,7 +228,8 @@ def to_run(folder: Path, results: dict) -> Run:
     is_trained = phase != "retrieval" and "evaluate_only" not in results
     seed = results["seed"] if is_trained else lineage[-1]["seed"] if lineage else None
     first = (lineage or [results])[0].get("model")  # later models are folders of earlier runs, another for each start and seed
-    model = utf8(first["name_or_path"]) if first else "a model without a name"
+    trained = trained_target(results, lineage)
+    model = (utf8(first["name_or_path"]) if first else "a model without a name") + (with_lora(trained) if phase == "target" else "")
     examples = {name: values.get("examples") for name, values in scores.items()}
     start = utf8(start_name([*lineage, results] if phase == "intermediate" and is_trained else lineage))
     if "evaluate_only" in results:
@@ -246,7 +248,9 @@ def to_run(folder: Path, results: dict) -> Run:
         perturbed=utf8(str(results["perturb"])) if results.get("perturb") else None,
         tuned_in=frozenset(part["language"] for part in lineage[-1]["data"] if part.get("split") == "train") if lineage else frozenset(),
     )  # fmt: skip
-    return as_trained(run, lineage) if run.perturbed else run
+    if trained is not results:  # the row of the finished target, beside its scores on the text as it is
+        run = replace(run, start=utf8(start_name(lineage[:-1])), seed=trained["seed"], arm=arm_of(trained))
+    return run
 
 
 def shape_of(results: dict) -> dict:
@@ -259,12 +263,15 @@ def arm_of(stage: dict) -> dict[str, object]:
     return {name: stage[name] for name in ARM if repr(stage.get(name)) not in PLAIN}
 
 
-def as_trained(run: Run, lineage: list[dict]) -> Run:
-    """A run on perturbed text that only scored a finished target (--do_train false), with the start, seed and arm of that target."""
-    if not lineage or "+".join(tasks_of(lineage[-1])) != run.task:
-        return run
-    *earlier, trained = lineage
-    return replace(run, start=utf8(start_name(earlier)), seed=trained["seed"], arm=arm_of(trained))
+def trained_target(results: dict, lineage: list[dict]) -> dict:
+    """The training of the target: this run, or that of the finished target which it only scored on perturbed text (--do_train false)."""
+    is_scored_again = results.get("perturb") and lineage and tasks_of(lineage[-1]) == tasks_of(results)
+    return lineage[-1] if is_scored_again else results
+
+
+def with_lora(stage: dict) -> str:
+    """What the names of a start and of a model say of a training with LoRA: it has settings of its own, and so it has rows of its own."""
+    return f" (LoRA rank {stage['lora_rank']})" if stage.get("lora_rank") else ""
 
 
 def scores_of(results: dict) -> dict[str, dict]:
@@ -340,13 +347,14 @@ def tasks_of(stage: dict) -> list[str]:
 
 def start_name(lineage: list[dict]) -> str:
     """What a model was trained on before the target: baseline (nothing); mnli; all; mnli+qqp (together); mnli+mlm (masked LM beside);
-    mnli (de) (in other languages than English); mnli > qqp (one after the other)."""
+    mnli (de) (in other languages than English); mnli (LoRA rank 8); mnli > qqp (one after the other)."""
     names = []
     for earlier in lineage:
         tasks = tasks_of(earlier)
         name = "all" if sorted(tasks) == TOGETHER else "+".join(tasks)
         languages = {part["language"] for part in earlier["data"] if part.get("split") == "train"}  # masked LM's text is in none
-        names.append(name + "+mlm" * bool(earlier.get("mlm_share")) + (f" ({' '.join(sorted(languages))})" if languages - {"en"} else ""))
+        name += "+mlm" * bool(earlier.get("mlm_share")) + (f" ({' '.join(sorted(languages))})" if languages - {"en"} else "")
+        names.append(name + with_lora(earlier))
     return " > ".join(names) or BASELINE
 
 

@@ -243,6 +243,33 @@ def test_what_a_start_is_called(tmp_path):
     _, text = masked_lm.open_texts(["de"], [str(tmp_path)], None, 1, seed=0)
     assert start_name([run | {"mlm_share": 0.5, "data": run["data"] + text}]) == "mnli+mlm", "the text is no train split"
     assert start_name([run | {"data": [{"split": "train", "language": x} for x in ("fr", "de")]}]) == "mnli (de fr)"
+    assert start_name([run | {"lora_rank": 8}, *after("qqp", 1)]) == "mnli (LoRA rank 8) > qqp"
+
+
+def test_lora_has_rows_of_its_own_beside_full_training(tmp_path):
+    """LoRA wants another learning rate: the two must not be taken for contradictory runs of one row."""
+    full, lora = {**XLMR, "learning_rate": 1e-5}, {**XLMR, "learning_rate": 3e-4, "lora_rank": 8}
+    write_run(tmp_path / "full", "xnli", {"de": 60.0}, **full)
+    write_run(tmp_path / "lora", "xnli", {"de": 58.0}, **lora)
+    write_run(tmp_path / "both", "xnli", {"de": 59.0}, after("mnli", 42, **lora), **lora)
+    write_run(tmp_path / "before", "xnli", {"de": 61.5}, after("mnli", 42, **lora), **full)
+    write_run(tmp_path / "rank", "xnli", {"de": 57.0}, **{**lora, "lora_rank": 2})
+    write_run(tmp_path / "alpha", "xnli", {"de": 56.0}, seed=43, **lora, lora_alpha=1)
+    assert left_out(tmp_path) == {"alpha": ("contradictory", f"lora_alpha of xnli is 1, but None in {tmp_path / 'both'}")}
+    table = tables.all_tables(Analysis(collect([tmp_path])))[0]
+    assert {(row[0].text, row[1].text): row[2].text for row in table.rows if row[0].text or row[1].text != "chance"} == {
+        ("xlm-roberta-base", "baseline"): "60.0", ("xlm-roberta-base", "mnli (LoRA rank 8)"): "61.5",
+        ("xlm-roberta-base (LoRA rank 8)", "baseline"): "58.0", ("xlm-roberta-base (LoRA rank 8)", "mnli (LoRA rank 8)"): "59.0",
+        ("xlm-roberta-base (LoRA rank 2)", "baseline"): "57.0"}  # fmt: skip
+
+
+def test_a_finished_lora_target_that_is_scored_on_perturbed_text_is_of_the_same_row(tmp_path):
+    (trained,) = after("xnli", 3, **XLMR, lora_rank=8)
+    write_run(tmp_path / "plain", "xnli", {"de": 60.0}, seed=3, **XLMR, lora_rank=8)
+    write_run(tmp_path / "noisy", "xnli", {"de": 50.0}, [trained], seed=None, perturb="typos:0.1", evaluate_only=["test"])
+    collection = collect([tmp_path])
+    assert [(run.model, run.start, run.seed) for run in (*collection.runs, *collection.perturbed)] == [
+        ("xlm-roberta-base (LoRA rank 8)", "baseline", 3)] * 2  # fmt: skip
 
 
 # ---- what is left out, by name
