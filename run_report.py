@@ -13,6 +13,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from pandas import concat
+
 from report.analysis import Analysis
 from report.collect import BASELINE, Collection, collect
 from report.formats import FORMATS, to_plain, visible
@@ -42,13 +44,16 @@ def write_report(
     Raises InputError where no result is usable, and for an output folder that cannot be written.
     """
     collection = collect(folders)
-    analysis = Analysis(collection, baseline, resamples, temperature_examples, groups and read_groups(groups))
+    how = {"resamples": resamples, "temperature_examples": temperature_examples, "groups": groups and read_groups(groups)}
+    analyses = analyses_of(collection, baseline, how)
+    analysis = analyses[0]
     tables, output_dir = [*all_tables(analysis), *question_tables(analysis, questions)], Path(output_dir)
+    tables += [table for other in analyses[1:] for table in all_tables(other)]
     try:
         output_dir.mkdir(parents=True, exist_ok=True)
         write(output_dir / "results.csv", collection.table.to_csv(index=False))
-        write(output_dir / "differences.csv", analysis.differences.to_csv())
-        write(output_dir / "calibration.csv", analysis.calibration.to_csv(index=False))
+        write(output_dir / "differences.csv", concat([part.differences for part in analyses]).to_csv())
+        write(output_dir / "calibration.csv", concat([part.calibration for part in analyses]).to_csv(index=False))
         if not (by_layer := layers_table(collection.runs)).empty:
             write(output_dir / "layers.csv", by_layer.to_csv(index=False))
         for name in (name for name in FORMATS if name in formats):
@@ -60,13 +65,28 @@ def write_report(
             from report.page import to_html
             from report.pictures import all_pictures
 
-            pictures = all_pictures(analysis, output_dir)
-            write(output_dir / "report.html", to_html(title_of(analysis), intro(collection, folders), tables, pictures))
+            pictures = [picture for part in analyses for picture in all_pictures(part, output_dir)]
+            write(output_dir / "report.html", to_html(title_of(analyses), intro(collection, folders), tables, pictures))
     except OSError as error:
         raise InputError(f"--output_dir {output_dir} cannot be written: {error.strerror or error}.") from error
-    shown = [to_plain(table) for table in tables if table.name in (*SHOWN, *(f"question_{name}" for name in questions or ()))]
+    names = [*SHOWN, *(f"{name}_{protocol.replace('-', '_')}" for protocol in collection.protocols for name in SHOWN)]
+    shown = [to_plain(table) for table in tables if table.name in (*names, *(f"question_{name}" for name in questions or ()))]
     shown += [visible(line) for line in intro(collection, folders)]
     return "\n\n".join([*shown, f"report: {output_dir}/{'report.html' if PAGE in formats else ''}"])
+
+
+def analyses_of(collection: Collection, baseline: str, how: dict) -> list[Analysis]:
+    """One analysis for each protocol, the benchmarks' own first: no table holds runs of two.
+
+    baseline  a start or a model that one of them has; elsewhere the usual one. how: other arguments of `Analysis`.
+    """
+    analyses = []
+    for protocol in ("", *collection.protocols):
+        part = collection.of_protocol(protocol)
+        has_baseline = any(baseline in (run.start, run.model) for run in part.scored)
+        is_known = has_baseline or not any(baseline in (run.start, run.model) for run in collection.scored)
+        analyses.append(Analysis(part, baseline if is_known else BASELINE, protocol=protocol, **how))
+    return analyses
 
 
 def write(path: Path, text: str) -> None:
@@ -74,8 +94,8 @@ def write(path: Path, text: str) -> None:
     path.write_text(text.rstrip("\n") + "\n", encoding="utf-8", errors="backslashreplace", newline="\n")
 
 
-def title_of(analysis: Analysis) -> str:
-    return f"Transfer of {', '.join(analysis.models) or 'intermediate tasks'}"
+def title_of(analyses: list[Analysis]) -> str:
+    return f"Transfer of {', '.join(dict.fromkeys(model for part in analyses for model in part.models)) or 'intermediate tasks'}"
 
 
 def intro(collection: Collection, folders) -> list[str]:

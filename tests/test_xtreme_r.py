@@ -626,21 +626,6 @@ def test_xtreme_rs_overall_score_is_the_mean_of_its_ten():
 # ---- nlu-evals
 
 
-def test_nlu_evals_counts_the_paragraph_in_the_questions_own_language_alone(call, tiny_model, tmp_path):
-    for language, words in (("en", "en"), ("de", "de")):
-        rows = [
-            {"id": f"q{i}", "context": f"{noun} {noun} .", "question": f"{noun} {noun} ."} for i, noun in enumerate(WORDS[words]["NOUN"])
-        ]
-        write_hub_folder(tmp_path, "google-research-datasets/xquad_r", language, "validation", rows, None)
-    results = call(run_retrieval, "--task", "lareqa_paragraphs", "--recipe", "nlu-evals", "--model_name_or_path", tiny_model, "--data_dir",
-                   tmp_path, "--layer", "2", "--use_cpu", "--languages", "en", "de", "--output_dir", tmp_path / "out")  # fmt: skip
-    assert results["scores"]["de"] == {"mrr20": 100.0, "examples": 8}, "a question is its paragraph's text"
-    assert (
-        results["recipe"] == "nlu-evals" and results["pooling"] == "cls" and "benchmark" not in results and "language_bias" not in results
-    )
-    assert read_labels(tmp_path / "out/labels", "lareqa_paragraphs", "de")["de-q3"] == ["de-3"]
-
-
 @pytest.mark.parametrize("rows, said", [
     ([{"id": "q", "context": " ", "question": "?"}], "question 'q' has an empty context"),
     ([{"id": "q", "context": "a", "question": "?"}] * 2, "question 'q' occurs twice"),
