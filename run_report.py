@@ -5,6 +5,7 @@
     python run_report.py out/grid --baseline mnli --format md,tex  # differences to another row, two formats
     python run_report.py out/mine --task_file my_task.py           # with runs of a task of your own
     python run_report.py out/grid --submission xtreme --row mnli   # nothing else: the nine folders that XTREME's evaluator reads
+    python run_report.py out/grid --submission r --row mnli --benchmark xtreme-r   # XTREME-R's ten
 
 Reads every results.json below the folders, whatever made it. Trains nothing, needs no GPU and no network. See docs/report.md.
 """
@@ -22,7 +23,7 @@ from report.languages import read_groups
 from report.layers import layers_table
 from report.questions import QUESTIONS, question_tables
 from report.statistics import RESAMPLES
-from report.submission import write_submission
+from report.submission import PASSED_OVER, TASKS_OF, write_submission
 from report.tables import SHOWN, all_tables
 from task_adapters import InputError, add_task_file
 
@@ -123,8 +124,9 @@ def arguments(argv=None) -> argparse.Namespace:
     parser.add_argument("--temperature_examples", type=int, default=0, help="fit a temperature on this many examples of each language too")
     parser.add_argument("--groups", help="a CSV of your own: a column `language`, and one or more that say its group")
     parser.add_argument("--questions", help=f"answer these of {', '.join(QUESTIONS)}, separated by commas; default: what has an interval")
-    parser.add_argument("--submission", help="lay out the predictions of --row for XTREME in this new folder, and check them")
+    parser.add_argument("--submission", help="lay out the predictions of --row for --benchmark in this new folder, and check them")
     parser.add_argument("--row", help="of --submission: what stands in its row of the tables, `mnli` or `MODEL mnli`")
+    parser.add_argument("--benchmark", choices=tuple(TASKS_OF), help="of --submission: xtreme's nine tasks, or xtreme-r's ten")
     parser.add_argument("--seed", type=int, help="of --submission: which run of the row; the smallest seed by default")
     parser.add_argument("--task_file", nargs="+", default=[], help="the files of tasks of your own whose runs are read")
     args = parser.parse_args(argv)
@@ -138,8 +140,8 @@ def arguments(argv=None) -> argparse.Namespace:
             raise InputError(f"--questions {name}: one or several of {', '.join(QUESTIONS)}, separated by commas, would be right.")
     if args.resamples != 0 and args.resamples < 100:
         raise InputError(f"--resamples {args.resamples}: 0, or at least 100.")
-    if bool(args.submission) != bool(args.row) or (args.seed is not None and not args.submission):
-        raise InputError("--submission DIR and --row NAME go together, and --seed goes with them.")
+    if bool(args.submission) != bool(args.row) or (not args.submission and (args.seed is not None or args.benchmark)):
+        raise InputError("--submission DIR and --row NAME go together, and --seed and --benchmark go with them.")
     if args.temperature_examples < 0:
         raise InputError(f"--temperature_examples {args.temperature_examples}: 0 or more.")
     return args
@@ -147,14 +149,16 @@ def arguments(argv=None) -> argparse.Namespace:
 
 def submit(args) -> int:
     """Lays out a submission. -> 0 where it is whole, 1 where something is missing, which is said line by line."""
-    analysis = Analysis(collect(args.folders), resamples=0)
+    analysis, benchmark = Analysis(collect(args.folders).of_protocol(""), resamples=0), args.benchmark or "xtreme"
     try:
-        problems = write_submission(analysis, args.row, args.submission, args.seed)
+        problems = write_submission(analysis, args.row, args.submission, args.seed, benchmark)
     except OSError as error:
         raise InputError(f"--submission {args.submission} cannot be written: {error.strerror or error}.") from error
     for line in problems:
         print(visible(line))
-    print(f"{args.submission}: " + (f"not whole, {len(problems)} things are missing or wrong" if problems else "nine tasks, all languages"))
+    apart = f"; LAReQA, which its evaluator cannot read, in {PASSED_OVER}" if benchmark == "xtreme-r" else ""
+    whole = f"{'ten' if apart else 'nine'} tasks, all languages{apart}"
+    print(f"{args.submission}: " + (f"not whole, {len(problems)} things are missing or wrong" if problems else whole))
     return 1 if problems else 0
 
 
