@@ -158,10 +158,10 @@ def matrix_map(analysis: Analysis, column: Column, model: str, name: str):
     languages = list(dict.fromkeys(other for row in shown for line in matrices[row].values() for other in line))
     values = {row: np.array([[matrices[row].get(q, {}).get(other, np.nan) for other in languages] for q in languages]) for row in shown}
     low, high = (reach([np.nanmin(v) if reach is min else np.nanmax(v) for v in values.values()]) for reach in (min, max))
-    side = 0.9 + 0.36 * max(4, len(languages))
-    figure, panels = plt.subplots(1, len(shown), figsize=(side * len(shown) + 0.9, side + 0.5), squeeze=False, layout="constrained")
+    side = 0.7 + 0.34 * max(4, len(languages))
+    figure, panels = plt.subplots(1, len(shown), figsize=(side * len(shown) + 0.2, side + 0.3), squeeze=False, layout="constrained")
     for axes, row in zip(panels[0], shown):
-        image = axes.imshow(values[row], cmap="cividis", vmin=low, vmax=high)
+        axes.imshow(values[row], cmap="cividis", vmin=low, vmax=high)
         for (line, place), value in np.ndenumerate(values[row]):
             said = "—" if np.isnan(value) else f"{value:.0f}"
             axes.text(place, line, said, ha="center", va="center", fontsize=8, color="white" if value < (low + high) / 2 else "black")
@@ -172,8 +172,6 @@ def matrix_map(analysis: Analysis, column: Column, model: str, name: str):
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
     panels[0][0].set_ylabel("questions in")
-    bar = figure.colorbar(image, ax=panels[0].tolist(), fraction=0.04)
-    bar.outline.set_visible(False)
     return figure, f"{model}, {column.target}: {title}; in percent, mean over seeds."
 
 

@@ -792,6 +792,56 @@ def test_mistakes_about_a_submission_are_one_line(tmp_path, capsys, flags, said)
     assert said in capsys.readouterr().err
 
 
+# ---- matrices of two languages
+
+
+def matrix(*rows, f1=False):
+    """{language: {language: value}} over en, de, ar, as results.json has it."""
+    languages = ("ar", "de", "en")
+    return {question: {other: {"f1": value, "exact_match": 0.0, "examples": 3} if f1 else value for other, value in zip(languages, row)}
+            for question, row in zip(languages, rows)}  # fmt: skip
+
+
+def write_matrices(folder):
+    plain = {language: 50.0 for language in ("ar", "de", "en")}
+    write_run(folder / "a", "mlqa", plain, seed=1, g_xlt=matrix((60.0, 20.0, 10.0), (30.0, 70.0, 50.0), (40.0, 60.0, 80.0), f1=True))
+    write_run(folder / "b", "mlqa", plain, seed=2, g_xlt=matrix((62.0, 24.0, 10.0), (30.0, 70.0, 50.0), (40.0, 60.0, 80.0), f1=True))
+    write_run(folder / "c", "mlqa", plain, after("mnli", 1), 1)
+    write_run(folder / "d", "lareqa", {language: 30.0 for language in plain}, phase="retrieval",
+              language_bias=matrix((90.0, 10.0, 20.0), (30.0, 80.0, 40.0), (5.0, 15.0, 70.0)))  # fmt: skip
+
+
+def test_matrices_of_two_languages_are_tables_and_pictures(tmp_path):
+    write_matrices(tmp_path / "out")
+    run_report.write_report([tmp_path / "out"], tmp_path / "report", resamples=0)
+    made = {table.name: table for table in tables.all_tables(Analysis(collect([tmp_path / "out"]), resamples=0))}
+    g_xlt, bias = made["g_xlt_mlqa"], made["language_bias_lareqa"]
+    assert g_xlt.head == ["trained on", "questions in / contexts in", "en", "ar", "de", "mean"]
+    assert [[cell.text for cell in row] for row in g_xlt.rows] == [
+        ["baseline", "en", "80.0", "40.0", "60.0", "60.0"],
+        ["baseline", "ar", "10.0", "61.0", "22.0", "31.0"],  # the mean over two seeds
+        ["baseline", "de", "50.0", "30.0", "70.0", "50.0"],
+    ], "a row without a matrix has none here"
+    assert [row[-1].text for row in bias.rows] == ["+60.0", "+75.0", "+45.0"], "en: 70 - (5 + 15) / 2"
+    names = {path.name for path in (tmp_path / "report").iterdir()}
+    assert {"g_xlt_mlqa.png", "g_xlt_mlqa.csv", "language_bias_lareqa.svg", "language_bias_lareqa.tex"} <= names
+    page = (tmp_path / "report/report.html").read_text()
+    assert "lareqa: language bias" in page and "mlqa: questions in one language, contexts in another (F1); in percent" in page
+
+
+@pytest.mark.parametrize("broken, said", [
+    ({"g_xlt": {"en": {"en": {"exact_match": 1.0}}}}, "g_xlt.en.en.f1 is missing"),
+    ({"g_xlt": {"en": {"en": 3.0}}}, "g_xlt.en.en is 3.0, not an object"),
+    ({"language_bias": {"en": [1.0]}}, r"language_bias.en is \[1.0\], not an object"),
+    ({"language_bias": {"en": {"de": "x"}}}, "language_bias.en.de is 'x', not a whole number or a number"),
+])  # fmt: skip
+def test_a_matrix_that_no_run_writes_is_named(tmp_path, broken, said):
+    write_run(tmp_path / "a", "mlqa", {"en": 50.0}, **broken)
+    write_run(tmp_path / "b", "mlqa", {"en": 50.0}, seed=2)
+    (problem,) = collect([tmp_path]).problems
+    assert problem.kind == "damaged" and re.fullmatch(said, problem.what)
+
+
 def test_a_run_without_its_predictions_is_named_where_others_have_theirs(tmp_path):
     rng = np.random.default_rng(0)
     write_run(tmp_path / "a", "xnli", {"de": 50.0, "en": 50.0})
