@@ -120,6 +120,8 @@ def main() -> dict:
             dev[language] = reader.read(task, "dev", language, max_samples)
     has_candidates = is_ranking and task.languages_with("candidates")
     candidates = reader.read(task, "candidates", languages[0], max_samples) if has_candidates else None
+    if is_ranking:
+        ranking.check_ids(task.name, test, candidates)
     if results := folder.agree(inputs_of(args.model_name_or_path, config, tokenizer, reader.provenances)):
         say(f"{args.output_dir} is finished: skipped (--overwrite redoes it)\n{outcome([task], results)}")
         share(args.output_dir, None, is_new=False)
