@@ -31,6 +31,7 @@ from refusals import (
     check_pairs,
     check_parts,
     check_processes,
+    check_protocol,
     check_publication,
     check_revisions,
     check_schedule,
@@ -52,6 +53,8 @@ from task_adapters import (
     find_train_languages,
     get_task,
     nearest,
+    nlu_evals,
+    under_protocol,
     with_languages_of,
     with_own_data,
 )
@@ -74,6 +77,9 @@ class CommonArguments:
     )
     benchmark: Literal["xtreme", "xtreme-r"] | None = field(
         default=None, metadata={"help": "Whose languages are scored by default: XTREME's, or XTREME-R's where only that one has the task."}
+    )
+    protocol: Literal["nlu-evals"] | None = field(
+        default=None, metadata={"help": "nlu-evals: train and score a task of XTREME-R as that code does; a result names it."}
     )
     recipe: str = field(
         default="jiant", metadata={"help": "Published settings that give the defaults; of a task without jiant's, its first ones."}
@@ -317,7 +323,8 @@ def batch_defaults(launch: Launch) -> dict:
     batch = launch.given.get("effective_batch_size", launch.recipe.effective_batch_size)
     per_device, steps = launch.given.get("per_device_train_batch_size"), launch.given.get("gradient_accumulation_steps")
     if steps is None:
-        per_device, steps = split_batch(batch, devices, per_device, most=max(8, room))
+        together = getattr(launch.recipe, "negatives_among", None) or 0  # pairs: so many questions must be on one device
+        per_device, steps = split_batch(batch, devices, per_device, most=max(8, room, together))
     elif per_device is None:
         if batch % (steps * devices):
             raise InputError(f"{steps} accumulation steps on {devices} devices do not divide an effective batch of {batch}.")
@@ -415,12 +422,14 @@ def parse(arguments_class, phase: str):
     parser.add_argument("-h", "--help", nargs="?", const="ours")
     sys.argv[1:] = with_file(sys.argv[1:], parser)
     given, unknown_words = parser.given_flags()
+    given = with_protocol(given)
     if which := given.pop("help", None):
         show_help(parser, given, phase, arguments_class, which)
     tasks, benchmark = over_languages(find_tasks(given, phase), given, phase)
     check_unknown(unknown_words, parser, trains)
     check_given(given, trains)
     launch = launch_of(given, tasks, trains)
+    check_protocol(given, launch.recipe)
     if trains:
         check_parts(given, phase, launch.evaluates_only, launch.deepspeed_file)
     values = {"recipe": tasks[0].default_recipe, **defaults_of(launch, trains), **given}
@@ -464,6 +473,25 @@ def show_help(parser: Parser, given: dict, phase: str, arguments_class, which: s
     parser.exit()
 
 
+def with_protocol(given: dict) -> dict:
+    """The flags with the task and the recipe that --protocol has, or that a task of a protocol brings along; as they are without one."""
+    names = given.get("task") or []
+    names = [names] if isinstance(names, str) else names
+    protocol = given.get("protocol") or next((TASKS[name].protocol for name in names if name in TASKS and TASKS[name].protocol), None)
+    if protocol is not None and "task_file" in given:
+        raise InputError(f"--protocol {protocol} has its own tasks: leave --task_file out.")
+    if protocol is None or not names:  # `find_tasks` says what is missing
+        return given
+    if len(names) > 1:
+        raise InputError(f"--protocol {protocol} is for one task at a time, and --task names {', '.join(names)}.")
+    if given.get("recipe", protocol) != protocol:
+        raise InputError(f"--protocol {protocol} is a recipe of its own: leave --recipe {given['recipe']} out.")
+    if "benchmark" in given:
+        raise InputError(f"--protocol {protocol} has its own languages: leave --benchmark {given['benchmark']} out.")
+    name = under_protocol(names[0], protocol) if names[0] in TASKS else names[0]
+    return {**given, "protocol": protocol, "recipe": protocol, "task": [name] if isinstance(given["task"], list) else name}
+
+
 def find_tasks(given: dict, phase: str) -> tuple[Task, ...]:
     """The tasks of --task in the collection's own order, so that `squad_v1 mnli` and `mnli squad_v1` are the same run."""
     names = given.get("task") or []
@@ -484,6 +512,8 @@ def find_tasks(given: dict, phase: str) -> tuple[Task, ...]:
             raise InputError(f"--task names {name!r} {names.count(name)} times.")
         task = get_task(name, phase)
         recipe = given.get("recipe", TASKS[names[0]].default_recipe)
+        if recipe not in task.recipes and recipe == nlu_evals.PROTOCOL:
+            raise InputError(f"{recipe} is no recipe of {task.name}, but a protocol: --protocol {recipe}.")
         if recipe not in task.recipes:
             raise InputError(f"Unknown recipe {recipe!r} for {task.name}. {nearest(recipe, task.recipes)}")
         if task.recipes[recipe] != TASKS[names[0]].recipes[recipe]:

@@ -13,8 +13,8 @@ from task_adapters import TASKS, Task
 # {title: names of flags}. Flags of ours that stand in no group follow under OTHERS.
 GROUPS = {
     "What is run": (
-        "task", "model_name_or_path", "output_dir", "recipe", "benchmark", "data_dir", "seed", "seeds", "overwrite", "config", "task_file",
-        "model_revision", "data_revision"),
+        "task", "model_name_or_path", "output_dir", "recipe", "benchmark", "protocol", "data_dir", "seed", "seeds", "overwrite", "config",
+        "task_file", "model_revision", "data_revision"),
     "Data and languages": (
         "languages", "train_languages", "train_file", "test_file", "dev_file", "max_train_samples", "max_eval_samples",
         "max_predict_samples", "normalize", "tokenizer_as_loaded", "perturb"),

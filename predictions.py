@@ -1,6 +1,6 @@
 """Predictions and labels in XTREME's submission format, and the scores of two such folders.
 
-    python predictions.py --prediction_folder out/xlmr/predictions --label_folder labels        # --benchmark xtreme-r
+    python predictions.py --prediction_folder out/xlmr/predictions --label_folder labels        # --benchmark xtreme-r, --protocol nlu-evals
     python predictions.py --prediction_folder out/mine/predictions --label_folder out/mine/labels --task_file my_task.py
 
 Format: <root>/<task>/test-<language>.<tsv, json or jsonl>, as https://github.com/google-research/xtreme (Apache 2.0) reads it. Only the
@@ -20,11 +20,15 @@ from pathlib import Path
 from typing import Any
 
 from metrics import XTREME_METRIC, XTREME_R_METRIC, xtreme_overall, xtreme_task_score
-from task_adapters import TASKS, add_task_file, nearest, with_languages_of
+from task_adapters import TASKS, add_task_file, nearest, nlu_evals, with_languages_of
 from task_adapters.examples import LANGUAGE
 
 EXTENSIONS = {"span_qa": "json", "ranking": "json", "multiple_choice": "jsonl"}  # all others: tsv
-METRICS = {"xtreme": XTREME_METRIC, "xtreme-r": XTREME_R_METRIC}
+# The metrics whose mean is a task's score, by benchmark or protocol. nlu-evals counts of answers the F1 alone.
+METRICS: dict[str, dict[str, tuple[str, ...]]]
+METRICS = {"xtreme": XTREME_METRIC, "xtreme-r": XTREME_R_METRIC,
+           nlu_evals.PROTOCOL: {name: (TASKS[name].dev_metric,) for name in nlu_evals.SCORED}}  # fmt: skip
+NAMES = {"xtreme": "XTREME", "xtreme-r": "XTREME-R", nlu_evals.PROTOCOL: nlu_evals.PROTOCOL}
 FOLDER = {"bucc": "bucc2018", "mewsli_x": "mewslix"}  # every other task's folder has the task's name
 EXTRA_TAGS = {"udpos": ("O", "_")}  # XTREME's taggers can also predict O. Universal Dependencies write `_` for a word without a tag.
 # XTREME's download gives every row the same placeholder as its label. Up to this many equal rows may be real labels.
@@ -125,7 +129,7 @@ def score_folders(
     The languages are those of the labels folder. The score is the mean over the languages of the benchmark, and None unless the labels
     folder has all of them. Other languages, which --test_file brings, are scored and in no mean; that one of the benchmark's languages was
     scored on a file of one's own cannot be seen here: results.json says it.
-    benchmark: xtreme or xtreme-r, which has more languages in some tasks.
+    benchmark: xtreme; xtreme-r, which has more languages in some tasks; or nlu-evals, whose tasks are others.
     own_task: the name of a task beside them (`task_adapters.add_task_file`), whose score is the mean of its dev_metric.
     missing_answers: "zero" gives a question without prediction the score 0, as XTREME does; "error" raises ValueError.
     ValueError or FileNotFoundError, in one line, for a language without predictions, different numbers of rows, ids that gold does not
@@ -156,7 +160,7 @@ def score_folders(
         folders = ", ".join(FOLDER.get(name, name) for name in METRICS[benchmark])
         own = f" --task_file's is: {own_task}." if own_task else ""
         raise ValueError(
-            f"{predictions_root} and {labels_root} have no task folder in common. {benchmark.upper()}'s folders are: {folders}.{own}"
+            f"{predictions_root} and {labels_root} have no task folder in common. {NAMES[benchmark]}'s folders are: {folders}.{own}"
         )
     return results
 
@@ -171,27 +175,32 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--prediction_folder", required=True)
     parser.add_argument("--label_folder", required=True)
     parser.add_argument("--missing_answers", choices=("error", "zero"), default="error", help="zero: XTREME's way, they score 0")
-    parser.add_argument("--benchmark", choices=tuple(METRICS), default="xtreme", help="xtreme-r: its ten tasks and all their languages")
+    parser.add_argument("--benchmark", choices=("xtreme", "xtreme-r"), help="xtreme-r: its ten tasks and all their languages")
+    parser.add_argument("--protocol", choices=(nlu_evals.PROTOCOL,), help="its ten tasks, and no other benchmark's")
     parser.add_argument("--task_file", help="a Python file with a TASK of your own: it is scored too")
     args = parser.parse_args(argv)
+    if args.benchmark and args.protocol:
+        parser.error(f"--protocol {args.protocol} has its own languages: leave --benchmark {args.benchmark} out.")
+    benchmark = args.protocol or args.benchmark or "xtreme"
     try:
         own_task = add_task_file(args.task_file).name if args.task_file else None
-        results = score_folders(args.prediction_folder, args.label_folder, args.missing_answers, args.benchmark, own_task)
+        results = score_folders(args.prediction_folder, args.label_folder, args.missing_answers, benchmark, own_task)
     except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print("\n".join(_table(results, args.benchmark)))
+    print("\n".join(_table(results, benchmark)))
     return 0
 
 
 def _table(results, benchmark="xtreme"):
+    width = max(8, *map(len, results))
     for task_name, result in results.items():
         all_languages = with_languages_of(TASKS[task_name], benchmark).languages
         for language, scores in result["languages"].items():
             own = "" if language in all_languages else "  (own data, not in the score)"
-            yield f"{task_name:<8} {language:<6}" + "".join(f"  {name} {value:6.2f}" for name, value in scores.items()) + own
+            yield f"{task_name:<{width}} {language:<6}" + "".join(f"  {name} {value:6.2f}" for name, value in scores.items()) + own
         missing = [language for language in all_languages if language not in result["languages"]]
-        yield f"{task_name:<8} score   " + (f"none, without labels for: {' '.join(missing)}" if missing else f"{result['score']:.2f}")
+        yield f"{task_name:<{width}} score   " + (f"none, without labels for: {' '.join(missing)}" if missing else f"{result['score']:.2f}")
     if results.keys().isdisjoint(METRICS[benchmark]):  # a task of one's own, which has no overall score
         return
     without_score = [name for name in METRICS[benchmark] if results.get(name, {"score": None})["score"] is None]
@@ -200,7 +209,7 @@ def _table(results, benchmark="xtreme"):
         if without_score
         else (f"{xtreme_overall({name: result['score'] for name, result in results.items()}, METRICS[benchmark]):.2f}")
     )
-    yield f"{'overall':<8} score   {overall}"
+    yield f"{'overall':<{width}} score   {overall}"
 
 
 def _kind(task_name):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from transformers import TrainingArguments
 
-from settings import WITHOUT_EFFECT, refusal
+from settings import COMPARED, LEFT_BY_PROTOCOL, WITHOUT_EFFECT, refusal
 from task_adapters import InputError, Task, hub_ids_of, nearest, no_language
 
 # Packages that a flag needs beside requirements.txt: flag, how its values begin, modules (one of them is enough), what pip calls it.
@@ -174,6 +174,14 @@ def check_parts(given: dict, phase: str, evaluates_only: bool, deepspeed_file: s
         raise InputError("DeepSpeed is for training. Without training, start one process for each GPU: torchrun --nproc_per_node N.")
 
 
+def check_protocol(given: dict, recipe) -> None:
+    """Flags that would make another training, or another score, than the protocol's."""
+    for name in given if given.get("protocol") else ():
+        if name in COMPARED and name not in LEFT_BY_PROTOCOL and given[name] != getattr(recipe, name, None):
+            said = f"; its {name} is {getattr(recipe, name)}" if hasattr(recipe, name) else ""
+            raise InputError(f"--protocol {given['protocol']} says how a task is trained and scored{said}: leave --{name} out.")
+
+
 def check_search(task: Task, args) -> None:
     """Flags of run_retrieval.py that its task does not have."""
     check_layers(task, args)
@@ -189,8 +197,8 @@ def check_search(task: Task, args) -> None:
 def check_layers(task: Task, args) -> None:
     """--layer and --layers of run_retrieval.py; `args.layer` becomes a number. Which layers a model has is known when it is read."""
     layer, layers, several = args.layer, args.layers, args.layers is not None or args.layer == "best"
-    if layer != "best" and not str(layer).isdecimal():
-        raise InputError(f"--layer {layer}: a number from 0, or best.")
+    if layer not in ("best", "last") and not str(layer).isdecimal():
+        raise InputError(f"--layer {layer}: a number from 0, last, or best.")
     for name in layers or []:
         if not name.isdecimal() and layers != ["all"]:
             raise InputError(f"--layers {name}: numbers from 0, or all alone.")
@@ -203,7 +211,7 @@ def check_layers(task: Task, args) -> None:
         raise InputError("--pooling pooler stands behind the last layer alone: with several layers, mean or cls would be right.")
     if layer == "best" and len(args.languages or task.languages) < 2:
         raise InputError("--layer best is chosen on other languages than the one that is scored: at least two --languages.")
-    args.layer = layer if layer == "best" else int(layer)
+    args.layer = layer if layer in ("best", "last") else int(layer)
     args.layers = ["all"] if layer == "best" and layers is None else sorted(layers, key=int) if layers not in (None, ["all"]) else layers
 
 

@@ -547,7 +547,13 @@ def xtreme_score(task: Task, scores: dict[str, dict], metric_of: Mapping[str, tu
 
 
 def xtreme_scores(task: Task, scores: dict[str, dict], benchmark: str | None, is_comparable: bool) -> dict[str, float | None]:
-    """{"xtreme_score"}, None where the run is not comparable; over XTREME-R's languages that is None, with "xtreme_r_score" beside it."""
+    """{"xtreme_score"}, None where the run is not comparable; over XTREME-R's languages that is None, with "xtreme_r_score" beside it.
+
+    Of a task of nlu-evals that is None too, with "nlu_evals_score" beside it: the mean over its languages, of answers the F1.
+    """
+    if task.protocol:
+        mean = mean_over_languages(task, scores)
+        return {"xtreme_score": None, "nlu_evals_score": mean[task.dev_metric] if mean and is_comparable else None}
     if benchmark == "xtreme-r":
         return {"xtreme_score": None, "xtreme_r_score": xtreme_score(task, scores, XTREME_R_METRIC) if is_comparable else None}
     return {"xtreme_score": xtreme_score(task, scores) if is_comparable else None}

@@ -5,6 +5,7 @@
     python run_report.py out/grid --baseline mnli --format md,tex  # differences to another row, two formats
     python run_report.py out/mine --task_file my_task.py           # with runs of a task of your own
     python run_report.py out/grid --submission xtreme --row mnli   # nothing else: the nine folders that XTREME's evaluator reads
+    python run_report.py out/grid --submission r --row mnli --benchmark xtreme-r   # XTREME-R's ten
 
 Reads every results.json below the folders, whatever made it. Trains nothing, needs no GPU and no network. See docs/report.md.
 """
@@ -13,6 +14,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from pandas import concat
+
 from report.analysis import Analysis
 from report.collect import BASELINE, Collection, collect
 from report.formats import FORMATS, to_plain, visible
@@ -20,7 +23,7 @@ from report.languages import read_groups
 from report.layers import layers_table
 from report.questions import QUESTIONS, question_tables
 from report.statistics import RESAMPLES
-from report.submission import write_submission
+from report.submission import PASSED_OVER, TASKS_OF, write_submission
 from report.tables import SHOWN, all_tables
 from task_adapters import InputError, add_task_file
 
@@ -42,13 +45,16 @@ def write_report(
     Raises InputError where no result is usable, and for an output folder that cannot be written.
     """
     collection = collect(folders)
-    analysis = Analysis(collection, baseline, resamples, temperature_examples, groups and read_groups(groups))
+    how = {"resamples": resamples, "temperature_examples": temperature_examples, "groups": groups and read_groups(groups)}
+    analyses = analyses_of(collection, baseline, how)
+    analysis = analyses[0]
     tables, output_dir = [*all_tables(analysis), *question_tables(analysis, questions)], Path(output_dir)
+    tables += [table for other in analyses[1:] for table in all_tables(other)]
     try:
         output_dir.mkdir(parents=True, exist_ok=True)
         write(output_dir / "results.csv", collection.table.to_csv(index=False))
-        write(output_dir / "differences.csv", analysis.differences.to_csv())
-        write(output_dir / "calibration.csv", analysis.calibration.to_csv(index=False))
+        write(output_dir / "differences.csv", concat([part.differences for part in analyses]).to_csv())
+        write(output_dir / "calibration.csv", concat([part.calibration for part in analyses]).to_csv(index=False))
         if not (by_layer := layers_table(collection.runs)).empty:
             write(output_dir / "layers.csv", by_layer.to_csv(index=False))
         for name in (name for name in FORMATS if name in formats):
@@ -60,13 +66,28 @@ def write_report(
             from report.page import to_html
             from report.pictures import all_pictures
 
-            pictures = all_pictures(analysis, output_dir)
-            write(output_dir / "report.html", to_html(title_of(analysis), intro(collection, folders), tables, pictures))
+            pictures = [picture for part in analyses for picture in all_pictures(part, output_dir)]
+            write(output_dir / "report.html", to_html(title_of(analyses), intro(collection, folders), tables, pictures))
     except OSError as error:
         raise InputError(f"--output_dir {output_dir} cannot be written: {error.strerror or error}.") from error
-    shown = [to_plain(table) for table in tables if table.name in (*SHOWN, *(f"question_{name}" for name in questions or ()))]
+    names = [*SHOWN, *(f"{name}_{protocol.replace('-', '_')}" for protocol in collection.protocols for name in SHOWN)]
+    shown = [to_plain(table) for table in tables if table.name in (*names, *(f"question_{name}" for name in questions or ()))]
     shown += [visible(line) for line in intro(collection, folders)]
     return "\n\n".join([*shown, f"report: {output_dir}/{'report.html' if PAGE in formats else ''}"])
+
+
+def analyses_of(collection: Collection, baseline: str, how: dict) -> list[Analysis]:
+    """One analysis for each protocol, the benchmarks' own first: no table holds runs of two.
+
+    baseline  a start or a model that one of them has; elsewhere the usual one. how: other arguments of `Analysis`.
+    """
+    analyses = []
+    for protocol in ("", *collection.protocols):
+        part = collection.of_protocol(protocol)
+        has_baseline = any(baseline in (run.start, run.model) for run in part.scored)
+        is_known = has_baseline or not any(baseline in (run.start, run.model) for run in collection.scored)
+        analyses.append(Analysis(part, baseline if is_known else BASELINE, protocol=protocol, **how))
+    return analyses
 
 
 def write(path: Path, text: str) -> None:
@@ -74,8 +95,8 @@ def write(path: Path, text: str) -> None:
     path.write_text(text.rstrip("\n") + "\n", encoding="utf-8", errors="backslashreplace", newline="\n")
 
 
-def title_of(analysis: Analysis) -> str:
-    return f"Transfer of {', '.join(analysis.models) or 'intermediate tasks'}"
+def title_of(analyses: list[Analysis]) -> str:
+    return f"Transfer of {', '.join(dict.fromkeys(model for part in analyses for model in part.models)) or 'intermediate tasks'}"
 
 
 def intro(collection: Collection, folders) -> list[str]:
@@ -103,8 +124,9 @@ def arguments(argv=None) -> argparse.Namespace:
     parser.add_argument("--temperature_examples", type=int, default=0, help="fit a temperature on this many examples of each language too")
     parser.add_argument("--groups", help="a CSV of your own: a column `language`, and one or more that say its group")
     parser.add_argument("--questions", help=f"answer these of {', '.join(QUESTIONS)}, separated by commas; default: what has an interval")
-    parser.add_argument("--submission", help="lay out the predictions of --row for XTREME in this new folder, and check them")
+    parser.add_argument("--submission", help="lay out the predictions of --row for --benchmark in this new folder, and check them")
     parser.add_argument("--row", help="of --submission: what stands in its row of the tables, `mnli` or `MODEL mnli`")
+    parser.add_argument("--benchmark", choices=tuple(TASKS_OF), help="of --submission: xtreme's nine tasks, or xtreme-r's ten")
     parser.add_argument("--seed", type=int, help="of --submission: which run of the row; the smallest seed by default")
     parser.add_argument("--task_file", nargs="+", default=[], help="the files of tasks of your own whose runs are read")
     args = parser.parse_args(argv)
@@ -118,8 +140,8 @@ def arguments(argv=None) -> argparse.Namespace:
             raise InputError(f"--questions {name}: one or several of {', '.join(QUESTIONS)}, separated by commas, would be right.")
     if args.resamples != 0 and args.resamples < 100:
         raise InputError(f"--resamples {args.resamples}: 0, or at least 100.")
-    if bool(args.submission) != bool(args.row) or (args.seed is not None and not args.submission):
-        raise InputError("--submission DIR and --row NAME go together, and --seed goes with them.")
+    if bool(args.submission) != bool(args.row) or (not args.submission and (args.seed is not None or args.benchmark)):
+        raise InputError("--submission DIR and --row NAME go together, and --seed and --benchmark go with them.")
     if args.temperature_examples < 0:
         raise InputError(f"--temperature_examples {args.temperature_examples}: 0 or more.")
     return args
@@ -127,14 +149,16 @@ def arguments(argv=None) -> argparse.Namespace:
 
 def submit(args) -> int:
     """Lays out a submission. -> 0 where it is whole, 1 where something is missing, which is said line by line."""
-    analysis = Analysis(collect(args.folders), resamples=0)
+    analysis, benchmark = Analysis(collect(args.folders).of_protocol(""), resamples=0), args.benchmark or "xtreme"
     try:
-        problems = write_submission(analysis, args.row, args.submission, args.seed)
+        problems = write_submission(analysis, args.row, args.submission, args.seed, benchmark)
     except OSError as error:
         raise InputError(f"--submission {args.submission} cannot be written: {error.strerror or error}.") from error
     for line in problems:
         print(visible(line))
-    print(f"{args.submission}: " + (f"not whole, {len(problems)} things are missing or wrong" if problems else "nine tasks, all languages"))
+    apart = f"; LAReQA, which its evaluator cannot read, in {PASSED_OVER}" if benchmark == "xtreme-r" else ""
+    whole = f"{'ten' if apart else 'nine'} tasks, all languages{apart}"
+    print(f"{args.submission}: " + (f"not whole, {len(problems)} things are missing or wrong" if problems else whole))
     return 1 if problems else 0
 
 

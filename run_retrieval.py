@@ -34,7 +34,7 @@ class ScriptArguments(CommonArguments):
     languages: list[str] | None = field(default=None, metadata={"help": "Score these languages only; all of the task by default."})
     layer: str | None = field(
         default=None,
-        metadata={"help": "Hidden state that is read: 0 the embedding output, n that of block n; best: chosen on the other languages."},
+        metadata={"help": "Hidden state that is read: 0 the embedding output, n or last that of a block; best: chosen on other languages."},
     )
     layers: list[str] | None = field(
         default=None, metadata={"help": "Tatoeba: measure these layers too, or `all`, in the same pass over the text."}
@@ -78,7 +78,7 @@ def main() -> dict:
     from speed import padding_free
     from task_adapters import InputError, nearest
     from task_types import layers, mining, ranking
-    from task_types.dual_encoder import check_vectors
+    from task_types.dual_encoder import check_last_layer, check_vectors
     from task_types.pair_search import PairSearch
     from task_types.precision import computing_in, default_precision
     from task_types.probabilities import of_pairs, probabilities_path, write
@@ -86,6 +86,7 @@ def main() -> dict:
     from trainer.checkpoints import check_length, load_config, load_encoder
     from trainer.inputs import DataReader, inputs_of
     from trainer.outcome import outcome
+    from trainer.stages import check_stage_before, lineage_and_stages
     from trainer.tokenizers import load_tokenizer
     from trainer.trackers import report_scores
 
@@ -99,12 +100,14 @@ def main() -> dict:
     precision = args.precision or default_precision(accelerator.device)
     if int(os.environ.get("WORLD_SIZE", 1)) != accelerator.num_processes:
         raise InputError("Several processes were launched, but each of them runs alone. On a machine without GPU add --use_cpu.")
+    check_stage_before(task, recipe, args)
+    config = load_config(args.model_name_or_path)
+    check_last_layer(args, config)
     with accelerator.main_process_first():
         folder = RunFolder(args.output_dir, describe_search(args, task, precision), args.model_name_or_path, args.overwrite, started)
 
     # ---- examples: the text of every language before hours of embedding
     tokenizer = load_tokenizer(args.model_name_or_path, False, args.tokenizer_as_loaded)
-    config = load_config(args.model_name_or_path)
     check_length(args.max_seq_length, config, tokenizer, args.model_name_or_path)
     read = layers.layers_to_read(args.layer, args.layers, config, args.model_name_or_path)
     check_vectors(args, config)
@@ -117,6 +120,8 @@ def main() -> dict:
             dev[language] = reader.read(task, "dev", language, max_samples)
     has_candidates = is_ranking and task.languages_with("candidates")
     candidates = reader.read(task, "candidates", languages[0], max_samples) if has_candidates else None
+    if is_ranking:
+        ranking.check_ids(task.name, test, candidates)
     if results := folder.agree(inputs_of(args.model_name_or_path, config, tokenizer, reader.provenances)):
         say(f"{args.output_dir} is finished: skipped (--overwrite redoes it)\n{outcome([task], results)}")
         share(args.output_dir, None, is_new=False)
@@ -194,6 +199,7 @@ def main() -> dict:
     comparable = not args.max_predict_samples and not by_gold and args.layer != layers.BEST
     if accelerator.is_main_process:
         results = folder.finish({
+            **lineage_and_stages(folder.run["lineage"], recipe),
             "scores": scores,
             "mean": mean_over_languages(task, scores),
             **own_data(task, scores, reader.provenances),

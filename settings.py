@@ -37,10 +37,11 @@ SELECTION_SETTINGS = ("save_steps", "metric_for_best_model", "greater_is_better"
 OUR_SETTINGS = ("max_seq_length", "doc_stride", "no_answer_threshold", "max_train_samples", "max_eval_samples", "max_predict_samples",
                 "languages", "freeze_embeddings", "padding_free")  # fmt: skip
 # Our own flags about data, selection and adapters, with the value of the plain run. run.json names them only where they differ.
-DATA_SETTINGS = {"benchmark": None, "g_xlt": False, "train_languages": ["en"], "train_file": [], "select_on": "en", "oracle": False,
-                 "task_file": None, "label_piece": "first", "normalize": "as_is", "tokenizer_as_loaded": False, "label_map": None,
-                 "test_file": [], "dev_file": [], "perturb": None, "lora_rank": None, "lora_alpha": None, "lora_dropout": 0.0,
-                 "lora_target": None, "early_stopping_patience": None, "model_revision": None, "data_revision": None}  # fmt: skip
+DATA_SETTINGS = {"benchmark": None, "protocol": None, "g_xlt": False, "train_languages": ["en"], "train_file": [], "select_on": "en",
+                 "oracle": False, "task_file": None, "label_piece": "first", "normalize": "as_is", "tokenizer_as_loaded": False,
+                 "label_map": None, "test_file": [], "dev_file": [], "perturb": None, "lora_rank": None, "lora_alpha": None,
+                 "lora_dropout": 0.0, "lora_target": None, "early_stopping_patience": None, "model_revision": None,
+                 "data_revision": None}  # fmt: skip
 # Settings that do not change scores but must match when a run is resumed. Stored only when they differ from the default.
 LAYOUT = {"trim_embeddings": "auto"}
 TOGETHER = ("sampling", "sampling_cap", "temperature")  # named for several tasks
@@ -50,6 +51,11 @@ RETRIEVAL = ("layer", "pooling", "precision", "lower_case", "layers")
 # Of --deepspeed the content of the file is compared, not its path (`deepspeed_settings`).
 COMPARED = (*IDENTITY, *SETTINGS, *RARE_SETTINGS, *SELECTION_SETTINGS, "deepspeed", *OUR_SETTINGS, *DATA_SETTINGS, *LAYOUT, *TOGETHER,
             *MASKED_LM, *RETRIEVAL)  # fmt: skip
+
+# Compared flags that --protocol leaves to the user. Another value than the protocol's of any other one is refused.
+LEFT_BY_PROTOCOL = ("task", "protocol", "recipe", "model_name_or_path", "seed", "data_seed", "bf16", "fp16", "bf16_full_eval",
+                    "fp16_full_eval", "tf32", "torch_compile", "deepspeed", "languages", "max_eval_samples", "max_predict_samples",
+                    "padding_free", "trim_embeddings", "precision", "layer", "model_revision", "data_revision")  # fmt: skip
 
 # The flags that count where nothing is trained (--do_train false). All other compared flags are refused there, and those named below it.
 SCORING = ("task", "model_name_or_path", "keep_head", "recipe", "do_train", "do_eval", "do_predict", "bf16", "fp16", "bf16_full_eval",

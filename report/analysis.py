@@ -9,16 +9,15 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas
 
-from metrics import XTREME_METRIC
+from predictions import METRICS
 from report.calibration import calibrate
 from report.collect import BASELINE, INTERMEDIATE, Collection, Problem, Run
 from report.examples import chance, score_in, score_of, statistics_of_runs
 from report.languages import groups_of
 from report.margins import read_margins
 from report.statistics import RESAMPLES, Estimate, Rows, holm, resampled_scores
-from task_adapters import TASKS, InputError, nearest
+from task_adapters import BENCHMARKS, TASKS, InputError, nearest, with_languages_of
 
-AVERAGE = "XTREME"  # the column of XTREME's average over its nine tasks
 TOLERANCE = 1e-6  # between a score in results.json and the same from the predictions
 
 
@@ -45,7 +44,11 @@ class Column:
 
     @property
     def is_whole(self) -> bool:
-        return set(self.languages) == set(TASKS[self.target].languages)
+        return self.is_whole_of("xtreme")
+
+    def is_whole_of(self, benchmark: str) -> bool:
+        """Whether the languages are exactly those that a benchmark scores in the target."""
+        return set(self.languages) == set(with_languages_of(TASKS[self.target], benchmark).languages)
 
     @property
     def own(self) -> list[str]:
@@ -54,7 +57,8 @@ class Column:
 
 
 class Analysis:
-    """All columns of a collection. baseline: the start, or the model, that others are compared with; groups: a user's own."""
+    """All columns of a collection. baseline: the start, or the model, that others are compared with; groups: a user's own; protocol: that
+    of the collection's runs (`Collection.of_protocol`)."""
 
     def __init__(
         self,
@@ -63,8 +67,9 @@ class Analysis:
         resamples: int = RESAMPLES,
         temperature_examples: int = 0,
         groups: dict | None = None,
+        protocol: str = "",
     ):
-        self.collection, self.resamples, self.own_groups = collection, resamples, groups
+        self.collection, self.resamples, self.own_groups, self.protocol = collection, resamples, groups, protocol
         self.problems = list(collection.problems)
         self.rows = in_order({(run.model, run.start) for run in collection.scored})
         self.models = list(dict.fromkeys(model for model, _ in self.rows))
@@ -168,29 +173,42 @@ class Analysis:
         table["p_holm"] = holm(table["p"])
         return table.set_index(["model", "start", "task"])
 
-    def average(self) -> tuple[Rows | None, dict[tuple, str]]:
-        """(rows of XTREME's average, {row: what it lacks}). A row has one only where all nine tasks are there in all their languages."""
-        columns = {column.target: column for column in self.columns if column.target in XTREME_METRIC}
+    @property
+    def averages(self) -> list[str]:
+        """Whose averages stand in the summary: XTREME's; XTREME-R's too where a column is of that alone; of a protocol its own."""
+        if self.protocol:
+            return [self.protocol]
+        is_of_xtreme_r = any(
+            column.target in BENCHMARKS["xtreme-r"]
+            and (column.target not in BENCHMARKS["xtreme"] or (column.is_whole_of("xtreme-r") and not column.is_whole))
+            for column in self.columns
+        )
+        return ["xtreme", "xtreme-r"] if is_of_xtreme_r else ["xtreme"]
+
+    def average(self, benchmark: str = "xtreme") -> tuple[Rows | None, dict[tuple, str]]:
+        """(rows of a benchmark's average, {row: what it lacks}). A row has one only with all tasks of the benchmark in all languages."""
+        tasks = METRICS[benchmark]
+        columns = {column.target: column for column in self.columns if column.target in tasks}
         scores, resampled, lacking = {}, {}, {}
         for row in self.rows:
-            missing = [task for task in XTREME_METRIC if task not in columns or row not in columns[task].mean.scores]
-            own = [task for task in XTREME_METRIC if task not in missing and columns[task].own]
-            partial = [task for task in XTREME_METRIC if task not in (*missing, *own) and not columns[task].is_whole]
+            missing = [task for task in tasks if task not in columns or row not in columns[task].mean.scores]
+            own = [task for task in tasks if task not in missing and columns[task].own]
+            partial = [task for task in tasks if task not in (*missing, *own) and not columns[task].is_whole_of(benchmark)]
             if missing or partial or own:
                 lacking[row] = "; ".join(
-                    f"{what} {' '.join(tasks)}"
-                    for what, tasks in (("no", missing), ("not all languages of", partial), ("own data in", own))
-                    if tasks
+                    f"{what} {' '.join(names)}"
+                    for what, names in (("no", missing), ("not all languages of", partial), ("own data in", own))
+                    if names
                 )
                 continue
-            by_task = {task: seeds_of(columns[task].runs, row, columns[task].mean) for task in XTREME_METRIC}
+            by_task = {task: seeds_of(columns[task].runs, row, columns[task].mean) for task in tasks}
             common = set.intersection(*(set(seeds) for seeds in by_task.values() if None not in seeds))
             if not common:
-                lacking[row] = "no seed with all nine tasks"
+                lacking[row] = f"no seed with all {'nine' if benchmark == 'xtreme' else 'ten'} tasks"
                 continue
             common = sorted(common)
             scores[row] = {s: float(np.mean([seeds.get(s, seeds.get(None)) for seeds in by_task.values()])) for s in common}
-            parts = [columns[task].resampled.get(row) for task in XTREME_METRIC]
+            parts = [columns[task].resampled.get(row) for task in tasks]
             if None not in parts:
                 resampled[row] = {s: np.mean([part.get(s, part.get(None)) for part in parts], axis=0) for s in common}
         return (Rows(scores, resampled) if scores else None), lacking

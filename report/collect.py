@@ -37,7 +37,7 @@ PART = ({"split": str, "language": str, "examples": int}, {"task": str, "files":
 STAGE = {"task": (str, [str]), "seed": int, "data": [PART], "model?": ({"name_or_path": str}, NoneType)}
 TOKENIZER = ({"hash": str, "vocabulary": str}, NoneType)  # results of earlier code have none
 SCORED = {**STAGE, "lineage": [STAGE], "seconds": NUMBER, "task": str, "scores": dict, "mining?": (dict, NoneType), "by_layer?": dict,
-          "own_data?": (dict, NoneType), "tokenizer?": TOKENIZER}  # fmt: skip
+          "own_data?": (dict, NoneType), "tokenizer?": TOKENIZER, "stages?": [STAGE], "g_xlt?": dict, "language_bias?": dict}  # fmt: skip
 RESULTS = {
     "intermediate": {**STAGE, "lineage": [STAGE], "seconds": NUMBER, "dev": dict, "tokenizer?": TOKENIZER},
     "target": SCORED,
@@ -76,6 +76,8 @@ class Run:
     settings  {(what, name): value} of all that must be equal in one table; see `settings_of_run`.
     arm       {name: value} of `ARM` where a target was trained otherwise than usual; perturbed: --perturb, None for the text as it is.
     tuned_in  the languages of the last training before a target.
+    protocol  "nlu-evals" of a task that is trained and scored as that code does, "" of every other.
+    matrices  {"g_xlt" or "language_bias": {language of the question: {language of the context, or of the answer: 0..100}}}
     """
 
     folder: str
@@ -96,6 +98,8 @@ class Run:
     arm: dict[str, object] = field(default_factory=dict)
     perturbed: str | None = None
     tuned_in: frozenset[str] = frozenset()
+    protocol: str = ""
+    matrices: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict, repr=False)
 
     @property
     def cell(self) -> tuple:
@@ -122,6 +126,16 @@ class Collection:
     @property
     def scored(self) -> list[Run]:
         return [run for run in self.runs if run.phase != "intermediate"]
+
+    @property
+    def protocols(self) -> list[str]:
+        """The protocols of the runs beside "", the benchmarks' own. No table holds runs of two."""
+        return sorted({run.protocol for run in self.scored} - {""})
+
+    def of_protocol(self, protocol: str) -> "Collection":
+        """The runs of one protocol. Intermediate runs, and what was left out, belong to "" alone."""
+        runs = [run for run in (self.runs if protocol == "" else self.scored) if run.protocol == protocol]
+        return Collection(runs, self.problems, self.arms, self.perturbed) if protocol == "" else Collection(runs, [])
 
 
 def collect(folders) -> Collection:
@@ -226,7 +240,8 @@ def to_run(folder: Path, results: dict) -> Run:
         task = results["task"] if phase != "intermediate" else name
         check_scores(task, name, values)
     is_trained = phase != "retrieval" and "evaluate_only" not in results
-    seed = results["seed"] if is_trained else lineage[-1]["seed"] if lineage else None
+    before = [*lineage, *results.get("stages", [])]  # retrieval: a stage of the target has drawn random numbers too
+    seed = results["seed"] if is_trained else before[-1]["seed"] if before else None
     first = (lineage or [results])[0].get("model")  # later models are folders of earlier runs, another for each start and seed
     trained = trained_target(results, lineage)
     model = (utf8(first["name_or_path"]) if first else "a model without a name") + (with_lora(trained) if phase == "target" else "")
@@ -247,10 +262,27 @@ def to_run(folder: Path, results: dict) -> Run:
         arm=arm_of(results) if phase == "target" else {},
         perturbed=utf8(str(results["perturb"])) if results.get("perturb") else None,
         tuned_in=frozenset(part["language"] for part in lineage[-1]["data"] if part.get("split") == "train") if lineage else frozenset(),
+        protocol=TASKS[results["task"]].protocol if phase != "intermediate" else "",
+        matrices=matrices_of(results),
     )  # fmt: skip
     if trained is not results:  # the row of the finished target, beside its scores on the text as it is
         run = replace(run, start=utf8(start_name(lineage[:-1])), seed=trained["seed"], arm=arm_of(trained))
     return run
+
+
+def matrices_of(results: dict) -> dict[str, dict[str, dict[str, float]]]:
+    """`Run.matrices`: of G-XLT the metric that the task is known by. Raises Unusable where a matrix holds something else."""
+    found = {}
+    for name in ("g_xlt", "language_bias"):
+        for question, row in results.get(name, {}).items():
+            metric = TASKS[results["task"]].dev_metric
+            cell = {metric: NUMBER} if name == "g_xlt" else NUMBER
+            wrong = mismatch(row, dict.fromkeys(row if isinstance(row, dict) else (), cell), f"{name}.{question}")
+            if wrong:
+                raise Unusable("damaged", wrong)
+            values = {utf8(other): float(value[metric] if name == "g_xlt" else value) for other, value in row.items()}
+            found.setdefault(name, {})[utf8(question)] = values
+    return found
 
 
 def shape_of(results: dict) -> dict:

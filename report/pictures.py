@@ -1,5 +1,7 @@
 """The pictures of the report, each as PNG and SVG, in colours that the colour-blind tell apart."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,7 @@ from report.calibration import fit_temperature, read_probabilities, reliability
 from report.formats import visible
 from report.languages import ENGLISH, read_languages
 from report.layers import layers_table
-from report.tables import ALPHA
+from report.tables import ALPHA, MATRICES, matrices_by_row
 from results import read_json
 from task_adapters import TASKS
 
@@ -20,7 +22,7 @@ STARTS_AT_ONCE = 4  # more dots on one line cannot be told apart
 
 
 def all_pictures(analysis: Analysis, folder: Path) -> list[tuple[str, Path]]:
-    """Draws every picture that these results allow into `folder`. -> (caption, SVG file) of each."""
+    """Draws every picture that these results allow into `folder`. -> (caption, SVG file) of each. Files of a protocol have its name."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -29,15 +31,17 @@ def all_pictures(analysis: Analysis, folder: Path) -> list[tuple[str, Path]]:
     with matplotlib.rc_context(style):
         for number, model in enumerate(analysis.models, start=1):
             suffix = f"_{number}" if len(analysis.models) > 1 else ""
+            of_protocol = f"_{analysis.protocol.replace('-', '_')}" if analysis.protocol else ""
             figure, caption = transfer_matrix(analysis, model)
             if figure is not None:
-                drawn.append((caption, save(figure, folder, f"transfer{suffix}")))
+                drawn.append((caption, save(figure, folder, f"transfer{of_protocol}{suffix}")))
             figure, caption = gains(analysis, model)
             if figure is not None:
-                drawn.append((caption, save(figure, folder, f"gains{suffix}")))
+                drawn.append((caption, save(figure, folder, f"gains{of_protocol}{suffix}")))
             for column in analysis.columns:
+                draws: tuple[tuple[str, Callable], ...]
                 draws = (("languages", language_dots), ("layers", accuracy_by_layer), ("reliability", reliability_diagram),
-                         ("training", training_curves))  # fmt: skip
+                         ("training", training_curves), *((name, partial(matrix_map, name=name)) for name in MATRICES))  # fmt: skip
                 for name, draw in draws:
                     figure, caption = draw(analysis, column, model)
                     if figure is not None:
@@ -140,6 +144,35 @@ def reliability_diagram(analysis: Analysis, column: Column, model: str):
     panels[0].legend(frameon=False, fontsize=8, loc="upper left")
     caption = f"{model}, {column.target}, {row[1]}: reliability in 10 bins; a line for each language, English and the hardest in colour."
     return figure, caption
+
+
+def matrix_map(analysis: Analysis, column: Column, model: str, name: str):
+    """A heat map of a matrix of two languages (`MATRICES`), for the first row and the one that differs most from it."""
+    import matplotlib.pyplot as plt
+
+    matrices = {row: matrix for row, matrix in matrices_by_row(analysis, column, name).items() if row[0] == model}
+    if not matrices:
+        return None, ""
+    title, across, *_ = MATRICES[name]
+    shown = [row for row in most_different(analysis, column, list(matrices)) if row in matrices][:2]
+    languages = list(dict.fromkeys(other for row in shown for line in matrices[row].values() for other in line))
+    values = {row: np.array([[matrices[row].get(q, {}).get(other, np.nan) for other in languages] for q in languages]) for row in shown}
+    low, high = (reach([np.nanmin(v) if reach is min else np.nanmax(v) for v in values.values()]) for reach in (min, max))
+    side = 0.7 + 0.34 * max(4, len(languages))
+    figure, panels = plt.subplots(1, len(shown), figsize=(side * len(shown) + 0.2, side + 0.3), squeeze=False, layout="constrained")
+    for axes, row in zip(panels[0], shown):
+        axes.imshow(values[row], cmap="cividis", vmin=low, vmax=high)
+        for (line, place), value in np.ndenumerate(values[row]):
+            said = "—" if np.isnan(value) else f"{value:.0f}"
+            axes.text(place, line, said, ha="center", va="center", fontsize=8, color="white" if value < (low + high) / 2 else "black")
+        axes.set_xticks(range(len(languages)), [visible(language) for language in languages])
+        axes.set_yticks(range(len(languages)), [visible(language) for language in languages])
+        axes.set_xlabel(across)
+        axes.set_title(short_name(row[1]), fontsize=9)
+        axes.tick_params(length=0)
+        axes.spines[:].set_visible(False)
+    panels[0][0].set_ylabel("questions in")
+    return figure, f"{model}, {column.target}: {title}; in percent, mean over seeds."
 
 
 def accuracy_by_layer(analysis: Analysis, column: Column, model: str):

@@ -6,7 +6,8 @@ import numpy as np
 import pandas
 
 from metrics import AS_THEY_ARE
-from report.analysis import AVERAGE, Analysis, Column
+from predictions import NAMES
+from report.analysis import Analysis, Column
 from report.calibration import NO_SCALING, ON_DEV, ON_TARGET
 from report.collect import BASELINE, INTERMEDIATE
 from report.domains import kind_of, shares_domain
@@ -43,6 +44,22 @@ MARGIN_OF = {
     "retrieval": "Margin: cosine with the sentence that was found minus that with the next one.",
     "mining": "Margin: cosine of a candidate pair over the mean cosine with the nearest neighbours of both.",
 }
+# name in results.json: title, what the columns are, note, the last column
+MATRICES = {
+    "g_xlt": (
+        "questions in one language, contexts in another (F1)",
+        "contexts in",
+        "G-XLT (Lewis et al., 2020): F1 in percent, mean over seeds. On the diagonal both have one language, as in XTREME.",
+        "mean",
+    ),
+    "language_bias": (
+        "language bias",
+        "answers in",
+        "Mean reciprocal rank, in percent, of the right answer in each language among the candidates of all, mean over seeds. Without"
+        " bias a line has equal numbers. Last column: the own language minus the mean of the others.",
+        "own - others",
+    ),
+}
 CALIBRATION_NOTE = (
     "ECE: expected calibration error in percent of the most probable class, over 10 or 15 bins of equal width, or 15 of equal size. Brier:"
     " squared distance, summed over classes. NLL in nats. Coverage: the examples of which the model is surest. Of answers: confidence and"
@@ -51,12 +68,23 @@ CALIBRATION_NOTE = (
 
 
 def all_tables(analysis: Analysis) -> list[Table]:
-    """Every table that these results allow, the summary first."""
+    """Every table that these results allow, the summary first. Those of a protocol are named after it."""
+    tables = tables_of(analysis)
+    if not analysis.protocol:
+        return tables
+    suffix = f"_{analysis.protocol.replace('-', '_')}"
+    for table in tables:
+        table.name, table.title = table.name.removesuffix(suffix) + suffix, f"{table.title} ({analysis.protocol})"
+    return tables
+
+
+def tables_of(analysis: Analysis) -> list[Table]:
     if not analysis.columns:
         return [table for table in (intermediate_table(analysis), problems_table(analysis)) if table]
     tables = [summary(analysis), differences(analysis), *(by_language(analysis, column) for column in analysis.columns)]
     for column in analysis.columns:
         tables += [layer_accuracy_table(analysis, column), layer_measures_table(analysis, column), layer_choice_table(analysis, column)]
+        tables += [matrix_table(analysis, column, name) for name in MATRICES]
         tables += [calibration_table(analysis, column.target), calibration_by_language(analysis, column), margins_table(analysis, column)]
     groupings = dict.fromkeys(grouping for column in analysis.columns for grouping, _ in column.groups)
     tables += [*(group_table(analysis, grouping) for grouping in groupings), correlation_table(analysis)]
@@ -96,39 +124,45 @@ def of_all_languages(column) -> str:
 
 
 def summary(analysis: Analysis) -> Table:
-    """Scores of all rows on all targets, XTREME's average, chance, and published scores under the same conditions."""
-    average, lacking = analysis.average()
+    """Scores of all rows on all targets, the benchmark's average, chance, and published scores under the same conditions."""
+    averages = {NAMES[benchmark]: analysis.average(benchmark) for benchmark in analysis.averages}
+    empty = [Cell("")] * (len(averages) + 2)
     rows = []
     for row in analysis.rows:
         seeds = analysis.number_of_seeds(row)
         cells = [mean_cell(column, row, seeds) for column in analysis.columns]
-        cells.append(score_cell(average.scores[row]) if average and row in average.scores else MISSING)
+        cells += [score_cell(rows.scores[row]) if rows and row in rows.scores else MISSING for rows, _ in averages.values()]
         failed = sum(run.failed_tries for run in analysis.collection.runs if (run.model, run.start) == row)
         rows.append([*labels_of(analysis, row), *cells, Cell(str(seeds), "", seeds), Cell(str(failed), "", failed)])
     blank = [Cell("")] * (len(analysis.models) > 1)
     guesses = [mean_of_all(column.chance) for column in analysis.columns]
-    rows.append([*blank, Cell("chance"), *(Cell(f"{x:.1f}", "", x) if x is not None else MISSING for x in guesses), *[Cell("")] * 3])
-    rows += published_rows(analysis, blank)
-    notes = ["Mean over the languages of a target ± standard deviation over seeds, in percent; of answers: mean of exact match and F1."]
+    rows.append([*blank, Cell("chance"), *(Cell(f"{x:.1f}", "", x) if x is not None else MISSING for x in guesses), *empty])
+    rows += [[*cells, *empty] for cells in published_rows(analysis, blank)]
+    of_answers = "F1" if analysis.protocol else "mean of exact match and F1"
+    notes = [f"Mean over the languages of a target ± standard deviation over seeds, in percent; of answers: {of_answers}."]
+    if analysis.protocol:
+        how = f"All targets as {analysis.protocol} trains and scores them (--protocol {analysis.protocol})"
+        notes.append(f"{how}: comparable with no other table.")
     partial = [f"{column.target} ({len(column.languages)}{of_all_languages(column)})"
                for column in analysis.columns if not column.is_whole and not column.own]  # fmt: skip
     if partial:
         notes.append(f"Not all languages: {', '.join(partial)}.")
     own = [f"{column.target} ({' '.join(column.own)})" for column in analysis.columns if column.own]
     if own:
-        notes.append(f"Own data: {', '.join(own)}. They are part of the mean, and of no average of {AVERAGE}.")
+        notes.append(f"Own data: {', '.join(own)}. They are part of the mean, and of no average of {' or '.join(averages)}.")
     without = [column.target for column in analysis.columns if TASKS[column.target].task_type not in ("retrieval", "mining", "ranking")
                and column.target not in set(analysis.calibration.task)]  # fmt: skip
     if without:
         notes.append(f"Calibration: no probabilities were kept of {', '.join(without)}.")
-    reasons = {}
-    for row, why in lacking.items():
-        reasons.setdefault(why, []).append(" ".join(row) if len(analysis.models) > 1 else row[1])
-    for why, names in reasons.items():
-        notes.append(f"No {AVERAGE} average for {'any row' if len(names) == len(analysis.rows) else ', '.join(names)}: {why}.")
+    for average, (_, lacking) in averages.items():
+        reasons = {}
+        for row, why in lacking.items():
+            reasons.setdefault(why, []).append(" ".join(row) if len(analysis.models) > 1 else row[1])
+        for why, names in reasons.items():
+            notes.append(f"No {average} average for {'any row' if len(names) == len(analysis.rows) else ', '.join(names)}: {why}.")
     notes += [f"{column.target}: thresholds were chosen on the gold that is scored, not on dev: not comparable with XTREME's."
               for column in analysis.columns if any(run.is_tuned_on_test for run in column.runs)]  # fmt: skip
-    head = [*label_head(analysis), *(column.target for column in analysis.columns), AVERAGE, "seeds", "failed tries"]
+    head = [*label_head(analysis), *(column.target for column in analysis.columns), *averages, "seeds", "failed tries"]
     return Table("summary", "Scores of the targets", head, rows, notes, len(label_head(analysis)))
 
 
@@ -155,7 +189,7 @@ def published_rows(analysis: Analysis, blank) -> list[list[Cell]]:
     rows = []
     for model, values in found.items():
         cells = [Cell(f"{values[c.target]:.1f}", "", values[c.target]) if c.target in values else Cell("") for c in analysis.columns]
-        rows.append([*blank, Cell(f"published: {model}, {sources[model]}"), *cells, *[Cell("")] * 3])
+        rows.append([*blank, Cell(f"published: {model}, {sources[model]}"), *cells])
     return rows
 
 
@@ -437,6 +471,52 @@ def layer_choice_table(analysis: Analysis, column: Column) -> Table | None:
              " as --layer best chooses it. The columns \"on the test\" look at the scores that they report; the last column is their most"
              " generous form less the honest choice."]  # fmt: skip
     return Table(f"layer_choice_{column.target}", f"{column.target}: choice of the layer", head, rows, notes, len(label_head(analysis)))
+
+
+def mean_matrix(runs) -> dict[str, dict[str, float]]:
+    """The mean of the matrices of several seeds, over the pairs of languages that all have; English first."""
+    first = {question: set(row) for question, row in runs[0].items()}
+    languages = sorted({*first, *(other for row in first.values() for other in row)}, key=lambda language: (language != "en", language))
+    return {
+        question: {other: float(np.mean([run[question][other] for run in runs])) for other in languages
+                   if all(other in run.get(question, {}) for run in runs)}
+        for question in languages if question in first
+    }  # fmt: skip
+
+
+def matrices_by_row(analysis: Analysis, column: Column, name: str) -> dict[tuple, dict[str, dict[str, float]]]:
+    """{row: mean matrix over its seeds} of the rows whose runs have one. name: of MATRICES"""
+    found = {row: [run.matrices[name] for run in column.runs if (run.model, run.start) == row and name in run.matrices]
+             for row in analysis.rows}  # fmt: skip
+    return {row: mean_matrix(matrices) for row, matrices in found.items() if matrices}
+
+
+def matrix_table(analysis: Analysis, column: Column, name: str) -> Table | None:
+    """A matrix of two languages for each row of the tables: a line for each language of the questions."""
+    matrices = matrices_by_row(analysis, column, name)
+    if not matrices:
+        return None
+    title, across, note, last = MATRICES[name]
+    languages = list(dict.fromkeys(other for matrix in matrices.values() for row in matrix.values() for other in row))
+    rows = []
+    for row, matrix in matrices.items():
+        for question, values in matrix.items():
+            cells = [Cell(f"{values[other]:.1f}", "", values[other]) if other in values else MISSING for other in languages]
+            rows.append([*labels_of(analysis, row), Cell(question), *cells, summary_of_line(name, question, values)])
+    head = [*label_head(analysis), f"questions in / {across}", *languages, last]
+    return Table(f"{name}_{column.target}", f"{column.target}: {title}", head, rows, [note], len(label_head(analysis)) + 1)
+
+
+def summary_of_line(name: str, question: str, values: dict[str, float]) -> Cell:
+    """The last cell of a line: of G-XLT the mean; of the language bias the own language minus the mean of the others."""
+    others = [value for other, value in values.items() if other != question]
+    if name == "g_xlt":
+        mean = float(np.mean(list(values.values())))
+        return Cell(f"{mean:.1f}", "", mean)
+    if question not in values or not others:
+        return MISSING
+    bias = values[question] - float(np.mean(others))
+    return Cell(f"{bias:+.1f}", "", bias)
 
 
 def calibration_of(analysis: Analysis, target: str) -> pandas.DataFrame:

@@ -22,6 +22,7 @@ from task_adapters import (
     mewsli_x,
     mlqa,
     mnli,
+    nlu_evals,
     panx,
     pawsx,
     qqp,
@@ -59,13 +60,13 @@ BENCHMARKS = {  # the overall score of each is the plain mean over its tasks
     "xtreme-r": ("xnli", "xcopa", "udpos", "panx", "xquad", "mlqa", "tydiqa", "mewsli_x", "lareqa", "tatoeba"),
 }
 PAPERS_TASKS = tuple(module.TASK.name for module in PAPERS)
-TASKS = {module.TASK.name: module.TASK for module in MODULES}
+TASKS = {task.name: task for task in (*(module.TASK for module in MODULES), *nlu_evals.TASKS)}
 BUILT_IN = dict(TASKS)  # without what `add_task_file` adds to TASKS
 
 __all__ = ["BENCHMARKS", "PAPERS_TASKS", "TASKS", "InputError", "Recipe", "RetrievalRecipe", "Source", "Task", "add_task_file",
            "at_revision", "benchmark_of", "data_line", "english_task", "find_own_files", "find_train_files", "find_train_languages",
            "get_task", "hub_ids_of", "in_normal_form", "labels_of", "load_examples", "load_training_data", "nearest", "no_language",
-           "with_languages_of", "with_own_data"]  # fmt: skip
+           "under_protocol", "with_languages_of", "with_own_data"]  # fmt: skip
 
 
 def add_task_file(path: str) -> Task:
@@ -88,6 +89,14 @@ def get_task(name: str, phase: str) -> Task:
             f"Tasks of {script[phase]}: {', '.join(names)}."
         )
     return task
+
+
+def under_protocol(name: str, protocol: str) -> str:
+    """The name of the task that a protocol has in place of one. Raises InputError for a task that it does not have."""
+    in_place_of = {**nlu_evals.IN_PLACE_OF, **{name: name for name in nlu_evals.SCORED}}
+    if name not in in_place_of:
+        raise InputError(f"--protocol {protocol}: {name} is no part of it. It has: {', '.join(nlu_evals.IN_PLACE_OF)}.")
+    return in_place_of[name]
 
 
 def benchmark_of(task: Task, benchmark: str | None) -> str | None:

@@ -144,11 +144,16 @@ class DualRecipe(Recipe):
 
 @dataclass(frozen=True)
 class RetrievalRecipe:
-    """Which hidden state gives a sentence's vector. Layer 0 is the embedding output, layer n the output of block n."""
+    """Which hidden state gives a sentence's vector.
 
-    layer: int = 14
+    layer   0 is the embedding output, n the output of block n, "last" that of the model's last block.
+    before  the intermediate task that the model must have been trained on, with this recipe: a stage of the target. "": none.
+    """
+
+    layer: int | str = 14
     pooling: str = "mean"
     max_seq_length: int = 512
+    before: str = ""
 
 
 @dataclass(frozen=True)
@@ -172,6 +177,8 @@ class Task:
     class_names   hub id -> the names of its class numbers, for exports of this data set that have numbers in place of names.
     label_piece   tagging: the tokens whose output gives the tag of a word (`task_types/tagging.py`).
     own           languages whose test data are the user's (`own_files.with_own_data`): no score of the benchmark is made with them.
+    protocol      "nlu-evals" for a task as that code has it (`nlu_evals`), in place of XTREME-R's; "" for every other.
+    searches_english  retrieval: foreign sentences look for the English one; False: English sentences look for the foreign one.
     """
 
     name: str
@@ -195,6 +202,8 @@ class Task:
     class_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     label_piece: str = "first"
     own: tuple[str, ...] = ()
+    protocol: str = ""
+    searches_english: bool = False
 
     def __post_init__(self):
         for value, allowed in ((self.phase, PHASES), (self.task_type, EXAMPLE_COLUMNS)):

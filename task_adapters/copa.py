@@ -7,7 +7,7 @@ rows are 13 steps of 32: beside jiant's settings the recipe has 10 epochs, our c
 
 from metrics import accuracy
 from task_adapters.base import Recipe, Source, Task
-from task_adapters.siqa import XTREME_R_CHOICE
+from task_adapters.siqa import NLU_EVALS_CHOICE, XTREME_R_CHOICE
 
 CHOICES = ("choice1", "choice2")
 
@@ -31,6 +31,6 @@ TASK = Task(
     metric=accuracy,
     dev_metric="accuracy",
     choices=2,
-    recipes={"jiant": Recipe(num_train_epochs=10), "xtreme-r": XTREME_R_CHOICE},
+    recipes={"jiant": Recipe(num_train_epochs=10), "xtreme-r": XTREME_R_CHOICE, "nlu-evals": NLU_EVALS_CHOICE},
     licence="not stated",
 )

@@ -1,5 +1,6 @@
 """XQuAD-R as nlu-evals scores it: questions look for their paragraph, in their own language, among the paragraphs of all languages.
 
+`--task lareqa --protocol nlu-evals` is this task.
 https://huggingface.co/datasets/google-research-datasets/xquad_r, CC BY-SA 4.0. Papers since 2024 print this as LAReQA (around 75 for base
 models, where LAReQA's own scale is 20 to 40): it has one right answer and not eleven, and rewards an encoder that prefers its own
 language. It is neither a task of XTREME-R here nor comparable with `lareqa`. The score, mAP@20 with one right answer, is MRR@20.
@@ -13,7 +14,8 @@ from task_adapters.files import columns_of
 from task_adapters.lareqa import QUESTIONS, RankingRecipe, to_example
 
 LANGUAGES = ("ar", "de", "el", "en", "es", "hi", "ru", "th", "tr", "vi", "zh")
-NLU_EVALS = RankingRecipe(layer=24, pooling="cls")  # XLM-R Large: the first token of the last layer
+# eval_lareqa.sh: the first token of the last layer, of the checkpoint of train_squad_v1_retrieval.sh.
+NLU_EVALS = RankingRecipe(layer="last", pooling="cls", before="squad_paragraphs")
 
 
 class Paragraphs(Source):
@@ -52,6 +54,7 @@ TASK = Task(
     metric=mean_reciprocal_rank,
     dev_metric="mrr20",
     languages=LANGUAGES,
-    recipes={"jiant": RankingRecipe(), "nlu-evals": NLU_EVALS},
+    recipes={"nlu-evals": NLU_EVALS},
     licence="CC BY-SA 4.0",
+    protocol="nlu-evals",
 )

@@ -83,7 +83,7 @@ TASK = Task(
     languages=tuple(MENTIONS),
     recipes={
         "jiant": RankingRecipe(query_length=64, max_seq_length=64),
-        "xtreme-r": replace(XTREME_R_RANKING, query_length=64, max_seq_length=64),
+        "xtreme-r": replace(XTREME_R_RANKING, query_length=64, max_seq_length=64, before="wikipedia_mentions"),
     },
     licence="Apache 2.0",
 )

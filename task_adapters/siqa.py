@@ -5,6 +5,8 @@ tried first, then the equal mirror lighteval/siqa. XTREME-R trains on it before 
 no test part.
 """
 
+from dataclasses import replace
+
 from metrics import accuracy
 from task_adapters.base import CONVERTED, Recipe, Source, Task
 
@@ -13,6 +15,9 @@ ROWS = {"train": 33_410, "dev": 1_954}
 # XTREME-R's settings for both stages of XCOPA, https://github.com/google-research/xtreme, scripts/train_xcopa.sh: XLM-R Large's
 # learning rate (2e-5 for all other models), the last weights.
 XTREME_R_CHOICE = Recipe(learning_rate=3e-5, num_train_epochs=5, max_seq_length=128, warmup_steps=0, weight_decay=0)
+
+# nlu-evals' for both stages and every model, https://github.com/izhx/nlu-evals, scripts/train_siqa.sh and run_copa.sh.
+NLU_EVALS_CHOICE = replace(XTREME_R_CHOICE, learning_rate=2e-5)
 
 
 def to_example(row: dict) -> dict:
@@ -36,6 +41,6 @@ TASK = Task(
     metric=accuracy,
     dev_metric="accuracy",
     choices=3,
-    recipes={"jiant": Recipe(), "xtreme-r": XTREME_R_CHOICE},
+    recipes={"jiant": Recipe(), "xtreme-r": XTREME_R_CHOICE, "nlu-evals": NLU_EVALS_CHOICE},
     licence="not stated",
 )

@@ -17,8 +17,7 @@ HUB_NAMES = {
     "th": "tha", "tl": "tgl", "tr": "tur", "ur": "urd", "vi": "vie", "zh": "cmn",
 }  # fmt: skip
 SMALL_SETS = {"jv": 205, "ka": 746, "kk": 575, "ml": 687, "sw": 390, "ta": 307, "te": 234, "th": 548}
-
-
+ROWS = {"test": {language: SMALL_SETS.get(language, 1_000) for language in HUB_NAMES}}
 XTREME_R = {"az": "aze", "lt": "lit", "pl": "pol", "ro": "ron", "uk": "ukr"}
 
 
@@ -32,7 +31,7 @@ HUB = Source(
     config="tatoeba.{name}",
     names=HUB_NAMES,
     splits={"test": "validation"},
-    rows={"test": {language: SMALL_SETS.get(language, 1_000) for language in HUB_NAMES}},
+    rows=ROWS,
 )
 
 TASK = Task(
@@ -52,8 +51,6 @@ TASK = Task(
     recipes={
         "jiant": RetrievalRecipe(),  # jiant and XTREME use layer 14 of XLM-R Large and the mean over all tokens.
         "xtreme": RetrievalRecipe(),
-        # After `squad_paragraphs`; its score is foreign_to_english.
-        "nlu-evals": RetrievalRecipe(layer=24, pooling="cls", max_seq_length=256),
     },
     licence="CC BY 2.0 FR",
 )

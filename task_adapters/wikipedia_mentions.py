@@ -44,6 +44,18 @@ TASK = Task(
             negatives_among=8,
             lower_case=True,
         ),  # fmt: skip
+        # https://github.com/izhx/nlu-evals, scripts/run_mewslix.sh: batches of 64, the first token's vector, cosines times a fixed 20.
+        "nlu-evals": DualRecipe(
+            learning_rate=2e-5,
+            num_train_epochs=2,
+            effective_batch_size=64,
+            max_seq_length=64,
+            warmup_steps=0,
+            weight_decay=0,
+            pooling="cls",
+            negatives_among=64,
+            is_scale_learned=False,
+        ),  # fmt: skip
     },
     licence="Apache 2.0",
 )

@@ -34,7 +34,7 @@ TASK = Task(
     train_on="copa",
     choices=2,
     recipes={
-        **{name: StagedRecipe(**asdict(recipe), before="siqa") for name, recipe in COPA.recipes.items()},
+        **{name: StagedRecipe(**asdict(COPA.recipes[name]), before="siqa") for name in ("jiant", "xtreme-r")},
         "copa": COPA.recipes["jiant"],
     },
     licence="CC BY 4.0",

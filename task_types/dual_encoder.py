@@ -143,6 +143,15 @@ def decode(examples, features, logits, task):
     return [int(rank) - 1 for rank in found[:, 0]]
 
 
+def check_last_layer(args, config) -> None:
+    """Makes --layer last the number of the model's last layer. Raises InputError for another one under a protocol, which reads the last."""
+    last = config.num_hidden_layers
+    if args.layer == "last":
+        args.layer = last
+    if args.protocol and args.layer != last:
+        raise InputError(f"--protocol {args.protocol} reads the last layer, {last}: leave --layer {args.layer} out.")
+
+
 def check_vectors(args, config) -> None:
     """Where retrieval reads other vectors of a dual encoder than it was trained to make: one line.
 

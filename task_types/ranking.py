@@ -1,13 +1,17 @@
 """Questions look for their answers among the candidates of all languages. Example columns: side, id, text, matches.
 
 side is source (a question, or a mention of an entity) or target (a candidate); matches are the ids of the right candidates. Questions of
-several languages may share an id: what is right for one of them is right for all (LAReQA). Candidates are searched in blocks, as they are
-embedded: neither all their vectors nor all scores are ever in memory.
+several languages may share an id: where each language brings its candidates (LAReQA), what is right for one of them is right for all.
+Candidates are searched in blocks, as they are embedded: neither all their vectors nor all scores are ever in memory.
 """
+
+from collections import Counter
+from collections.abc import Container
 
 import numpy as np
 import torch
 
+from console import say
 from task_adapters.base import InputError
 from task_types.mining import GROUP, from_keys, keep_best
 
@@ -80,6 +84,23 @@ def right_answers(test: dict) -> dict[str, dict[str, str]]:
     return right
 
 
+def check_ids(name: str, test: dict, candidates=None) -> None:
+    """Raises InputError for two questions of one language, or two candidates, with one id: one of them would stand for both."""
+    questions = {language: sides(examples)[0][0] for language, examples in test.items()}
+    targets = list(candidates["id"]) if candidates is not None else [id_ for part in test.values() for id_ in sides(part)[1][0]]
+    for what, ids in (*((f"{language}: {{}} questions", ids) for language, ids in questions.items()), ("{} candidates", targets)):
+        if repeated := [id_ for id_, times in Counter(ids).items() if times > 1]:
+            raise InputError(f"{name} {what.format(len(ids) - len(set(ids)))} have an id that another one has, {repeated[0]!r} first.")
+
+
+def warn_of_absent(name: str, language: str, gold: dict, names: Container[str]) -> None:
+    """One line where right answers are no candidates, so that nothing can find them."""
+    absent = [answer for answers in gold.values() for answer in answers if answer not in names]
+    if absent:
+        count = sum(any(answer not in names for answer in answers) for answers in gold.values())
+        say(f"warning: {name} {language}: {count} of {len(gold)} questions have a right answer that is no candidate, {absent[0]!r} first")
+
+
 def candidate_parts(test: dict, candidates=None):
     """Yields (ids, texts, description) of all candidates, in parts that fit into memory: of each language, or of the one set for all."""
     if candidates is None:
@@ -97,6 +118,10 @@ def score(task, test: dict, vectors_of, query_length: int, candidate_length: int
     details: {"language_bias"} where there is one. Other arguments as for `rank`.
     """
     gold, predicted, bias = rank(test, vectors_of, query_length, candidate_length, device, candidates)
+    if candidates is not None:  # LAReQA's adapter checks its own
+        names = set(candidates["id"])
+        for language in test:
+            warn_of_absent(task.name, language, gold[language], names)
     return {
         language: (
             gold[language],
@@ -115,9 +140,9 @@ def rank(test: dict, vectors_of, query_length: int, candidate_length: int, devic
     candidates: examples of one set for all languages (Mewsli-X); None where each language brings its own (LAReQA).
     Returns three dicts by language: gold {question: ids of its right answers in all languages}, predicted {question: the 20 best ids},
     and, of LAReQA, the language bias {language of the answer: mean reciprocal rank, in 0..100, of that language's right answer among all
-    candidates}. Raises InputError for two candidates with one id.
+    candidates}. Ids are different ones (`check_ids`).
     """
-    right, names, kept, searches = right_answers(test), [], [], {}
+    right, names, kept, searches = right_answers(test) if candidates is None else {}, [], [], {}
     questions = {language: sides(examples)[0] for language, examples in test.items()}
     for language, (_, texts) in questions.items():
         searches[language] = Search(vectors_of(texts, f"{language} questions", min(query_length, candidate_length)).to(device))
@@ -129,14 +154,12 @@ def rank(test: dict, vectors_of, query_length: int, candidate_length: int, devic
         if candidates is None:
             kept.append(vectors)
     place_of = {name: place for place, name in enumerate(names)}
-    if len(place_of) != len(names):
-        repeated = next(name for place, name in enumerate(names) if place_of[name] != place)
-        raise InputError(f"{len(names) - len(place_of)} candidates have an id that another one has, {repeated!r} first.")
     gold, predicted, bias = {}, {}, {}
     for language, (ids, _) in questions.items():
         search = searches[language]
         _, positions = search.result()
-        gold[language] = {name: list(dict.fromkeys(right[name].values())) for name in ids}
+        answers_of = right if candidates is None else right_answers({language: test[language]})
+        gold[language] = {name: list(dict.fromkeys(answers_of[name].values())) for name in ids}
         predicted[language] = {name: [names[place] for place in row] for name, row in zip(ids, positions.tolist())}
         if candidates is None and len(test) > 1 and any(len(right[name]) > 1 for name in ids):
             bias[language] = language_bias(search.queries, torch.cat(kept), [right[name] for name in ids], list(test), place_of)

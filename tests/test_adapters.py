@@ -29,6 +29,7 @@ from task_adapters import (
     labels_of,
     load_examples,
 )
+from task_adapters import nlu_evals as nlu
 from task_adapters.__main__ import as_text, expected, main, parts_of, summary, table
 from task_adapters.base import CONVERTED, EXAMPLE_COLUMNS
 from task_adapters.ccg import read_auto
@@ -264,7 +265,8 @@ def test_every_task_reads_rows_of_the_hub_as_examples(name, tmp_path):
 def test_every_adapter_is_a_task_of_its_own_name():
     """A file that lies here and is not in MODULES is no task of the collection; --task_file takes it."""
     files = {path.stem for path in Path(task_adapters.__file__).parent.glob("*.py") if "\nTASK = Task(" in path.read_text(encoding="utf-8")}
-    assert {module.__name__.rpartition(".")[2] for module in MODULES} <= files and len(TASKS) == len(MODULES) == len({*MODULES})
+    assert {module.__name__.rpartition(".")[2] for module in MODULES} <= files and len(MODULES) == len({*MODULES})
+    assert [*TASKS] == [*(module.TASK.name for module in MODULES), *(task.name for task in nlu.TASKS)]
     assert {*PAPERS_TASKS, *chain(*BENCHMARKS.values())} <= {*WALK, "ccg"}, "rows of these are tried above"
 
 

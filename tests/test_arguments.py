@@ -131,8 +131,8 @@ CHANGES = {
     },
 }  # fmt: skip
 # Compared flags that are not tested above: another task is another command, tf32 needs a GPU, and GaLore needs its package. DeepSpeed,
-# retrieval and files of tasks (test_task_file.py) have tests of their own.
-NOT_CHANGED = {"task", "task_file", "tf32", "optim_target_modules", "deepspeed", *settings.RETRIEVAL}
+# retrieval, protocols (test_protocol.py) and files of tasks (test_task_file.py) have tests of their own.
+NOT_CHANGED = {"task", "task_file", "protocol", "tf32", "optim_target_modules", "deepspeed", *settings.RETRIEVAL}
 
 
 def script_of(task):

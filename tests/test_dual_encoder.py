@@ -130,25 +130,26 @@ UPDATE = ("--max_steps", "1", "--warmup_steps", "0", "--optim", "sgd", "--learni
           "--max_eval_samples", "8", "--max_grad_norm", "1e9")  # fmt: skip
 
 
-def test_a_step_cut_into_micro_batches_or_processes_is_the_same_update(call, tiny_model, pair_data, tmp_path):
-    """The negatives are all questions of the step, so that a loss of micro-batches alone would be another one."""
-    layouts = {"1 x 8": ("8",), "4 x 2": ("2",)}
-    for name, (size,) in layouts.items():
-        call(run_intermediate, *flags(tiny_model, pair_data, tmp_path / name), *UPDATE, "--per_device_train_batch_size", size)
-    launch("run_intermediate.py", *flags(tiny_model, pair_data, tmp_path / "2 processes"), *UPDATE, "--per_device_train_batch_size", "2",
+@pytest.mark.parametrize("recipe", ["jiant", "xtreme-r"])
+def test_a_step_cut_into_micro_batches_or_processes_is_the_same_update(recipe, call, tiny_model, pair_data, tmp_path):
+    """The negatives are all 32 questions of the step, or groups of four of them: a loss of micro-batches alone would be another one."""
+    how = (*UPDATE, "--effective_batch_size", "32", "--recipe", recipe)
+    for name, size in (("1 x 32", 32), ("4 x 8", 8)):
+        call(run_intermediate, *flags(tiny_model, pair_data, tmp_path / name), *how, "--per_device_train_batch_size", size)
+    launch("run_intermediate.py", *flags(tiny_model, pair_data, tmp_path / "2 processes"), *how, "--per_device_train_batch_size", "8",
            processes=2)  # fmt: skip
     before = load_file(f"{tiny_model}/model.safetensors")
-    whole = load_file(tmp_path / "1 x 8/model.safetensors")
+    whole = load_file(tmp_path / "1 x 32/model.safetensors")
     name = "roberta.encoder.layer.0.attention.self.value.weight"
     assert (whole[name] - before[name]).norm() > 1e-3 * before[name].norm(), "the step must be large enough to compare"
     losses = {}
-    for layout in ("4 x 2", "2 processes"):
+    for layout in ("4 x 8", "2 processes"):
         other = load_file(tmp_path / layout / "model.safetensors")
         for name, weight in whole.items():
             assert (weight - other[name]).norm() <= 1e-4 * weight.norm() + 1e-6, (layout, name)
-    for layout in ("1 x 8", "4 x 2", "2 processes"):
+    for layout in ("1 x 32", "4 x 8", "2 processes"):
         losses[layout] = json.loads((tmp_path / layout / "results.json").read_text())["training"]["train_loss"]
-    assert losses["4 x 2"] == pytest.approx(losses["1 x 8"], rel=1e-4) == pytest.approx(losses["2 processes"], rel=1e-4)
+    assert losses["4 x 8"] == pytest.approx(losses["1 x 32"], rel=1e-4) == pytest.approx(losses["2 processes"], rel=1e-4)
 
 
 def test_a_process_without_examples_adds_nothing_to_the_loss_of_a_step(call, tiny_model, pair_data, tmp_path):

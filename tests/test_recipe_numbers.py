@@ -27,14 +27,18 @@ JIANT_QA = TARGET | dict(num_train_epochs=2, effective_batch_size=16, max_seq_le
 # XTREME: a whole dev set to choose by, no warm-up and no decay but for questions, whose last weights are taken.
 XTREME = JIANT | dict(max_seq_length=128, warmup_steps=0, weight_decay=0, selection="best", max_selection_samples=None)
 XTREME_QA = XTREME | dict(learning_rate=3e-5, num_train_epochs=3, max_seq_length=384, warmup_steps=500, weight_decay=1e-4, selection="last")
-# XTREME-R (google-research/xtreme, scripts/train_xcopa.sh, train_lareqa.sh, train_mewslix.sh), and nlu-evals (train_squad_v1_retrieval.sh).
+# XTREME-R (google-research/xtreme, scripts/train_xcopa.sh, train_lareqa.sh, train_mewslix.sh), and nlu-evals (izhx/nlu-evals, b8193ba, its
+# scripts/ of the same names, and run_glue_one.sh for XNLI, run_squad.sh for XQuAD and MLQA, train_squad_v1_retrieval.sh for LAReQA).
 # "jiant" of a task that jiant does not have is our own choice (docs/xtreme_r.md).
 XCOPA = INTERMEDIATE | dict(learning_rate=3e-5, num_train_epochs=5, max_seq_length=128, warmup_steps=0, weight_decay=0)
 COPA = INTERMEDIATE | dict(num_train_epochs=10)
 DUAL = INTERMEDIATE | dict(learning_rate=2e-5, pooling="mean", scale=20.0, is_scale_learned=True, negatives_among=None, lower_case=False)
 POOLER = DUAL | dict(warmup_steps=0, weight_decay=0, pooling="pooler", scale=100.0, lower_case=True)
-RANKING = dict(layer=14, pooling="mean", max_seq_length=256, query_length=96, lower_case=False)
-RANKING_BY_POOLER = RANKING | dict(layer=24, pooling="pooler", lower_case=True)
+SEARCH = dict(layer=14, pooling="mean", max_seq_length=512, before="")
+RANKING = SEARCH | dict(max_seq_length=256, query_length=96, lower_case=False)
+RANKING_BY_POOLER = RANKING | dict(layer="last", pooling="pooler", lower_case=True)
+NLU_EVALS = JIANT | dict(learning_rate=2e-5, max_seq_length=128, warmup_steps=0, weight_decay=0, selection="last",
+                         max_selection_samples=None)  # fmt: skip
 MENTIONS = dict(query_length=64, max_seq_length=64)
 NUMBERS = {
     **{(name, "jiant"): INTERMEDIATE for name in PAPERS_TASKS if TASKS[name].phase == "intermediate"},
@@ -48,10 +52,10 @@ NUMBERS = {
     ("udpos", "xtreme"): XTREME | dict(learning_rate=2e-5, num_train_epochs=10, eval_steps=500, seed=1),
     ("panx", "xtreme"): XTREME | dict(learning_rate=2e-5, num_train_epochs=10, eval_steps=1000, seed=1),
     **{(name, "xtreme"): XTREME_QA for name in ("xquad", "mlqa", "tydiqa")},
-    ("tatoeba", "jiant"): dict(layer=14, pooling="mean", max_seq_length=512),
-    ("tatoeba", "xtreme"): dict(layer=14, pooling="mean", max_seq_length=512),
-    ("bucc", "jiant"): dict(layer=14, pooling="mean", max_seq_length=512, duplicates="all"),
-    ("bucc", "xtreme"): dict(layer=20, pooling="cls", max_seq_length=512, duplicates="none"),
+    ("tatoeba", "jiant"): SEARCH,
+    ("tatoeba", "xtreme"): SEARCH,
+    ("bucc", "jiant"): SEARCH | dict(duplicates="all"),
+    ("bucc", "xtreme"): SEARCH | dict(layer=20, pooling="cls", duplicates="none"),
     ("siqa", "jiant"): INTERMEDIATE,
     ("siqa", "xtreme-r"): XCOPA,
     ("copa", "jiant"): COPA,
@@ -67,12 +71,22 @@ NUMBERS = {
     ("wikipedia_mentions", "jiant"): DUAL | dict(num_train_epochs=2, max_seq_length=64),
     ("wikipedia_mentions", "xtreme-r"): POOLER | dict(learning_rate=1e-5, num_train_epochs=2, max_seq_length=64, negatives_among=8),
     ("lareqa", "jiant"): RANKING,
-    ("lareqa", "xtreme-r"): RANKING_BY_POOLER,
+    ("lareqa", "xtreme-r"): RANKING_BY_POOLER | dict(before="squad_sentences"),
     ("mewsli_x", "jiant"): RANKING | MENTIONS,
-    ("mewsli_x", "xtreme-r"): RANKING_BY_POOLER | MENTIONS,
-    ("lareqa_paragraphs", "jiant"): RANKING,
-    ("lareqa_paragraphs", "nlu-evals"): RANKING | dict(layer=24, pooling="cls"),
-    ("tatoeba", "nlu-evals"): dict(layer=24, pooling="cls", max_seq_length=256),
+    ("mewsli_x", "xtreme-r"): RANKING_BY_POOLER | MENTIONS | dict(before="wikipedia_mentions"),
+    ("siqa", "nlu-evals"): XCOPA | dict(learning_rate=2e-5),
+    ("copa", "nlu-evals"): XCOPA | dict(learning_rate=2e-5),
+    ("xnli_nlu_evals", "nlu-evals"): NLU_EVALS | dict(warmup_steps=0.06, num_train_epochs=3),
+    ("xcopa_nlu_evals", "nlu-evals"): XCOPA | dict(learning_rate=2e-5, before="siqa"),
+    **{(f"{name}_nlu_evals", "nlu-evals"): NLU_EVALS | dict(num_train_epochs=10) for name in ("udpos", "panx")},
+    **{(f"{name}_nlu_evals", "nlu-evals"): NLU_EVALS | dict(learning_rate=3e-5, num_train_epochs=3, max_seq_length=384, weight_decay=1e-4)
+       for name in ("xquad", "mlqa", "tydiqa")},
+    ("wikipedia_mentions", "nlu-evals"): DUAL | dict(
+        num_train_epochs=2, effective_batch_size=64, max_seq_length=64, warmup_steps=0, weight_decay=0, pooling="cls", negatives_among=64,
+        is_scale_learned=False),
+    ("mewsli_x_nlu_evals", "nlu-evals"): RANKING | MENTIONS | dict(layer="last", pooling="cls", before="wikipedia_mentions"),
+    ("lareqa_paragraphs", "nlu-evals"): RANKING | dict(layer="last", pooling="cls", before="squad_paragraphs"),
+    ("tatoeba_nlu_evals", "nlu-evals"): SEARCH | dict(layer="last", pooling="cls", max_seq_length=256, before="squad_paragraphs"),
     ("sib200", "jiant"): INTERMEDIATE | dict(num_train_epochs=20, eval_steps=50, selection="best"),
     ("belebele", "jiant"): INTERMEDIATE | dict(max_seq_length=512),
 }  # fmt: skip
@@ -96,8 +110,6 @@ def test_every_number_of_a_recipe_is_the_published_one(name, recipe):
 def test_every_number_of_a_recipe_reaches_the_training(name, recipe, monkeypatch, tmp_path):
     phase, numbers = TASKS[name].phase, NUMBERS[name, recipe]
     flags = ["--task", name, "--recipe", recipe, "--output_dir", str(tmp_path), "--use_cpu"]
-    if among := numbers.get("negatives_among"):  # more than there is surely room for
-        flags += ["--per_device_train_batch_size", str(among)]
     monkeypatch.setattr(sys, "argv", [f"run_{phase}.py", *flags])
     args, training_args, _, _ = parse(SCRIPTS[phase].ScriptArguments, phase)
     for field in ("max_seq_length", "doc_stride", "effective_batch_size", "layer", "pooling"):

@@ -15,13 +15,13 @@ import pandas
 import pytest
 
 import run_report
-from metrics import XTREME_METRIC
+from metrics import XTREME_METRIC, XTREME_R_METRIC
 from predictions import score_folders, write_labels, write_predictions
 from report import examples, formats, pictures, tables
 from report.analysis import Analysis
 from report.collect import TOGETHER, collect, start_name
 from report.formats import Cell, Table, latex_escape, markdown_escape, to_csv, to_latex, to_markdown, to_plain, visible
-from task_adapters import TASKS, InputError
+from task_adapters import TASKS, InputError, with_languages_of
 from trainer import masked_lm
 
 HOSTILE = "<script>alert(1)</script> | `x` *b* \\input{/etc/passwd} $x$ % & # ~ ^ [a](javascript:1)\n\x1b[31mred\u202eesrever\ud800"
@@ -736,7 +736,77 @@ def test_a_submission_names_all_that_is_missing_or_wrong(tmp_path, capsys):
         assert any(re.match(said, line) for line in lines), said
 
 
+RANKED = {"q1": ["a", "b"], "q2": ["c"]}, {"q1": ["a", "x", "b"], "q2": ["x", "y"]}
+FOUND = {"m1": ["Q1"], "m2": ["Q2"]}, {"m1": ["Q1", "Q3"], "m2": ["Q3", "Q2"]}
+
+
+def write_all_ten(folder, seed=42):
+    """A run of each task of XTREME-R, in all its languages."""
+    special = {"xcopa": ([0, 1, 1, 0], [0, 1, 0, 0]), "lareqa": RANKED, "mewsli_x": FOUND}
+    for target in XTREME_R_METRIC:
+        gold, predicted = special.get(target) or ANSWERS.get(target, ANSWERS["xquad"])
+        predicted = ["no idea" if answer is None else answer for answer in predicted] if isinstance(predicted, list) else predicted
+        phase = "retrieval" if target in ("lareqa", "mewsli_x", "tatoeba") else "target"
+        answers = dict.fromkeys(with_languages_of(TASKS[target], "xtreme-r").languages, (gold, predicted))
+        write_scored_run(folder / target, target, answers, (), seed, phase=phase, benchmark="xtreme-r")
+
+
+def test_a_submission_to_xtreme_r_has_ten_tasks_and_scores_as_the_runs_did(tmp_path, capsys):
+    write_all_ten(tmp_path / "out")
+    argv = [str(tmp_path / "out"), "--submission", str(tmp_path / "x"), "--row", "baseline", "--benchmark", "xtreme-r"]
+    assert run_report.main(argv) == 0
+    said = f"{tmp_path}/x: ten tasks, all languages; LAReQA, which its evaluator cannot read, in not_read_by_xtreme_r\n"
+    assert capsys.readouterr().out == said
+    folders = {"xnli", "xcopa", "udpos", "panx", "xquad", "mlqa", "tydiqa", "mewslix", "tatoeba"}
+    assert {path.name for path in (tmp_path / "x").iterdir()} == {*folders, "not_read_by_xtreme_r"}
+    counts = {path.name: len([*path.iterdir()]) for path in (tmp_path / "x").iterdir()}
+    assert counts == {"xnli": 15, "xcopa": 11, "udpos": 38, "panx": 48, "xquad": 12, "mlqa": 7, "tydiqa": 9, "mewslix": 11, "tatoeba": 41,
+                      "not_read_by_xtreme_r": 1}  # fmt: skip
+    assert len([*(tmp_path / "x/not_read_by_xtreme_r/lareqa").glob("test-*.json")]) == 11
+    assert {path.suffix for path in (tmp_path / "x/xcopa").iterdir()} == {".jsonl"}
+    shutil.move(tmp_path / "x/not_read_by_xtreme_r/lareqa", tmp_path / "x/lareqa")
+    for target in XTREME_R_METRIC:
+        shutil.copytree(tmp_path / "out" / target / "labels", tmp_path / "labels", dirs_exist_ok=True)
+    scores = score_folders(tmp_path / "x", tmp_path / "labels", "zero", "xtreme-r")
+    table = tables.summary(Analysis(collect([tmp_path / "out"]), resamples=0))
+    assert table.head[-4:] == ["XTREME", "XTREME-R", "seeds", "failed tries"] and table.rows[0][-4].text == "—"
+    assert sum(scores[target]["score"] for target in XTREME_R_METRIC) / 10 == pytest.approx(table.rows[0][-3].value, abs=1e-9)
+    assert not any(note.startswith("No XTREME-R average") for note in table.notes)
+    assert run_report.main([str(tmp_path / "out"), "--submission", str(tmp_path / "y"), "--row", "baseline"]) == 1
+    assert re.search("pawsx: no run of baseline", capsys.readouterr().out), "XTREME's is another one"
+
+
+def test_a_submission_to_xtreme_r_names_all_that_is_missing_or_wrong(tmp_path, capsys):
+    write_all_ten(tmp_path / "out")
+    predictions = {target: tmp_path / "out" / target / "predictions" for target in XTREME_R_METRIC}
+    (predictions["xquad"] / "xquad/test-ro.json").unlink()
+    (predictions["xcopa"] / "xcopa/test-qu.jsonl").write_text('{"label": 0}\n')
+    (predictions["xcopa"] / "xcopa/test-sw.jsonl").write_text('{"label": 2}\n' * 4)
+    (predictions["tatoeba"] / "tatoeba/test-uk.tsv").write_text("0\n1\n")
+    (predictions["lareqa"] / "lareqa/test-th.json").write_text('{"q1": ["a"], "q3": ["a"]}')
+    (predictions["mewsli_x"] / "mewslix/test-fa.json").write_text(json.dumps({"m1": [f"Q{n}" for n in range(21)], "m2": ["Q2"]}))
+    for kind in ("labels", "predictions"):  # as the adapter numbers mentions that have no name
+        text = (tmp_path / "out/mewsli_x" / kind / "mewslix/test-uk.json").read_text()
+        (tmp_path / "out/mewsli_x" / kind / "mewslix/test-uk.json").write_text(text.replace('"m', '"uk-'))
+    results = json.loads((tmp_path / "out/panx/results.json").read_text())
+    (tmp_path / "out/panx/results.json").write_text(json.dumps({**results, "max_predict_samples": 3}))
+    shutil.rmtree(tmp_path / "out/mlqa")
+    argv = [str(tmp_path / "out"), "--submission", str(tmp_path / "x"), "--row", "baseline", "--benchmark", "xtreme-r"]
+    assert run_report.main(argv) == 1
+    lines = capsys.readouterr().out.splitlines()
+    wanted = (
+        "xquad ro: .*test-ro.json is missing", "xcopa qu: 1 rows, the labels have 4", r"xcopa sw: .*test-sw.jsonl:1: .* 0 to 1",
+        "tatoeba uk: 2 rows, the labels have 4", "lareqa th: 1 questions without an answer, 1 answers without a question",
+        "mewsli_x fa: 1 mentions with more than 20 entities, the first is m1", "mewsli_x uk: the data named no example_id",
+        "panx: the first 3 examples of each language alone", "mlqa: no run of baseline", ".*not whole, 9 things are missing or wrong",
+    )  # fmt: skip
+    for said in wanted:
+        assert any(re.match(said, line) for line in lines), said
+    assert len(lines) == len(wanted)
+
+
 @pytest.mark.parametrize("flags, said", [
+    (["--benchmark", "xtreme-r"], "--seed and --benchmark go with them"),
     (["--submission", "{}/x"], "go together"),
     (["--row", "mnli"], "go together"),
     (["--seed", "3"], "go together"),
@@ -747,6 +817,56 @@ def test_mistakes_about_a_submission_are_one_line(tmp_path, capsys, flags, said)
     write_run(tmp_path / "good", "xquad", {"de": 1.0})
     assert run_report.main([str(tmp_path), *(flag.format(tmp_path) for flag in flags)]) == 2
     assert said in capsys.readouterr().err
+
+
+# ---- matrices of two languages
+
+
+def matrix(*rows, f1=False):
+    """{language: {language: value}} over en, de, ar, as results.json has it."""
+    languages = ("ar", "de", "en")
+    return {question: {other: {"f1": value, "exact_match": 0.0, "examples": 3} if f1 else value for other, value in zip(languages, row)}
+            for question, row in zip(languages, rows)}  # fmt: skip
+
+
+def write_matrices(folder):
+    plain = {language: 50.0 for language in ("ar", "de", "en")}
+    write_run(folder / "a", "mlqa", plain, seed=1, g_xlt=matrix((60.0, 20.0, 10.0), (30.0, 70.0, 50.0), (40.0, 60.0, 80.0), f1=True))
+    write_run(folder / "b", "mlqa", plain, seed=2, g_xlt=matrix((62.0, 24.0, 10.0), (30.0, 70.0, 50.0), (40.0, 60.0, 80.0), f1=True))
+    write_run(folder / "c", "mlqa", plain, after("mnli", 1), 1)
+    write_run(folder / "d", "lareqa", {language: 30.0 for language in plain}, phase="retrieval",
+              language_bias=matrix((90.0, 10.0, 20.0), (30.0, 80.0, 40.0), (5.0, 15.0, 70.0)))  # fmt: skip
+
+
+def test_matrices_of_two_languages_are_tables_and_pictures(tmp_path):
+    write_matrices(tmp_path / "out")
+    run_report.write_report([tmp_path / "out"], tmp_path / "report", resamples=0)
+    made = {table.name: table for table in tables.all_tables(Analysis(collect([tmp_path / "out"]), resamples=0))}
+    g_xlt, bias = made["g_xlt_mlqa"], made["language_bias_lareqa"]
+    assert g_xlt.head == ["trained on", "questions in / contexts in", "en", "ar", "de", "mean"]
+    assert [[cell.text for cell in row] for row in g_xlt.rows] == [
+        ["baseline", "en", "80.0", "40.0", "60.0", "60.0"],
+        ["baseline", "ar", "10.0", "61.0", "22.0", "31.0"],  # the mean over two seeds
+        ["baseline", "de", "50.0", "30.0", "70.0", "50.0"],
+    ], "a row without a matrix has none here"
+    assert [row[-1].text for row in bias.rows] == ["+60.0", "+75.0", "+45.0"], "en: 70 - (5 + 15) / 2"
+    names = {path.name for path in (tmp_path / "report").iterdir()}
+    assert {"g_xlt_mlqa.png", "g_xlt_mlqa.csv", "language_bias_lareqa.svg", "language_bias_lareqa.tex"} <= names
+    page = (tmp_path / "report/report.html").read_text()
+    assert "lareqa: language bias" in page and "mlqa: questions in one language, contexts in another (F1); in percent" in page
+
+
+@pytest.mark.parametrize("broken, said", [
+    ({"g_xlt": {"en": {"en": {"exact_match": 1.0}}}}, "g_xlt.en.en.f1 is missing"),
+    ({"g_xlt": {"en": {"en": 3.0}}}, "g_xlt.en.en is 3.0, not an object"),
+    ({"language_bias": {"en": [1.0]}}, r"language_bias.en is \[1.0\], not an object"),
+    ({"language_bias": {"en": {"de": "x"}}}, "language_bias.en.de is 'x', not a whole number or a number"),
+])  # fmt: skip
+def test_a_matrix_that_no_run_writes_is_named(tmp_path, broken, said):
+    write_run(tmp_path / "a", "mlqa", {"en": 50.0}, **broken)
+    write_run(tmp_path / "b", "mlqa", {"en": 50.0}, seed=2)
+    (problem,) = collect([tmp_path]).problems
+    assert problem.kind == "damaged" and re.fullmatch(said, problem.what)
 
 
 def test_a_run_without_its_predictions_is_named_where_others_have_theirs(tmp_path):

@@ -14,6 +14,7 @@ import metrics
 import run_intermediate
 import run_retrieval
 import run_target
+from console import run_script
 from metrics import average_precision, mean_average_precision, mean_reciprocal_rank
 from predictions import prediction_path, read_labels, read_predictions, score_folders, write_labels, write_predictions
 from report.collect import collect
@@ -514,8 +515,62 @@ def test_mentions_of_all_languages_look_among_one_set_of_entities(call, tiny_mod
     assert path.parts[-2:] == ("mewslix", "test-tr.json") and {len(ranked) for ranked in json.loads(path.read_text()).values()} == {20}
 
 
+def mewsli_x_flags(model, data_dir):
+    return ("--task", "mewsli_x", "--model_name_or_path", model, "--data_dir", data_dir, "--layer", "last", "--use_cpu",
+            "--languages", "de", "tr")  # fmt: skip
+
+
+def test_mewsli_x_that_was_cut_off_in_the_middle_ends_as_an_undisturbed_run(call, cut, world, tmp_path, monkeypatch):
+    """Cut off among the candidates it has noted nothing and begins anew; between languages it searches all again; then nothing more."""
+    monkeypatch.setattr(ranking, "EMBEDDED_AT_ONCE", 16)
+    flags, killed = mewsli_x_flags(ROOT / "samples/encoder", world), tmp_path / "killed"
+    whole = call(run_retrieval, *flags, "--output_dir", tmp_path / "whole")
+    kills = {
+        "among the candidates": (ranking.Search, "add", lambda search, vectors: search.count >= 32),
+        "before the second language is noted": (RunFolder, "note_scored", lambda folder, language, record: language == "tr"),
+        "before the results": (RunFolder, "finish"),
+    }  # fmt: skip
+    for when, kill in kills.items():
+        undo = cut(*kill)
+        with pytest.raises(Cut):
+            call(run_retrieval, *flags, "--output_dir", killed)
+        undo()
+        noted = json.loads((killed / "progress.json").read_text()).get("scored", {})
+        wanted = {"among the candidates": [], "before the second language is noted": ["de"], "before the results": ["de", "tr"]}[when]
+        assert [*noted] == wanted and not (killed / "results.json").exists(), when
+        assert (killed / "predictions").exists() == (when != "among the candidates"), when
+    monkeypatch.setattr(ranking, "score", None)  # all languages are scored: nothing is searched again
+    assert call(run_retrieval, *flags, "--output_dir", killed)["scores"] == whole["scores"]
+    for name in ("predictions/mewslix/test-de.json", "predictions/mewslix/test-tr.json", "labels/mewslix/test-tr.json"):
+        assert (killed / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
+
+
+def test_a_mention_that_occurs_twice_is_refused_and_other_languages_may_have_its_name(call, tiny_model, tmp_path):
+    """XTREME-R's files name mentions in each language by themselves: what is right for one is not right for another of that name."""
+    texts = {name: f"{noun} 0" for name, noun in zip(("Q1", "Q2"), WORDS["en"]["NOUN"])}
+    known = [{"entity_id": name, "description": text} for name, text in texts.items()]
+    mentions = {"de": [{"mention": texts["Q1"], "entity_id": "Q1", "example_id": "m"}],
+                "tr": [{"mention": texts["Q2"], "entity_id": "Q2", "example_id": "m"}]}  # fmt: skip
+    results = call(
+        run_retrieval, *mewsli_x_flags(tiny_model, write_mewsli_x(tmp_path / "a", mentions, known)), "--output_dir", tmp_path / "x"
+    )
+    assert {language: scores["mrr20"] for language, scores in results["scores"].items()} == {"de": 100.0, "tr": 100.0}
+    assert read_labels(tmp_path / "x/labels", "mewsli_x", "tr") == {"m": ["Q2"]}
+    twice = {**mentions, "tr": mentions["tr"] * 2}
+    with pytest.raises(InputError, match="mewsli_x tr: 1 questions have an id that another one has, 'm' first"):
+        call(run_retrieval, *mewsli_x_flags(tiny_model, write_mewsli_x(tmp_path / "b", twice, known)), "--output_dir", tmp_path / "y")
+
+
+def test_mentions_whose_entity_is_no_candidate_are_counted(call, tiny_model, tmp_path, capsys):
+    mentions = {language: [{"mention": "dog", "entity_id": "Q1"}, {"mention": "cat", "entity_id": "Q9"}] for language in ("de", "tr")}
+    data_dir = write_mewsli_x(tmp_path, mentions, entities("Q1", "Q2"))
+    results = call(run_retrieval, *mewsli_x_flags(tiny_model, data_dir), "--output_dir", tmp_path / "x")
+    assert results["scores"]["de"]["mrr20"] <= 50.0
+    assert "warning: mewsli_x de: 1 of 2 questions have a right answer that is no candidate, 'Q9' first" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("broken, said", [
-    ([*entities("Q1", "Q2"), *entities("Q1")], "1 candidates have an id that another one has, 'Q1' first"),
+    ([*entities("Q1", "Q2"), *entities("Q1")], "mewsli_x 1 candidates have an id that another one has, 'Q1' first"),
     ([{"entity_id": "Q1", "description": " "}], "row 0: description is empty"),
     ([{"entity_id": "Q1"}], "has no column 'description'"),
 ])  # fmt: skip
@@ -623,22 +678,53 @@ def test_xtreme_rs_overall_score_is_the_mean_of_its_ten():
     assert metrics.xtreme_task_score("lareqa", {"de": {"map20": 30.0}, "en": {"map20": 40.0}}, metrics.XTREME_R_METRIC) == 35.0
 
 
+# ---- mistakes
+
+
+def lareqa_file(root, *, breaks=True, sentence="Ja. ", twice=False):
+    part = paragraph("Ja. Nein.", [[0, len(sentence)], [4, 9]], ("q", 4), *[("q", 4)] * twice)
+    part["context"] = part["context"].replace("Ja. ", sentence, 1)
+    write_lareqa(root, "de", {name: value for name, value in part.items() if breaks or name != "sentence_breaks"})
+
+
+MISTAKES = {
+    "a model without the stage before": (("--task", "lareqa", "--recipe", "xtreme-r"), lareqa_file, "after training on squad_sentences"),
+    "a copy without sentence breaks": (("--task", "lareqa"), lambda root: lareqa_file(root, breaks=False), "no sentence_breaks"),
+    "the hub's copy": (
+        ("--task", "lareqa"),
+        lambda root: write_hub_folder(root, "google-research-datasets/xquad_r", "de", "validation", [{"id": "q"}], None),
+        "lacks sentence breaks: it holds no candidates"),
+    "a language of the other benchmark": (("--task", "tatoeba", "--languages", "pl"), lareqa_file, "add --benchmark xtreme-r"),
+    "a language of neither": (("--task", "lareqa", "--languages", "fr"), lareqa_file, "lareqa has no 'fr' data"),
+    "a question that occurs twice": (("--task", "lareqa"), lambda root: lareqa_file(root, twice=True), "'q' occurs twice"),
+    "two entities with one id": (
+        ("--task", "mewsli_x"),
+        lambda root: write_mewsli_x(root, {"de": [{"mention": "dog", "entity_id": "Q1"}]}, [*entities("Q1", "Q2"), *entities("Q2")]),
+        "mewsli_x 1 candidates have an id that another one has, 'Q2' first"),
+    "an empty candidate": (("--task", "lareqa"), lambda root: lareqa_file(root, sentence="    "), "the sentence from 0 to 4 is empty"),
+    "an empty description": (
+        ("--task", "mewsli_x"),
+        lambda root: write_mewsli_x(root, {"de": [{"mention": "dog", "entity_id": "Q1"}]}, [{"entity_id": "Q1", "description": ""}]),
+        "row 0: description is empty"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_one_line_and_leaves_no_run(mistake, call, tiny_model, tmp_path, capsys, monkeypatch):
+    flags, write, said = MISTAKES[mistake]
+    write(tmp_path / "data")
+    languages = () if "--languages" in flags else ("--languages", "de")
+    argv = ["run_retrieval.py", *flags, *languages, "--model_name_or_path", tiny_model, "--data_dir", str(tmp_path / "data"), "--use_cpu",
+            "--layer", "last", "--output_dir", str(tmp_path / "out")]  # fmt: skip
+    monkeypatch.setattr(sys, "argv", argv)
+    with pytest.raises(SystemExit) as end:
+        run_script(run_retrieval.main)
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "error" in line]
+    assert end.value.code == 2 and said in line, line
+    assert not (tmp_path / "out/run.json").exists() and not (tmp_path / "out/predictions").exists()
+
+
 # ---- nlu-evals
-
-
-def test_nlu_evals_counts_the_paragraph_in_the_questions_own_language_alone(call, tiny_model, tmp_path):
-    for language, words in (("en", "en"), ("de", "de")):
-        rows = [
-            {"id": f"q{i}", "context": f"{noun} {noun} .", "question": f"{noun} {noun} ."} for i, noun in enumerate(WORDS[words]["NOUN"])
-        ]
-        write_hub_folder(tmp_path, "google-research-datasets/xquad_r", language, "validation", rows, None)
-    results = call(run_retrieval, "--task", "lareqa_paragraphs", "--recipe", "nlu-evals", "--model_name_or_path", tiny_model, "--data_dir",
-                   tmp_path, "--layer", "2", "--use_cpu", "--languages", "en", "de", "--output_dir", tmp_path / "out")  # fmt: skip
-    assert results["scores"]["de"] == {"mrr20": 100.0, "examples": 8}, "a question is its paragraph's text"
-    assert (
-        results["recipe"] == "nlu-evals" and results["pooling"] == "cls" and "benchmark" not in results and "language_bias" not in results
-    )
-    assert read_labels(tmp_path / "out/labels", "lareqa_paragraphs", "de")["de-q3"] == ["de-3"]
 
 
 @pytest.mark.parametrize("rows, said", [

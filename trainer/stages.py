@@ -1,6 +1,7 @@
 """Recipes of two stages: an intermediate task is trained before the target's own English data (XCOPA: Social IQa, then COPA).
 
 The first stage is a run of `run_intermediate.py` in a folder of its own, <output_dir>/<task>: finished, it is skipped; cut off, it goes on.
+Retrieval has no English data: its recipes may ask for a model that has had their stage (LAReQA: pairs from SQuAD).
 """
 
 import argparse
@@ -15,7 +16,7 @@ from task_adapters import TASKS, InputError, hub_ids_of, load_examples
 # others hold for both stages.
 SECOND_STAGE = ("task", "output_dir", "model_name_or_path", "languages", "max_predict_samples", "select_on", "oracle", "g_xlt",
                 "train_languages", "train_file", "test_file", "dev_file", "perturb", "keep_head", "benchmark", "save_probabilities",
-                "save_model", "model_revision", "push_to_hub", "hub_model_id", "hub_token", "hub_private_repo",
+                "save_model", "model_revision", "protocol", "push_to_hub", "hub_model_id", "hub_token", "hub_private_repo",
                 "push_predictions", "do_train", "do_eval", "do_predict", "data_revision")  # fmt: skip
 
 
@@ -32,7 +33,12 @@ def train_stage_before(task, recipe, args, training_args, run_intermediate) -> N
     if args.keep_head:
         raise InputError(f"--keep_head: {task.name} always keeps the head of its first stage, {recipe.before}. Leave the flag out.")
     args.keep_head = True
-    if _stages(lineage_of(args.model_name_or_path), recipe):
+    if stages := _stages(lineage_of(args.model_name_or_path), recipe):
+        if args.protocol and stages[0].get("protocol") != args.protocol:
+            raise InputError(
+                f"--protocol {args.protocol}: {args.model_name_or_path} was trained on {recipe.before} with other settings. Leave"
+                " --model_name_or_path to the model before it."
+            )
         return
     if training_args.deepspeed:
         raise InputError(
@@ -46,15 +52,28 @@ def train_stage_before(task, recipe, args, training_args, run_intermediate) -> N
         for language in args.languages or task.languages:
             load_examples(task, "test", language, args.data_dir)
     folder = f"{training_args.output_dir.rstrip('/')}/{recipe.before}"
-    command = sys.argv
+    command, protocol = sys.argv, ["--protocol", args.protocol] if args.protocol else []
     try:
         sys.argv = ["run_intermediate.py", "--task", recipe.before, "--output_dir", folder,
-                    "--model_name_or_path", args.model_name_or_path, *revisions_of_first_stage(args.data_revision, recipe.before),
-                    *flags_of_first_stage(command[1:])]  # fmt: skip
+                    "--model_name_or_path", args.model_name_or_path, *protocol,
+                    *revisions_of_first_stage(args.data_revision, recipe.before), *flags_of_first_stage(command[1:])]  # fmt: skip
         run_intermediate()
     finally:
         sys.argv = command
     args.model_name_or_path = folder
+
+
+def check_stage_before(task, recipe, args) -> None:
+    """Refuses, for a target that is trained elsewhere (retrieval), a model that has not had its recipe's stage: nothing is trained here."""
+    if not has_stage_before(recipe):
+        return
+    stage = (lineage_of(args.model_name_or_path) or [{}])[-1]
+    if stage.get("task") != recipe.before or stage.get("recipe") != args.recipe or stage.get("protocol") != args.protocol:
+        flag = f"--protocol {args.protocol}" if args.protocol else f"--recipe {args.recipe}"
+        raise InputError(
+            f"{flag} scores {task.name} after training on {recipe.before}, which {args.model_name_or_path} has not had:"
+            f" run_intermediate.py --task {recipe.before} {flag} --output_dir DIR, then this with --model_name_or_path DIR."
+        )
 
 
 def flags_of_first_stage(argv: list[str]) -> list[str]:
