@@ -676,6 +676,33 @@ def test_the_page_is_whole_without_a_network_and_small(tmp_path):
     assert not (tmp_path / "small/summary.csv").exists()
 
 
+SCRIPT = """<script>onload = () => {
+  const page = document.querySelector("iframe").contentDocument, box = page.querySelector(".wide");
+  const stuck = [...box.querySelectorAll("thead th")].filter(cell => page.defaultView.getComputedStyle(cell).position === "sticky");
+  document.title = JSON.stringify([page.documentElement.scrollWidth, stuck.map(cell => cell.textContent),
+    stuck.reduce((sum, cell) => sum + cell.offsetWidth, 0) / box.clientWidth, stuck.map(cell => cell.style.left)]);
+}</script>"""
+
+
+@pytest.mark.skipif(not shutil.which("chromium"), reason="chromium is not installed")
+@pytest.mark.parametrize("width", [360, 1280])
+def test_in_a_browser_the_page_fits_its_width_and_the_row_labels_stay_in_sight(tmp_path, width):
+    for name in ("/home/somebody/models/an-organisation/a-multilingual-encoder-with-a-long-name", "another/encoder"):
+        for start in ((), after("mnli", 42, model={"name_or_path": name})):
+            folder = tmp_path / f"out/{name[-4:]}{len(start)}"
+            write_run(folder, "udpos", dict.fromkeys(TASKS["udpos"].languages, 50.0), start, model={"name_or_path": name})
+    run_report.write_report([tmp_path / "out"], tmp_path / "report", ["html"], resamples=0)
+    frame = f"<iframe src='report/report.html' style='border:0;width:{width}px;height:900px'></iframe>"
+    (tmp_path / "frame.html").write_text(f"<!doctype html><body style='margin:0'>{frame}{SCRIPT}")
+    flags = ["--headless=new", "--no-sandbox", "--disable-gpu", "--allow-file-access-from-files", f"--user-data-dir={tmp_path}/profile"]
+    command = ["chromium", *flags, "--window-size=1400,1000", "--virtual-time-budget=3000", "--dump-dom", f"file://{tmp_path}/frame.html"]
+    shown = subprocess.run(command, capture_output=True, text=True, timeout=300).stdout
+    page_width, stuck, share, lefts = json.loads(re.search(r"<title>(.*)</title>", shown)[1])
+    assert page_width <= width, "the page itself does not scroll sideways; its tables do"
+    assert "trained on" in stuck and share < 0.7, "numbers have room beside the labels"
+    assert lefts[0] == "0px" and len(set(lefts)) == len(lefts), "no label lies on another"
+
+
 # ---- XTREME's submission
 
 
@@ -772,6 +799,19 @@ def test_thresholds_chosen_on_the_scored_gold_are_said_below_the_table(tmp_path,
     write_run(tmp_path / "a", "bucc", {"de": 12.0}, phase="retrieval", mining={"de": {"threshold_from": part}})
     notes = tables.summary(Analysis(collect([tmp_path]), resamples=0)).notes
     assert any("bucc: thresholds were chosen on the gold that is scored" in note for note in notes) == is_said
+
+
+def test_the_dots_of_a_language_stand_in_the_order_of_the_legend(tmp_path):
+    rng = np.random.default_rng(0)
+    for start, share in (((), 0.5), (after("mnli", 42), 0.6), (after("squad_v1", 42), 0.7)):
+        write_scored_run(tmp_path / f"{start[0]['task'] if start else 0}", "xnli", {"de": nli_answers(rng, share)}, start)
+    analysis = Analysis(collect([tmp_path]), resamples=100)
+    with pictures.style():
+        axes = pictures.language_dots(analysis, analysis.columns[0], analysis.models[0])[0].axes[0]
+    names = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert names == ["baseline", "mnli", "squad_v1", "chance"]
+    heights = {line.get_marker(): float(line.get_ydata()[0]) for line in axes.lines if line.get_marker() in pictures.MARKERS}
+    assert heights["o"] > heights["s"] > heights["D"], "the baseline on top"
 
 
 def test_training_curves_are_drawn_of_runs_that_evaluated_more_than_once(tmp_path):
