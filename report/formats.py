@@ -83,17 +83,21 @@ def marked(cell: Cell) -> str:
 
 
 def to_latex(table: Table) -> str:
-    r"""A booktabs table (\usepackage{booktabs,xcolor,textcomp}); ties are grey."""
+    r"""A booktabs table (\usepackage{booktabs,graphicx,textcomp,xcolor}); ties are grey. What is wider than the line is made smaller."""
+
+    is_prose = table.labels == len(table.head)  # its last column holds sentences
 
     def latex(cell: Cell) -> str:
-        return rf"\textcolor{{gray}}{{{latex_escape(cell.text)}}}" if cell.kind == "tie" else latex_escape(cell.text)
+        text = latex_escape(cell.text)
+        text = text.replace("/", r"/\allowbreak{}") if is_prose else text  # paths have no blanks at which a line could end
+        return rf"\textcolor{{gray}}{{{text}}}" if cell.kind == "tie" else text
 
-    columns = "l" * table.labels + "r" * (len(table.head) - table.labels)
+    columns = "l" * (table.labels - is_prose) + (r"p{0.6\linewidth}" if is_prose else "r" * (len(table.head) - table.labels))
     lines = [
-        r"\begin{table}", r"\centering\small", rf"\begin{{tabular}}{{{columns}}}", r"\toprule",
+        r"\begin{table}", r"\centering\small", rf"\sbox0{{\begin{{tabular}}{{{columns}}}", r"\toprule",
         " & ".join(map(latex_escape, table.head)) + r" \\", r"\midrule",
         *(" & ".join(map(latex, row)) + r" \\" for row in table.rows),
-        r"\bottomrule", r"\end{tabular}",
+        r"\bottomrule", r"\end{tabular}}", r"\ifdim\wd0>\linewidth\resizebox{\linewidth}{!}{\usebox0}\else\usebox0\fi",
         rf"\caption{{{latex_escape(' '.join([table.title + '.', *table.notes]))}}}", rf"\label{{tab:{table.name}}}", r"\end{table}",
     ]  # fmt: skip
     return "\n".join(lines)

@@ -8,7 +8,7 @@ import numpy as np
 
 from metrics import AS_THEY_ARE
 from report.analysis import Analysis, Column
-from report.calibration import fit_temperature, read_probabilities, reliability
+from report.calibration import Judged, fit_temperature, read_probabilities, reliability
 from report.formats import visible
 from report.languages import ENGLISH, read_languages
 from report.layers import layers_table
@@ -19,16 +19,13 @@ from task_adapters import TASKS
 COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")  # Okabe and Ito (2008)
 MARKERS = "osD^vPX"
 STARTS_AT_ONCE = 4  # more dots on one line cannot be told apart
+LEAST_IN_BIN = 10  # of fewer examples the share that is right says nothing
 
 
 def all_pictures(analysis: Analysis, folder: Path) -> list[tuple[str, Path]]:
     """Draws every picture that these results allow into `folder`. -> (caption, SVG file) of each. Files of a protocol have its name."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    style = {"text.parse_math": False, "svg.fonttype": "path", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
     drawn = []
-    with matplotlib.rc_context(style):
+    with style():
         for number, model in enumerate(analysis.models, start=1):
             suffix = f"_{number}" if len(analysis.models) > 1 else ""
             of_protocol = f"_{analysis.protocol.replace('-', '_')}" if analysis.protocol else ""
@@ -47,6 +44,15 @@ def all_pictures(analysis: Analysis, folder: Path) -> list[tuple[str, Path]]:
                     if figure is not None:
                         drawn.append((caption, save(figure, folder, f"{name}_{column.target}{suffix}")))
     return drawn
+
+
+def style():
+    """A context in which matplotlib draws as all pictures of the report are drawn."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    settings = {"text.parse_math": False, "svg.fonttype": "path", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
+    return matplotlib.rc_context(settings)
 
 
 def gains(analysis: Analysis, model: str):
@@ -133,16 +139,21 @@ def reliability_diagram(analysis: Analysis, column: Column, model: str):
     for axes, scale, title in ((panels[0], 1.0, "as trained"), (panels[1], temperature, f"scaled on English dev: T = {temperature:.2f}")):
         axes.plot([0, 1], [0, 1], color="#999999", lw=0.8, ls="--")
         for language in sorted(column.languages, key=lambda language: language in ("en", worst)):
-            confidence, right, _ = zip(*reliability(judged[language].scaled(scale)))
+            confidence, right = drawn_bins(judged[language].scaled(scale))
             colour = {"en": COLOURS[1], worst: COLOURS[2]}.get(language, "#bbbbbb")
             name = language if language in ("en", worst) else None
             axes.plot(confidence, right, marker=".", color=colour, lw=1.2, label=name)
         axes.set_title(title, fontsize=9)
         axes.set_xlabel("confidence")
-        axes.set_xlim(0, 1), axes.set_ylim(0, 1)
+        axes.set_xlim(-0.02, 1.02), axes.set_ylim(-0.02, 1.02)
     panels[0].set_ylabel("share that is right")
     panels[0].legend(frameon=False, fontsize=8, loc="upper left")
-    caption = f"{model}, {column.target}, {row[1]}: reliability in 10 bins; a line for each language, English and the hardest in colour."
+    figure.get_layout_engine().set(wspace=0.08)
+    coloured = f"English and the hardest, {worst}," if "en" in column.languages else f"the hardest, {worst},"
+    caption = (
+        f"{model}, {column.target}, {row[1]}: reliability in 10 bins; a line for each language, {coloured} in colour. Bins of fewer than"
+        f" {LEAST_IN_BIN} examples are left out."
+    )
     return figure, caption
 
 
@@ -173,6 +184,12 @@ def matrix_map(analysis: Analysis, column: Column, model: str, name: str):
         axes.spines[:].set_visible(False)
     panels[0][0].set_ylabel("questions in")
     return figure, f"{model}, {column.target}: {title}; in percent, mean over seeds."
+
+
+def drawn_bins(judged: Judged) -> tuple[list[float], list[float]]:
+    """(mean confidence, share that is right) of each of ten bins that holds enough examples."""
+    bins = [(confidence, right) for confidence, right, n in reliability(judged) if n >= LEAST_IN_BIN]
+    return [confidence for confidence, _ in bins], [right for _, right in bins]
 
 
 def accuracy_by_layer(analysis: Analysis, column: Column, model: str):
@@ -286,21 +303,26 @@ def language_dots(analysis: Analysis, column: Column, model: str):
     baseline = shown[0]
     order = sorted(column.languages, key=lambda language: column.by_language[language][baseline][0].value)
     figure, axes = plt.subplots(figsize=(6.4, 1.3 + len(order) * (0.17 + 0.075 * len(shown))), layout="constrained")
+    handles = []
     for place, row in enumerate(shown):
         estimates = [column.by_language[language][row][0] for language in order]
-        heights = np.arange(len(order)) + 0.6 * ((place + 0.5) / len(shown) - 0.5)
+        heights = np.arange(len(order)) - 0.6 * ((place + 0.5) / len(shown) - 0.5)  # the first row on top, as in the legend
         values = np.array([estimate.value for estimate in estimates])
         reach = np.nan_to_num(np.array([[max(0.0, e.value - max(0.0, e.low)), max(0.0, min(100.0, e.high) - e.value)] for e in estimates]))
-        axes.errorbar(values, heights, xerr=reach.T, fmt=MARKERS[place], color=COLOURS[place], ms=4, lw=1.2, label=short_name(row[1]))
+        look = {"fmt": MARKERS[place], "color": COLOURS[place], "ms": 4, "lw": 1.2, "label": short_name(row[1])}
+        handles.append(axes.errorbar(values, heights, xerr=reach.T, **look))
     guesses = [column.chance.get(language) for language in order]
     if None not in guesses and any(guesses):
-        axes.plot(guesses, range(len(order)), "|", color="#888888", ms=9, label="chance")
+        handles += axes.plot(guesses, range(len(order)), "|", color="#888888", ms=9, label="chance")
     axes.set_yticks(range(len(order)), order)
     axes.set_ylim(-0.7, len(order) - 0.3)
     axes.grid(axis="x", color="#dddddd", lw=0.6)
     axes.set_axisbelow(True)
     axes.set_xlabel(f"{column.target}: score in percent")
-    axes.legend(frameon=False, fontsize=8, ncols=3, loc="lower left", bbox_to_anchor=(0, 1))
+    fits_one_line = sum(len(handle.get_label()) for handle in handles) <= 60
+    axes.legend(
+        handles=handles, frameon=False, fontsize=8, ncols=len(handles) if fits_one_line else 2, loc="lower left", bbox_to_anchor=(0, 1)
+    )
     left_out = len(rows) - len(shown)
     more = f"; {left_out} more rows are in the table" if left_out else ""
     return figure, f"{model}, {column.target}: languages from easiest to hardest for the first row, with 95% intervals{more}."

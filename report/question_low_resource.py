@@ -63,7 +63,7 @@ def low_groups(analysis: Analysis, languages) -> list[tuple[str, list[str]]]:
     """(what a measure counts as low, the low ones of the languages): Joshi's classes, CC-100, and a user's groups named `low`."""
     facts = read_languages()
     known = sorted(language for language in languages if language in facts.index and language != ENGLISH)
-    is_low = {"joshi": lambda language: facts.joshi[language] <= 2, "cc100": lambda language: facts.cc100_gib[language] < 10}
+    is_low = {"joshi": lambda language: facts.joshi[language] in ("0", "1", "2"), "cc100": lambda language: facts.cc100_gib[language] < 10}
     found = [(title, [language for language in known if is_low[measure](language)]) for measure, title in LOW.items()]
     for grouping, groups in (analysis.own_groups or {}).items():
         members = sorted(language for language in languages if groups.get(language) == LOW_GROUP)

@@ -50,7 +50,7 @@ def estimate_cell(estimate: Estimate, digits: int = 1) -> Cell:
     if digits == 1:
         return difference_cell(estimate)
     between = "" if np.isnan(estimate.low) else f" ({estimate.low:+.{digits}f} to {estimate.high:+.{digits}f})"
-    return Cell(f"{estimate.value:+.{digits}f}{between}", "tie" if estimate.is_tie else "", estimate.value)
+    return Cell(f"{estimate.value:+.{digits}f}{between}", difference_cell(estimate).kind, estimate.value)
 
 
 def of_model(analysis: Analysis, model: str) -> str:

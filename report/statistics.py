@@ -4,7 +4,10 @@ Examples: all runs of a language are scored on the same examples, so each resamp
 Tibshirani, 1993; Berg-Kirkpatrick et al., 2012, https://aclanthology.org/D12-1091). Languages with equally many examples share their draws
 too: the test sets of XNLI, PAWS-X and XQuAD are translations of the same sentences, in the same order. Seeds: the variance between the
 runs of a row, less what resampling alone explains, pooled over rows because three seeds say little. Intervals use Student's t with the
-degrees of freedom of that mixture (Satterthwaite, 1946). Languages are not drawn: a mean is over exactly the languages that it names.
+degrees of freedom of that mixture (Satterthwaite, 1946). Where hardly anything is left of the variance, hardly any freedom is left either,
+and t grows without bounds: then the interval without that subtraction, which is rather too long than too short, is the shorter one and is
+taken.
+Languages are not drawn: a mean is over exactly the languages that it names.
 """
 
 from dataclasses import dataclass
@@ -118,16 +121,26 @@ class Rows:
         knows_seeds = self.seed_freedom > 0 and any(self.is_drawn[row] for row in weights)
         if not has_examples and not knows_seeds:
             return Estimate(float(value))
-        variance = by_examples + by_seeds
-        freedom = self.seed_freedom * (variance / observed) ** 2 if by_seeds else np.inf
-        error = float(np.sqrt(variance))
-        reach = float(stats.t.ppf(0.5 + LEVEL / 2, freedom)) * error
+        error, freedom, reach = interval(by_examples + by_seeds, observed if by_seeds else 0.0, self.seed_freedom)
+        if by_seeds:  # seeds that answer by chance, each in its own way: what is left of the variance may be next to nothing, and unknown
+            with_examples_twice = interval(by_examples + observed, observed, self.seed_freedom)
+            error, freedom, reach = min((error, freedom, reach), with_examples_twice, key=lambda found: found[2])
         if error:
             p = 2 * stats.t.sf(abs(value) / error, freedom)
         else:
             p = float(value == 0)
         smallest = 2.0 ** (1 - self.examples) if np.isfinite(self.examples) else 0.0
         return Estimate(float(value), float(value - reach), float(value + reach), error, float(min(1.0, max(p, smallest))))
+
+
+def interval(variance: float, observed: float, seed_freedom: int) -> tuple[float, float, float]:
+    """(standard error, degrees of freedom, half the length of the 95% interval) of a value with this variance.
+
+    observed  the part of the variance that was observed between seeds, with seed_freedom degrees of freedom; 0: the variance is known.
+    """
+    freedom = seed_freedom * (variance / observed) ** 2 if observed else np.inf
+    error = float(np.sqrt(variance))
+    return error, freedom, float(stats.t.ppf(0.5 + LEVEL / 2, freedom)) * error
 
 
 def holm(p_values) -> np.ndarray:

@@ -308,10 +308,11 @@ def correlation_table(analysis: Analysis) -> Table:
                 rows.append([*labels_of(analysis, row), Cell(name), *cells])
     notes = ["Spearman's rank correlation over the n languages without English (95% bootstrap interval over languages): of the baseline its"
              " score, of the other rows the gain. ≈ or grey: the interval holds 0."]  # fmt: skip
-    imputed = ", ".join(facts.index[facts.imputed == "syntactic"])
-    notes.append(
-        f"Most of the syntactic features are imputed for: {imputed}. " + "; ".join(f"{MEASURES[m]}: {sources()[m]}" for m in MEASURES)
-    )
+    shown = {language for column in analysis.columns for language in column.languages}
+    imputed = [language for language in facts.index[facts.imputed == "syntactic"] if language in shown]
+    if imputed:
+        notes.append(f"Most of the syntactic features are imputed for: {', '.join(imputed)}.")
+    notes.append("; ".join(f"{MEASURES[m]}: {sources()[m]}" for m in MEASURES))
     head = [*label_head(analysis), "measure", *(column.target for column in analysis.columns)]
     return Table("correlations", "Which languages gain", head, rows, notes, len(label_head(analysis)) + 1)
 

@@ -56,18 +56,21 @@ def picture(columns, rows, chances, path):
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
+    from report.pictures import COLOURS  # here, as it reads pandas, which the workers do not need
+
     shown = [i for i, (_, part) in enumerate(columns) if part == "others"]
-    figure, axes = plt.subplots(figsize=(8, 3.6), layout="constrained")
+    figure, axes = plt.subplots(figsize=(8, 3.4), layout="constrained")
     width = 0.8 / len(rows)
     for shift, (start, values) in enumerate(rows.items()):
         name = f"after {start}" if start else "baseline"
-        bars = axes.bar([x + shift * width for x in range(len(shown))], [values[i] for i in shown], width, label=name)
-        axes.bar_label(bars, fmt="%.0f", fontsize=8)
+        colour = ("#999999", *COLOURS[1:])[shift]  # the baseline in grey: black bars would hide the line at chance
+        bars = axes.bar([x + shift * width for x in range(len(shown))], [values[i] for i in shown], width, label=name, color=colour)
+        axes.bar_label(bars, fmt="%.0f", fontsize=10)
     for x, i in enumerate(shown):
         by_chance = value_of(chances[columns[i][0]], "others")
         axes.hlines(by_chance, x - width / 2, x + 0.8 - width / 2, colors="black", linestyles="dotted", label=None if x else "chance")
-    axes.set_xticks([x + width * (len(rows) - 1) / 2 for x in range(len(shown))], [columns[i][0] for i in shown])
-    axes.set_ylabel("score in percent, mean over\nall languages except English", fontsize=9)
+    axes.set_xticks([x + width * (len(rows) - 1) / 2 for x in range(len(shown))], [columns[i][0] for i in shown], fontsize=11)
+    axes.set_ylabel("score in percent, mean over\nall languages except English", fontsize=10)
     axes.set_ylim(0, 100)
     (chance_line, *bars), (chance_name, *names) = axes.get_legend_handles_labels()
     axes.legend([*bars, chance_line], [*names, chance_name], frameon=False, ncols=len(rows) + 1)

@@ -15,7 +15,8 @@ import run_report
 import run_retrieval
 import run_target
 from predictions import read_labels, read_predictions
-from report.calibration import calibrate, calibration, fit_temperature, judge, read_probabilities, split_units
+from report import pictures
+from report.calibration import Judged, calibrate, calibration, fit_temperature, judge, read_probabilities, reliability, split_units
 from report.collect import collect
 from task_adapters import TASKS
 from task_types import probabilities, span_qa
@@ -206,6 +207,17 @@ def test_the_report_shows_calibration_before_and_after(runs, tmp_path):
     text = (tmp_path / "report.md").read_text()
     assert "udpos: ECE by language" in text and "ECE, 15 bins" in text
     assert (tmp_path / "reliability_xnli.svg").exists()
+
+
+def test_bins_of_a_few_examples_are_not_drawn():
+    """Of one example the share that is right is 0 or 1, which is no sign of calibration."""
+    confidence = np.array([0.55] * 9 + [0.95] * 10)
+    scores = np.log(np.stack([confidence, 1 - confidence], axis=1))
+    right = np.arange(19) % 2 == 0
+    judged = Judged(scores, right, np.where(right, 0, 1), np.arange(19))
+    assert len(reliability(judged)) == 2
+    assert pictures.drawn_bins(judged) == ([pytest.approx(0.95)], [pytest.approx(0.5)])
+    assert pictures.drawn_bins(judged.part(np.arange(9))) == ([], [])
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04half", b"\x93NUMPY"])

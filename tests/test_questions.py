@@ -19,7 +19,7 @@ from report.formats import to_markdown
 from report.languages import read_languages
 from report.question_domain import domain_effects
 from report.questions import QUESTIONS, question_tables
-from report.section import answer
+from report.section import answer, estimate_cell
 from report.statistics import Estimate
 from task_adapters import TASKS
 
@@ -64,6 +64,13 @@ def grid_of_gains(rng, by_size=0.0, by_domain=0.0, draws=1):
 
 def effects_of(gains, sizes):
     return domain_effects([(*pair, gain) for pair, gain in zip(PAIRS, gains)], sizes)
+
+
+def test_a_number_with_three_digits_is_marked_as_one_with_one_digit_is():
+    for low, high, kind in ((0.01, 0.03, "up"), (-0.03, -0.01, "down"), (-0.01, 0.03, "tie")):
+        estimate = Estimate((low + high) / 2, low, high)
+        assert estimate_cell(estimate, 3).kind == estimate_cell(estimate, 1).kind == kind
+    assert estimate_cell(Estimate(0.5), 3).kind == "", "without an interval nothing is said"
 
 
 def test_a_gain_by_size_is_not_taken_for_one_by_domain():

@@ -6,6 +6,7 @@ import math
 import os
 import re
 import shutil
+import subprocess
 import xml.etree.ElementTree
 from html.parser import HTMLParser
 from pathlib import Path
@@ -578,13 +579,14 @@ def test_hostile_names_are_escaped_in_every_format(tmp_path):
 
 COMMANDS = {"begin", "end", "centering", "small", "toprule", "midrule", "bottomrule", "caption", "label", "textcolor", "textbackslash",
             "textasciicircum", "textasciitilde", "textless", "textgreater", "textbar", "textquotesingle",
-            "textasciigrave", "pm", "approx"}  # fmt: skip
+            "textasciigrave", "pm", "approx", "sbox", "ifdim", "wd", "linewidth", "resizebox", "usebox", "else", "fi",
+            "allowbreak"}  # fmt: skip
 
 
 def check_latex(text: str) -> None:
     """A strict reading of a booktabs table: known commands alone, all specials escaped, braces closed, every row with all its columns.
 
-    Raises AssertionError. It is no compiler: fonts and packages are not looked at.
+    Raises AssertionError. It is no compiler: fonts and packages are not looked at (the test that compiles does).
     """
     body = re.sub(r"\\[&%#_${}]", "x", text.replace("\\\\\n", "ROW-END\n"))  # escaped specials are text
     assert set(re.findall(r"\\([A-Za-z]+)", body)) <= COMMANDS, set(re.findall(r"\\([A-Za-z]+)", body)) - COMMANDS
@@ -599,7 +601,7 @@ def check_latex(text: str) -> None:
     assert "_" not in re.sub(r"\\label\{[a-z0-9_:]+\}", "", body), "an underscore outside mathematics"
     order = re.findall(r"\\(begin\{\w+\}|end\{\w+\}|toprule|midrule|bottomrule|caption|label)", body)
     assert order == ["begin{table}", "begin{tabular}", "toprule", "midrule", "bottomrule", "end{tabular}", "caption", "label", "end{table}"]
-    columns = re.search(r"\\begin\{tabular\}\{([lr]+)\}", body)[1]
+    columns = re.sub(r"p\{[\d.]+\\linewidth\}", "p", re.search(r"\\begin\{tabular\}\{((?:[lr]|p\{[\d.]+\\linewidth\})+)\}", body)[1])
     rows = body[body.index(r"\toprule") : body.index(r"\bottomrule")].splitlines()
     rows = [row for row in rows if row not in (r"\toprule", r"\midrule")]
     for row in rows:
@@ -608,23 +610,41 @@ def check_latex(text: str) -> None:
     assert "&" not in body[body.index(r"\bottomrule") :], "a column in the caption"
 
 
-@pytest.mark.parametrize(
-    "name", ["plain", HOSTILE, "[a] * ]", "* [b]", '"x" it\'s `y` ^ ~ <|> ± ≈ —', "\\\\ \\ \\end{tabular} 100% $5 a_b #1 {}"]
-)
-def test_every_table_is_latex_that_can_be_read_strictly(tmp_path, name):
+NAMES = ["plain", HOSTILE, "[a] * ]", "* [b]", '"x" it\'s `y` ^ ~ <|> ± ≈ —', "\\\\ \\ \\end{tabular} 100% $5 a_b #1 {}"]
+
+
+def tables_of(name, folder) -> list[Table]:
+    """Every table of a small report with two models, one of them called `name`, with ties and a damaged result."""
     rng = np.random.default_rng(0)
     for place, model in enumerate((name, "another")):
         for seed in (1, 2):
             named = {"model": {"name_or_path": model}}
-            write_scored_run(tmp_path / f"{place}a{seed}", "xnli", {"de": nli_answers(rng, 0.5, 30)}, seed=seed, **named)
+            write_scored_run(folder / f"{place}a{seed}", "xnli", {"de": nli_answers(rng, 0.5, 30)}, seed=seed, **named)
             lineage = after("squad_v1", seed, **named)
-            write_scored_run(tmp_path / f"{place}b{seed}", "xnli", {"de": nli_answers(rng, 0.8, 30)}, lineage, seed, **named)
-    (tmp_path / "damaged").mkdir()
-    (tmp_path / "damaged/results.json").write_text("{ _&%#")
-    made = tables.all_tables(Analysis(collect([tmp_path]), resamples=100))
+            write_scored_run(folder / f"{place}b{seed}", "xnli", {"de": nli_answers(rng, 0.8, 30)}, lineage, seed, **named)
+    (folder / "damaged").mkdir()
+    (folder / "damaged/results.json").write_text("{ _&%#")
+    made = tables.all_tables(Analysis(collect([folder]), resamples=100))
     assert len(made) > 8 and any(cell.kind == "tie" for table in made for row in table.rows for cell in row)
-    for table in made:
+    return made
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_table_is_latex_that_can_be_read_strictly(tmp_path, name):
+    for table in tables_of(name, tmp_path):
         check_latex(to_latex(table))
+
+
+@pytest.mark.skipif(not shutil.which("pdflatex"), reason="pdflatex (Debian: texlive-latex-recommended) is not installed")
+@pytest.mark.parametrize("name", NAMES)
+def test_every_table_compiles_and_fits_the_line(tmp_path, name):
+    packages = r"\documentclass{article}\usepackage{booktabs,graphicx,textcomp,xcolor}\begin{document}"
+    text = "\n\\clearpage\n".join([packages, *map(to_latex, tables_of(name, tmp_path)), r"\end{document}"])
+    (tmp_path / "tables.tex").write_text(text, encoding="utf-8")
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "tables.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace")
+    assert done.returncode == 0 and (tmp_path / "tables.pdf").is_file(), done.stdout[-2000:]
+    assert "Overfull" not in done.stdout, re.findall("Overfull.*", done.stdout)
 
 
 @pytest.mark.parametrize("broken", [
@@ -681,6 +701,33 @@ def test_the_page_is_whole_without_a_network_and_small(tmp_path):
     run_report.write_report([tmp_path / "out"], tmp_path / "small", ["tex"], resamples=0)
     assert {path.suffix for path in (tmp_path / "small").iterdir()} == {".tex", ".csv"}, "results.csv and differences.csv are always there"
     assert not (tmp_path / "small/summary.csv").exists()
+
+
+SCRIPT = """<script>onload = () => {
+  const page = document.querySelector("iframe").contentDocument, box = page.querySelector(".wide");
+  const stuck = [...box.querySelectorAll("thead th")].filter(cell => page.defaultView.getComputedStyle(cell).position === "sticky");
+  document.title = JSON.stringify([page.documentElement.scrollWidth, stuck.map(cell => cell.textContent),
+    stuck.reduce((sum, cell) => sum + cell.offsetWidth, 0) / box.clientWidth, stuck.map(cell => cell.style.left)]);
+}</script>"""
+
+
+@pytest.mark.skipif(not shutil.which("chromium"), reason="chromium is not installed")
+@pytest.mark.parametrize("width", [360, 1280])
+def test_in_a_browser_the_page_fits_its_width_and_the_row_labels_stay_in_sight(tmp_path, width):
+    for name in ("/home/somebody/models/an-organisation/a-multilingual-encoder-with-a-long-name", "another/encoder"):
+        for start in ((), after("mnli", 42, model={"name_or_path": name})):
+            folder = tmp_path / f"out/{name[-4:]}{len(start)}"
+            write_run(folder, "udpos", dict.fromkeys(TASKS["udpos"].languages, 50.0), start, model={"name_or_path": name})
+    run_report.write_report([tmp_path / "out"], tmp_path / "report", ["html"], resamples=0)
+    frame = f"<iframe src='report/report.html' style='border:0;width:{width}px;height:900px'></iframe>"
+    (tmp_path / "frame.html").write_text(f"<!doctype html><body style='margin:0'>{frame}{SCRIPT}")
+    flags = ["--headless=new", "--no-sandbox", "--disable-gpu", "--allow-file-access-from-files", f"--user-data-dir={tmp_path}/profile"]
+    command = ["chromium", *flags, "--window-size=1400,1000", "--virtual-time-budget=3000", "--dump-dom", f"file://{tmp_path}/frame.html"]
+    shown = subprocess.run(command, capture_output=True, text=True, timeout=300).stdout
+    page_width, stuck, share, lefts = json.loads(re.search(r"<title>(.*)</title>", shown)[1])
+    assert page_width <= width, "the page itself does not scroll sideways; its tables do"
+    assert "trained on" in stuck and share < 0.7, "numbers have room beside the labels"
+    assert lefts[0] == "0px" and len(set(lefts)) == len(lefts), "no label lies on another"
 
 
 # ---- XTREME's submission
@@ -899,6 +946,19 @@ def test_thresholds_chosen_on_the_scored_gold_are_said_below_the_table(tmp_path,
     write_run(tmp_path / "a", "bucc", {"de": 12.0}, phase="retrieval", mining={"de": {"threshold_from": part}})
     notes = tables.summary(Analysis(collect([tmp_path]), resamples=0)).notes
     assert any("bucc: thresholds were chosen on the gold that is scored" in note for note in notes) == is_said
+
+
+def test_the_dots_of_a_language_stand_in_the_order_of_the_legend(tmp_path):
+    rng = np.random.default_rng(0)
+    for start, share in (((), 0.5), (after("mnli", 42), 0.6), (after("squad_v1", 42), 0.7)):
+        write_scored_run(tmp_path / f"{start[0]['task'] if start else 0}", "xnli", {"de": nli_answers(rng, share)}, start)
+    analysis = Analysis(collect([tmp_path]), resamples=100)
+    with pictures.style():
+        axes = pictures.language_dots(analysis, analysis.columns[0], analysis.models[0])[0].axes[0]
+    names = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert names == ["baseline", "mnli", "squad_v1", "chance"]
+    heights = {line.get_marker(): float(line.get_ydata()[0]) for line in axes.lines if line.get_marker() in pictures.MARKERS}
+    assert heights["o"] > heights["s"] > heights["D"], "the baseline on top"
 
 
 def test_training_curves_are_drawn_of_runs_that_evaluated_more_than_once(tmp_path):
