@@ -2,10 +2,12 @@
 
     python choose_intermediate.py --task xquad --model_name_or_path ENCODER                    # sizes and texts
     python choose_intermediate.py --task xquad --model_name_or_path ENCODER --checkpoints out  # their checkpoints too
+    python choose_intermediate.py --task xquad --model_name_or_path ENCODER --checkpoints out --steps 100   # and short runs
     python choose_intermediate.py --grid out --model_name_or_path ENCODER                      # how good is that?
 
-Ranks by size, by likeness of the texts, and by how well English labels of the target can be read off each intermediate checkpoint (LogME,
-H-score). With --grid it says how good each ranking is on all targets that were scored. Trains nothing. See docs/choosing.md.
+Ranks by size, by likeness of the texts, by how well English labels of the target can be read off each intermediate checkpoint (LogME,
+H-score), and with --steps by short runs of the target on a few hundred English rows. With --grid it says how good each ranking is on all
+targets that were scored. See docs/choosing.md.
 """
 
 import argparse
@@ -27,6 +29,11 @@ def arguments(parser) -> argparse.Namespace:
     parser.add_argument("--data_dir", help="folder laid out by hub id, used in place of the hub")
     parser.add_argument("--rows", type=int, default=500, help="texts of each task that are embedded")
     parser.add_argument("--target_rows", type=int, default=300, help="English rows of the target whose labels are read")
+    parser.add_argument("--steps", type=int, help="train the target for so many steps on --target_rows rows after each checkpoint too")
+    parser.add_argument("--learning_rate", type=float, help="of --steps; the recipe's by default")
+    parser.add_argument(
+        "--output_dir", default="out/choosing", help="where the results of --steps are kept, to be read when it is run again"
+    )
     parser.add_argument("--max_seq_length", type=int, default=128, help="longest input in tokens")
     parser.add_argument("--seed", type=int, default=42, help="draws the rows")
     parser.add_argument("--use_cpu", action="store_true", help="stay off the GPU")
@@ -97,6 +104,16 @@ def check(args) -> None:
         if getattr(args, name) < least:
             raise InputError(f"--{name} {getattr(args, name)}: at least {least}.")
     args.checkpoints = args.checkpoints or args.grid
+    if args.steps is not None:
+        if args.steps < 1:
+            raise InputError(f"--steps {args.steps}: at least 1.")
+        if not args.checkpoints:
+            raise InputError(f"--steps {args.steps} trains from intermediate checkpoints: add --checkpoints, or --grid.")
+    if args.learning_rate is not None:
+        if args.steps is None:
+            raise InputError("--learning_rate has no effect without --steps. Leave it out, or add --steps.")
+        if not args.learning_rate > 0:
+            raise InputError(f"--learning_rate {args.learning_rate}: more than 0.")
 
 
 if __name__ == "__main__":

@@ -390,6 +390,12 @@ def start_name(lineage: list[dict]) -> str:
     return " > ".join(names) or BASELINE
 
 
+def is_english_intermediate(start: str) -> bool:
+    """Whether a start, as `start_name` names it, is training on English intermediate tasks alone: one, several together, or one after
+    the other."""
+    return all(stage == "all" or {*stage.split("+")} <= {*INTERMEDIATE} for stage in start.split(" > "))
+
+
 # ---- what may stand in one table
 
 READING = ("max_seq_length", "doc_stride", "label_piece", "normalize", "tokenizer_as_loaded")

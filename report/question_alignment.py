@@ -4,11 +4,11 @@ import pandas
 
 from report.alignment_measures import NAMES, SCORED, measures_of
 from report.analysis import Analysis
-from report.collect import BASELINE, INTERMEDIATE, Run
+from report.collect import BASELINE, Run, is_english_intermediate
 from report.domains import kind_of
 from report.effects import effects
 from report.languages import ENGLISH, read_languages
-from report.section import MARGIN, Section, of_model, without_baseline
+from report.section import MARGIN, Section, averaged, of_model, without_baseline
 from report.statistics import Estimate
 
 SHOWN_WHOLE = [name for name, _ in NAMES.values()]  # of these measures the slopes before and after each training are shown
@@ -26,6 +26,7 @@ def alignment(analysis: Analysis) -> Section:
         "Change in points for a tenth more of syntactic distance from English (report/languages.csv), over n languages; languages of one"
         " family may move together. Tuning on the target language: each language after a training that had data in it. Measures in 0..1"
         " (cosine difference, margin, ANC, IsoScore) are multiplied by 100; definitions: run_retrieval.py --layers.",
+        *averaged(run.start for run in runs),
         f"Yes: the interval lies below 0. No: it leaves no room for {MARGIN:g} point for each tenth. Else undecided.",
     ]
     return section
@@ -33,7 +34,7 @@ def alignment(analysis: Analysis) -> Section:
 
 def align_task(section: Section, runs: list[Run], name: str) -> None:
     before = [run for run in runs if run.start == BASELINE]
-    after = [run for run in runs if run.start in INTERMEDIATE]
+    after = [run for run in runs if is_english_intermediate(run.start)]
     tuned = [run for run in runs if run.tuned_in - {ENGLISH} and ">" not in run.start]
     values = {"before": alignment_values(before), "intermediate": alignment_values(after), "target": tuned_values(tuned)}
     if not tuned:

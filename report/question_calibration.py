@@ -5,11 +5,11 @@ import pandas
 
 from report.analysis import Analysis
 from report.calibration import NO_SCALING, calibrate
-from report.collect import BASELINE, INTERMEDIATE, Collection, Run
+from report.collect import BASELINE, Collection, Run, is_english_intermediate
 from report.effects import contrast, effects
 from report.formats import Cell
 from report.languages import ENGLISH, read_languages
-from report.section import Section, of_model, without_baseline
+from report.section import Section, averaged, of_model, without_baseline
 from report.tables import METRIC_NAMES, SCALING_NAMES
 
 SMOOTHING = "label_smoothing_factor"
@@ -28,7 +28,7 @@ def calibration(analysis: Analysis) -> Section:
     for model in analysis.models:
         name = of_model(analysis, model)
         base = {key[2:]: value for key, value in plain.items() if key[:2] == (model, BASELINE)}
-        after = {key: value for key, value in plain.items() if key[0] == model and key[1] in INTERMEDIATE}
+        after = {key: value for key, value in plain.items() if key[0] == model and is_english_intermediate(key[1])}
         of_arm = {key: value for key, value in arms.items() if key[0] == model and key in plain}
         changes = {"intermediate training": mean_change(after, {key: base.get(key[2:]) for key in after}),
                    "label smoothing": mean_change(of_arm, plain)}  # fmt: skip
@@ -41,6 +41,7 @@ def calibration(analysis: Analysis) -> Section:
                     if said and (metric, scaling) == ("ece_15", NO_SCALING):
                         section.answers[f"{what} changes ECE (15 bins) otherwise in distant languages{name}"] = said
     section.notes += [
+        *averaged(start for _, start in analysis.rows),
         "Change over the baseline (of label smoothing: over the same start without it), mean over starts and seeds. Lower is better. Near:"
         f" languages below {FAR:g} in syntactic distance from English; distant: the others. Difference: distant minus near, within targets:"
         " positive where calibration of distant languages gets worse in comparison. Languages of one family may move together.",

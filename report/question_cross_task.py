@@ -7,7 +7,7 @@ from report.collect import BASELINE, INTERMEDIATE
 from report.domains import kind_of
 from report.effects import contrast
 from report.formats import Cell
-from report.section import MARGIN, Section, mean_score, of_model, without_baseline
+from report.section import MARGIN, Section, left_out, mean_score, of_model, without_baseline
 from report.statistics import Estimate, holm
 from report.tables import MISSING, difference_cell
 from task_adapters import BENCHMARKS, TASKS
@@ -50,6 +50,7 @@ def cross_task(analysis: Analysis) -> Section:
         "Mean gain in points over the baseline, over the tasks of a kind and the targets of a kind; in brackets the interval over seeds"
         " (tasks, targets, languages and test examples stay as they are), then the number of pairs. Ties after Holm's correction over"
         " the table are grey. Shared: languages that both benchmarks have in some task.",
+        *left_out(start for _, start in analysis.rows),
         f"Yes: some pair of unlike kinds gains after the correction. No: no interval has room for {MARGIN:g} point. Else undecided.",
     ]
     return section

@@ -5,7 +5,7 @@ import numpy as np
 from report.analysis import Analysis
 from report.domains import kind_of, shares_domain
 from report.effects import effects
-from report.section import MARGIN, Section, of_model, without_baseline
+from report.section import MARGIN, Section, left_out, of_model, without_baseline
 from report.statistics import Estimate
 from report.tables import gains_of_pairs
 
@@ -38,6 +38,7 @@ def domain(analysis: Analysis) -> Section:
         "Gain in points over the baseline ~ intermediate task + target + same domain + same kind. Each intermediate task has a level of its"
         " own, which takes its size with it; size is read from these levels. Rows of one intermediate task and one kind of target may move"
         " together. Domains: report/domains.csv; tasks of mixed domains are left out.",
+        *left_out(start for _, start in analysis.rows),
         f"Yes: the interval lies above 0. No: it leaves no room for {MARGIN:g} point. Else undecided.",
     ]
     return section

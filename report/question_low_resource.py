@@ -5,11 +5,11 @@ from collections.abc import Callable
 import numpy as np
 
 from report.analysis import Analysis
-from report.collect import BASELINE, INTERMEDIATE, READING, Run
+from report.collect import BASELINE, READING, Run, is_english_intermediate
 from report.effects import contrast, spread_ratio
 from report.formats import Cell
 from report.languages import ENGLISH, read_languages
-from report.section import MARGIN, Section, mean_score, of_model
+from report.section import MARGIN, Section, averaged, mean_score, of_model
 from report.statistics import Estimate
 
 LOW = {"joshi": "Joshi's class 0 to 2", "cc100": "less than 10 GiB in CC-100"}
@@ -44,6 +44,7 @@ def low_resource(analysis: Analysis) -> Section:
     section.notes += [
         "Intervals are over seeds; targets, languages and test examples stay as they are. Intermediate: mean over all starts. Differences"
         " are means over the targets that both arms have. Drop: score on the text as it is minus score on perturbed text.",
+        *averaged(run.start for run in runs),
         f"Yes: the interval lies on the side of intermediate training. No: it leaves no room for {MARGIN:g} point there. Else undecided.",
     ]
     return section
@@ -56,7 +57,7 @@ def arm_of(run: Run, plain_examples: set) -> str | None:
     if "train_languages" in run.arm or "train_file" in run.arm:
         is_small = run.arm.get("max_train_samples") is not None and run.arm["max_train_samples"] not in plain_examples
         return "few-shot" if is_small else "multilingual"
-    return "none" if run.start == BASELINE else "intermediate" if run.start in INTERMEDIATE else None
+    return "none" if run.start == BASELINE else "intermediate" if is_english_intermediate(run.start) else None
 
 
 def low_groups(analysis: Analysis, languages) -> list[tuple[str, list[str]]]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from report.analysis import Analysis
-from report.collect import BASELINE, Run
+from report.collect import BASELINE, INTERMEDIATE, Run, is_english_intermediate
 from report.examples import score_in
 from report.formats import Cell
 from report.statistics import Estimate
@@ -64,6 +64,18 @@ def without_baseline(analysis: Analysis) -> list[str]:
     if len(analysis.seeds()) < 2:
         said.append("a second seed: how far another seed of the same training would differ is not known.")
     return said
+
+
+def averaged(starts) -> list[str]:
+    """A sentence that names the starts that count as intermediate training, in a list; [] where there is none."""
+    counted = sorted({start for start in starts if is_english_intermediate(start)})
+    return [f"Intermediate training: {', '.join(counted)}."] if counted else []
+
+
+def left_out(starts) -> list[str]:
+    """A sentence that names the trained starts that are not one intermediate task, in a list; [] where there is none."""
+    others = sorted({start for start in starts if start not in (BASELINE, *INTERMEDIATE)})
+    return [f"Left out: {', '.join(others)}, because only one English intermediate task has a domain and a kind."] if others else []
 
 
 def mean_score(run: Run, languages) -> float:

@@ -4,23 +4,28 @@ import itertools
 import json
 import re
 import shutil
+import sys
 
 import numpy as np
 import pytest
 import torch
+from conftest import Cut
 from scipy import optimize, stats
 from sklearn.covariance import LedoitWolf
 from sklearn.metrics import ndcg_score
 from test_report import after, write_run
 
 import choose_intermediate
+import run_intermediate
 from report import choice
 from report.analysis import Analysis
 from report.choice import Grid, by_chance, from_other_targets, judgement, ndcg, regret
 from report.collect import collect
+from results import release
+from run_log import close_log
 from task_adapters import TASKS, InputError, load_examples
 from task_types.transferability import h_score, logme, shrunk_h_score
-from trainer import probing
+from trainer import few_steps, probing
 
 
 def labelled(n=80, d=6, classes=3, seed=0):
@@ -239,6 +244,104 @@ def test_without_a_checkpoint_of_each_task_the_other_rankings_stand(choose, tiny
     assert "holds no finished run of squad_v1 on this model" in capsys.readouterr().out
 
 
+# ---- a few steps of training
+
+
+@pytest.fixture(scope="module")
+def trained_on_mnli(tiny_model, data_dir, tmp_path_factory):
+    """A checkpoint that has learned MNLI, made by the script itself."""
+    folder = tmp_path_factory.mktemp("phase1") / "mnli"
+    flags = f"--task mnli --model_name_or_path {tiny_model} --data_dir {data_dir} --output_dir {folder} --num_train_epochs 6"
+    flags += " --learning_rate 2e-3 --per_device_train_batch_size 32 --max_seq_length 64 --use_cpu --eval_strategy no --disable_tqdm true"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["run_intermediate.py", *flags.split()])
+        assert run_intermediate.main()["dev"]["accuracy"] > 60
+    release()
+    close_log("finished")
+    return folder
+
+
+def two_checkpoints(folder, trained_on_mnli, tiny_model):
+    """MNLI's trained checkpoint, and one of SQuAD that has learned nothing."""
+    shutil.copytree(trained_on_mnli, folder / "mnli")
+    checkpoint(folder / "squad_v1", tiny_model, "squad_v1")
+    return folder
+
+
+STEPS = ("--tasks", "mnli", "squad_v1", "--target_rows", 48, "--steps", 12, "--learning_rate", 1e-3)
+
+
+def test_a_few_steps_of_the_target_rank_the_checkpoint_that_has_learned_it_first(choose, trained_on_mnli, tiny_model, tmp_path, capsys):
+    folder = two_checkpoints(tmp_path / "phase1", trained_on_mnli, tiny_model)
+    found = choose("--task", "xnli", "--checkpoints", folder, *STEPS, "--output_dir", tmp_path / "short")["xnli"]
+    assert list(found)[-1] == "few steps", "the ranking by what knows most"
+    assert found["few steps"]["mnli"] > found["few steps"]["squad_v1"] + 15, found["few steps"]
+    printed = capsys.readouterr().out
+    assert "xnli: intermediate tasks, best first by few steps" in printed
+    assert float(re.search(r"few steps ([\d.]+)", printed.split("seconds, on cpu")[1])[1]) > 0
+    left = {path.name for path in (tmp_path / "short").rglob("*") if path.is_file()}
+    assert len(left) == 2 and all(name.endswith(".json") for name in left), f"a short run leaves its line and no model: {left}"
+
+
+def test_short_runs_are_those_that_the_flags_ask_for(choose, tiny_model, tmp_path):
+    for task in ("mnli", "squad_v1"):
+        checkpoint(tmp_path / "phase1" / task, tiny_model, task)
+    flags = ("--task", "xquad", "--checkpoints", tmp_path / "phase1", *STEPS, "--output_dir", tmp_path / "short")
+    found = choose(*flags)["xquad"]["few steps"]
+    records = {
+        record["intermediate_task"]: record for record in map(json.loads, (p.read_text() for p in (tmp_path / "short").rglob("*.json")))
+    }
+    assert {task: record["score"] for task, record in records.items()} == found
+    for record in records.values():
+        assert (record["steps"], record["learning_rate"], record["train_examples"], record["dev_examples"]) == (12, 1e-3, 48, 48)
+        assert record["metric"] == "f1" and record["seconds"] > 0 and np.isfinite(record["train_loss"])
+
+
+def test_a_command_that_was_cut_off_goes_on_with_the_short_runs_that_are_missing(
+    choose, trained_on_mnli, tiny_model, tmp_path, cut, capsys
+):
+    folder = two_checkpoints(tmp_path / "phase1", trained_on_mnli, tiny_model)
+    flags = ("--task", "xnli", "--checkpoints", folder, *STEPS, "--output_dir", tmp_path / "short")
+    mend = cut(few_steps, "train_briefly", lambda path, *_: path.endswith("squad_v1"))
+    with pytest.raises(Cut):
+        choose(*flags)
+    (kept,) = (tmp_path / "short").rglob("*.json")
+    mend()
+    refuse = cut(few_steps, "train_briefly", lambda path, *_: path.endswith("mnli"))
+    found = choose(*flags)["xnli"]["few steps"]
+    assert found["mnli"] == json.loads(kept.read_text())["score"] and set(found) == {"mnli", "squad_v1"}
+    assert "was there" in capsys.readouterr().out
+    refuse()
+    cut(few_steps, "train_briefly")
+    assert choose(*flags)["xnli"]["few steps"] == found, "nothing is trained again"
+    for change in (("--steps", 13), ("--learning_rate", 2e-3), ("--target_rows", 40), ("--seed", 5), ("--max_seq_length", 64)):
+        with pytest.raises(Cut):
+            choose(*flags, *change)
+
+
+def test_other_weights_are_another_short_run(choose, trained_on_mnli, tiny_model, tmp_path, cut):
+    folder = two_checkpoints(tmp_path / "phase1", trained_on_mnli, tiny_model)
+    flags = ("--task", "xnli", "--checkpoints", folder, *STEPS, "--output_dir", tmp_path / "short")
+    choose(*flags)
+    shutil.copy(folder / "mnli" / "model.safetensors", folder / "squad_v1" / "model.safetensors")
+    cut(few_steps, "train_briefly", lambda path, *_: path.endswith("squad_v1"))
+    with pytest.raises(Cut):
+        choose(*flags)
+
+
+def test_a_short_run_of_xcopa_trains_copa_and_not_its_first_stage():
+    assert few_steps.recipe_of(TASKS["xcopa"]) is TASKS["xcopa"].recipes["copa"]
+    assert few_steps.recipe_of(TASKS["xnli"]) is TASKS["xnli"].recipes["jiant"]
+
+
+def test_a_short_run_that_breaks_ends_in_one_line(choose, tiny_model, tmp_path):
+    for task in ("mnli", "squad_v1"):
+        checkpoint(tmp_path / "phase1" / task, tiny_model, task)
+    with pytest.raises(InputError, match="mnli.*not finite numbers.*--learning_rate") as caught:
+        choose("--task", "xnli", "--checkpoints", tmp_path / "phase1", *STEPS, "--learning_rate", 1e30, "--output_dir", tmp_path / "short")
+    assert "\n" not in str(caught.value) and not list((tmp_path / "short").rglob("*.json"))
+
+
 def test_a_finished_grid_says_how_good_each_ranking_is(choose, tiny_model, tmp_path, capsys):
     for target, scores in (("xquad", (20.0, 40.0)), ("xnli", (60.0, 50.0)), ("tatoeba", (5.0, 6.0))):
         phase = "retrieval" if target == "tatoeba" else "target"
@@ -266,6 +369,10 @@ def test_a_finished_grid_says_how_good_each_ranking_is(choose, tiny_model, tmp_p
     ("--task xquad --max_seq_length 4", "--max_seq_length 4: at least 8"),
     ("--task xquad --tasks mnli squad_v1 --checkpoints no/such", "--checkpoints no/such: no such folder"),
     ("--grid no/such", "no/such is not a folder of results"),
+    ("--task xquad --tasks mnli squad_v1 --steps 10", "--steps 10 trains from intermediate checkpoints: add --checkpoints, or --grid"),
+    ("--task xquad --tasks mnli squad_v1 --checkpoints . --steps 0", "--steps 0: at least 1"),
+    ("--task xquad --tasks mnli squad_v1 --learning_rate 1e-4", "--learning_rate has no effect without --steps"),
+    ("--task xquad --tasks mnli squad_v1 --checkpoints . --steps 5 --learning_rate 0", "--learning_rate 0.0: more than 0"),
 ])  # fmt: skip
 def test_mistakes_are_one_line(flags, said, choose):
     with pytest.raises(InputError, match=re.escape(said)) as caught:

@@ -12,7 +12,7 @@ from test_report import after, write_run
 import run_report
 from report import question_alignment, question_calibration
 from report.analysis import Analysis
-from report.collect import collect
+from report.collect import TOGETHER, collect
 from report.domains import kind_of, shares_domain
 from report.effects import intervals
 from report.formats import to_markdown
@@ -366,6 +366,39 @@ def test_alignment_without_target_tuning_or_with_few_languages_says_what_is_miss
     answered, missing = said(section(tmp_path, "alignment"))
     assert answered == "Answer: undecided." and any("retrieval after tuning on the target languages" in note for note in missing)
     assert any("change by intermediate training: 2 with a known distance, at least 4 are needed" in note for note in missing)
+
+
+def together(*tasks, **more):
+    (stage,) = after(list(tasks), 1, **more)
+    return [stage]
+
+
+@pytest.mark.parametrize("lineage, counts", [
+    (together("mnli", "squad_v1"), True),
+    (together(*TOGETHER), True),
+    ([*after("mnli", 1), *after("squad_v1", 1)], True),
+    (together("mnli", "squad_v1", mlm_share=0.5), False),
+    (after("mnli", 1, data=[{"split": "train", "language": "de", "examples": 9}]), False),
+    ([*after("mnli", 1), *after("xquad", 1)], False),
+])  # fmt: skip
+def test_english_intermediate_training_is_one_task_or_several_and_in_english_alone(lineage, counts, tmp_path):
+    write_alignment(tmp_path, -3.0, 0.0)
+    path = tmp_path / "mnli" / "results.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"lineage": lineage}))
+    rows = rows_of(section(tmp_path, "alignment"))
+    assert ("accuracy, change by intermediate training [tatoeba]" in rows) is counts
+
+
+def test_sections_name_the_starts_that_they_average_and_those_that_they_leave_out(tmp_path):
+    rng = np.random.default_rng(0)
+    for seed in (1, 2):
+        write_grid(tmp_path, lambda *pair: rng.normal(), {}, ("mnli", "squad_v1"), ("xnli", "xquad"), seed=seed)
+        for target in ("xnli", "xquad"):
+            write_run(tmp_path / f"{seed}/both/{target}", target, {"de": 70.0, "fr": 70.0}, together("mnli", "squad_v1"), seed)
+    for name in ("domain", "cross_task"):
+        assert any("Left out: mnli+squad_v1" in note for note in section(tmp_path, name).notes), name
+    for name in ("low_resource", "calibration"):
+        assert any("Intermediate training: mnli, mnli+squad_v1, squad_v1." in note for note in section(tmp_path, name).notes), name
 
 
 # ---- calibration

@@ -1,4 +1,5 @@
-"""Rankings of intermediate tasks for a target, each with what it cost: sizes, likeness of texts, labels that a checkpoint gives away."""
+"""Rankings of intermediate tasks for a target, each with what it cost: sizes, likeness of texts, labels that a checkpoint gives away,
+and the score after a few steps of training."""
 
 import time
 from pathlib import Path
@@ -12,11 +13,12 @@ from task_adapters.loading import drawn
 from task_types.retrieval import default_batch_tokens, embed
 from task_types.transferability import logme, shrunk_h_score
 from trainer.checkpoints import load_encoder
+from trainer.few_steps import short_run
 from trainer.probing import labelled_vectors, texts_of
 from trainer.tokenizers import load_tokenizer
 
-SIZE, TEXT, LOGME, H_SCORE = "size", "text", "LogME", "H-score"
-DIGITS = {SIZE: 0, TEXT: 4, LOGME: 4, H_SCORE: 4}
+SIZE, TEXT, LOGME, H_SCORE, STEPS = "size", "text", "LogME", "H-score", "few steps"
+DIGITS = {SIZE: 0, TEXT: 4, LOGME: 4, H_SCORE: 4, STEPS: 1}
 
 
 class Chooser:
@@ -25,7 +27,7 @@ class Chooser:
     def __init__(self, args):
         from accelerate import Accelerator
 
-        self.args, self.seconds = args, dict.fromkeys((SIZE, TEXT, "vectors", LOGME, H_SCORE), 0.0)
+        self.args, self.seconds = args, dict.fromkeys((SIZE, TEXT, "vectors", LOGME, H_SCORE, STEPS), 0.0)
         self.accelerator = Accelerator(cpu=args.use_cpu)
         self.examples, self.means = {}, {}
         self.checkpoints = checkpoints_of(args.checkpoints, args.tasks, args.model_name_or_path) if args.checkpoints else {}
@@ -53,9 +55,12 @@ class Chooser:
             vectors = {task: self.timed("vectors", self.vectors, target, self.checkpoints[task]) for task in tasks}
             found[LOGME] = {task: self.timed(LOGME, logme, *vectors[task]) for task in tasks}
             found[H_SCORE] = {task: self.timed(H_SCORE, shrunk_h_score, *vectors[task]) for task in tasks}
+            if self.args.steps:
+                found[STEPS] = {task: self.few_steps(target, task) for task in tasks}
         elif self.args.checkpoints:
             missing = ", ".join(task for task in tasks if task not in self.checkpoints)
-            say(f"no LogME and no H-score: {self.args.checkpoints} holds no finished run of {missing} on this model")
+            lacking = "no LogME, no H-score and no short runs" if self.args.steps else "no LogME and no H-score"
+            say(f"{lacking}: {self.args.checkpoints} holds no finished run of {missing} on this model")
         return found
 
     def drawn_examples(self, task, count):
@@ -93,6 +98,15 @@ class Chooser:
             raise InputError(f"{target}: the rows that were drawn have one label. More --target_rows would be right.")
         return vectors, classes
 
+    def few_steps(self, target, task) -> float:
+        """The English dev score of the target after a short run from a task's checkpoint. An earlier run's seconds count too."""
+        english, examples = self.drawn_examples(target, self.args.target_rows)
+        dev = load_examples(english, "dev", "en", self.args.data_dir, self.args.target_rows)[0]
+        self.loaded = (None,)  # makes room: the encoder that was read last is not needed any more
+        record = short_run(self.checkpoints[task], TASKS[target], task, examples, dev, self.args)
+        self.seconds[STEPS] += record["seconds"]
+        return record["score"]
+
     def lines(self, target, found) -> list[str]:
         """The ranking as lines that line up: best first by the last method, which knows most; in brackets the rank by each."""
         order = np.argsort([-found[list(found)[-1]][task] for task in self.args.tasks], kind="stable")
@@ -106,8 +120,11 @@ class Chooser:
         return lines
 
     def costs(self) -> list[str]:
-        spent = ", ".join(f"{name} {seconds:.1f}" for name, seconds in self.seconds.items())
-        return [f"seconds, on {self.accelerator.device.type}: {spent} (vectors: of the target's rows by each checkpoint, for the last two)"]
+        spent = ", ".join(f"{name} {seconds:.1f}" for name, seconds in self.seconds.items() if name != STEPS or self.args.steps)
+        explained = "vectors: of the target's rows by each checkpoint, for LogME and H-score"
+        if self.args.steps:
+            explained += "; few steps: of runs that were there too"
+        return [f"seconds, on {self.accelerator.device.type}: {spent} ({explained})"]
 
 
 def checkpoints_of(folder, tasks, model) -> dict[str, str]:
