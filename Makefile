@@ -1,4 +1,4 @@
-# make demo: the method end to end, offline, in minutes · make test: the test suite · make lint: ruff and mypy
+# make demo: the method end to end, offline, in minutes · make test: the test suite · make lint: ruff, mypy, shellcheck
 # make coverage: the test suite, and the share of lines that it reaches
 # Each sets itself up in .venv on a machine that has nothing but Python 3.11 or newer.
 PYTHON ?= python3
@@ -15,6 +15,7 @@ lint: $(VENV)/ready-dev
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+	$(VENV)/bin/shellcheck .ci/run recipes/*.sh recipes/*.sbatch recipes/questions/*.sh benchmarks/*.sh
 
 # Scripts that tests start as processes of their own count too (`patch` in pyproject.toml).
 coverage: $(VENV)/ready-dev
