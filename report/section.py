@@ -4,6 +4,7 @@ An estimate answers yes where its whole interval lies in the asked direction, no
 `MARGIN` in that direction, and is undecided otherwise.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -66,6 +67,6 @@ def without_baseline(analysis: Analysis) -> list[str]:
     return said
 
 
-def mean_score(run: Run, languages) -> float:
+def mean_score(run: Run, languages: Sequence[str]) -> float:
     """The mean of a run's scores over some languages, as XTREME counts them."""
     return float(np.mean([score_in(run.task, run.scores[language]) for language in languages]))

@@ -13,7 +13,7 @@ from report.analysis import Analysis
 from task_adapters import TASKS, InputError, nearest
 
 
-def write_submission(analysis: Analysis, name: str, folder, seed: int | None = None) -> list[str]:
+def write_submission(analysis: Analysis, name: str, folder: str | Path, seed: int | None = None) -> list[str]:
     """Copies the predictions of one row into `folder`. -> what is missing or wrong, one line each; [] for a whole submission.
 
     name  a start, where there are several models `model start`; seed: which run of the row, the first by default.
@@ -54,7 +54,7 @@ def row_named(analysis: Analysis, name: str) -> tuple[str, str]:
     return names[name]
 
 
-def problem_of(run_folder, task: str, language: str) -> str | None:
+def problem_of(run_folder: str | Path, task: str, language: str) -> str | None:
     """What is wrong with the predictions of one language (absent, another format, other lines or ids than the gold); None if nothing."""
     path = prediction_path(Path(run_folder) / "predictions", task, language)
     if not path.is_file():
