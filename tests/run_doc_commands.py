@@ -63,6 +63,7 @@ NOT_HERE = {
     r"benchmarks/memory.py --check|benchmarks/memory.py$": "minutes: tests/test_memory.py",
     r"benchmarks.report": "minutes: tests/test_statistics.py",
     r"^-m samples.(grid|question|pretrain|show)|MINIATURE": "minutes to hours",
+    r"^-m samples.write_data": "the data are written before the first command",
     r"slurm_grid": "SLURM: tests/test_grid.py",
     r"multi_gpu|--multi_gpu|torchrun": "several processes: tests/test_scripts.py, tests/test_grid.py",
     r"--mlm_languages all": "Wikipedia of all languages, streamed",
@@ -129,14 +130,17 @@ def on_the_miniature(words: list[str]) -> list[str]:
 def runnable(command: Command, done: set[str]) -> tuple[list[str] | None, str]:
     """(the words that run here, why not)"""
     words = list(command.words)
-    while words[0] in ("accelerate", "launch", "python") or (words[0].startswith("--") and any(word.endswith(".py") for word in words)):
+    is_launched = any(word.endswith(".py") for word in words)
+    while words and (words[0] in ("accelerate", "launch", "python") or (is_launched and words[0].startswith("--"))):
         words.pop(0)
     text = " ".join(words)
     everything = f"{' '.join(f'{name}={value}' for name, value in command.environment.items())} {' '.join(command.words)}"
     for pattern, reason in NOT_HERE.items():
         if re.search(pattern, text) or re.search(pattern, everything):
             return None, reason
-    if not command.is_whole and (not words or re.match(r"(run_\w+|throughput)\.py|recipes/", words[0]) or words[0].startswith("--")):
+    if not command.is_whole and (
+        not words or re.match(r"(run_(intermediate|target|retrieval)|throughput)\.py|recipes/", words[0]) or words[0].startswith("--")
+    ):
         return None, "a part of a command"
     if text in done:
         return None, "as above"
