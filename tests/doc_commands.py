@@ -112,7 +112,7 @@ def of_block(place: str, first_line: int, lines: list[str], language: str) -> li
 
 
 def of_page(place: str, text: str) -> list[Command]:
-    """The commands of a Markdown page: of its blocks, and between backticks in its sentences."""
+    """The commands of a Markdown page: of its blocks, fenced or indented, and between backticks in its sentences."""
     commands, blocks = [], list(re.finditer(r"^```(\w*)\n(.*?)^```", text, flags=re.S | re.M))
     sentences = text
     for block in blocks:
@@ -120,6 +120,9 @@ def of_page(place: str, text: str) -> list[Command]:
         if block[1] in ("", "bash"):
             commands += of_block(place, line, block[2].splitlines(), block[1])
         sentences = sentences.replace(block[0], "\n" * block[0].count("\n"))
+    for index, line in enumerate(sentences.splitlines(), start=1):
+        if line.startswith("    ") and looks_like_a_command(line.strip()):
+            commands += read(f"{place}:{index}", line.strip())
     return commands + of_spans(place, sentences)
 
 
