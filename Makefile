@@ -1,10 +1,11 @@
-# make demo: the method end to end, offline, in minutes · make test: the test suite · make lint: ruff and mypy
+# make demo: the method end to end, offline, in minutes · make test: the test suite · make lint: ruff, mypy, shellcheck
 # make coverage: the test suite, and the share of lines that it reaches
+# make doc-commands: the commands of README.md, docs/ and the recipes, cut short and on the miniature data
 # Each sets itself up in .venv on a machine that has nothing but Python 3.11 or newer.
 PYTHON ?= python3
 VENV := .venv
 
-.PHONY: demo test lint coverage clean
+.PHONY: demo test lint coverage doc-commands clean
 demo: $(VENV)/ready
 	$(VENV)/bin/python -m samples.demo
 
@@ -15,6 +16,7 @@ lint: $(VENV)/ready-dev
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+	$(VENV)/bin/shellcheck .ci/run recipes/*.sh recipes/*.sbatch recipes/questions/*.sh benchmarks/*.sh
 
 # Scripts that tests start as processes of their own count too (`patch` in pyproject.toml).
 coverage: $(VENV)/ready-dev
@@ -22,6 +24,9 @@ coverage: $(VENV)/ready-dev
 	$(VENV)/bin/coverage run -m pytest -q
 	$(VENV)/bin/coverage combine --quiet
 	$(VENV)/bin/coverage report
+
+doc-commands: $(VENV)/ready-dev
+	PYTHONPATH=.:tests $(VENV)/bin/python tests/run_doc_commands.py
 
 $(VENV)/ready: requirements.txt
 	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Python 3.11 or newer is needed, this is ' + sys.version.split()[0])"

@@ -12,7 +12,7 @@ import os
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 from transformers import HfArgumentParser, TrainingArguments
 
@@ -176,7 +176,7 @@ class TrainArguments(CommonArguments):
 class Parser(HfArgumentParser):
     """transformers' parser, whose complaint is one line. argparse prints all two hundred flags before its own."""
 
-    def error(self, message):
+    def error(self, message: str) -> NoReturn:
         raise InputError(message)
 
     def given_flags(self, words: list[str] | None = None) -> tuple[dict, list[str]]:
@@ -412,7 +412,7 @@ LAYERS = (collection_defaults, parts_defaults, recipe_defaults, lora_defaults, s
 # ---- the command line
 
 
-def parse(arguments_class, phase: str):
+def parse(arguments_class: type[CommonArguments], phase: str) -> tuple[Any, Any, Any, Any]:
     """The command line of a script. -> (arguments, TrainingArguments, tasks: one, or several to be trained together, recipe)
 
     A script that trains nothing has TrainingArguments for its trackers alone, None without one.
@@ -460,7 +460,7 @@ def parse(arguments_class, phase: str):
     return args, training_args, tasks, launch.recipe
 
 
-def show_help(parser: Parser, given: dict, phase: str, arguments_class, which: str) -> None:
+def show_help(parser: Parser, given: dict, phase: str, arguments_class: type[CommonArguments], which: str) -> None:
     """Prints the flags, with the defaults of the task where one is named, and ends the script. which: "ours" or "all" """
     if which not in ("ours", "all"):
         raise InputError(f"--help {which}: `--help`, `--help all` or `--help --task {EXAMPLES[phase]}` would be right.")
@@ -531,7 +531,7 @@ def over_languages(tasks: tuple[Task, ...], given: dict, phase: str) -> tuple[tu
     return tasks, None
 
 
-def over_own_data(task: Task, args) -> Task:
+def over_own_data(task: Task, args: Any) -> Task:
     """The task with the user's own test and dev files, and with languages of --languages that only --data_dir has; checks the flags.
 
     A language of --test_file joins those of --languages, where that flag is given.
@@ -570,7 +570,7 @@ def defaults_of(launch: Launch, trains: bool) -> dict:
     return defaults
 
 
-def make(dataclass_type, values: dict):
+def make(dataclass_type: type, values: dict) -> Any:
     """An object of a dataclass from those values that are its fields. Raises InputError for values that do not go together."""
     names = {field.name for field in dataclasses.fields(dataclass_type) if field.init}
     try:
@@ -579,7 +579,7 @@ def make(dataclass_type, values: dict):
         raise InputError(" ".join(str(error).split())) from error
 
 
-def tracking_arguments(args) -> TrainingArguments | None:
+def tracking_arguments(args: Any) -> TrainingArguments | None:
     """What the trackers of --report_to ask for, for a script that trains nothing; None without a tracker."""
     if args.report_to == "none":
         return None
@@ -603,7 +603,7 @@ def check_unknown(words: list[str], parser: Parser, trains: bool) -> None:
     raise InputError(answer(words[0], names))
 
 
-def check_training(launch: Launch, args, training_args) -> None:
+def check_training(launch: Launch, args: Any, training_args: TrainingArguments) -> None:
     """All that would end a run, or change it without a word, when its data have been read."""
     check_processes(training_args)
     check_packages(training_args)

@@ -20,7 +20,7 @@ from task_adapters import PAPERS_TASKS, TASKS, InputError, get_task, nearest
 DEFAULT = [name for name in PAPERS_TASKS if TASKS[name].phase == "intermediate"]
 
 
-def arguments(parser) -> argparse.Namespace:
+def arguments(parser: argparse.ArgumentParser) -> argparse.Namespace:
     parser.add_argument("--task", help="the target")
     parser.add_argument("--model_name_or_path", help="the encoder that intermediate tasks are trained on; of --grid: which of its models")
     parser.add_argument("--tasks", nargs="+", default=DEFAULT, help="the intermediate tasks to choose from; the paper's nine by default")
@@ -84,7 +84,7 @@ def main() -> dict:
     return found
 
 
-def check(args) -> None:
+def check(args: argparse.Namespace) -> None:
     """Raises InputError for flags that are wrong by themselves."""
     if not args.task and not args.grid:
         raise InputError("--task is missing. For example: --task xquad")

@@ -5,6 +5,7 @@ The file's flags are put before those of the command line, as text: YAML's own t
 
 import json
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -13,7 +14,7 @@ from task_adapters import InputError, nearest
 EITHER = {"seed": "seeds", "seeds": "seed"}  # one of the two is given
 
 
-def with_file(words: list[str], parser) -> list[str]:
+def with_file(words: list[str], parser: Any) -> list[str]:
     """The words of a command line, with the flags of the --config that it names in its place. parser: an `arguments.Parser`
 
     Raises InputError for a file that cannot be read, a flag that the script does not have, and a value that is none of the flag.

@@ -9,7 +9,9 @@ import importlib.util
 import json
 import math
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from transformers import TrainingArguments
 
@@ -76,7 +78,7 @@ def check_given(given: dict, trains: bool) -> None:
         raise InputError("--output_dir is missing. For example: --output_dir out/mnli")
 
 
-def check_number(name: str, value, given: dict) -> None:
+def check_number(name: str, value: float | None, given: dict) -> None:
     if name == "num_train_epochs" and value == 0 and given.get("max_steps", 0) > 0:
         return
     for right, is_right, names in LIMITS:
@@ -115,7 +117,7 @@ def check_accelerator(values: dict) -> None:
             )
 
 
-def check_languages(task: Task, args) -> None:
+def check_languages(task: Task, args: Any) -> None:
     languages = getattr(args, "languages", None) or []
     for language in languages:
         if language not in task.languages:
@@ -126,7 +128,7 @@ def check_languages(task: Task, args) -> None:
             raise InputError(f"--languages names {language!r} {languages.count(language)} times.")
 
 
-def check_dev_files(task: Task, args) -> None:
+def check_dev_files(task: Task, args: Any) -> None:
     """Dev files that no checkpoint would be compared on, and such as are scored."""
     for file in args.dev_file:
         if any(file.sha256 == other.sha256 for other in args.test_file):
@@ -174,7 +176,7 @@ def check_parts(given: dict, phase: str, evaluates_only: bool, deepspeed_file: s
         raise InputError("DeepSpeed is for training. Without training, start one process for each GPU: torchrun --nproc_per_node N.")
 
 
-def check_protocol(given: dict, recipe) -> None:
+def check_protocol(given: dict, recipe: Any) -> None:
     """Flags that would make another training, or another score, than the protocol's."""
     for name in given if given.get("protocol") else ():
         if name in COMPARED and name not in LEFT_BY_PROTOCOL and given[name] != getattr(recipe, name, None):
@@ -182,7 +184,7 @@ def check_protocol(given: dict, recipe) -> None:
             raise InputError(f"--protocol {given['protocol']} says how a task is trained and scored{said}: leave --{name} out.")
 
 
-def check_search(task: Task, args) -> None:
+def check_search(task: Task, args: Any) -> None:
     """Flags of run_retrieval.py that its task does not have."""
     check_layers(task, args)
     if args.batch_tokens is not None and args.batch_tokens < 1:
@@ -194,7 +196,7 @@ def check_search(task: Task, args) -> None:
         raise InputError(f"--save_probabilities: no probabilities are kept of the rankings of {task.name}. Leave the flag out.")
 
 
-def check_layers(task: Task, args) -> None:
+def check_layers(task: Task, args: Any) -> None:
     """--layer and --layers of run_retrieval.py; `args.layer` becomes a number. Which layers a model has is known when it is read."""
     layer, layers, several = args.layer, args.layers, args.layers is not None or args.layer == "best"
     if layer not in ("best", "last") and not str(layer).isdecimal():
@@ -215,7 +217,7 @@ def check_layers(task: Task, args) -> None:
     args.layers = ["all"] if layer == "best" and layers is None else sorted(layers, key=int) if layers not in (None, ["all"]) else layers
 
 
-def check_processes(training_args) -> None:
+def check_processes(training_args: TrainingArguments) -> None:
     """Processes that do not know of each other, or that share a model in another way than one process for each GPU."""
     launched = int(os.environ.get("WORLD_SIZE", 1))
     # torchrun on a machine without GPU starts copies that do not know of each other, and all would write to one folder.
@@ -231,7 +233,7 @@ def check_processes(training_args) -> None:
         raise InputError(f"FSDP, which accelerate's settings ask for, {refusal('fsdp')}")
 
 
-def check_packages(training_args) -> None:
+def check_packages(training_args: TrainingArguments) -> None:
     """Packages that a flag needs: the Trainer would miss them when all data have been read."""
     reporters = [name for flag, names, *_ in PACKAGES if flag == "--report_to" for name in names]
     for name in training_args.report_to:
@@ -247,7 +249,7 @@ def check_packages(training_args) -> None:
                 raise InputError(f"{flag} {value} needs {module}, which is not installed: pip install {package}")
 
 
-def check_publication(given: dict, training_args) -> dict | None:
+def check_publication(given: dict, training_args: TrainingArguments) -> dict | None:
     """What --push_to_hub publishes, as `report.publish.share` has it; None without the flag."""
     from huggingface_hub import get_token
     from huggingface_hub.errors import HFValidationError
@@ -278,7 +280,7 @@ def check_publication(given: dict, training_args) -> dict | None:
     }
 
 
-def check_optimizer(given: dict, training_args) -> None:
+def check_optimizer(given: dict, training_args: TrainingArguments) -> None:
     """Flags that the optimizer of --optim does not read."""
     optimizer = training_args.optim.value
     for name in ("adam_beta1", "adam_beta2", "adam_epsilon"):
@@ -290,7 +292,7 @@ def check_optimizer(given: dict, training_args) -> None:
         check_optim_args(training_args, optimizer)
 
 
-def check_optim_args(training_args, optimizer: str) -> None:
+def check_optim_args(training_args: TrainingArguments, optimizer: str) -> None:
     """Raises InputError for a part of --optim_args that is no NAME=VALUE, or that changes nothing in what the optimizer is made with."""
     from transformers import Trainer  # here, because a command line seldom has the flag
 
@@ -311,7 +313,7 @@ def check_optim_args(training_args, optimizer: str) -> None:
             raise InputError(f"--optim_args {part} has no effect with --optim {optimizer}. Leave it out.")
 
 
-def check_schedule(given: dict, training_args) -> None:
+def check_schedule(given: dict, training_args: TrainingArguments) -> None:
     """What the schedule of the learning rate does not read, or cannot be made with."""
     import torch
     from transformers import get_scheduler
@@ -329,7 +331,7 @@ def check_schedule(given: dict, training_args) -> None:
         raise InputError(f"--lr_scheduler_type {kind} with --lr_scheduler_kwargs {json.dumps(kwargs)}: {reason}") from error
 
 
-def check_pairs(tasks, recipe, training_args, draws_task_by_task: bool) -> None:
+def check_pairs(tasks: Sequence[Task], recipe: Any, training_args: TrainingArguments, draws_task_by_task: bool) -> None:
     """What the training of a dual encoder cannot have."""
     for name in (task.name for task in tasks if task.task_type == "pairs"):
         batch, among = training_args.per_device_train_batch_size, recipe.negatives_among
@@ -346,7 +348,7 @@ def check_pairs(tasks, recipe, training_args, draws_task_by_task: bool) -> None:
             )
 
 
-def check_revisions(args, tasks) -> None:
+def check_revisions(args: Any, tasks: Sequence[Task]) -> None:
     """Revisions of what does not come from the hub, and of data sets that the run does not read."""
     if args.model_revision and os.path.exists(args.model_name_or_path):
         raise InputError(
@@ -378,7 +380,7 @@ def check_seeds(given: dict) -> None:
         raise InputError("--seeds starts a process for each seed: with several processes a seed, run the command once for each --seed.")
 
 
-def check_early_stopping(args, training_args) -> None:
+def check_early_stopping(args: Any, training_args: TrainingArguments) -> None:
     """Early stopping of a run that compares no checkpoints; a model that is to be kept and not."""
     if args.early_stopping_patience is not None and not training_args.load_best_model_at_end:
         raise InputError(
@@ -389,7 +391,7 @@ def check_early_stopping(args, training_args) -> None:
         raise InputError("--keep_checkpoints keeps weights, --save_model false does not: leave one of the two out.")
 
 
-def check_lora(launch, args, training_args) -> None:
+def check_lora(launch: Any, args: Any, training_args: TrainingArguments) -> None:
     """What training adapters in place of all weights cannot have. launch: an `arguments.Launch`"""
     if args.lora_rank is None:
         for name in ("lora_alpha", "lora_dropout", "lora_target"):
@@ -410,7 +412,7 @@ def check_lora(launch, args, training_args) -> None:
             raise InputError(f"--lora_rank: {reason}.")
 
 
-def check_together(tasks, args, training_args) -> None:
+def check_together(tasks: Sequence[Task], args: Any, training_args: TrainingArguments) -> None:
     """What several tasks at once, or masked LM beside them, cannot have."""
     if training_args.deepspeed:
         raise InputError(
@@ -432,7 +434,7 @@ def check_together(tasks, args, training_args) -> None:
 # ---- flags of run_intermediate.py
 
 
-def check_sampling(args) -> None:
+def check_sampling(args: Any) -> None:
     """How the task of each step is drawn where several are trained together."""
     if args.sampling_cap < 1:
         raise InputError(f"--sampling_cap {args.sampling_cap} leaves nothing to draw: at least 1.")
@@ -442,7 +444,7 @@ def check_sampling(args) -> None:
         raise InputError(f"--temperature {args.temperature} is not a number above 0.")
 
 
-def check_masked_lm(args) -> None:
+def check_masked_lm(args: Any) -> None:
     """Masked LM beside the task."""
     if args.mlm_languages is None:
         if args.mlm_data is not None:

@@ -12,6 +12,7 @@ Reads every results.json below the folders, whatever made it. Trains nothing, ne
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from pandas import concat
@@ -31,14 +32,14 @@ PAGE = "html"
 
 
 def write_report(
-    folders,
-    output_dir,
-    formats=(*FORMATS, PAGE),
-    baseline=BASELINE,
-    resamples=RESAMPLES,
-    temperature_examples=0,
-    groups=None,
-    questions=None,
+    folders: Sequence[str],
+    output_dir: str | Path,
+    formats: Sequence[str] = (*FORMATS, PAGE),
+    baseline: str = BASELINE,
+    resamples: int = RESAMPLES,
+    temperature_examples: int = 0,
+    groups: str | None = None,
+    questions: Sequence[str] | None = None,
 ) -> str:
     """Writes the report of everything below `folders` into `output_dir`. -> its first tables as plain text, and where the rest is.
 
@@ -99,7 +100,7 @@ def title_of(analyses: list[Analysis]) -> str:
     return f"Transfer of {', '.join(dict.fromkeys(model for part in analyses for model in part.models)) or 'intermediate tasks'}"
 
 
-def intro(collection: Collection, folders) -> list[str]:
+def intro(collection: Collection, folders: Sequence[str]) -> list[str]:
     """What was read, as sentences."""
     seeds = sorted({run.seed for run in collection.runs} - {None})
     hours = sum(run.seconds for run in collection.runs) / 3600
@@ -114,7 +115,7 @@ def intro(collection: Collection, folders) -> list[str]:
     return lines
 
 
-def arguments(argv=None) -> argparse.Namespace:
+def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folders", nargs="+", metavar="OUT", help="everything below these folders is read")
     parser.add_argument("--output_dir", default="out/report", help="where tables, pictures and the page go")
@@ -147,7 +148,7 @@ def arguments(argv=None) -> argparse.Namespace:
     return args
 
 
-def submit(args) -> int:
+def submit(args: argparse.Namespace) -> int:
     """Lays out a submission. -> 0 where it is whole, 1 where something is missing, which is said line by line."""
     analysis, benchmark = Analysis(collect(args.folders).of_protocol(""), resamples=0), args.benchmark or "xtreme"
     try:
@@ -162,7 +163,7 @@ def submit(args) -> int:
     return 1 if problems else 0
 
 
-def main(argv=None) -> int:
+def main(argv: list[str] | None = None) -> int:
     """The command. -> its exit code; a mistake of the user is one line on stderr and 2."""
     try:
         args = arguments(argv)

@@ -24,8 +24,11 @@ import os
 import re
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+
+from datasets import Dataset
 
 from arguments import Parser
 from console import run_script, say
@@ -101,7 +104,7 @@ def texts_of(example: dict) -> list[str]:
     return [example["text_a"], example["text_b"]]
 
 
-def translated(example: dict, translate, language: str) -> dict | str:
+def translated(example: dict, translate: Callable[[str], str | None], language: str) -> dict | str:
     """Returns an example in another language, or the reason why it is dropped.
 
     translate  a function from a sentence to its translation, or to None if the sentence is too long.
@@ -132,7 +135,7 @@ def with_texts(example: dict, texts: list[str]) -> dict:
     return {**example, "text_a": texts[0], "text_b": texts[1]}
 
 
-def translated_test(example: dict, translate, language: str) -> tuple[dict, Counter]:
+def translated_test(example: dict, translate: Callable[[str], str | None], language: str) -> tuple[dict, Counter]:
     """Returns (a test example in English, how many sentences stay as they are, and how many answers its context does not have).
 
     translate  as for `translated`. language: that of the example.
@@ -214,7 +217,7 @@ class Translator:
         positions = getattr(self.model.config, "max_position_embeddings", max_length)
         self.max_length = min(max_length, positions, self.tokenizer.model_max_length)
 
-    def language_token(self, language, path):
+    def language_token(self, language: str, path: str) -> tuple[str, int]:
         """Returns (the model's name of a language, the id of the token for it).
 
         The tokenizer says which languages there are. A language is named by M2M100's code, by that of FLORES-200 (ibo_Latn), by two
@@ -339,7 +342,9 @@ def go_on(partial: Path, settings: dict) -> list[dict]:
     return lines[1:]
 
 
-def translate_examples(examples, partial: Path, done: list[dict], translator: Translator, language: str, to_english=False) -> Counter:
+def translate_examples(
+    examples: Dataset, partial: Path, done: list[dict], translator: Translator, language: str, to_english: bool = False
+) -> Counter:
     """Translates the examples that are not `done` and appends them to `partial`.
 
     Returns the number of dropped examples for each reason. The reason "" counts the examples that are kept. Of a test set (`to_english`)

@@ -7,8 +7,12 @@
 # Without internet set TOKENIZER=samples/encoder. The model then has few pieces; at_once prints how many. Each part has a time limit. The times
 # that the parts took are in benchmarks/README.md ("On a GPU").
 set -uo pipefail
-cd "$(dirname "$0")/.."
-data=${1:?usage: benchmarks/on_a_gpu.sh DATA [OUT]} out=${2:-out/gpu} tokenizer=${TOKENIZER:-FacebookAI/xlm-roberta-large} failed=()
+case ${1:-} in
+  -h | --help) sed -n '2,/^set/s/^# \{0,1\}//p' "$0"; exit ;;
+  -* | "") echo "on_a_gpu.sh: '${1:-}' is no folder of data: benchmarks/on_a_gpu.sh DATA [OUT] would be right. --help says more." >&2; exit 2 ;;
+esac
+cd "$(dirname "$0")/.." || exit
+data=$1 out=${2:-out/gpu} tokenizer=${TOKENIZER:-FacebookAI/xlm-roberta-large} failed=()
 mkdir -p "$out"
 python -c 'import torch; print(torch.cuda.get_device_name(), torch.__version__)' || exit 2
 

@@ -3,7 +3,7 @@
 A row of a table is (model, start). A column is a target, its score as XTREME counts it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -89,7 +89,7 @@ class Analysis:
             return lambda row: (name, row[1])
         return lambda row: (row[0], name)
 
-    def is_baseline(self, row) -> bool:
+    def is_baseline(self, row: tuple[str, str]) -> bool:
         return self.baseline_of(row) == row
 
     def _column(self, target: str) -> Column:
@@ -216,23 +216,23 @@ class Analysis:
     def seeds(self) -> list[int]:
         return sorted({run.seed for run in self.collection.runs} - {None})
 
-    def number_of_seeds(self, row) -> int:
+    def number_of_seeds(self, row: tuple[str, str]) -> int:
         return max((len(seeds_of(column.runs, row, column.mean)) for column in self.columns), default=0)
 
-    def difference(self, row, target) -> Estimate | None:
+    def difference(self, row: tuple[str, str], target: str) -> Estimate | None:
         key = (*row, target)
         if key not in self.differences.index:
             return None
         return Estimate(*self.differences.loc[key, ["difference", "low", "high", "error", "p_holm"]])
 
 
-def in_order(rows) -> list[tuple[str, str]]:
+def in_order(rows: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
     """Rows by model, then the baseline, the intermediate tasks in the collection's order, all of them together, and the rest by name."""
     usual = [BASELINE, *INTERMEDIATE, "all"]
     return sorted(rows, key=lambda row: (row[0], usual.index(row[1]) if row[1] in usual else len(usual), row[1]))
 
 
-def grouped(runs, values) -> dict[tuple, dict]:
+def grouped(runs: Iterable[Run], values: Iterable) -> dict[tuple, dict]:
     """{row: {seed: value}} of a value for each run."""
     rows = {}
     for run, value in zip(runs, values):
@@ -240,7 +240,7 @@ def grouped(runs, values) -> dict[tuple, dict]:
     return rows
 
 
-def as_rows(runs, scores, resampled, examples) -> Rows:
+def as_rows(runs: Sequence[Run], scores: Iterable, resampled: np.ndarray | None, examples: float) -> Rows:
     """`Rows` of runs. A row in which some run has no predictions has no resampled scores."""
     if resampled is None or not len(resampled):
         return Rows(grouped(runs, scores))
@@ -249,7 +249,7 @@ def as_rows(runs, scores, resampled, examples) -> Rows:
     return Rows(grouped(runs, scores), whole, examples)
 
 
-def seeds_of(runs, row, rows: Rows) -> dict:
+def seeds_of(runs: Iterable[Run], row: tuple[str, str], rows: Rows) -> dict:
     """{seed: mean score} of one row."""
     seeds = [run.seed for run in runs if (run.model, run.start) == row]
     return dict(zip(seeds, rows.scores.get(row, ())))

@@ -14,14 +14,17 @@ answer is an exact match" (0..1). Temperature scaling divides the logits by one 
 """
 
 import zipfile
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas
 from scipy.optimize import minimize_scalar
 
 from predictions import prediction_path
+from report.collect import Run
 from report.statistics import LEVEL, resampled_sums
 
 SMALLEST = 1e-12  # probability in a log-likelihood
@@ -48,7 +51,7 @@ class Judged:
     def scaled(self, temperature: float) -> "Judged":
         return replace(self, scores=self.scores / temperature)
 
-    def part(self, kept) -> "Judged":
+    def part(self, kept: np.ndarray) -> "Judged":
         return Judged(self.scores[kept], self.right[kept], None if self.gold is None else self.gold[kept], self.unit[kept])
 
     @property
@@ -63,17 +66,17 @@ class Judged:
         return np.exp(highest)
 
 
-def judge(logits, gold) -> Judged:
+def judge(logits: Any, gold: Any) -> Judged:
     """Predictions of one class each. logits: (n, classes); gold: (n,) places."""
     logits, gold = np.asarray(logits, dtype=float), np.asarray(gold)
     return Judged(logits, logits.argmax(1) == gold, gold, np.arange(len(gold)))
 
 
-def kept_path(folder, task: str, language: str, split: str) -> Path:
+def kept_path(folder: str | Path, task: str, language: str, split: str) -> Path:
     return prediction_path(Path(folder) / "predictions", task, language).with_name(f"{split}-{language}.npz")
 
 
-def read_arrays(folder, task: str, language: str, split: str = "test") -> dict[str, np.ndarray] | None:
+def read_arrays(folder: str | Path, task: str, language: str, split: str = "test") -> dict[str, np.ndarray] | None:
     """The arrays that a run kept of one language (task_types/probabilities.py); None where it kept none.
 
     Raises ValueError for a file that cannot be read.
@@ -88,7 +91,7 @@ def read_arrays(folder, task: str, language: str, split: str = "test") -> dict[s
         raise ValueError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
 
 
-def read_probabilities(folder, task: str, language: str, split: str = "test") -> Judged | None:
+def read_probabilities(folder: str | Path, task: str, language: str, split: str = "test") -> Judged | None:
     """What a run kept of one language; None where it kept nothing that has classes or answers.
 
     Raises ValueError for a file that cannot be read.
@@ -189,7 +192,7 @@ NO_SCALING, ON_DEV, ON_TARGET = "none", "English dev", "target"
 RESAMPLES_AT_MOST = 200  # of each language, run and scaling; enough for the second digit of an interval
 
 
-def calibrate(runs, resamples: int, temperature_examples: int = 0) -> tuple[pandas.DataFrame, dict[str, str]]:
+def calibrate(runs: Iterable[Run], resamples: int, temperature_examples: int = 0) -> tuple[pandas.DataFrame, dict[str, str]]:
     """Calibration of every run and language that kept probabilities, and {folder: what is wrong} of those that cannot be read.
 
     temperature_examples  how many examples of each language's test data a second temperature is fitted on; these metrics are those of the
@@ -215,7 +218,7 @@ def calibrate(runs, resamples: int, temperature_examples: int = 0) -> tuple[pand
     return pandas.DataFrame(rows, columns=COLUMNS).astype({"seed": "Int64"}), wrong
 
 
-def scalings(judged: Judged, fitted_on_dev: float | None, temperature_examples: int):
+def scalings(judged: Judged, fitted_on_dev: float | None, temperature_examples: int) -> Iterator[tuple[str, float, Judged]]:
     """Yields (scaling, temperature, the predictions it is judged on)."""
     yield NO_SCALING, 1.0, judged
     if fitted_on_dev is not None:

@@ -7,6 +7,7 @@ the file are the hub's metadata (https://huggingface.co/docs/hub/model-cards), i
 import hashlib
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -45,7 +46,7 @@ STEP_SETTINGS = ("recipe", "learning_rate", "num_train_epochs", "max_steps", "ef
                  "mlm_share", "lora_rank", "lora_alpha", "early_stopping_patience", "label_smoothing_factor")  # fmt: skip
 
 
-def write_card(folder) -> None:
+def write_card(folder: str | Path) -> None:
     """Writes README.md into the folder of a finished run. One that a run did not write stays as it is, and a line says so.
 
     A folder that may only be read, and results of earlier code that lack something, get a line and no card: the run is finished.
@@ -145,7 +146,7 @@ def title_of(results: dict) -> str:
     return markdown_escape(f"{name},{before} scored on {results['task']}")
 
 
-def languages_of(part_list, split: str) -> list[str]:
+def languages_of(part_list: Iterable[dict], split: str) -> list[str]:
     return sorted({part["language"] for part in part_list if part.get("split") == split}, key=lambda name: (name != "en", name))
 
 

@@ -3,10 +3,13 @@
 A ranking is a score for each intermediate task, higher is better. What is fitted is fitted on the other targets alone.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from report.analysis import Analysis
 from report.collect import INTERMEDIATE
 
 RANDOM = 10_000  # rankings by chance
@@ -16,30 +19,30 @@ OTHER_TARGETS = "gain on the other targets"
 BEST_ON_OTHERS = "method that is best on the other targets"
 
 
-def regret(scores, predicted, k: int) -> float:
+def regret(scores: np.ndarray, predicted: np.ndarray, k: int) -> float:
     """Regret@k in percent: (best - best of the k that are predicted best) / best. scores, predicted: (n,), in the same order."""
     scores, chosen = np.asarray(scores, dtype=float), order_of(predicted)[:k]
     return 100 * float((scores.max() - scores[chosen].max()) / scores.max())
 
 
-def ndcg(scores, predicted) -> float:
+def ndcg(scores: np.ndarray, predicted: np.ndarray) -> float:
     """Normalised discounted cumulative gain over all tasks, 0..1; the gain of a task is its score, as in Poth et al. (2021)."""
     scores = np.asarray(scores, dtype=float)
     discounts = 1 / np.log2(np.arange(len(scores)) + 2)
     return float(scores[order_of(predicted)] @ discounts / (np.sort(scores)[::-1] @ discounts))
 
 
-def order_of(predicted) -> np.ndarray:
+def order_of(predicted: Any) -> np.ndarray:
     """Places from the best to the worst; of equal ones the first in the collection's order comes first."""
     return np.argsort(-np.asarray(predicted, dtype=float), kind="stable")
 
 
-def judged(scores, predicted) -> tuple[float, float, float]:
+def judged(scores: np.ndarray, predicted: np.ndarray) -> tuple[float, float, float]:
     """METRICS of one target."""
     return regret(scores, predicted, 1), regret(scores, predicted, 3), ndcg(scores, predicted)
 
 
-def by_chance(targets: list, seed=0) -> np.ndarray:
+def by_chance(targets: list, seed: int = 0) -> np.ndarray:
     """METRICS of RANDOM rankings, their means over targets: (RANDOM, 3). targets: the scores (n,) of each."""
     rng, totals = np.random.default_rng(seed), np.zeros((RANDOM, 3))
     for scores in (np.asarray(scores, dtype=float) for scores in targets):
@@ -66,7 +69,7 @@ class Grid:
     baselines: dict[str, float]
 
 
-def grid_of(analysis, model: str, tasks=INTERMEDIATE) -> Grid:
+def grid_of(analysis: Analysis, model: str, tasks: Sequence[str] = INTERMEDIATE) -> Grid:
     """The grid of one model: the intermediate tasks after which every target was scored that was scored after any, each trained alone.
 
     A target is left out that was scored after fewer tasks than another, because its regret would be over fewer choices.
@@ -134,7 +137,7 @@ def judgement(grid: Grid, predictions: dict[str, dict[str, np.ndarray]]) -> list
     return lines
 
 
-def with_intervals(values, seed=0) -> list[str]:
+def with_intervals(values: np.ndarray, seed: int = 0) -> list[str]:
     """Means over targets with bootstrap intervals over them; values (targets, 3). One target has no interval."""
     if len(values) == 1:
         return [between(value, None, place) for place, value in enumerate(values[0])]
@@ -142,7 +145,7 @@ def with_intervals(values, seed=0) -> list[str]:
     return [between(values[:, place].mean(), drawn[:, place], place) for place in range(3)]
 
 
-def between(value, draws, place) -> str:
+def between(value: float, draws: np.ndarray | None, place: int) -> str:
     digits = 3 if METRICS[place] == "NDCG" else 1
     if draws is None:
         return f"{value:.{digits}f}"

@@ -7,6 +7,7 @@ duplicate is left out and named; the others are reported.
 import math
 import os
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -138,7 +139,7 @@ class Collection:
         return Collection(runs, self.problems, self.arms, self.perturbed) if protocol == "" else Collection(runs, [])
 
 
-def collect(folders) -> Collection:
+def collect(folders: Iterable[str | Path]) -> Collection:
     """Reads every results.json below `folders`. Raises InputError for a folder that is not there, and where no result is usable."""
     runs, problems = [], []
     for folder in run_folders(folders):
@@ -171,7 +172,7 @@ def arms_of(usable: list[Run], kept: list[Run]) -> list[Run]:
     return [run for run in usable if run.folder not in folders and run.phase == "target" and is_arm(run)]
 
 
-def run_folders(folders) -> list[Path]:
+def run_folders(folders: Iterable[str | Path]) -> list[Path]:
     """Every folder that a run finished, left unfinished or failed in, each once, in order of their names."""
     seen = {}
     for top in map(Path, folders):
@@ -314,7 +315,7 @@ def scores_of(results: dict) -> dict[str, dict]:
     return {results["task"]: dev} if isinstance(results["task"], str) else {task: dev.get(task) for task in results["task"]}
 
 
-def check_scores(task: str, name: str, scores) -> None:
+def check_scores(task: str, name: str, scores: Any) -> None:
     """Raises Unusable unless `scores` holds the task's metric and nothing that is no score."""
     metric = TASKS[task].dev_metric
     is_plain = type(scores) is dict and type(scores.get(metric)) is float and type(scores.get("examples")) is int  # as runs leave it: quick
@@ -363,7 +364,7 @@ def mismatch(value: Any, kind: Any, name: str = "") -> str | None:
     return wrong[0] if wrong else f"{name or 'it'} is {short(value)}, not {' or '.join(dict.fromkeys(names))}"
 
 
-def short(value) -> str:
+def short(value: Any) -> str:
     text = repr(value)
     return text if len(text) < 60 else f"{text[:60]}..."
 

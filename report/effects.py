@@ -5,6 +5,9 @@ block may move together, and a handful of blocks is enough (Imbens and Kolesar, 
 bootstrap over nine tasks is too sure of itself: tests/test_effects.py counts how often the intervals of both hold the truth.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 from scipy import stats
 
@@ -13,7 +16,9 @@ from report.statistics import LEVEL, Estimate
 SMALL = 1e-9  # of a column, beside its own length: nothing is left of it
 
 
-def effects(outcome, predictors: dict, within=(), blocks=None) -> dict[str, Estimate]:
+def effects(
+    outcome: Sequence[float] | np.ndarray, predictors: dict, within: Sequence = (), blocks: Sequence | None = None
+) -> dict[str, Estimate]:
     """The coefficient of each predictor: {name: Estimate}. The value is NaN where the design cannot tell a predictor from the rest.
 
     outcome     (n,) numbers; predictors: {name: (n,) numbers}.
@@ -25,7 +30,9 @@ def effects(outcome, predictors: dict, within=(), blocks=None) -> dict[str, Esti
     return {name: estimate(values[place, 0], errors[place, 0], freedom[place]) for place, name in enumerate(predictors)}
 
 
-def intervals(outcomes, columns, within=(), blocks=None):
+def intervals(
+    outcomes: np.ndarray, columns: np.ndarray, within: Sequence = (), blocks: Sequence | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Fits m outcomes to the same k predictors: (values (k, m), standard errors (k, m), degrees of freedom (k,)). NaN: not known.
 
     outcomes (n, m); columns (n, k); within, blocks: see `effects`.
@@ -56,33 +63,33 @@ def intervals(outcomes, columns, within=(), blocks=None):
     return values, errors, freedom
 
 
-def basis_of(columns):
+def basis_of(columns: np.ndarray) -> np.ndarray:
     """An orthonormal basis of the space of some columns."""
     u, sizes, _ = np.linalg.svd(columns, full_matrices=False)
     return u[:, sizes > SMALL * sizes[0]]
 
 
-def is_left(column, rest, others) -> bool:
+def is_left(column: np.ndarray, rest: np.ndarray, others: np.ndarray) -> bool:
     """Whether something of a column is left when levels and the other predictors are taken out of it."""
     basis = basis_of(others) if others.size and np.abs(others).max() > SMALL else np.zeros((len(rest), 0))
     return bool(np.linalg.norm(rest - basis @ (basis.T @ rest)) > SMALL * max(float(np.linalg.norm(column)), SMALL))
 
 
-def inverse_root(matrix):
+def inverse_root(matrix: np.ndarray) -> np.ndarray:
     """The inverse square root of a symmetric matrix; of its null space nothing."""
     sizes, vectors = np.linalg.eigh(matrix)
     roots = np.where(sizes > SMALL, 1 / np.sqrt(np.maximum(sizes, SMALL)), 0)
     return (vectors * roots) @ vectors.T
 
 
-def satterthwaite(vectors, weights) -> float:
+def satterthwaite(vectors: np.ndarray, weights: np.ndarray) -> float:
     """Degrees of freedom of a coefficient's variance where all rows have equal and independent noise; NaN where no residual is left."""
     products = vectors.T @ vectors
     total = np.trace(products)
     return float(total**2 / (products**2).sum()) if total > SMALL * (weights**2).sum() else np.nan
 
 
-def estimate(value, error, freedom) -> Estimate:
+def estimate(value: Any, error: Any, freedom: Any) -> Estimate:
     if np.isnan(error) or np.isnan(value):
         return Estimate(float(value))
     reach = float(stats.t.ppf(0.5 + LEVEL / 2, freedom) * error)
@@ -90,7 +97,7 @@ def estimate(value, error, freedom) -> Estimate:
     return Estimate(float(value), float(value - reach), float(value + reach), float(error), float(p))
 
 
-def contrast(rows, undrawn=None) -> Estimate:
+def contrast(rows: Sequence[tuple[float, Sequence]], undrawn: Sequence[bool] | None = None) -> Estimate:
     """A weighted sum of means over seeds, with the spread between seeds pooled over its rows.
 
     rows     [(weight, scores of the seeds of a row)].
@@ -108,7 +115,7 @@ def contrast(rows, undrawn=None) -> Estimate:
     return estimate(value, np.sqrt(variance * sum(weight**2 / len(values) for weight, values in drawn)), freedom)
 
 
-def spread_ratio(rows, others) -> Estimate:
+def spread_ratio(rows: Sequence[Sequence[float]], others: Sequence[Sequence[float]]) -> Estimate:
     """The standard deviation between seeds in some rows over that in others, with the interval of Fisher's F. NaN: not known.
 
     rows, others  lists of the scores of a row's seeds; deviations are from the mean of each row.

@@ -5,7 +5,9 @@ tags, entities and pairs: twice the chunks found over the chunks there are and t
 """
 
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +16,7 @@ from predictions import prediction_path, read_labels, read_predictions
 from task_adapters import TASKS
 
 
-def statistics_of_runs(folders, task: str, language: str):
+def statistics_of_runs(folders: Sequence[str], task: str, language: str) -> tuple[np.ndarray, np.ndarray, dict[str, str]]:
     """Numerators and denominators of several runs on the same examples, for 100 * sum(numerators) / sum(denominators).
 
     Returns (numerators (n, runs), denominators (n, runs), {folder: what is wrong}). A run without usable files, or scored on other gold
@@ -43,7 +45,7 @@ def statistics_of_runs(folders, task: str, language: str):
     return both[..., 0], both[..., 1], wrong
 
 
-def statistics_of_run(folder, task: str, language: str):
+def statistics_of_run(folder: str, task: str, language: str) -> Any:
     """(n, 2) numerators and denominators of one run; for mining {source id: (numerator, denominator)}.
 
     Raises ValueError or OSError where its files cannot be used.
@@ -71,24 +73,24 @@ def statistics_of_run(folder, task: str, language: str):
     return np.array([[float(right == said), 1] for right, said in zip(gold, predicted)])
 
 
-def answer_points(task: str, answers, predicted, language: str) -> float:
+def answer_points(task: str, answers: Any, predicted: Any, language: str) -> float:
     """Points in 0..1 of one answer; in XTREME the mean of exact match and F1."""
     scores, metrics = TASKS[task].metric([answers], [predicted], language), metrics_of(task)
     return sum(scores[name] for name in metrics) / len(metrics) / 100
 
 
-def word_counts(gold, predicted) -> tuple[int, int]:
+def word_counts(gold: Sequence[str], predicted: Sequence[str]) -> tuple[int, int]:
     """One sentence's share of an accuracy over words: (right, words)."""
     return sum(right == said for right, said in zip(gold, predicted, strict=True)), len(gold)
 
 
-def chunk_counts(gold, predicted) -> tuple[int, int]:
+def chunk_counts(gold: Sequence[str], predicted: Sequence[str]) -> tuple[int, int]:
     """One sentence's share of a micro F1 over chunks: (2 * found, in gold + predicted)."""
-    gold, predicted = set(chunks(gold)), set(chunks(predicted))
-    return 2 * len(gold & predicted), len(gold) + len(predicted)
+    right, said = set(chunks(gold)), set(chunks(predicted))
+    return 2 * len(right & said), len(right) + len(said)
 
 
-def pair_counts(gold, predicted) -> dict[str, tuple[int, int]]:
+def pair_counts(gold: Iterable[tuple], predicted: Iterable[tuple]) -> dict[str, tuple[int, int]]:
     """Each source sentence's share of an F1 over pairs: {source id: (2 * found, in gold + predicted)}."""
     gold, predicted = set(gold), set(predicted)
     counts = {source: [0, 0] for source, _ in sorted(gold | predicted)}
@@ -105,7 +107,7 @@ def aligned_pairs(columns: dict) -> dict:
     return {folder: np.array([column.get(source, (0, 0)) for source in sources], dtype=float) for folder, column in columns.items()}
 
 
-def score_of(numerators, denominators):
+def score_of(numerators: np.ndarray, denominators: np.ndarray) -> np.ndarray:
     """100 * ratio of the sums over the first axis; 0 where nothing is there to be found."""
     above, below = numerators.sum(0), denominators.sum(0)
     return 100 * np.divide(above, below, out=np.zeros_like(above, dtype=float), where=below != 0)  # an absent run's NaN stays
@@ -122,7 +124,7 @@ def score_in(task: str, scores: dict[str, float]) -> float | None:
     return sum(values) / len(values) if len(values) == len(metrics_of(task)) else None
 
 
-def chance(folder, task: str, languages) -> dict[str, float | None]:
+def chance(folder: str | Path, task: str, languages: Iterable[str]) -> dict[str, float | None]:
     """What answering without looking scores in each language: one label for all, the most frequent tag, one candidate of all, no answer.
 
     Counted from the labels of the run in `folder`; None for a language without usable ones.

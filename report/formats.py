@@ -6,6 +6,7 @@ What a result says of itself (names, languages) is data: it is escaped in each o
 import csv
 import io
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 LATEX = {"\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%", "_": r"\_",
@@ -74,7 +75,7 @@ def to_plain(table: Table) -> str:
     return "\n".join([visible(table.title), *lines, *map(visible, table.notes)])
 
 
-def aligned(row, widths, labels) -> list[str]:
+def aligned(row: Sequence[str], widths: Sequence[int], labels: int) -> list[str]:
     return [text.ljust(width) if place < labels else text.rjust(width) for place, (text, width) in enumerate(zip(row, widths))]
 
 

@@ -1,6 +1,7 @@
 """Groups of languages, and what else is known of them: report/languages.csv (made by make_languages.py), and a user's own table."""
 
 import csv
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
@@ -44,7 +45,7 @@ def amount(gib: float) -> str:
     return next(name for most, name in STEPS if gib < most or gib == most == 0)
 
 
-def groups_of(languages, own: dict[str, dict[str, str]] | None = None) -> dict[str, dict[str, list[str]]]:
+def groups_of(languages: Iterable[str], own: dict[str, dict[str, str]] | None = None) -> dict[str, dict[str, list[str]]]:
     """{grouping: {group: languages}} of the languages without English. own: a user's groupings (`read_groups`). Unknown ones: "unknown"."""
     table, found = read_languages(), {}
     own = own or {}

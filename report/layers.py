@@ -1,5 +1,7 @@
 """What `run_retrieval.py --layers` measured: one row per run, language, layer, pooling and treatment of the vectors."""
 
+from collections.abc import Iterable
+
 import pandas
 
 from metrics import choose_layer, layer_accuracies
@@ -46,7 +48,7 @@ def claims(run: Run) -> dict[str, tuple[float, str]]:
     }
 
 
-def mean(values) -> float:
+def mean(values: Iterable[float]) -> float:
     values = list(values)
     return sum(values) / len(values)
 

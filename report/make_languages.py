@@ -15,6 +15,7 @@ import math
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -100,13 +101,13 @@ def package_file(package: str, *parts: str) -> Path:
     return Path(find_spec(package).submodule_search_locations[0], *parts)
 
 
-def angular(a, b) -> float:
+def angular(a: np.ndarray, b: np.ndarray) -> float:
     """2 arccos(cosine) / pi, in 0..1 for vectors without negative values; 1 where one is all 0 (an isolate has no family in common)."""
     lengths = np.linalg.norm(a) * np.linalg.norm(b)
     return 1.0 if lengths == 0 else float(2 * np.arccos(np.clip(a @ b / lengths, -1, 1)) / np.pi)
 
 
-def great_circle(a, b) -> float:
+def great_circle(a: tuple[float, float], b: tuple[float, float]) -> float:
     """Distance of two places (latitude, longitude in degrees) over half the circumference: 0..1."""
     (la, lo), (lb, ob) = np.radians(a), np.radians(b)
     return math.acos(min(1.0, math.sin(la) * math.sin(lb) + math.cos(la) * math.cos(lb) * math.cos(lo - ob))) / math.pi
@@ -170,7 +171,7 @@ def individual(code: str) -> str:
     return INDIVIDUAL.get(code, code.split("_")[0])
 
 
-def script_of(code: str, found) -> str:
+def script_of(code: str, found: Any) -> str:
     return SCRIPTS[code.split("_")[1]] if "_" in code else SCRIPT.get(code) or found.canonical_scripts[0].name
 
 

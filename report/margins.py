@@ -5,16 +5,19 @@ over the mean cosine with the neighbours of both. Where margins of right pairs a
 them apart: the AUC is the probability that a right pair has the larger margin (0.5: margins say nothing).
 """
 
+from collections.abc import Iterable
+
 import numpy as np
 import pandas
 from scipy.stats import rankdata
 
 from report.calibration import read_arrays
+from report.collect import Run
 
 COLUMNS = ["model", "start", "task", "language", "seed", "right", "wrong", "auc"]
 
 
-def read_margins(runs) -> tuple[pandas.DataFrame, dict[str, str]]:
+def read_margins(runs: Iterable[Run]) -> tuple[pandas.DataFrame, dict[str, str]]:
     """One row (`COLUMNS`) for each run and language that kept margins, and {folder: what is wrong} of those that cannot be read.
 
     right, wrong  mean margin of right and of wrong pairs, NaN where there are none.
@@ -32,7 +35,7 @@ def read_margins(runs) -> tuple[pandas.DataFrame, dict[str, str]]:
     return pandas.DataFrame(rows, columns=COLUMNS).astype({"seed": "Int64"}), wrong
 
 
-def margins_of(arrays: dict, folder) -> tuple[np.ndarray, np.ndarray]:
+def margins_of(arrays: dict, folder: str) -> tuple[np.ndarray, np.ndarray]:
     """(margins (n,), whether each pair is right (n,)). Raises ValueError for arrays that no run writes."""
     margin, right = arrays["margin"], arrays.get("right")
     if margin.ndim != 1 or margin.dtype.kind != "f" or right is None or right.shape != margin.shape:

@@ -1,10 +1,12 @@
 """The pictures of the report, each as PNG and SVG, in colours that the colour-blind tell apart."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from metrics import AS_THEY_ARE
 from report.analysis import Analysis, Column
@@ -12,6 +14,7 @@ from report.calibration import Judged, fit_temperature, read_probabilities, reli
 from report.formats import visible
 from report.languages import ENGLISH, read_languages
 from report.layers import layers_table
+from report.statistics import Estimate
 from report.tables import ALPHA, MATRICES, matrices_by_row
 from results import read_json
 from task_adapters import TASKS
@@ -46,7 +49,7 @@ def all_pictures(analysis: Analysis, folder: Path) -> list[tuple[str, Path]]:
     return drawn
 
 
-def style():
+def style() -> AbstractContextManager:
     """A context in which matplotlib draws as all pictures of the report are drawn."""
     import matplotlib
 
@@ -55,7 +58,7 @@ def style():
     return matplotlib.rc_context(settings)
 
 
-def gains(analysis: Analysis, model: str):
+def gains(analysis: Analysis, model: str) -> tuple[Figure | None, str]:
     """Gain of each language against its syntactic distance from English and its amount of text, a panel for each target."""
     import matplotlib.pyplot as plt
 
@@ -92,7 +95,7 @@ def gains(analysis: Analysis, model: str):
     return figure, f"{model}: gain over the baseline in each language, by syntactic distance from English and by GiB in CC-100."
 
 
-def training_curves(analysis: Analysis, column: Column, model: str):
+def training_curves(analysis: Analysis, column: Column, model: str) -> tuple[Figure | None, str]:
     """Score on the dev data by which checkpoints are compared, during training on a target: the first seed of the rows that are shown."""
     import matplotlib.pyplot as plt
 
@@ -123,7 +126,7 @@ def dev_scores(folder: Path, metric: str) -> list[tuple[int, float]]:
     return [(step, score) for step, score in points if type(step) is int and type(score) in (int, float)]
 
 
-def reliability_diagram(analysis: Analysis, column: Column, model: str):
+def reliability_diagram(analysis: Analysis, column: Column, model: str) -> tuple[Figure | None, str]:
     """Accuracy against confidence of a target's first row, a line for each language: as it is, and scaled on English dev."""
     import matplotlib.pyplot as plt
 
@@ -157,7 +160,7 @@ def reliability_diagram(analysis: Analysis, column: Column, model: str):
     return figure, caption
 
 
-def matrix_map(analysis: Analysis, column: Column, model: str, name: str):
+def matrix_map(analysis: Analysis, column: Column, model: str, name: str) -> tuple[Figure | None, str]:
     """A heat map of a matrix of two languages (`MATRICES`), for the first row and the one that differs most from it."""
     import matplotlib.pyplot as plt
 
@@ -192,7 +195,7 @@ def drawn_bins(judged: Judged) -> tuple[list[float], list[float]]:
     return [confidence for confidence, _ in bins], [right for _, right in bins]
 
 
-def accuracy_by_layer(analysis: Analysis, column: Column, model: str):
+def accuracy_by_layer(analysis: Analysis, column: Column, model: str) -> tuple[Figure | None, str]:
     """Retrieval accuracy by layer: of the first row every language, and of the rows that are shown the mean over languages."""
     import matplotlib.pyplot as plt
 
@@ -231,7 +234,7 @@ def accuracy_by_layer(analysis: Analysis, column: Column, model: str):
     return figure, caption
 
 
-def save(figure, folder: Path, name: str) -> Path:
+def save(figure: Figure, folder: Path, name: str) -> Path:
     """Writes a figure as PNG and SVG and closes it. -> the SVG file"""
     import matplotlib.pyplot as plt
 
@@ -241,7 +244,7 @@ def save(figure, folder: Path, name: str) -> Path:
     return folder / f"{name}.svg"
 
 
-def transfer_matrix(analysis: Analysis, model: str):
+def transfer_matrix(analysis: Analysis, model: str) -> tuple[Figure | None, str]:
     """A heat map of the differences to the baseline: colour by difference in units of its standard error, each column on its own scale."""
     import matplotlib.pyplot as plt
 
@@ -287,12 +290,12 @@ def transfer_matrix(analysis: Analysis, model: str):
     return figure, caption
 
 
-def is_tied(difference) -> bool:
+def is_tied(difference: Estimate) -> bool:
     """Whether a difference of the summary is a tie; its p-value is Holm's."""
     return not np.isnan(difference.low) and (difference.is_tie or difference.p >= ALPHA)
 
 
-def language_dots(analysis: Analysis, column: Column, model: str):
+def language_dots(analysis: Analysis, column: Column, model: str) -> tuple[Figure | None, str]:
     """Scores of one target, a line for each language, a dot with its 95% interval for the baseline and the starts that differ most."""
     import matplotlib.pyplot as plt
 
@@ -328,7 +331,7 @@ def language_dots(analysis: Analysis, column: Column, model: str):
     return figure, f"{model}, {column.target}: languages from easiest to hardest for the first row, with 95% intervals{more}."
 
 
-def most_different(analysis: Analysis, column: Column, rows) -> list:
+def most_different(analysis: Analysis, column: Column, rows: Sequence[tuple[str, str]]) -> list:
     """The baseline, then the starts with the largest differences to it on this target, in the order of the tables."""
     baselines = [row for row in rows if analysis.is_baseline(row)]
     others = [row for row in rows if row not in baselines]

@@ -17,7 +17,7 @@ PREDICTION_FILES = ("results.json", "predictions/*/test-*.tsv", "predictions/*/t
 REFUSALS = (HTTPError, OfflineModeIsEnabled, LocalTokenNotFoundError, ValueError, RuntimeError)
 
 
-def share(folder, publication: dict | None, is_new: bool) -> None:
+def share(folder: str | Path, publication: dict | None, is_new: bool) -> None:
     """Leaves the card in the folder of a finished run and publishes the run where that is asked for. For all processes of a run.
 
     publication  {"repo_id", "token", "private", "predictions"}; None: nothing is published.

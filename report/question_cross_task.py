@@ -1,5 +1,7 @@
 """How does training on one kind of task carry over to other kinds, on XTREME and on XTREME-R?"""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from report.analysis import Analysis
@@ -76,7 +78,9 @@ def targets_of(analysis: Analysis, benchmark: str) -> dict[str, list[str]]:
     return kinds
 
 
-def kind_gain(analysis: Analysis, model: str, starts, targets, benchmark: str, among) -> tuple[Estimate, int] | None:
+def kind_gain(
+    analysis: Analysis, model: str, starts: Sequence[str], targets: Sequence[str], benchmark: str, among: set[str] | None
+) -> tuple[Estimate, int] | None:
     """(mean gain of some starts on some targets, number of pairs); None where the baseline or all starts lack a target.
 
     benchmark, among: whose languages, see `languages_in`.
@@ -89,7 +93,7 @@ def kind_gain(analysis: Analysis, model: str, starts, targets, benchmark: str, a
     return contrast(rows, [None in scores for scores in (*found, base)]), len(found) * len(targets)
 
 
-def seed_means(analysis: Analysis, row, targets, benchmark: str, among) -> dict:
+def seed_means(analysis: Analysis, row: tuple[str, str], targets: Sequence[str], benchmark: str, among: set[str] | None) -> dict:
     """{seed: mean over targets of the mean over languages}, of the seeds that have all targets. {None: mean} where nothing is drawn."""
     by_target = []
     for column in (column for column in analysis.columns if column.target in targets):

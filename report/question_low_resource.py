@@ -1,6 +1,6 @@
 """Is transfer to low-resource languages more robust after intermediate training than after multilingual fine-tuning?"""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
@@ -60,7 +60,7 @@ def arm_of(run: Run, plain_examples: set) -> str | None:
     return "none" if run.start == BASELINE else "intermediate" if is_english_intermediate(run.start) else None
 
 
-def low_groups(analysis: Analysis, languages) -> list[tuple[str, list[str]]]:
+def low_groups(analysis: Analysis, languages: Iterable[str]) -> list[tuple[str, list[str]]]:
     """(what a measure counts as low, the low ones of the languages): Joshi's classes, CC-100, and a user's groups named `low`."""
     facts = read_languages()
     known = sorted(language for language in languages if language in facts.index and language != ENGLISH)
@@ -73,7 +73,7 @@ def low_groups(analysis: Analysis, languages) -> list[tuple[str, list[str]]]:
     return found
 
 
-def arm_scores(arm: dict, tasks, value_of: Callable) -> list[list[float]]:
+def arm_scores(arm: dict, tasks: Sequence[str], value_of: Callable) -> list[list[float]]:
     """For each start of an arm its seeds' means over tasks. value_of: run -> number, None where it has none."""
     rows = []
     for start in dict.fromkeys(start for _, start in arm):

@@ -1,5 +1,7 @@
 """The five questions of docs/questions.md: for each a table of estimates with intervals, an answer, and what is missing for it."""
 
+from collections.abc import Sequence
+
 from report.analysis import Analysis
 from report.formats import Cell, Table
 from report.question_alignment import alignment
@@ -20,7 +22,7 @@ QUESTIONS = {
 }  # fmt: skip
 
 
-def question_tables(analysis: Analysis, names=None) -> list[Table]:
+def question_tables(analysis: Analysis, names: Sequence[str] | None = None) -> list[Table]:
     """The sections of the questions. names: which; None for those with an answer that rests on an interval."""
     tables = []
     for name in names or QUESTIONS:

@@ -4,6 +4,7 @@ An estimate answers yes where its whole interval lies in the asked direction, no
 `MARGIN` in that direction, and is undecided otherwise.
 """
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -66,18 +67,18 @@ def without_baseline(analysis: Analysis) -> list[str]:
     return said
 
 
-def averaged(starts) -> list[str]:
+def averaged(starts: Iterable[str]) -> list[str]:
     """A sentence that names the starts that count as intermediate training, in a list; [] where there is none."""
     counted = sorted({start for start in starts if is_english_intermediate(start)})
     return [f"Intermediate training: {', '.join(counted)}."] if counted else []
 
 
-def left_out(starts) -> list[str]:
+def left_out(starts: Iterable[str]) -> list[str]:
     """A sentence that names the trained starts that are not one intermediate task, in a list; [] where there is none."""
     others = sorted({start for start in starts if start not in (BASELINE, *INTERMEDIATE)})
     return [f"Left out: {', '.join(others)}, because only one English intermediate task has a domain and a kind."] if others else []
 
 
-def mean_score(run: Run, languages) -> float:
+def mean_score(run: Run, languages: Sequence[str]) -> float:
     """The mean of a run's scores over some languages, as XTREME counts them."""
     return float(np.mean([score_in(run.task, run.scores[language]) for language in languages]))

@@ -10,6 +10,7 @@ taken.
 Languages are not drawn: a mean is over exactly the languages that it names.
 """
 
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,7 +37,7 @@ class Estimate:
         return bool(self.low <= 0 <= self.high)
 
 
-def resampled_scores(numerators, denominators, resamples=RESAMPLES, seed=0):
+def resampled_scores(numerators: np.ndarray, denominators: np.ndarray, resamples: int = RESAMPLES, seed: int = 0) -> np.ndarray:
     """Scores of k runs on `resamples` draws of n examples with replacement, the same draws for all runs: (resamples, k), 0..100.
 
     numerators, denominators  (n, k), see `examples.statistics_of_runs`; the scores of a run with NaN are NaN.
@@ -48,7 +49,7 @@ def resampled_scores(numerators, denominators, resamples=RESAMPLES, seed=0):
     return 100 * ratio
 
 
-def resampled_sums(values, resamples=RESAMPLES, seed=0):
+def resampled_sums(values: np.ndarray, resamples: int = RESAMPLES, seed: int = 0) -> np.ndarray:
     """Sums of the rows of `values` (n, m) over `resamples` draws of n rows with replacement: (resamples, m)."""
     n = len(values)
     rng = np.random.default_rng(seed)
@@ -92,15 +93,15 @@ class Rows:
                 by_examples += np.nanvar(self.resampled[row] - self.resampled[row].mean(0), axis=1).sum()
         return (max(0.0, squares - by_examples) / freedom, squares / freedom, freedom) if freedom else (0.0, 0.0, 0)
 
-    def mean(self, row) -> Estimate:
+    def mean(self, row: Hashable) -> Estimate:
         """The mean over seeds of a row. Its p-value says nothing: scores are not compared with 0."""
         return self.combination({row: 1.0})
 
-    def difference(self, row, baseline) -> Estimate:
+    def difference(self, row: Hashable, baseline: Hashable) -> Estimate:
         """The mean over seeds of `row` minus that of `baseline`, on the same examples."""
         return self.combination({row: 1.0, baseline: -1.0})
 
-    def mean_difference(self, pairs) -> Estimate:
+    def mean_difference(self, pairs: Sequence[tuple]) -> Estimate:
         """The mean over pairs (row, baseline) of their differences, on the same examples. A baseline of several pairs counts once."""
         weights = {}
         for row, baseline in pairs:
@@ -143,19 +144,19 @@ def interval(variance: float, observed: float, seed_freedom: int) -> tuple[float
     return error, freedom, float(stats.t.ppf(0.5 + LEVEL / 2, freedom)) * error
 
 
-def holm(p_values) -> np.ndarray:
+def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
     """p-values corrected for their number (Holm, 1979): below .05, the chance of any false one among all is below 5%. NaN stays NaN."""
-    p_values = np.asarray(p_values, dtype=float)
-    corrected = np.full(p_values.shape, np.nan)
-    order = [place for place in np.argsort(p_values, kind="stable") if not np.isnan(p_values[place])]
+    values = np.asarray(p_values, dtype=float)
+    corrected = np.full(values.shape, np.nan)
+    order = [place for place in np.argsort(values, kind="stable") if not np.isnan(values[place])]
     highest = 0.0
     for rank, place in enumerate(order):
-        highest = max(highest, min(1.0, (len(order) - rank) * p_values[place]))
+        highest = max(highest, min(1.0, (len(order) - rank) * values[place]))
         corrected[place] = highest
     return corrected
 
 
-def rank_correlation(x, y, resamples=RESAMPLES, seed=0) -> tuple[float, float, float, int]:
+def rank_correlation(x: Sequence[float], y: Sequence[float], resamples: int = RESAMPLES, seed: int = 0) -> tuple[float, float, float, int]:
     """Spearman's correlation of two lists and its 95% bootstrap interval over their pairs: (rho, low, high, n); NaN for fewer than 4 pairs.
 
     Pairs with a NaN are left out. Resamples in which one side is constant have no correlation and are left out.

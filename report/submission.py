@@ -20,7 +20,7 @@ PASSED_OVER = "not_read_by_xtreme_r"  # the folder above that of LAReQA
 LONGEST_RANKING = 20  # of an answer to Mewsli-X
 
 
-def write_submission(analysis: Analysis, name: str, folder, seed: int | None = None, benchmark: str = "xtreme") -> list[str]:
+def write_submission(analysis: Analysis, name: str, folder: str | Path, seed: int | None = None, benchmark: str = "xtreme") -> list[str]:
     """Copies the predictions of one row into `folder`. -> what is missing or wrong, one line each; [] for a whole submission.
 
     name  a start, where there are several models `model start`; seed: which run of the row, the first by default; benchmark: of `TASKS_OF`.
@@ -64,7 +64,7 @@ def row_named(analysis: Analysis, name: str) -> tuple[str, str]:
     return names[name]
 
 
-def problem_of(run_folder, task: str, language: str) -> str | None:
+def problem_of(run_folder: str | Path, task: str, language: str) -> str | None:
     """What is wrong with the predictions of one language (absent, another format, other lines or ids than the gold); None if nothing."""
     path = prediction_path(Path(run_folder) / "predictions", task, language)
     if not path.is_file():

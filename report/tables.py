@@ -1,6 +1,8 @@
 """The tables of the report, from an `Analysis`. Scores are in percent; columns are targets or languages, rows are model and start."""
 
 import re
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas
@@ -9,7 +11,7 @@ from metrics import AS_THEY_ARE
 from predictions import NAMES
 from report.analysis import Analysis, Column
 from report.calibration import NO_SCALING, ON_DEV, ON_TARGET
-from report.collect import BASELINE, INTERMEDIATE
+from report.collect import BASELINE, INTERMEDIATE, Run
 from report.domains import kind_of, shares_domain
 from report.formats import Cell, Table
 from report.languages import ENGLISH, GROUPINGS, MEASURES, STEPS, read_languages, sources
@@ -92,7 +94,7 @@ def tables_of(analysis: Analysis) -> list[Table]:
     return [table for table in (*tables, intermediate_table(analysis), problems_table(analysis)) if table and table.rows]
 
 
-def labels_of(analysis: Analysis, row) -> list[Cell]:
+def labels_of(analysis: Analysis, row: tuple[str, str]) -> list[Cell]:
     """The first cells of a row: the start, before it the model where there are several."""
     model, start = row
     return [Cell(model), Cell(start)] if len(analysis.models) > 1 else [Cell(start)]
@@ -102,7 +104,7 @@ def label_head(analysis: Analysis) -> list[str]:
     return ["model", "trained on"] if len(analysis.models) > 1 else ["trained on"]
 
 
-def score_cell(scores, seeds: int = 1) -> Cell:
+def score_cell(scores: Sequence[float] | np.ndarray, seeds: int = 1) -> Cell:
     """`61.2 ± 0.4`: mean and standard deviation (n - 1) over seeds; one value alone has none. Fewer values than `seeds` are counted."""
     spread = f" ± {np.std(scores, ddof=1):.1f}" if len(scores) > 1 else ""
     return Cell(f"{np.mean(scores):.1f}{spread}" + (f" (n={len(scores)})" if len(scores) < seeds else ""), "", float(np.mean(scores)))
@@ -117,7 +119,7 @@ def difference_cell(difference: Estimate, corrected_p: float | None = None) -> C
     return Cell(f"{difference.value:+.1f} ({difference.low:+.1f} to {difference.high:+.1f})", kind, difference.value)
 
 
-def of_all_languages(column) -> str:
+def of_all_languages(column: Column) -> str:
     """How the languages of a column relate to those of XTREME, for a note."""
     languages = TASKS[column.target].languages
     return f" of {len(languages)}" if set(column.languages) <= set(languages) else f", XTREME-R's, where XTREME has {len(languages)}"
@@ -166,7 +168,7 @@ def summary(analysis: Analysis) -> Table:
     return Table("summary", "Scores of the targets", head, rows, notes, len(label_head(analysis)))
 
 
-def mean_cell(column: Column, row, seeds: int) -> Cell:
+def mean_cell(column: Column, row: tuple[str, str], seeds: int) -> Cell:
     if row not in column.mean.scores:
         return Cell("not there", "missing")
     return score_cell(column.mean.scores[row], seeds if column.mean.is_drawn[row] else 1)
@@ -176,7 +178,7 @@ def mean_of_all(scores: dict) -> float | None:
     return None if None in scores.values() or not scores else float(np.mean(list(scores.values())))
 
 
-def published_rows(analysis: Analysis, blank) -> list[list[Cell]]:
+def published_rows(analysis: Analysis, blank: Sequence[Cell]) -> list[list[Cell]]:
     """A row for each published model whose layer and length agree with a run's, with the mean over the same languages."""
     found, sources = {}, {}
     for column in analysis.columns:
@@ -193,7 +195,7 @@ def published_rows(analysis: Analysis, blank) -> list[list[Cell]]:
     return rows
 
 
-def agrees(run, reference) -> bool:
+def agrees(run: Run, reference: Any) -> bool:
     """Whether a baseline run has the model, layer, length and choice of threshold of published scores."""
     layer, length = (run.settings.get(((run.model, run.task), name)) for name in ("layer", "max_seq_length"))
     same = (layer, length) == (reference.layer, reference.max_seq_length) and reference.is_tuned_on_test == run.is_tuned_on_test
@@ -474,7 +476,7 @@ def layer_choice_table(analysis: Analysis, column: Column) -> Table | None:
     return Table(f"layer_choice_{column.target}", f"{column.target}: choice of the layer", head, rows, notes, len(label_head(analysis)))
 
 
-def mean_matrix(runs) -> dict[str, dict[str, float]]:
+def mean_matrix(runs: Sequence[dict[str, dict[str, float]]]) -> dict[str, dict[str, float]]:
     """The mean of the matrices of several seeds, over the pairs of languages that all have; English first."""
     first = {question: set(row) for question, row in runs[0].items()}
     languages = sorted({*first, *(other for row in first.values() for other in row)}, key=lambda language: (language != "en", language))
@@ -563,7 +565,7 @@ def calibration_by_language(analysis: Analysis, column: Column) -> Table | None:
     return Table(f"ece_{column.target}", f"{column.target}: ECE by language", head, rows, notes, len(label_head(analysis)) + 1)
 
 
-def ece_cell(values) -> Cell:
+def ece_cell(values: Any) -> Cell:
     between = "" if np.isnan(values.low) else f" ({values.low:.1f} to {values.high:.1f})"
     return Cell(f"{values.value:.1f}{between}", "", float(values.value))
 
@@ -584,7 +586,7 @@ def margins_table(analysis: Analysis, column: Column) -> Table | None:
     return Table(f"margins_{column.target}", f"{column.target}: margins", head, rows, notes, len(label_head(analysis)))
 
 
-def margin_cell(values) -> Cell:
+def margin_cell(values: Any) -> Cell:
     """`0.112 / 0.021 (0.93)`; a dash for what is not there, as the margin of wrong pairs where all are right."""
     right, wrong = ("—" if np.isnan(value) else f"{value:.3f}" for value in (values.right, values.wrong))
     return Cell(f"{right} / {wrong}" + ("" if np.isnan(values.auc) else f" ({values.auc:.2f})"), "", float(values.right))

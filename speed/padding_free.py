@@ -18,11 +18,12 @@ with the padded computation before a run relies on them.
 import functools
 import importlib.util
 import inspect
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from transformers import AttentionInterface, AttentionMaskInterface
+from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedConfig, PreTrainedModel
 from transformers.integrations import is_deepspeed_zero3_enabled
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
@@ -51,7 +52,18 @@ class Layout(NamedTuple):
 # ---- attention
 
 
-def attention(module, query, key, value, attention_mask, dropout=0.0, scaling=None, cu_seq_lens_q=None, layout=None, **kwargs):
+def attention(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    cu_seq_lens_q: torch.Tensor | None = None,
+    layout: Layout | None = None,
+    **kwargs,
+) -> tuple[torch.Tensor, None]:
     """transformers' attention interface. query, key, value: (1, heads, tokens, width). -> ((1, tokens, heads, width), None)
 
     cu_seq_lens_q  (sequences + 1,) int32: the first token of each sequence, and the number of tokens. None: the batch is padded.
@@ -70,25 +82,37 @@ def attention(module, query, key, value, attention_mask, dropout=0.0, scaling=No
     return output, None
 
 
-def one_by_one(query, key, value, starts, dropout, scaling):
+def one_by_one(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, starts: torch.Tensor, dropout: float, scaling: float | None
+) -> torch.Tensor:
     lengths = starts.diff().tolist()
     parts = zip(*(tensor.split(lengths, dim=2) for tensor in (query, key, value)))
-    outputs = [F.scaled_dot_product_attention(*part, dropout_p=dropout, scale=scaling) for part in parts]
+    outputs = [F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, scale=scaling) for q, k, v in parts]
     return torch.cat(outputs, dim=2).transpose(1, 2)
 
 
-def has_flash(device, dtype) -> bool:
+def has_flash(device: torch.device, dtype: torch.dtype) -> bool:
     return dtype != torch.float32 and torch.cuda.get_device_capability(device) >= (8, 0)
 
 
-def flash(query, key, value, starts, longest, dropout, scaling):
+def flash(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, starts: torch.Tensor, longest: int, dropout: float, scaling: float | None
+) -> torch.Tensor:
     """longest: the longest sequence's tokens, or more. (The host would have to wait for a GPU to know the exact number.)"""
     query, key, value = (tensor[0].transpose(0, 1) for tensor in (query, key, value))  # (tokens, heads, width)
     sequences = starts, starts, longest, longest
     return torch.ops.aten._flash_attention_forward(query, key, value, *sequences, dropout, False, False, scale=scaling)[0][None]
 
 
-def padded(query, key, value, is_real, positions, dropout, scaling):
+def padded(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    is_real: torch.Tensor,
+    positions: torch.Tensor,
+    dropout: float,
+    scaling: float | None,
+) -> torch.Tensor:
     def to_padded(tensor):  # -> (sequences, heads, longest, width), zeros at padding
         tokens = tensor[0].transpose(0, 1)
         rows = tokens.new_zeros(is_real.numel(), *tokens.shape[1:]).index_copy(0, positions, tokens)
@@ -99,11 +123,14 @@ def padded(query, key, value, is_real, positions, dropout, scaling):
     return output.transpose(1, 2).flatten(0, 1)[positions][None]
 
 
-def by_triton(query, key, value, starts, longest, dropout, scaling):
+def by_triton(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, starts: torch.Tensor, longest: int, dropout: float, scaling: float | None
+) -> torch.Tensor:
     """As `flash`, by the kernels for short sequences."""
     from speed.triton_attention import attention  # Triton is not installed everywhere
 
-    return attention(*(tensor[0].transpose(0, 1) for tensor in (query, key, value)), starts, longest, dropout, scaling)[None]
+    query, key, value = (tensor[0].transpose(0, 1) for tensor in (query, key, value))
+    return attention(query, key, value, starts, longest, dropout, scaling)[None]
 
 
 AttentionInterface.register(NAME, attention)
@@ -159,26 +186,33 @@ class PackedForward:
             outputs["pooler_output"] = self.encoder.pooler(outputs.last_hidden_state)
         return outputs
 
-    def position_ids(self, is_real):
+    def position_ids(self, is_real: torch.Tensor) -> torch.Tensor:
         """(sequences, longest): from 0 in each sequence, or from the id behind the padding's where the table has one (XLM-R: from 2)."""
         padding_id = self.encoder.embeddings.position_embeddings.padding_idx
         return is_real.cumsum(1) - 1 + (0 if padding_id is None else padding_id + 1)
 
 
-def packed_forward_of(model) -> PackedForward | None:
+def packed_forward_of(model: torch.nn.Module) -> PackedForward | None:
     """The forward pass of the encoder inside `model`, where it reads its batches without padding; None where there is none."""
     forwards = (vars(module).get("forward") for module in model.modules())
     return next((forward for forward in forwards if isinstance(forward, PackedForward)), None)
 
 
-def is_packed(encoder) -> bool:
+def is_packed(encoder: PreTrainedModel) -> bool:
     return encoder.config._attn_implementation == NAME
 
 
 # ---- setting up
 
 
-def set_up(encoder, wanted: str, device, precisions: set[str], is_uneven=lambda: False, has_noise: bool = False) -> None:
+def set_up(
+    encoder: PreTrainedModel,
+    wanted: str,
+    device: torch.device,
+    precisions: set[str],
+    is_uneven: Callable[[], bool] = lambda: False,
+    has_noise: bool = False,
+) -> None:
     """Makes `encoder`, still on the CPU and in fp32, read its batches without padding.
 
     wanted      "on": raises InputError where that is impossible or not exact. "auto": on a GPU where it is possible, on a CPU if
@@ -203,7 +237,7 @@ def set_up(encoder, wanted: str, device, precisions: set[str], is_uneven=lambda:
         say(f"with padding: {reason}")
 
 
-def why_not_model(encoder, has_noise: bool = False) -> str | None:
+def why_not_model(encoder: PreTrainedModel, has_noise: bool = False) -> str | None:
     """Why this encoder cannot read without padding; None where it can. has_noise: as for `set_up`."""
     name = type(encoder).__name__
     if has_noise:  # transformers scales the noise by the length of a row, and without padding all sequences are one row
@@ -219,7 +253,7 @@ def why_not_model(encoder, has_noise: bool = False) -> str | None:
     return None
 
 
-def pack(encoder, triton_dtypes: tuple[torch.dtype, ...] = ()) -> str | None:
+def pack(encoder: PreTrainedModel, triton_dtypes: tuple[torch.dtype, ...] = ()) -> str | None:
     """Replaces attention and forward pass, if two sequences have the same hidden states as before. -> the reason where they have not"""
     implementation, expected = encoder.config._attn_implementation, two_sequences(encoder)
     encoder.set_attn_implementation(NAME)
@@ -233,7 +267,7 @@ def pack(encoder, triton_dtypes: tuple[torch.dtype, ...] = ()) -> str | None:
 
 
 @torch.no_grad()
-def two_sequences(encoder):
+def two_sequences(encoder: PreTrainedModel) -> torch.Tensor:
     """Hidden states of a batch of 7 and 4 tokens, (11, width)."""
     pad, training = encoder.config.pad_token_id or 0, encoder.training
     ids = torch.tensor([token for token in range(15) if token != pad][:14], device=encoder.device).view(2, 7)
@@ -244,7 +278,7 @@ def two_sequences(encoder):
     return hidden
 
 
-def triton_is_exact(config, device, dtype) -> bool:
+def triton_is_exact(config: PreTrainedConfig, device: torch.device, dtype: torch.dtype) -> bool:
     """Whether triton_attention.py can be used for short sequences: Triton is installed, can compile the kernels, and they are exact."""
     width = config.hidden_size // config.num_attention_heads
     if importlib.util.find_spec("triton") is None or width not in (16, 32, 64, 128):
@@ -258,7 +292,7 @@ def triton_is_exact(config, device, dtype) -> bool:
     return reason is None
 
 
-def why_not_kernel(kernel, config, device, dtype) -> str | None:
+def why_not_kernel(kernel: Callable[..., torch.Tensor], config: PreTrainedConfig, device: torch.device, dtype: torch.dtype) -> str | None:
     """Why `flash` or `by_triton` cannot be used on this device: missing, or other numbers than one attention for each sequence."""
     heads = config.num_attention_heads
     generator, starts = torch.Generator(device).manual_seed(0), torch.tensor([0, 5, 75, 96], dtype=torch.int32, device=device)

@@ -2,13 +2,16 @@
 
 import itertools
 import math
+from collections.abc import Callable
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pyarrow.compute
 import torch
 from accelerate.data_loader import BatchSamplerShard
 from accelerate.utils import gather_object
+from datasets import Dataset
 from torch.utils.data import BatchSampler, DataLoader, Sampler
 from tqdm.auto import tqdm
 from transformers import Trainer
@@ -25,12 +28,12 @@ GROUP = 8  # examples of like length that come together: the default batch per d
 POOL = 50  # steps whose examples are sorted together; transformers' own number
 
 
-def lengths_of(features) -> np.ndarray:
+def lengths_of(features: Dataset) -> np.ndarray:
     """The length to which each feature is padded at least: its tokens, in multiple choice those of the longest choice. (n,) integers"""
     return tokens_of(features).max(1)
 
 
-def tokens_of(features) -> np.ndarray:
+def tokens_of(features: Dataset) -> np.ndarray:
     """The number of tokens of each choice of each feature, (n, choices) integers; (n, 1) where it is no multiple choice."""
     column = features.with_format("arrow")["input_ids"][:]
     column = column.combine_chunks() if hasattr(column, "combine_chunks") else column
@@ -39,7 +42,7 @@ def tokens_of(features) -> np.ndarray:
     return counts.reshape(len(column), -1) if nested else counts[:, None]
 
 
-def choices_are_uneven(features) -> bool:
+def choices_are_uneven(features: Dataset) -> bool:
     """Whether more than 5% of a batch is padding whatever the order: choices of one question differ in length and are read side by side."""
     tokens = tokens_of(features)
     return bool(tokens.sum() < 0.95 * tokens.max(1).sum() * tokens.shape[1])
@@ -73,7 +76,7 @@ class GroupedByLength(Sampler):
                 yield from self.longest_first(step).tolist()
         yield from self.longest_first(order[whole:]).tolist()
 
-    def longest_first(self, rows):
+    def longest_first(self, rows: np.ndarray) -> np.ndarray:
         return rows[np.argsort(-self.lengths[rows], kind="stable")]
 
 
@@ -120,7 +123,7 @@ class CountingCollator:
         return {**batch, "real_tokens": int(batch["attention_mask"].sum()), "is_empty": not rows}
 
 
-def compile_blocks(model, backend, mode) -> None:
+def compile_blocks(model: torch.nn.Module, backend: str | None, mode: str | None) -> None:
     """Carries out `--torch_compile` block by block: all blocks share one compiled form, for batches of any shape.
 
     A model compiled as a whole would be compiled anew for each new number of tokens. Raises InputError where the model has no blocks.
@@ -140,7 +143,9 @@ class RealTokensTrainer(Trainer):
     """
 
     tokens = (0, 0)  # real tokens, and computed tokens with padding, of this process's training steps since the run was started
-    score_selection = None  # () -> (predictions, scores, loss) of the dev data by which checkpoints are compared
+    score_selection: Callable[[], tuple] | None = (
+        None  # () -> (predictions, scores, loss) of the dev data by which checkpoints are compared
+    )
 
     def __init__(self, model, args, **options):
         # The next batch is copied to the GPU while the GPU computes.
@@ -165,10 +170,10 @@ class RealTokensTrainer(Trainer):
         seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
         return GroupedByLength(lengths_of(features), batch, seed, lambda: int(self.state.epoch or 0))
 
-    def floating_point_ops(self, inputs):
+    def floating_point_ops(self, inputs: dict) -> int:
         return 0  # the library would walk through all modules at each micro-batch, for a number that we do not report
 
-    def get_train_dataloader(self):
+    def get_train_dataloader(self) -> DataLoader:
         collator, self.data_collator = self.data_collator, CountingCollator(self.data_collator)
         try:
             loader = super().get_train_dataloader()
@@ -184,11 +189,11 @@ class RealTokensTrainer(Trainer):
         return loader
 
     @cached_property
-    def packed_forward(self):
+    def packed_forward(self) -> padding_free.PackedForward | None:
         """The forward pass that is told how many tokens are real; None where batches are padded."""
         return padding_free.packed_forward_of(self.model)
 
-    def training_step(self, model, inputs, num_items_in_batch=None):
+    def training_step(self, model: torch.nn.Module, inputs: dict, num_items_in_batch: int | torch.Tensor | None = None) -> torch.Tensor:
         real_tokens, is_empty = inputs.pop("real_tokens"), inputs.pop("is_empty")
         computed_tokens = real_tokens if self.packed else inputs["attention_mask"].numel()
         self.tokens = self.tokens[0] + (0 if is_empty else real_tokens), self.tokens[1] + computed_tokens
@@ -196,7 +201,7 @@ class RealTokensTrainer(Trainer):
             self.packed_forward.expect(real_tokens)
         return super().training_step(model, inputs, num_items_in_batch)
 
-    def evaluate(self, *_, **__):
+    def evaluate(self, *_, **__) -> dict[str, float]:
         """Scores the dev data by which checkpoints are compared, on examples, as after training. -> {"eval_<metric>": value}"""
         _, scores, loss = self.score_selection()
         metrics = {"eval_loss": loss, **{f"eval_{name}": value for name, value in scores.items() if name != "examples"}}
@@ -212,12 +217,12 @@ class RealTokensTrainer(Trainer):
         return super()._determine_best_metric(metrics, trial)
 
 
-def scoring_batches(lengths, batch: int) -> list[list[int]]:
+def scoring_batches(lengths: np.ndarray, batch: int) -> list[list[int]]:
     """Row numbers in batches of like length: at most as many padded tokens as `batch` of the longest have, at most 4% of them padding."""
     return batches_by_length(lengths, batch * int(lengths.max()), least_share=0.96)
 
 
-def broken_rows(logits, mask) -> torch.Tensor:
+def broken_rows(logits: list[torch.Tensor], mask: torch.Tensor) -> torch.Tensor:
     """How many rows of a batch have a logit that is no finite number, as a number on the device.
 
     logits  [(batch, classes or choices)], [(batch, tokens, classes)], of span QA [(batch, tokens), (batch, tokens)], or of a dual encoder
@@ -230,7 +235,7 @@ def broken_rows(logits, mask) -> torch.Tensor:
     return torch.cat([values.flatten(1) for values in wrong], dim=1).any(1).sum()
 
 
-def broken_logits(trainer, language: str, reason: str) -> Collapsed:
+def broken_logits(trainer: Trainer, language: str, reason: str) -> Collapsed:
     """The error that ends a run whose model does not give finite numbers: it is a failed one, and leaves no score."""
     args, state = trainer.args, trainer.state
     reason = f"{language}: {reason}; the model's weights are broken, or its numbers overflow"
@@ -240,7 +245,7 @@ def broken_logits(trainer, language: str, reason: str) -> Collapsed:
     )
 
 
-def predict(trainer, features, task_type, description=""):
+def predict(trainer: Trainer, features: Dataset, task_type: Any, description: str = "") -> tuple[Any, float | None]:
     """The model's answer to each feature. Batches are of like length, and none has more padded tokens than the longest unsorted one.
 
     Every process computes the same number of batches (under ZeRO-3 each forward pass needs all processes) and returns all answers.

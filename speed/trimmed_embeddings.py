@@ -15,8 +15,9 @@ import hashlib
 
 import numpy as np
 import torch
+from datasets import Dataset
 from torch.nn.functional import embedding
-from transformers import TrainerCallback
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, TrainerCallback
 from transformers.integrations import is_deepspeed_zero3_enabled
 from transformers.trainer_callback import ExportableState
 
@@ -47,8 +48,8 @@ class TrimmedEmbedding(torch.nn.Embedding):
         self.register_buffer("rows", rows, persistent=False)
         self.whole, self.pieces, self.unused_row = whole.weight.detach(), pieces, int(rows[unused])
 
-    def forward(self, ids):
-        return super().forward(ids) if self.whole is None else embedding(self.rows[ids], self.weight, self.padding_idx)
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        return super().forward(ids) if self.whole is None else embedding(self.rows[ids], self.weight, self.padding_idx)  # type: ignore[index]
 
     def key(self) -> str:
         """A key of the token ids whose rows are trained."""
@@ -85,7 +86,9 @@ class TrimmedEmbedding(torch.nn.Embedding):
         super()._load_from_state_dict(state_dict, prefix, *args)
 
 
-def set_up(encoder, wanted: str, optim: str, features: list, tokenizer, has_lm: bool = False) -> None:
+def set_up(
+    encoder: PreTrainedModel, wanted: str, optim: str, features: list, tokenizer: PreTrainedTokenizerBase, has_lm: bool = False
+) -> None:
     """Leaves `encoder`, still on the CPU, only the embeddings of tokens in `features`, which is all that it may read until `complete`.
 
     wanted  "on": raises InputError where it is impossible. "auto": where it is possible. "off".
@@ -111,7 +114,7 @@ def set_up(encoder, wanted: str, optim: str, features: list, tokenizer, has_lm: 
     encoder.set_input_embeddings(TrimmedEmbedding(whole, torch.from_numpy(np.flatnonzero(occurs)), unused))
 
 
-def why_not(encoder, optim: str, has_lm: bool) -> str | None:
+def why_not(encoder: PreTrainedModel, optim: str, has_lm: bool) -> str | None:
     """Why embeddings cannot be left out; None where they can."""
     whole = encoder.get_input_embeddings()
     if has_lm:
@@ -125,7 +128,7 @@ def why_not(encoder, optim: str, has_lm: bool) -> str | None:
     return None
 
 
-def occurring(features, size: int) -> np.ndarray:
+def occurring(features: Dataset, size: int) -> np.ndarray:
     """Whether each token id below `size` occurs in features, (size,) bool."""
     occurs, column = np.zeros(size, bool), features.with_format("arrow")["input_ids"][:]
     for chunk in getattr(column, "chunks", [column]):
@@ -135,12 +138,12 @@ def occurring(features, size: int) -> np.ndarray:
     return occurs
 
 
-def trimmed(model) -> TrimmedEmbedding | None:
+def trimmed(model: torch.nn.Module) -> TrimmedEmbedding | None:
     """A model's embeddings where rows of them are left out; None where they are whole."""
     return next((module for module in model.modules() if isinstance(module, TrimmedEmbedding) and module.whole is not None), None)
 
 
-def complete(model) -> None:
+def complete(model: torch.nn.Module) -> None:
     """Puts the rows back that were left out, if any: from now on any token can be read."""
     embeddings = trimmed(model)
     if embeddings:
@@ -153,11 +156,11 @@ class Trimmed(TrainerCallback, ExportableState):
     def __init__(self, key):
         self.key = key
 
-    def state(self):
+    def state(self) -> dict:
         return {"args": {"key": self.key}, "attributes": {}}
 
 
-def agree(trainer, checkpoint: str | None) -> None:
+def agree(trainer: Trainer, checkpoint: str | None) -> None:
     """Makes a resumed run train the same rows as before: an optimiser would load states of other rows, or of another size, in silence.
 
     A checkpoint that was written untrimmed is resumed untrimmed. Raises InputError where other tokens occur now than in `checkpoint`.

@@ -177,7 +177,9 @@ class _Attention(torch.autograd.Function):
         return grad_query, grad_key, grad_value, None, None, None, None, None
 
 
-def attention(query, key, value, starts, longest: int, dropout: float, scaling: float):
+def attention(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, starts: torch.Tensor, longest: int, dropout: float, scaling: float
+) -> torch.Tensor:
     """Each sequence's attention to itself. query, key, value: (tokens, heads, width), bf16 or fp16 -> the same shape.
 
     The last dimension must be contiguous and the width a power of two.

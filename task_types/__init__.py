@@ -7,7 +7,10 @@ import os
 from contextlib import contextmanager
 from functools import lru_cache
 
-from task_adapters.base import InputError, code_of, fingerprint
+from datasets import Dataset
+from transformers import PreTrainedTokenizerBase
+
+from task_adapters.base import InputError, Task, code_of, fingerprint
 from task_types import classification, dual_encoder, multiple_choice, span_qa, tagging
 from task_types.late_tokenizer import LateTokenizer
 
@@ -22,7 +25,7 @@ NEEDS_OFFSETS = ("multiple_choice", "tagging", "span_qa")  # only a fast tokeniz
 ROWS_PER_PROCESS = 20_000  # a process reads the tokenizer anew, which takes as long as some thousand rows (`benchmarks/preparation.py`)
 
 
-def make_features(examples, tokenizer, task, max_length, doc_stride):
+def make_features(examples: Dataset, tokenizer: PreTrainedTokenizerBase, task: Task, max_length: int, doc_stride: int | None) -> Dataset:
     """Examples -> features: a `Dataset` with at least one feature per example; `example_index` is the example's row, counted from 0.
 
     Features are kept in the cache of `datasets` under a key of the examples, the tokenizer, the lengths and the code. The number of
@@ -55,7 +58,7 @@ def make_features(examples, tokenizer, task, max_length, doc_stride):
         )
 
 
-def check_lengths(examples, tokenizer, task, max_length: int, language: str) -> None:
+def check_lengths(examples: Dataset, tokenizer: PreTrainedTokenizerBase, task: Task, max_length: int, language: str) -> None:
     """Raises InputError where some example cannot become a feature, with its language, row and length; quick, as little is tokenised.
 
     To be called before training for all data whose features are made after it.
@@ -92,7 +95,7 @@ def _features_of_batch(batch, indices, tokenizer, task, max_length, doc_stride):
 
 
 @lru_cache(maxsize=8)  # the vocabulary of XLM-R is long, and each language needs the key
-def tokenizer_key(tokenizer):
+def tokenizer_key(tokenizer: PreTrainedTokenizerBase) -> str:
     """A key of everything that the output of a tokenizer depends on."""
     if isinstance(tokenizer, LateTokenizer):
         return tokenizer.key

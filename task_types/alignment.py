@@ -14,7 +14,7 @@ OUTLIERS = 3  # dimensions that are left out
 CENTRED, NO_OUTLIERS = "means removed", "outliers removed"
 
 
-def variants(english, foreign) -> dict[str, tuple]:
+def variants(english: torch.Tensor, foreign: torch.Tensor) -> dict[str, tuple]:
     """{what was done: (English vectors, foreign vectors)}, (n, width) each; without outliers (n, width - OUTLIERS)."""
     both = (english.mean(0) + foreign.mean(0)) / 2
     kept = both.abs().argsort(stable=True)[: max(1, len(both) - OUTLIERS)].sort().values
@@ -25,7 +25,7 @@ def variants(english, foreign) -> dict[str, tuple]:
     }
 
 
-def measures(english, foreign) -> dict[str, float]:
+def measures(english: torch.Tensor, foreign: torch.Tensor) -> dict[str, float]:
     """All measures of n pairs.
 
     accuracy            share of English sentences whose nearest foreign one is their own, 0..100; foreign_to_english: the other way.
@@ -52,7 +52,7 @@ def measures(english, foreign) -> dict[str, float]:
     }
 
 
-def anc(english, foreign) -> float:
+def anc(english: torch.Tensor, foreign: torch.Tensor) -> float:
     """Average neuron-wise correlation (Del and Fishel, 2022, https://aclanthology.org/2022.aacl-main.15): the mean over dimensions of
     Pearson's correlation between the two sides, over n pairs.
 
@@ -63,7 +63,7 @@ def anc(english, foreign) -> float:
     return float(torch.nn.functional.cosine_similarity(english, foreign, dim=0, eps=1e-12).mean())
 
 
-def isoscore(vectors) -> float:
+def isoscore(vectors: torch.Tensor) -> float:
     """IsoScore of a cloud of points (Rudman et al., 2022, https://aclanthology.org/2022.findings-acl.262): 1 where all directions vary
     alike, 0 where only one does; NaN where nothing varies.
 

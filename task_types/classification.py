@@ -1,8 +1,13 @@
 """One label for a pair of sentences, or for one sentence. Example columns: text_a, text_b ("" where there is one sentence), label."""
 
-import numpy as np
-from transformers import AutoModelForSequenceClassification
+from collections.abc import Sequence
 
+import numpy as np
+import torch
+from datasets import Dataset
+from transformers import AutoModelForSequenceClassification, PreTrainedTokenizerBase
+
+from task_adapters.base import Task
 from task_types.loss import loss_of_logits
 from task_types.span_qa import pair_layout
 
@@ -10,7 +15,9 @@ Model = AutoModelForSequenceClassification
 loss = loss_of_logits
 
 
-def to_features(examples, tokenizer, task, max_length, doc_stride=None):
+def to_features(
+    examples: dict[str, list], tokenizer: PreTrainedTokenizerBase, task: Task, max_length: int, doc_stride: int | None = None
+) -> dict[str, list]:
     """A batch of examples -> token ids of `<s> text_a </s></s> text_b </s>`, the longer text cut first; labels as numbers in `task.labels`.
 
     The task decides whether there is a second sentence (`task.sentences`), not the batch: in a pair an empty sentence keeps its place.
@@ -25,7 +32,7 @@ def to_features(examples, tokenizer, task, max_length, doc_stride=None):
     from_left = tokenizer.truncation_side == "left"
     features = {name: [] for name in ("input_ids", "token_type_ids") if name in tokenizer.model_input_names}
     for pair in zip(*tokens):
-        lengths = cut_lengths(*map(len, pair), room)
+        lengths = cut_lengths(len(pair[0]), len(pair[1]), room)
         a, b = (ids[len(ids) - length :] if from_left else ids[:length] for ids, length in zip(pair, lengths))
         features["input_ids"].append(before[0] + a + between[0] + b + after[0])
         if "token_type_ids" in features:
@@ -45,15 +52,15 @@ def cut_lengths(a: int, b: int, room: int) -> tuple[int, int]:
     return (shorter, room - shorter) if a <= b else (room - shorter, shorter)
 
 
-def reduce_logits(logits, labels):
+def reduce_logits(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """What leaves the device: all logits, which are few, and from which probabilities can be computed."""
     return logits
 
 
-def gold(examples, task):
+def gold(examples: Dataset, task: Task) -> list:
     return examples["label"][:]
 
 
-def decode(examples, features, logits, task):
+def decode(examples: Dataset, features: Dataset, logits: Sequence[np.ndarray], task: Task) -> list[str]:
     """Logits (n, labels) -> one label name per example."""
     return [task.labels[index] for index in np.asarray(logits).argmax(-1)]

@@ -1,14 +1,18 @@
 """Features of a batch -> tensors, for all kinds of task. No tokenizer is needed: a run whose features are cached does not load one."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import torch
+from datasets import Dataset
 
 from task_types.loss import IGNORED
 
 MODEL_COLUMNS = ("task", "labels", "input_ids", "token_type_ids")  # `task` in joint training; other columns are for decoding
 
 
-def what_is_read(features):
+def what_is_read(features: Dataset) -> Dataset:
     """The columns of a `Dataset` of features that a model reads."""
     return features.select_columns([name for name in MODEL_COLUMNS if name in features.column_names])
 
@@ -31,7 +35,7 @@ class Collator:
         return batch
 
 
-def padded(values, fill: int) -> torch.Tensor:
+def padded(values: Sequence, fill: int) -> torch.Tensor:
     """Numbers, lists of numbers or lists of such lists -> one tensor."""
     first = values[0]
     if np.isscalar(first):
@@ -44,5 +48,5 @@ def padded(values, fill: int) -> torch.Tensor:
     return torch.from_numpy(array)
 
 
-def ones_like(values):
+def ones_like(values: Any) -> Any:
     return [ones_like(inner) for inner in values] if len(values) and not np.isscalar(values[0]) else [1] * len(values)

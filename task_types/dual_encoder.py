@@ -7,16 +7,19 @@ occur know them. `labels` is a number of the candidate's text: two questions wit
 """
 
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from transformers import AutoModel, PreTrainedModel
+from datasets import Dataset
+from transformers import AutoModel, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import ModelOutput
 
 from console import say
-from task_adapters.base import InputError
+from task_adapters.base import DualRecipe, InputError, Task
 from task_types import ranking
 
 QUERY_LENGTH = 96  # the longest question in tokens, as in XTREME-R; candidates have --max_seq_length
@@ -34,7 +37,7 @@ class AutoModelForDualEncoding:
     """In the place of an Auto class: transformers has none for two texts."""
 
     @staticmethod
-    def for_family(family):
+    def for_family(family: type) -> type:
         """The model class of a configuration class: the family's encoder and the scale."""
         encoder = AutoModel._model_mapping[family]
         base = next(c for c in encoder.__mro__ if c is not PreTrainedModel and c.__name__.endswith("PreTrainedModel"))
@@ -57,11 +60,13 @@ class DualEncoding:
             with torch.no_grad():
                 self.scale.fill_(1.0)  # `set_up` has the recipe's
 
-    def forward(self, input_ids, attention_mask=None, token_type_ids=None, **kwargs):
+    def forward(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None, token_type_ids: torch.Tensor | None = None, **kwargs
+    ) -> Vectors:
         inputs = {"input_ids": input_ids, "attention_mask": attention_mask, "token_type_ids": token_type_ids}
         flat = {name: values.flatten(0, 1) for name, values in inputs.items() if values is not None}
-        outputs = self.base_model(**flat, **kwargs)
-        pooling = self.config.dual_encoder["pooling"]
+        outputs = self.base_model(**flat, **kwargs)  # type: ignore[attr-defined]  # the family's
+        pooling = self.config.dual_encoder["pooling"]  # type: ignore[attr-defined]
         if pooling == "pooler":
             pooled = outputs.pooler_output
         elif pooling == "cls":
@@ -77,7 +82,7 @@ class DualEncoding:
 Model = AutoModelForDualEncoding
 
 
-def set_up(model, recipe, is_trained: bool) -> None:
+def set_up(model: PreTrainedModel, recipe: DualRecipe, is_trained: bool) -> None:
     """Gives a model the recipe's way to make vectors, which its configuration keeps, and the recipe's scale, unless it is trained."""
     model.config.dual_encoder = {"pooling": recipe.pooling, "lower_case": recipe.lower_case}
     if recipe.pooling == "pooler" and getattr(model.base_model, "pooler", None) is None:
@@ -88,7 +93,7 @@ def set_up(model, recipe, is_trained: bool) -> None:
     model.scale.requires_grad_(recipe.is_scale_learned)
 
 
-def contrastive(vectors, labels, scale, among=None):
+def contrastive(vectors: torch.Tensor, labels: torch.Tensor, scale: torch.Tensor, among: int | None = None) -> torch.Tensor:
     """Each question's cross-entropy over the candidates, (n,).
 
     vectors (n, 2, width). labels (n,): questions with equal ones have one candidate, which is then no negative. among: only questions of
@@ -104,7 +109,9 @@ def contrastive(vectors, labels, scale, among=None):
     return F.cross_entropy(logits.masked_fill(left_out, -torch.inf), rows, reduction="none")
 
 
-def loss(outputs, labels, num_items_in_batch=None, label_smoothing=0.0):
+def loss(
+    outputs: ModelOutput, labels: torch.Tensor, num_items_in_batch: int | torch.Tensor | None = None, label_smoothing: float = 0.0
+) -> torch.Tensor:
     """The loss over the questions of this batch alone, divided by `num_items_in_batch`: what scoring reports.
 
     label_smoothing  0: another value is refused where flags are read (`refusals.check_pairs`).
@@ -113,7 +120,9 @@ def loss(outputs, labels, num_items_in_batch=None, label_smoothing=0.0):
     return total / (len(labels) if num_items_in_batch is None else num_items_in_batch)
 
 
-def to_features(examples, tokenizer, task, max_length, doc_stride=None):
+def to_features(
+    examples: dict[str, list], tokenizer: PreTrainedTokenizerBase, task: Task, max_length: int, doc_stride: int | None = None
+) -> dict[str, list]:
     """A batch of examples -> token ids of query and candidate, (2, tokens), cut at the end; the number of the candidate's text."""
     plain = {"truncation": True, "return_attention_mask": False, "verbose": False}
     texts = {name: [text.lower() for text in examples[name]] if task.dual.lower_case else examples[name] for name in ("query", "candidate")}
@@ -123,17 +132,17 @@ def to_features(examples, tokenizer, task, max_length, doc_stride=None):
     return {**features, "labels": [zlib.crc32(text.encode()) for text in examples["candidate"]]}
 
 
-def reduce_logits(logits, labels):
+def reduce_logits(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """What leaves the device: both vectors."""
     return logits
 
 
-def gold(examples, task):
+def gold(examples: Dataset, task: Task) -> list[int]:
     """Place 0 for each question: its candidate should be the nearest."""
     return [0] * len(examples)
 
 
-def decode(examples, features, logits, task):
+def decode(examples: Dataset, features: Dataset, logits: Sequence[np.ndarray], task: Task) -> list[int]:
     """Vectors -> for each question how many different candidates of the examples are nearer than its own."""
     vectors = torch.from_numpy(np.stack(logits))
     place = {}
@@ -143,7 +152,7 @@ def decode(examples, features, logits, task):
     return [int(rank) - 1 for rank in found[:, 0]]
 
 
-def check_last_layer(args, config) -> None:
+def check_last_layer(args: Any, config: PreTrainedConfig) -> None:
     """Makes --layer last the number of the model's last layer. Raises InputError for another one under a protocol, which reads the last."""
     last = config.num_hidden_layers
     if args.layer == "last":
@@ -152,7 +161,7 @@ def check_last_layer(args, config) -> None:
         raise InputError(f"--protocol {args.protocol} reads the last layer, {last}: leave --layer {args.layer} out.")
 
 
-def check_vectors(args, config) -> None:
+def check_vectors(args: Any, config: PreTrainedConfig) -> None:
     """Where retrieval reads other vectors of a dual encoder than it was trained to make: one line.
 
     Raises InputError for a pooler that the model has not, or that stands behind another layer than the one asked for.

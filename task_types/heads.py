@@ -6,16 +6,19 @@ head loads as an encoder.
 """
 
 import math
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
+import torch
 import transformers
 from transformers import (
     AutoModelForMultipleChoice,
     AutoModelForQuestionAnswering,
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
+    PreTrainedConfig,
 )
 from transformers.modeling_outputs import MultipleChoiceModelOutput, QuestionAnsweringModelOutput
 
@@ -32,10 +35,12 @@ class ChoiceHead:
         config.num_labels = 1
         super().__init__(config)
 
-    def forward(self, input_ids, attention_mask=None, token_type_ids=None, **kwargs):
+    def forward(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None, token_type_ids: torch.Tensor | None = None, **kwargs
+    ) -> MultipleChoiceModelOutput:
         inputs = {"input_ids": input_ids, "attention_mask": attention_mask, "token_type_ids": token_type_ids}
         flat = {name: values.flatten(0, 1) for name, values in inputs.items() if values is not None}
-        outputs = super().forward(**flat, **kwargs)
+        outputs = super().forward(**flat, **kwargs)  # type: ignore[misc]  # the classifier's
         logits = outputs.logits.view(input_ids.shape[:2])
         return MultipleChoiceModelOutput(logits=logits, hidden_states=outputs.hidden_states, attentions=outputs.attentions)
 
@@ -50,9 +55,12 @@ class SpanHead:
         config.num_labels = 2
         super().__init__(config)
 
-    def forward(self, input_ids, attention_mask=None, token_type_ids=None, **kwargs):
+    def forward(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None, token_type_ids: torch.Tensor | None = None, **kwargs
+    ) -> QuestionAnsweringModelOutput:
         inputs = {"input_ids": input_ids, "attention_mask": attention_mask, "token_type_ids": token_type_ids}
-        outputs = super().forward(**{name: values for name, values in inputs.items() if values is not None}, **kwargs)
+        given = {name: values for name, values in inputs.items() if values is not None}
+        outputs = super().forward(**given, **kwargs)  # type: ignore[misc]  # the classifier's
         start, end = (logits.contiguous() for logits in outputs.logits.unbind(-1))
         return QuestionAnsweringModelOutput(
             start_logits=start, end_logits=end, hidden_states=outputs.hidden_states, attentions=outputs.attentions
@@ -92,7 +100,7 @@ CERTAIN = 1e-4  # the permutation must beat the head's own order by more than ch
 MARGIN = 15.0  # points that the permutation must gain over the head's own order, and over one label for all
 
 
-def check_label_names(config, labels: tuple[str, ...], path: str, label_map: list[str] | None = None) -> tuple[str, ...]:
+def check_label_names(config: PreTrainedConfig, labels: tuple[str, ...], path: str, label_map: list[str] | None = None) -> tuple[str, ...]:
     """The task's labels in the order of the outputs of the head that `path` holds.
 
     config     the checkpoint's configuration; labels: the names that the task needs, in any order; () where any names will do (CCG).
@@ -147,7 +155,7 @@ def read_label_map(words: list[str], kept: tuple[str, ...], labels: tuple[str, .
     return new_names
 
 
-def permutation_warning(labels: tuple[str, ...], gold, predicted, scored: str = "English dev") -> str | None:
+def permutation_warning(labels: tuple[str, ...], gold: Sequence, predicted: Sequence, scored: str = "English dev") -> str | None:
     """What to say of a trained head whose names seem to stand in another order than its outputs; None where they do not seem to.
 
     labels           the names; gold, predicted: one name for each example, or a list of names for each sentence (tagging).

@@ -25,7 +25,7 @@ class LateTokenizer:
         self.model_max_length = summary["model_max_length"]
 
     @cached_property
-    def whole(self):
+    def whole(self) -> transformers.PreTrainedTokenizerBase:
         with tempfile.TemporaryDirectory() as folder:
             self.save_pretrained(folder)
             tokenizer = transformers.PreTrainedTokenizerFast.from_pretrained(folder)
@@ -45,7 +45,7 @@ class LateTokenizer:
     def is_fast(self) -> bool:
         return True
 
-    def save_pretrained(self, folder, **_) -> None:
+    def save_pretrained(self, folder: str | Path, **_) -> None:
         Path(folder).mkdir(parents=True, exist_ok=True)
         for name, text in self.files.items():
             Path(folder, name).write_text(text, encoding="utf-8", newline="")

@@ -6,9 +6,12 @@ They lie in a temporary file of the output folder, which vanishes with the proce
 
 import os
 import tempfile
+from collections.abc import Sequence
+from typing import BinaryIO
 
 import numpy as np
 import torch
+from transformers import PreTrainedConfig, PreTrainedModel
 
 from metrics import choose_layer, layer_accuracies
 from task_adapters.base import InputError
@@ -20,13 +23,14 @@ POOLINGS = ("mean", "cls")
 ALL, BEST = "all", "best"
 
 
-def layers_to_read(layer, layers, config, path) -> list[int]:
+def layers_to_read(layer: int | str, layers: list[str] | None, config: PreTrainedConfig, path: str) -> list[int]:
     """The layers that a run reads, in order: that of --layer, those of --layers. Raises InputError for one that the model does not have."""
     count = config.num_hidden_layers
-    wanted = range(count + 1) if layers == [ALL] else layers or []
-    wanted = sorted({*map(int, wanted), *([] if layer == BEST else [layer])})
-    for name, absent in (("layer", layer), *(("layers", number) for number in wanted)):
-        if absent != BEST and not 0 <= absent <= count:
+    asked = range(count + 1) if layers == [ALL] else [int(number) for number in layers or []]
+    own = [] if layer == BEST else [int(layer)]
+    wanted = sorted({*asked, *own})
+    for name, absent in (*(("layer", number) for number in own), *(("layers", number) for number in wanted)):
+        if not 0 <= absent <= count:
             raise InputError(f"--{name} {absent}: {path!r} has hidden states 0 to {count}; choose one with --{name}.")
     return wanted
 
@@ -56,12 +60,12 @@ class States:
                     self.vectors[layers.index(layer), place] = accelerator.reduce(part, reduction="sum").cpu().numpy()
                 check_finite(self.at(layer, pooling, slice(None)), layer, description)
 
-    def at(self, layer, pooling, rows):
+    def at(self, layer: int, pooling: str, rows: Sequence[int] | None) -> torch.Tensor:
         """Vectors of one layer, (rows, width), on the device."""
         return torch.from_numpy(np.array(self.vectors[self.layers.index(layer), POOLINGS.index(pooling), rows])).to(self.device)
 
 
-def reserve(file, size: int) -> None:
+def reserve(file: BinaryIO, size: int) -> None:
     """Gives a file its size. A full disk is said here: a write into memory that no disk stands behind would kill the process."""
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(file.fileno(), 0, size)
@@ -69,7 +73,7 @@ def reserve(file, size: int) -> None:
         file.truncate(size)
 
 
-def hidden_states(model, inputs, layers) -> list[torch.Tensor]:
+def hidden_states(model: PreTrainedModel, inputs: dict, layers: Sequence[int]) -> list[torch.Tensor]:
     """The hidden states of some layers of a batch, (batch, length, width) each; the last one as the model returns it."""
     outputs = model(**inputs, output_hidden_states=True)
     last = model.config.num_hidden_layers
@@ -103,7 +107,7 @@ class LayerSearch:
         choice = choose_layer(language, curves)
         return self.scored(language, *self.found[language], choice["layer"], {"layer_choice": choice})
 
-    def measured(self, language, layers):
+    def measured(self, language: str, layers: Sequence[int]) -> tuple[list[dict], dict]:
         """-> (records of all layers, {layer: (predicted rows, lines that foreign rows find, arrays of `of_neighbours`)} of some)"""
         examples = self.test[language]
         sources, rows = different(examples["source"])
@@ -123,7 +127,7 @@ class LayerSearch:
                     answers[layer] = predicted, backward, of_neighbours(queries, candidates, gold, predicted)
         return records, answers
 
-    def scored(self, language, records, answers, layer, details):
+    def scored(self, language: str, records: list[dict], answers: tuple, layer: int, details: dict) -> tuple[list, list, dict, dict]:
         examples = self.test[language]
         gold = sorted_english(examples)
         predicted, backward, arrays = answers[layer]
@@ -144,7 +148,7 @@ def choice_lines(choices: dict[str, dict]) -> list[str]:
     return ["layer, chosen on the other languages: " + ", ".join(f"{language} {choice['layer']}" for language, choice in choices.items())]
 
 
-def curve_lines(by_layer: dict[str, list], pooling) -> list[str]:
+def curve_lines(by_layer: dict[str, list], pooling: str) -> list[str]:
     """The mean accuracy over languages of each layer, as one line; [] where one layer alone was read."""
     curves = [layer_accuracies(records, pooling) for records in by_layer.values()]
     if not curves:

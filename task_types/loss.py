@@ -6,12 +6,16 @@ import torch.nn.functional as F
 IGNORED = -100  # torch's own marker for a position without a label
 
 
-def loss_of_logits(outputs, labels, num_items_in_batch=None, label_smoothing=0.0):
+def loss_of_logits(
+    outputs: dict, labels: torch.Tensor, num_items_in_batch: int | torch.Tensor | None = None, label_smoothing: float = 0.0
+) -> torch.Tensor:
     """The loss of every model with one `logits`: (batch, classes), (batch, tokens, classes) or (batch, choices)."""
     return cross_entropy(outputs["logits"], labels, num_items_in_batch, label_smoothing)
 
 
-def cross_entropy(logits, labels, num_items_in_batch=None, label_smoothing=0.0):
+def cross_entropy(
+    logits: torch.Tensor, labels: torch.Tensor, num_items_in_batch: int | torch.Tensor | None = None, label_smoothing: float = 0.0
+) -> torch.Tensor:
     """Cross-entropy summed over this micro-batch and divided by the number of labels of the whole step.
 
     logits              (..., classes), -inf for a class that is not admissible (padding in span QA).

@@ -4,10 +4,12 @@ Ratio margin (Artetxe and Schwenk, 2019, https://aclanthology.org/P19-1309) as X
 both sentences' cosines with their four nearest neighbours on the other side. The matrix of all cosines is never whole in memory.
 """
 
+from collections.abc import Callable, Iterable, Sequence
 from itertools import product
 
 import numpy as np
 import torch
+from datasets import Dataset
 
 from task_types.retrieval import different
 
@@ -17,7 +19,7 @@ BLOCK = 8192  # rows and columns of a tile of the product, 256 MiB in fp32 (`ben
 LAST = 0xFFFFFFFF  # the largest position
 
 
-def sides(examples):
+def sides(examples: Dataset) -> list[tuple[list[str], list[list[str]]]]:
     """[(texts, ids) of the source, (texts, ids) of the target]: each different sentence once, and for each the list of its ids."""
     rows = {"source": ([], []), "target": ([], [])}
     for side, name, text in zip(examples["side"], examples["id"], examples["text"]):
@@ -33,13 +35,15 @@ def sides(examples):
     return merged
 
 
-def gold(examples):
+def gold(examples: Dataset) -> list[tuple[str, str]]:
     """[(source id, target id)] of the sentences that are translations of each other."""
     rows = zip(examples["side"], examples["id"], examples["matches"])
     return [(name, match) for side, name, matches in rows if side == "source" for match in matches]
 
 
-def mine(test, dev, vectors_of, duplicates="all", keep=None):
+def mine(
+    test: Dataset, dev: Dataset | None, vectors_of: Callable[..., torch.Tensor], duplicates: str = "all", keep: Callable | None = None
+) -> tuple[list, list, dict]:
     """Mines a corpus with a threshold that is chosen on `dev`, or, where `dev` is None, on the gold pairs that are scored.
 
     test, dev   examples; vectors_of(texts, part): unit vectors of texts, on the device that searches; part: "test" or "dev".
@@ -64,7 +68,9 @@ def mine(test, dev, vectors_of, duplicates="all", keep=None):
     return gold_pairs, mined, {"threshold": threshold, "threshold_from": chosen_on, **counts}
 
 
-def candidates(source, target, source_ids, target_ids, duplicates="all"):
+def candidates(
+    source: torch.Tensor, target: torch.Tensor, source_ids: list[list[str]], target_ids: list[list[str]], duplicates: str = "all"
+) -> list[tuple[float, tuple[str, str]]]:
     """[(score, (source id, target id))], best first: each sentence with its best partner by margin, each sentence used once.
 
     source, target  unit vectors of the different sentences, (n, width) and (m, width).
@@ -77,7 +83,7 @@ def candidates(source, target, source_ids, target_ids, duplicates="all"):
     return [(score, pair) for score, i, j in pairs for pair in product(source_ids[i], target_ids[j])]
 
 
-def best_threshold(scored_pairs, gold):
+def best_threshold(scored_pairs: Sequence[tuple], gold: Iterable[tuple]) -> float:
     """The threshold whose pairs have the best F1 with gold: half way between the lowest score that is kept and the next one below it.
 
     scored_pairs  [(score, pair)], best first; gold: pairs.
@@ -95,12 +101,14 @@ def best_threshold(scored_pairs, gold):
     return float(threshold)
 
 
-def at_least(threshold, scored_pairs):
+def at_least(threshold: float, scored_pairs: Sequence[tuple]) -> list[tuple]:
     """The pairs of ids whose score reaches the threshold, best first. scored_pairs: [(score, pair)]"""
     return [pair for score, pair in scored_pairs if score >= threshold]
 
 
-def margin_pairs(source_neighbours, target_neighbours):
+def margin_pairs(
+    source_neighbours: tuple[np.ndarray, np.ndarray], target_neighbours: tuple[np.ndarray, np.ndarray]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(scores, rows, columns) of pairs: each source sentence with its best target by margin, then each target with its best source.
 
     *_neighbours  what `top_k_both_ways` returns: (cosines, positions) of the nearest neighbours on the other side, (n, k) each.
@@ -119,7 +127,7 @@ def margin_pairs(source_neighbours, target_neighbours):
     )
 
 
-def one_to_one(scores, rows, columns):
+def one_to_one(scores: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> list[tuple[float, int, int]]:
     """[(score, row, column)], best first: pairs with a score above 0, without those whose row or column a better pair has."""
     order = np.argsort(-scores, kind="stable")
     used_rows, used_columns, chosen = set(), set(), []
@@ -134,7 +142,9 @@ def one_to_one(scores, rows, columns):
 
 
 @torch.inference_mode()
-def top_k_both_ways(source, target, k, block=BLOCK):
+def top_k_both_ways(
+    source: torch.Tensor, target: torch.Tensor, k: int, block: int = BLOCK
+) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
     """The k largest inner products of each source vector and of each target vector, best first: two pairs (values, positions).
 
     source, target  unit vectors, (n, width) and (m, width); the pairs are arrays (n, k) and (m, k). block: rows and columns of a tile.
@@ -160,7 +170,7 @@ def top_k_both_ways(source, target, k, block=BLOCK):
     return from_keys(best_targets), from_keys(best_sources)
 
 
-def keep_best(best, tile, maxima, start):
+def keep_best(best: torch.Tensor, tile: torch.Tensor, maxima: torch.Tensor, start: int) -> None:
     """Replaces keys in `best` by those of larger values in the same row of a tile.
 
     best    (rows, k) keys, changed in place; tile: (rows, columns) values.
@@ -178,14 +188,14 @@ def keep_best(best, tile, maxima, start):
     best.copy_(torch.cat([best, keys], dim=1).topk(count).values)
 
 
-def to_keys(values, positions):
+def to_keys(values: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
     """Each value with its position as one int64, larger for a larger value and, among equal values, for the smaller position."""
     bits = (values + 0.0).view(torch.int32)  # + 0.0: no minus zero
     ordered = bits ^ ((bits >> 31) & 0x7FFFFFFF)  # the bits of negative floats count backwards
     return (ordered.to(torch.int64) << 32) | (LAST - positions)
 
 
-def from_keys(keys):
+def from_keys(keys: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
     """(values, positions) of keys, as arrays of the keys' shape: the inverse of `to_keys`."""
     ordered = (keys >> 32).to(torch.int32)
     values = (ordered ^ ((ordered >> 31) & 0x7FFFFFFF)).view(torch.float32)

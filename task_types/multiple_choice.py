@@ -4,10 +4,14 @@ Each choice makes a pair with context and question, `<s> context question </s></
 one forward pass. Where a pair is too long the context loses its beginning, as in jiant; the question at its end and the choice stay whole.
 """
 
-import numpy as np
-from transformers import AutoModelForMultipleChoice
+from collections.abc import Sequence
 
-from task_adapters.base import InputError
+import numpy as np
+import torch
+from datasets import Dataset
+from transformers import AutoModelForMultipleChoice, PreTrainedTokenizerBase
+
+from task_adapters.base import InputError, Task
 from task_types.loss import loss_of_logits
 from task_types.span_qa import MOST_SPECIAL_TOKENS, most_tokens, pair_layout
 
@@ -15,7 +19,9 @@ Model = AutoModelForMultipleChoice
 loss = loss_of_logits
 
 
-def to_features(examples, tokenizer, task, max_length, doc_stride=None):
+def to_features(
+    examples: dict[str, list], tokenizer: PreTrainedTokenizerBase, task: Task, max_length: int, doc_stride: int | None = None
+) -> dict[str, list]:
     """A batch of examples -> for each one list of token ids per choice, (choices, tokens), under the tokenizer's own input names.
 
     Raises InputError where a choice alone is longer than `max_length` (`too_long` says so before training), and where examples differ in
@@ -50,7 +56,7 @@ def to_features(examples, tokenizer, task, max_length, doc_stride=None):
     return {**features, "labels": list(examples["label"])}
 
 
-def too_long(examples, tokenizer, task, max_length) -> str | None:
+def too_long(examples: Dataset, tokenizer: PreTrainedTokenizerBase, task: Task, max_length: int) -> str | None:
     """What is wrong with the first example of which a choice alone is too long; None where there is none.
 
     Only those choices are tokenised that may be too long.
@@ -66,15 +72,15 @@ def too_long(examples, tokenizer, task, max_length) -> str | None:
     return None
 
 
-def reduce_logits(logits, labels):
+def reduce_logits(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """What leaves the device: one score per choice."""
     return logits
 
 
-def gold(examples, task):
+def gold(examples: Dataset, task: Task) -> list[int]:
     return examples["label"][:]
 
 
-def decode(examples, features, logits, task):
+def decode(examples: Dataset, features: Dataset, logits: Sequence[np.ndarray], task: Task) -> list[int]:
     """Logits (n, choices) -> the number of the chosen answer, counted from 0, for each example."""
     return [int(choice) for choice in np.asarray(logits).argmax(-1)]

@@ -3,6 +3,8 @@
 nlu-evals searches the other way: for each foreign sentence the English one, of which equal ones are one candidate.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from task_types.probabilities import of_neighbours
@@ -35,7 +37,7 @@ class PairSearch:
         others = other_directions(gold, predicted, nearest_neighbours(foreign, english))
         return gold, predicted, {**self.task.metric(gold, predicted, language), **others, "examples": len(examples)}, {}
 
-    def search_english(self, language, foreign, english, gold, targets):
+    def search_english(self, language: str, foreign: np.ndarray, english: np.ndarray, gold: Sequence[int], targets: Sequence[str]) -> tuple:
         """Foreign sentences look for their translation: lines of the English file, equal sentences being the first line of theirs.
 
         foreign, english  vectors of the foreign rows, and of the lines of the sorted English file; gold: the row of each line.

@@ -15,33 +15,37 @@ mining
 """
 
 import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import torch
+from datasets import Dataset
 
 from console import is_main_process
 from predictions import prediction_path
+from task_adapters.base import Task
 from task_types import TASK_TYPES, span_qa, tagging
 
 
-def probabilities_path(output_dir, task_name: str, language: str, split: str = "test") -> Path:
+def probabilities_path(output_dir: str | Path, task_name: str, language: str, split: str = "test") -> Path:
     """Where the probabilities of one language lie: beside its predictions."""
     return prediction_path(Path(output_dir) / "predictions", task_name, language).with_name(f"{split}-{language}.npz")
 
 
-def reducing(task_type):
+def reducing(task_type: Any) -> Any:
     """The task type, leaving on the device what probabilities are made of: of tags all of them, not only the best."""
     return SimpleNamespace(reduce_logits=reduce_tags, loss=tagging.loss) if task_type is tagging else task_type
 
 
-def reduce_tags(logits, labels):
+def reduce_tags(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """-> (best tag, as `tagging.reduce_logits`; log probabilities of all tags), (batch, length) and (batch, length, tags)."""
     return tagging.reduce_logits(logits, labels), logits.float().log_softmax(-1)
 
 
-def keep(path, task, examples, features, logits, language):
+def keep(path: Path, task: Task, examples: Dataset, features: Dataset, logits: Any, language: str) -> Any:
     """Writes what is kept of `logits` (left by `reducing`). -> the logits that the task type's `decode` expects"""
     kept = TASK_TYPES[task.task_type]
     arrays = {tagging: of_tags, span_qa: of_spans}.get(kept, of_classes)
@@ -50,14 +54,14 @@ def keep(path, task, examples, features, logits, language):
     return logits[0] if kept is tagging else logits
 
 
-def of_classes(task, examples, features, logits, language) -> dict[str, np.ndarray]:
+def of_classes(task: Task, examples: Dataset, features: Dataset, logits: Sequence[np.ndarray], language: str) -> dict[str, np.ndarray]:
     """Of one label, or one choice, for each example."""
     gold = examples["label"][:]
     places = [task.labels.index(label) if label in task.labels else -1 for label in gold] if task.labels else gold
     return {"log_probabilities": log_softmax(np.stack(logits)), "gold": np.array(places, dtype=np.int16)}
 
 
-def of_tags(task, examples, features, logits, language) -> dict[str, np.ndarray]:
+def of_tags(task: Task, examples: Dataset, features: Dataset, logits: Any, language: str) -> dict[str, np.ndarray]:
     """Of one tag for each word, in the order of examples and words."""
     rows = [[] for _ in range(len(examples))]
     for row, first, index in zip(logits[1], features["first_pieces"][:], features["example_index"][:]):
@@ -70,7 +74,7 @@ def of_tags(task, examples, features, logits, language) -> dict[str, np.ndarray]
     return {"log_probabilities": values, "gold": np.array(gold, dtype=np.int16), "sentence": sentence.astype(np.int32)}
 
 
-def of_spans(task, examples, features, logits, language) -> dict[str, np.ndarray]:
+def of_spans(task: Task, examples: Dataset, features: Dataset, logits: Any, language: str) -> dict[str, np.ndarray]:
     """Of the answers to each question."""
     best, null = best_texts(examples, features, logits)
     scores = np.full((len(best), span_qa.N_BEST), -np.inf)
@@ -83,7 +87,7 @@ def of_spans(task, examples, features, logits, language) -> dict[str, np.ndarray
     return {"log_probabilities": log_softmax(scores), "log_no_answer": no_answer, "right": np.array(right, dtype=bool)}
 
 
-def best_texts(examples, features, logits) -> tuple[list[dict[str, float]], np.ndarray]:
+def best_texts(examples: Dataset, features: Dataset, logits: Any) -> tuple[list[dict[str, float]], np.ndarray]:
     """For each question {text: score} of its `N_BEST` best answers, best first, and the lowest score of "no answer" over its windows."""
     best, null = [{} for _ in range(len(examples))], np.full(len(examples), np.inf)
     contexts = examples["context"][:]
@@ -96,7 +100,9 @@ def best_texts(examples, features, logits) -> tuple[list[dict[str, float]], np.n
     return [dict(sorted(answers.items(), key=lambda pair: -pair[1])[: span_qa.N_BEST]) for answers in best], null
 
 
-def window_spans(first, count, is_max_context, start_logits, end_logits) -> list[tuple[float, int, int]]:
+def window_spans(
+    first: int, count: int, is_max_context: Sequence[bool], start_logits: np.ndarray, end_logits: np.ndarray
+) -> list[tuple[float, int, int]]:
     """The `N_BEST` best (score, start, end) of one window, best first: pieces counted from the context's first, as in `best_spans`."""
     if not count:
         return []
@@ -112,7 +118,9 @@ def window_spans(first, count, is_max_context, start_logits, end_logits) -> list
 
 
 @torch.inference_mode()
-def of_neighbours(queries, candidates, gold, predicted, block: int = 4096) -> dict[str, np.ndarray]:
+def of_neighbours(
+    queries: torch.Tensor, candidates: torch.Tensor, gold: Sequence[int], predicted: Sequence[int], block: int = 4096
+) -> dict[str, np.ndarray]:
     """Of the sentence found for each query. queries, candidates: unit vectors (n, d), (m, d); gold, predicted: places, n integers."""
     nearest = [(queries[i : i + block] @ candidates.T).topk(min(2, len(candidates))).values for i in range(0, len(queries), block)]
     values = torch.cat(nearest).numpy()
@@ -120,14 +128,14 @@ def of_neighbours(queries, candidates, gold, predicted, block: int = 4096) -> di
     return {"similarity": values[:, 0], "margin": values[:, 0] - values[:, -1], "right": right}
 
 
-def of_pairs(candidates, gold, threshold: float) -> dict[str, np.ndarray]:
+def of_pairs(candidates: Sequence[tuple], gold: Iterable[tuple], threshold: float) -> dict[str, np.ndarray]:
     """Of mined pairs. candidates: [(margin, (source id, target id))], best first."""
     gold = set(gold)
     margin = np.array([score for score, _ in candidates])
     return {"margin": margin, "right": np.array([pair in gold for _, pair in candidates], dtype=bool), "mined": margin >= threshold}
 
 
-def log_softmax(scores):
+def log_softmax(scores: np.ndarray) -> np.ndarray:
     """Log probabilities over the last axis; a row of -inf alone stays as it is."""
     highest = scores.max(-1, keepdims=True)
     shifted = scores - np.where(np.isfinite(highest), highest, 0)
@@ -135,7 +143,7 @@ def log_softmax(scores):
         return shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
 
 
-def write(path, arrays: dict[str, np.ndarray]) -> None:
+def write(path: Path, arrays: dict[str, np.ndarray]) -> None:
     """Writes the arrays in one move, floats as float16."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -6,13 +6,14 @@ Candidates are searched in blocks, as they are embedded: neither all their vecto
 """
 
 from collections import Counter
-from collections.abc import Container
+from collections.abc import Callable, Container, Iterator, Sequence
 
 import numpy as np
 import torch
+from datasets import Dataset
 
 from console import say
-from task_adapters.base import InputError
+from task_adapters.base import InputError, Task
 from task_types.mining import GROUP, from_keys, keep_best
 
 EMBEDDED_AT_ONCE = 65_536  # vectors of XLM-R Large: 256 MiB
@@ -32,7 +33,7 @@ class Search:
         self.best = torch.full((len(queries), k), -(2**63), dtype=torch.int64, device=queries.device)
 
     @torch.inference_mode()
-    def add(self, vectors) -> None:
+    def add(self, vectors: torch.Tensor) -> None:
         """Compares the next candidates, (m, width), with all queries."""
         for left in range(0, len(vectors), self.block):
             columns = vectors[left : left + self.block]
@@ -45,20 +46,21 @@ class Search:
 
     def result(self) -> tuple[np.ndarray, np.ndarray]:
         """-> (scores, positions), each (n, k), best first; (n, number of candidates) where there are fewer than k."""
-        return tuple(values[:, : self.count] for values in from_keys(self.best))
+        scores, positions = from_keys(self.best)
+        return scores[:, : self.count], positions[:, : self.count]
 
 
-def ranks(queries, candidates, places, block=BLOCK) -> np.ndarray:
+def ranks(queries: torch.Tensor, candidates: torch.Tensor, places: Sequence[Sequence[int]] | np.ndarray, block: int = BLOCK) -> np.ndarray:
     """The rank, from 1, of candidate `places[i, j]` for query i among all candidates; of equal scores the first candidate is better.
 
     queries (n, width), candidates (m, width), places (n, j) positions. -> (n, j) integers
     """
-    places, found = torch.as_tensor(places, device=queries.device), []
+    rows, found = torch.as_tensor(places, device=queries.device), []
     positions = torch.arange(len(candidates), device=queries.device)
     for top in range(0, len(queries), block):
         scores = queries[top : top + block] @ candidates.T
         columns = []
-        for place in places[top : top + block].T:
+        for place in rows[top : top + block].T:
             own = scores.gather(1, place[:, None])
             is_before = (scores > own) | ((scores == own) & (positions < place[:, None]))
             columns.append(is_before.sum(1) + 1)
@@ -66,7 +68,7 @@ def ranks(queries, candidates, places, block=BLOCK) -> np.ndarray:
     return torch.cat(found).cpu().numpy()
 
 
-def sides(examples) -> tuple[tuple[list, list], tuple[list, list], list]:
+def sides(examples: Dataset) -> tuple[tuple[list, list], tuple[list, list], list]:
     """-> ((ids, texts) of the questions, (ids, texts) of the candidates, the right ids of each question)"""
     rows = list(zip(examples["side"][:], examples["id"][:], examples["text"][:], examples["matches"][:]))
     source, target = ([row for row in rows if row[0] == side] for side in ("source", "target"))
@@ -84,7 +86,7 @@ def right_answers(test: dict) -> dict[str, dict[str, str]]:
     return right
 
 
-def check_ids(name: str, test: dict, candidates=None) -> None:
+def check_ids(name: str, test: dict, candidates: Dataset | None = None) -> None:
     """Raises InputError for two questions of one language, or two candidates, with one id: one of them would stand for both."""
     questions = {language: sides(examples)[0][0] for language, examples in test.items()}
     targets = list(candidates["id"]) if candidates is not None else [id_ for part in test.values() for id_ in sides(part)[1][0]]
@@ -101,7 +103,7 @@ def warn_of_absent(name: str, language: str, gold: dict, names: Container[str]) 
         say(f"warning: {name} {language}: {count} of {len(gold)} questions have a right answer that is no candidate, {absent[0]!r} first")
 
 
-def candidate_parts(test: dict, candidates=None):
+def candidate_parts(test: dict, candidates: Dataset | None = None) -> Iterator[tuple[list, list, str]]:
     """Yields (ids, texts, description) of all candidates, in parts that fit into memory: of each language, or of the one set for all."""
     if candidates is None:
         for language, examples in test.items():
@@ -112,7 +114,15 @@ def candidate_parts(test: dict, candidates=None):
         yield part["id"], part["text"], f"candidates from {start:,} of {len(candidates):,}"
 
 
-def score(task, test: dict, vectors_of, query_length: int, candidate_length: int, device, candidates=None) -> dict[str, tuple]:
+def score(
+    task: Task,
+    test: dict,
+    vectors_of: Callable[..., torch.Tensor],
+    query_length: int,
+    candidate_length: int,
+    device: torch.device,
+    candidates: Dataset | None = None,
+) -> dict[str, tuple]:
     """{language: (gold, predicted, scores, details)}: what `rank` returns, by language, with the scores of the task's metric.
 
     details: {"language_bias"} where there is one. Other arguments as for `rank`.
@@ -133,7 +143,14 @@ def score(task, test: dict, vectors_of, query_length: int, candidate_length: int
     }
 
 
-def rank(test: dict, vectors_of, query_length: int, candidate_length: int, device, candidates=None) -> tuple[dict, dict, dict]:
+def rank(
+    test: dict,
+    vectors_of: Callable[..., torch.Tensor],
+    query_length: int,
+    candidate_length: int,
+    device: torch.device,
+    candidates: Dataset | None = None,
+) -> tuple[dict, dict, dict]:
     """Ranks all candidates for the questions of each language.
 
     test: {language: examples}; vectors_of(texts, description, longest text in tokens): unit vectors, (n, width); device: where it searches;
@@ -166,7 +183,7 @@ def rank(test: dict, vectors_of, query_length: int, candidate_length: int, devic
     return gold, predicted, bias
 
 
-def language_bias(queries, candidates, right, languages, place_of) -> dict[str, float]:
+def language_bias(queries: torch.Tensor, candidates: torch.Tensor, right: list, languages: list, place_of: dict) -> dict[str, float]:
     """{language: mean reciprocal rank, in 0..100, of the right answer in that language}, over the questions that have one there."""
     found = {}
     for language in languages:

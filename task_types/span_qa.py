@@ -6,13 +6,16 @@ character offsets, so no writing system needs white space.
 """
 
 import unicodedata
+from collections.abc import Callable, Sequence
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
-from transformers import AutoModelForQuestionAnswering
+from datasets import Dataset
+from transformers import AutoModelForQuestionAnswering, PreTrainedTokenizerBase
 
-from task_adapters.base import InputError
+from task_adapters.base import InputError, Task
 from task_types.loss import cross_entropy
 
 Model = AutoModelForQuestionAnswering
@@ -24,7 +27,7 @@ MOST_SPECIAL_TOKENS = 8  # around a pair, more than any tokenizer has
 
 
 @lru_cache(maxsize=8)
-def pair_layout(tokenizer):
+def pair_layout(tokenizer: PreTrainedTokenizerBase) -> tuple[list[tuple[list[int], list[int]]], int, int]:
     """The special tokens of a pair as [(ids, token types)] before A, between A and B, after B; then the token types of A and of B."""
     encoded = tokenizer("a", "b", return_token_type_ids=True)
     sides, ids, types = encoded.sequence_ids(0), encoded["input_ids"], encoded["token_type_ids"]
@@ -34,7 +37,9 @@ def pair_layout(tokenizer):
     return [(ids[start:end], types[start:end]) for start, end in spans], types[a], types[b]
 
 
-def to_features(examples, tokenizer, task, max_length, doc_stride):
+def to_features(
+    examples: dict[str, list], tokenizer: PreTrainedTokenizerBase, task: Task, max_length: int, doc_stride: int | None
+) -> dict[str, list]:
     """A batch of examples -> windows of `<s> question </s></s> part of the context </s>`, at most `max_length` tokens each.
 
     Besides the model's inputs: `example_index`, `context_start` (position of the window's first context token), `offsets` (the
@@ -71,7 +76,7 @@ def to_features(examples, tokenizer, task, max_length, doc_stride):
     return features
 
 
-def too_long(examples, tokenizer, task, max_length) -> str | None:
+def too_long(examples: Dataset, tokenizer: PreTrainedTokenizerBase, task: Task, max_length: int) -> str | None:
     """What is wrong with the first example whose question leaves no room for a context; None where there is none.
 
     Only questions are tokenised, and only where one of them may be too long.
@@ -96,7 +101,7 @@ def most_tokens(text: str) -> int:
     return 1 + max(len(form.encode("utf-8", "replace")) for form in (text, unicodedata.normalize("NFKD", text)))
 
 
-def answer_ceiling(examples, features, doc_stride) -> dict:
+def answer_ceiling(examples: Dataset, features: Dataset, doc_stride: int | None) -> dict:
     """How many questions have a gold answer that stands as a whole in some window: no model can answer the others exactly.
 
     features  all of the examples, made with `doc_stride`.
@@ -111,7 +116,7 @@ def answer_ceiling(examples, features, doc_stride) -> dict:
     return {"questions": len(windows), "reachable": reachable, "ceiling": 100 * reachable / max(1, len(windows))}
 
 
-def answer_ceilings(task, examples: dict, features_of, doc_stride) -> dict[str, dict]:
+def answer_ceilings(task: Task, examples: dict, features_of: Callable[[Dataset], Dataset], doc_stride: int | None) -> dict[str, dict]:
     """{language: `answer_ceiling`} of {language: examples}; {} where the task is no span QA. features_of: examples -> features."""
     if task.task_type != "span_qa":
         return {}
@@ -129,7 +134,7 @@ def _stands_in_a_window(answers, windows, doc_stride) -> bool:
     return False
 
 
-def ceiling_line(task, ceilings: dict[str, dict], max_length: int, doc_stride: int) -> str | None:
+def ceiling_line(task: Task, ceilings: dict[str, dict], max_length: int, doc_stride: int) -> str | None:
     """One line for the user where some answers stand in no window; None where all do. ceilings: {language: `answer_ceiling`}."""
     below = {language: counts for language, counts in ceilings.items() if counts["reachable"] < counts["questions"]}
     if not below:
@@ -144,7 +149,7 @@ def ceiling_line(task, ceilings: dict[str, dict], max_length: int, doc_stride: i
     )
 
 
-def window_spans(length, room, doc_stride):
+def window_spans(length: int, room: int, doc_stride: int) -> list[tuple[int, int]]:
     """[(start, end)] of the windows over `length` tokens: each holds `room` at most and starts `doc_stride` after the one before."""
     if room < 1:
         raise InputError(f"--max_seq_length leaves no room for a context beside a question of that length: {room} tokens.")
@@ -156,7 +161,7 @@ def window_spans(length, room, doc_stride):
         start += min(doc_stride, room)
 
 
-def best_windows(length, windows):
+def best_windows(length: int, windows: Sequence[tuple[int, int]]) -> np.ndarray:
     """For each token the window in which it has most context, (length,) integers.
 
     Context is the smaller of its sides, longer windows before shorter ones, and earlier windows before later ones.
@@ -171,7 +176,7 @@ def best_windows(length, windows):
     return best
 
 
-def answer_pieces(answers, offsets):
+def answer_pieces(answers: dict, offsets: Sequence[tuple[int, int]]) -> tuple[int, int] | None:
     """(first, last) context token of the first answer, by its characters; None where there is no answer or the context lacks it."""
     if not answers["text"] or answers["answer_start"][0] < 0:
         return None
@@ -181,7 +186,9 @@ def answer_pieces(answers, offsets):
     return (touching[0], touching[-1]) if touching else None
 
 
-def loss(outputs, labels, num_items_in_batch=None, label_smoothing=0.0):
+def loss(
+    outputs: dict, labels: torch.Tensor, num_items_in_batch: int | torch.Tensor | None = None, label_smoothing: float = 0.0
+) -> torch.Tensor:
     """Mean of the start's and the end's cross-entropy over the real tokens. labels: (batch, 3): start, end, tokens in the window.
 
     The head gives padding a logit too. Inside the softmax it would make a window's loss depend on the other windows of the batch. Of a
@@ -198,7 +205,7 @@ def loss(outputs, labels, num_items_in_batch=None, label_smoothing=0.0):
     return (start + end) / 2
 
 
-def reduce_logits(logits, labels):
+def reduce_logits(logits: tuple[torch.Tensor, torch.Tensor], labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """What leaves the device: start and end logits, (batch, length) each.
 
     All of them are needed: which starts count (`is_max_context`) is not known here, and the best of those may not be among the best of all.
@@ -206,11 +213,11 @@ def reduce_logits(logits, labels):
     return logits
 
 
-def gold(examples, task):
+def gold(examples: Dataset, task: Task) -> list[list[str]]:
     return [list(answers["text"]) for answers in examples["answers"][:]]
 
 
-def decode(examples, features, logits, task):
+def decode(examples: Dataset, features: Dataset, logits: tuple[Sequence[np.ndarray], Sequence[np.ndarray]], task: Task) -> list:
     """(start logits, end logits), each (features, length) -> one answer string per example.
 
     Where the task says that a question may have no answer: one {"text", "no_answer_margin"}, which the metric compares with a threshold.
@@ -221,13 +228,13 @@ def decode(examples, features, logits, task):
     return [span["text"] for span in spans]
 
 
-def best_spans(examples, features, logits):
+def best_spans(examples: Dataset, features: Dataset, logits: tuple[Sequence[np.ndarray], Sequence[np.ndarray]]) -> list[dict]:
     """The best span of each example over all its windows, and how much better "no answer" would be.
 
     Returns one {"text", "score", "no_answer_margin"} per example; the margin is the lowest null score of its windows minus the best
     span's score.
     """
-    best = [{"text": "", "score": -np.inf, "null": np.inf} for _ in range(len(examples))]
+    best: list[dict[str, Any]] = [{"text": "", "score": -np.inf, "null": np.inf} for _ in range(len(examples))]
     contexts = examples["context"][:]  # one read for all rows
     columns = (features[name] for name in ("example_index", "context_start", "offsets", "is_max_context"))
     for index, first, offsets, is_max_context, start_logits, end_logits in zip(*columns, *logits):
@@ -247,7 +254,7 @@ def best_spans(examples, features, logits):
     return [{"text": a["text"], "score": a["score"], "no_answer_margin": a["null"] - a["score"]} for a in best]
 
 
-def n_best(scores):
+def n_best(scores: np.ndarray) -> np.ndarray:
     """Positions of the `N_BEST` highest scores, best first."""
     best = np.argpartition(-scores, N_BEST)[:N_BEST] if len(scores) > N_BEST else np.arange(len(scores))
     return best[np.argsort(-scores[best], kind="stable")]

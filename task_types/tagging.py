@@ -10,12 +10,15 @@ first_content  that of its first piece that is more than a space.
 mean           the mean of the logits over all of its pieces.
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
 
+import numpy as np
 import torch
-from transformers import AutoModelForTokenClassification
+from datasets import Dataset
+from transformers import AutoModelForTokenClassification, PreTrainedTokenizerBase
 
-from task_adapters.base import InputError
+from task_adapters.base import InputError, Task
 from task_types.loss import IGNORED, cross_entropy, loss_of_logits
 
 Model = AutoModelForTokenClassification
@@ -24,7 +27,9 @@ RESERVED = 3  # XTREME leaves room for <s> and a double </s>: chunks of 125 piec
 SENTENCEPIECE_SPACE, BYTE_LEVEL_SPACE = "▁", "Ġ"
 
 
-def to_features(examples, tokenizer, task, max_length, doc_stride=None):
+def to_features(
+    examples: dict[str, list], tokenizer: PreTrainedTokenizerBase, task: Task, max_length: int, doc_stride: int | None = None
+) -> dict[str, list]:
     """A batch of examples -> chunks of at most `max_length` - 3 pieces.
 
     Besides the model's input: `example_index` (which sentence of the batch), `first_pieces` (the position of each word's labelled piece,
@@ -83,7 +88,7 @@ def to_features(examples, tokenizer, task, max_length, doc_stride=None):
 
 
 @lru_cache(maxsize=8)
-def layout(tokenizer):
+def layout(tokenizer: PreTrainedTokenizerBase) -> tuple[tuple[list[int], list[int]], int, tuple[list[int], list[int]]]:
     """The special tokens around a single text: (ids, token types) before it, the type of the text, (ids, token types) after it."""
     encoded = tokenizer("a", return_token_type_ids=True)
     ids, types = encoded["input_ids"], encoded["token_type_ids"]
@@ -93,7 +98,7 @@ def layout(tokenizer):
 
 
 @lru_cache(maxsize=8)
-def space_ids(tokenizer) -> frozenset[int]:
+def space_ids(tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
     """The ids of pieces that are a space and nothing else."""
     ids = [tokenizer.convert_tokens_to_ids(SENTENCEPIECE_SPACE)]
     byte_level = tokenizer.convert_tokens_to_ids(BYTE_LEVEL_SPACE)  # elsewhere that is a letter of Maltese
@@ -101,7 +106,7 @@ def space_ids(tokenizer) -> frozenset[int]:
     return frozenset(piece for piece in ids if piece not in (None, tokenizer.unk_token_id))
 
 
-def share_of_bare_spaces(features) -> float:
+def share_of_bare_spaces(features: Dataset) -> float:
     """The share of words whose first piece is a bare space."""
     words = sum(map(len, features["first_pieces"][:]))
     return sum(features["bare_spaces"][:]) / words if words else 0.0
@@ -114,7 +119,7 @@ def bare_spaces_line(shares: dict[str, float]) -> list[str]:
 
 
 @lru_cache(maxsize=8)
-def needs_space(tokenizer):
+def needs_space(tokenizer: PreTrainedTokenizerBase) -> bool:
     """Whether a word must bring the space before it, as byte-level BPE and Gemma's tokenizer (mmBERT) read it in running text.
 
     Without it every word of a list looks like the rest of a longer one (https://github.com/AnswerDotAI/ModernBERT/issues/149).
@@ -125,7 +130,7 @@ def needs_space(tokenizer):
     return bare["input_ids"] != text["input_ids"] == spaced["input_ids"]
 
 
-def word_means(logits, counts):
+def word_means(logits: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
     """The mean logits of each word, at the position of its first piece.
 
     logits  (batch, pieces, tags). counts: (batch, pieces), how many pieces each word has, at its first piece; IGNORED elsewhere.
@@ -138,7 +143,9 @@ def word_means(logits, counts):
     return sums / counts.clamp(min=1)[..., None]
 
 
-def loss(outputs, labels, num_items_in_batch=None, label_smoothing=0.0):
+def loss(
+    outputs: dict, labels: torch.Tensor, num_items_in_batch: int | torch.Tensor | None = None, label_smoothing: float = 0.0
+) -> torch.Tensor:
     """Cross-entropy, averaged over words."""
     if labels.dim() == 2:
         return loss_of_logits(outputs, labels, num_items_in_batch, label_smoothing)
@@ -147,16 +154,16 @@ def loss(outputs, labels, num_items_in_batch=None, label_smoothing=0.0):
     return cross_entropy(word_means(outputs["logits"], counts), tags, words, label_smoothing)
 
 
-def reduce_logits(logits, labels):
+def reduce_logits(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """What leaves the device: the best tag of each piece (for the mean: of the word that begins there), (batch, length) integers."""
     return (logits if labels.dim() == 2 else word_means(logits, labels[:, 1])).argmax(-1)
 
 
-def gold(examples, task):
+def gold(examples: Dataset, task: Task) -> list[list[str]]:
     return [list(tags) for tags in examples["tags"][:]]
 
 
-def decode(examples, features, logits, task):
+def decode(examples: Dataset, features: Dataset, logits: Sequence[np.ndarray], task: Task) -> list[list[str]]:
     """Best tag ids (features, length) -> one tag name per word of each example."""
     predicted = [[] for _ in range(len(examples))]
     for row, labelled, index in zip(logits, features["first_pieces"][:], features["example_index"][:]):

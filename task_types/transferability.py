@@ -6,7 +6,7 @@ Both say how good a linear head on frozen vectors could be. Higher is better. Th
 import numpy as np
 
 
-def logme(features, labels) -> float:
+def logme(features: np.ndarray, labels: np.ndarray) -> float:
     """LogME (You et al., 2021, https://proceedings.mlr.press/v139/you21b.html): the maximum of log p(labels | features) / n over both
     precisions of a Bayesian linear regression, as a mean over classes, each against the rest.
 
@@ -19,7 +19,7 @@ def logme(features, labels) -> float:
     return float(np.mean([evidence((labels == name).astype(np.float64), u, eigenvalues, *features.shape) for name in classes]))
 
 
-def evidence(y, u, eigenvalues, n, d) -> float:
+def evidence(y: np.ndarray, u: np.ndarray, eigenvalues: np.ndarray, n: int, d: int) -> float:
     """The maximal log evidence / n of one regression. u (n, k), eigenvalues (k,): of features @ features.T, k = min(n, d)."""
     projected = (u.T @ y) ** 2
     outside = max(0.0, float(y @ y - projected.sum()))  # of y that no feature reaches
@@ -40,7 +40,7 @@ def evidence(y, u, eigenvalues, n, d) -> float:
     return value
 
 
-def h_score(features, labels) -> float:
+def h_score(features: np.ndarray, labels: np.ndarray) -> float:
     """H-score (Bao et al., ICIP 2019, http://yangli-feasibility.com/home/media/icip-19.pdf): tr(cov(f)^-1 cov(E[f | y])).
 
     From 0 to the number of classes less 1. With no more rows than dimensions it is at its maximum whatever the labels are: there
@@ -50,7 +50,7 @@ def h_score(features, labels) -> float:
     return float(np.trace(np.linalg.pinv(np.cov(features, rowvar=False), hermitian=True) @ between(features, labels)))
 
 
-def shrunk_h_score(features, labels) -> float:
+def shrunk_h_score(features: np.ndarray, labels: np.ndarray) -> float:
     """The H-score with Ledoit and Wolf's shrunk covariance (Ibrahim et al., 2021, https://openreview.net/forum?id=iz_Wwmfquno):
     tr(cov_s(f)^-1 (1 - s) cov(E[f | y])) with the shrinkage s."""
     from sklearn.covariance import ledoit_wolf  # takes a second to import
@@ -60,7 +60,7 @@ def shrunk_h_score(features, labels) -> float:
     return float((1 - shrinkage) * np.trace(np.linalg.solve(covariance, between(features, labels))))
 
 
-def between(features, labels):
+def between(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """The covariance (d, d) of the features where each is replaced by the mean of its class."""
     means = np.empty_like(features)
     for name in np.unique(labels):

@@ -4,6 +4,7 @@ import importlib
 import math
 import os
 import runpy
+import subprocess
 
 import datasets
 import pytest
@@ -236,3 +237,15 @@ def test_precisions_are_held_against_fp32(call, tiny_model, data_dir, capsys):
         if line.startswith("tatoeba ") and line.split()[2] in "fp32 tf32 bf16 fp16"
     ]
     assert [row[2] for row in rows] == ["fp32", "tf32", "bf16", "fp16"] and rows[0][4] == "0" and {row[5] for row in rows} == {"50"}
+
+
+@pytest.mark.parametrize("flag, code", [("--help", 0), ("--data", 2), ("", 2)])
+def test_the_script_for_a_gpu_measures_nothing_without_a_folder_of_data(flag, code, tmp_path):
+    process = subprocess.run(
+        ["bash", ROOT / "benchmarks" / "on_a_gpu.sh", flag, tmp_path / "out"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PATH": "/bin:/usr/bin"},
+    )
+    assert process.returncode == code and not (tmp_path / "out").exists()
+    assert process.stdout.startswith("Runs all measurements") if code == 0 else len(process.stderr.splitlines()) == 1

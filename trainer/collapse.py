@@ -25,14 +25,18 @@ again, it ends at once with exit code 3 unless --retries allows one more attempt
 import gc
 import math
 from collections import Counter, deque
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
-from transformers import TrainerCallback
+from datasets import Dataset
+from transformers import PreTrainedModel, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from console import Collapsed, is_main_process, say
-from results import read_note, remove_checkpoints, write_json
+from results import RunFolder, read_note, remove_checkpoints, write_json
 from task_adapters import InputError
+from task_adapters.base import Task
 from task_types import TASK_TYPES
 from task_types.loss import IGNORED
 
@@ -47,7 +51,7 @@ SEED_STEP = 1000
 RECORD = "failed_tries.json"
 
 
-def chance_loss(task_type: str, features, smoothing: float = 0.0, classes: int = 0) -> float | None:
+def chance_loss(task_type: str, features: Dataset, smoothing: float = 0.0, classes: int = 0) -> float | None:
     """The loss, in nats, of a model that has learned how often each label comes and nothing else; None where there is one label only.
 
     Multiple choice scores the choices one by one and cannot know their places: ln K. Span QA: the entropy of the places, or a uniform
@@ -73,7 +77,7 @@ def chance_loss(task_type: str, features, smoothing: float = 0.0, classes: int =
     return entropy(labels) or None
 
 
-def floor_loss(task_type: str, features, smoothing: float, classes: int) -> float:
+def floor_loss(task_type: str, features: Dataset, smoothing: float, classes: int) -> float:
     """The entropy of a smoothed target, in nats: no model's training loss is lower on average. 0 without smoothing."""
     if not smoothing:
         return 0.0
@@ -85,7 +89,7 @@ def floor_loss(task_type: str, features, smoothing: float, classes: int) -> floa
     return float(-(label * np.log(label) + (sizes - 1) * other * np.log(other)).mean())
 
 
-def all_labels(task_type: str, features) -> np.ndarray:
+def all_labels(task_type: str, features: Dataset) -> np.ndarray:
     """The labels of all features, one after the other."""
     column = features.select_columns("labels").with_format("arrow")[:]["labels"].combine_chunks()
     if task_type == "tagging" and hasattr(column.type.value_type, "value_type"):  # two rows, tags and numbers of pieces
@@ -95,14 +99,14 @@ def all_labels(task_type: str, features) -> np.ndarray:
     return column.to_numpy(zero_copy_only=False)
 
 
-def smoothed_entropy(counts, uniform, smoothing: float) -> float:
+def smoothed_entropy(counts: np.ndarray, uniform: np.ndarray, smoothing: float) -> float:
     """The entropy of label frequencies of which a share is spread evenly. counts, uniform: one number for each label."""
     shares = (1 - smoothing) * counts / counts.sum() + smoothing * uniform
     shares = shares[shares > 0]
     return float(-(shares * np.log(shares)).sum())
 
 
-def entropy(labels) -> float:
+def entropy(labels: np.ndarray) -> float:
     shares = np.unique(labels, return_counts=True)[1] / len(labels)
     return float(-(shares * np.log(shares)).sum())
 
@@ -134,7 +138,7 @@ class CollapseWatch(TrainerCallback):
         self.loss_sum, self.loss_count = 0.0, 0  # over all steps
         self.warned = set()
 
-    def add(self, task: str, loss) -> None:
+    def add(self, task: str, loss: torch.Tensor) -> None:
         """The loss of a micro-batch, as its share of the step's."""
         self.step_task, self.step_loss = task, self.step_loss + loss.float()
 
@@ -154,11 +158,13 @@ class CollapseWatch(TrainerCallback):
         """The mean training loss of all steps; None where there was none."""
         return self.loss_sum / self.loss_count if self.loss_count else None
 
-    def on_train_begin(self, args, state, control, **_):
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_) -> None:
         self.warmup = args.get_warmup_steps(state.max_steps)
         self.window = deque(self.window, maxlen=max(WINDOW_STEPS, state.max_steps // 10))
 
-    def on_step_end(self, args, state, control, model=None, **_):
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: PreTrainedModel | None = None, **_
+    ) -> None:
         self.unread.append((self.step_task, self.step_loss))
         self.step_loss = 0
         # Weights must be known to be numbers before they are evaluated or saved. The flags for both are set by now.
@@ -167,7 +173,9 @@ class CollapseWatch(TrainerCallback):
             self.read(state.global_step)
             self.judge(args, state, model, is_used)
 
-    def on_epoch_end(self, args, state, control, model=None, **_):
+    def on_epoch_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: PreTrainedModel | None = None, **_
+    ) -> None:
         if control.should_evaluate or control.should_save:  # --eval_strategy epoch, --save_strategy epoch
             self.read(state.global_step)
             self.judge(args, state, model, is_used=True)
@@ -185,7 +193,7 @@ class CollapseWatch(TrainerCallback):
                     self.window.append((task, loss))
         self.unread = []
 
-    def judge(self, args, state, model, is_used: bool) -> None:
+    def judge(self, args: TrainingArguments, state: TrainerState, model: PreTrainedModel, is_used: bool) -> None:
         """Raises `Collapsed` where the run has, or names tasks that stay at chance. is_used: weights are about to be evaluated or saved."""
         if (is_used or not math.isfinite(self.last_losses[-1])) and not self.weights_are_finite(model, args):
             raise self.collapsed("weights that are not finite numbers", args.seed, state)
@@ -202,11 +210,11 @@ class CollapseWatch(TrainerCallback):
                     say(f"warning: at step {state.global_step} {self.loss_line(name)}")
                 self.warned.add(name)
 
-    def is_time_to_judge(self, state) -> bool:
+    def is_time_to_judge(self, state: TrainerState) -> bool:
         """Whether a run that still is at chance is not just a slow starter."""
         return state.global_step >= max(self.warmup + GRACE_STEPS, state.max_steps // 2)
 
-    def weights_are_finite(self, model, args) -> bool:
+    def weights_are_finite(self, model: PreTrainedModel, args: TrainingArguments) -> bool:
         weights = [own_part(weight, args.process_index) for weight in model.parameters()]
         # The largest of each weight tells: `isfinite` of the word embeddings alone would take half as much memory again as they do.
         largest = [torch.linalg.vector_norm(weight, torch.inf).to(args.device) for weight in weights if weight.numel()]
@@ -228,12 +236,12 @@ class CollapseWatch(TrainerCallback):
         steps = f"{len(ratios)} steps" + (f" of {name}" if name else "")
         return f"the training loss of {steps} is {np.mean(ratios):.3f} times that of knowing the label frequencies alone"
 
-    def collapsed(self, reason: str, seed: int, state) -> Collapsed:
+    def collapsed(self, reason: str, seed: int, state: TrainerState) -> Collapsed:
         last = [round(loss, 4) if math.isfinite(loss) else str(loss) for loss in list(self.last_losses)[-5:]]
         return Collapsed(reason, {"seed": seed, "step": state.global_step, "steps": state.max_steps, "reason": reason, "last_losses": last})
 
 
-def own_part(weight, process: int):
+def own_part(weight: torch.Tensor, process: int) -> torch.Tensor:
     """The numbers of a weight that a process has: all of them, under ZeRO-3 a slice.
 
     Slices are equally long. What the last ones have behind the weight's end is memory that nobody has written, and may be anything.
@@ -244,7 +252,7 @@ def own_part(weight, process: int):
     return part[: max(0, weight.ds_numel - process * part.numel())]
 
 
-def check_learned(watch: CollapseWatch, state, seed: int, tasks: dict, examples: dict, dev: dict) -> str | None:
+def check_learned(watch: CollapseWatch, state: TrainerState, seed: int, tasks: dict, examples: dict, dev: dict) -> str | None:
     """The judgement at the end of training. tasks, examples, dev: by task name; dev as from `loop.score`. state: the Trainer's.
 
     Raises `Collapsed`; returns a warning where the run learned little but has not collapsed, None where it learned.
@@ -266,7 +274,7 @@ def check_learned(watch: CollapseWatch, state, seed: int, tasks: dict, examples:
     return "; ".join(doubts)
 
 
-def one_answer_for_all(task, examples) -> float:
+def one_answer_for_all(task: Task, examples: Dataset) -> float:
     """The best dev score that needs no look at the examples: one label, the most frequent tag, no answer."""
     gold = TASK_TYPES[task.task_type].gold(examples, task)
     if task.task_type == "tagging":
@@ -280,7 +288,7 @@ def one_answer_for_all(task, examples) -> float:
     return max(task.metric(gold, guess, "en")[task.dev_metric] for guess in guesses)
 
 
-def refuse_failed(folder, retries: int, failed: list[dict] | None = None) -> list[dict]:
+def refuse_failed(folder: RunFolder, retries: int, failed: list[dict] | None = None) -> list[dict]:
     """The failed attempts of this cell so far: `failed`, else those on disk. Raises `Collapsed` where --retries allows no further one.
 
     folder  the run's `RunFolder`. A finished run needs no further attempt, however many failed before it.
@@ -298,7 +306,7 @@ def refuse_failed(folder, retries: int, failed: list[dict] | None = None) -> lis
     return failed
 
 
-def train_with_retries(attempt, folder, training_args, retries: int):
+def train_with_retries(attempt: Callable[[], Any], folder: RunFolder, training_args: TrainingArguments, retries: int) -> tuple[Any, dict]:
     """Calls `attempt()` under one seed after the other until one learns. -> (what it returned, {seed_used, failed_tries})
 
     attempt  makes the model with `training_args.seed`, trains it and raises `Collapsed` where that failed; it must keep nothing of it.

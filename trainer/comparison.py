@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 import torch
-from transformers import EarlyStoppingCallback, TrainerCallback
+from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from console import say
 from results import read_json
@@ -35,14 +35,14 @@ def evaluation_steps(recipe_steps: int, updates: int) -> int:
     return recipe_steps * max(1, math.ceil(updates / (MOST * recipe_steps)))
 
 
-def count_updates(args, examples: int) -> int:
+def count_updates(args: TrainingArguments, examples: int) -> int:
     """Optimiser updates of a run over `examples` features, as the Trainer counts them. args: `TrainingArguments`"""
     if args.max_steps > 0:
         return args.max_steps
     return math.ceil(args.num_train_epochs * updates_per_epoch(args, examples))
 
 
-def updates_per_epoch(args, examples: int) -> int:
+def updates_per_epoch(args: TrainingArguments, examples: int) -> int:
     """The updates of one epoch, the last one perhaps of fewer examples."""
     return math.ceil(examples / (args.train_batch_size * args.gradient_accumulation_steps * args.world_size))
 
@@ -53,7 +53,7 @@ def steps_are_given() -> bool:
     return not flags.isdisjoint({"__eval_steps", "__save_steps"})
 
 
-def check_comparison(training_args) -> None:
+def check_comparison(training_args: TrainingArguments) -> None:
     """Raises InputError for flags by which an evaluation would have no effect, or a chosen checkpoint would not be on disk."""
     compares = training_args.load_best_model_at_end
     if training_args.eval_on_start and training_args.eval_strategy == "no":
@@ -66,7 +66,7 @@ def check_comparison(training_args) -> None:
         )
 
 
-def plan_evaluations(args, examples: int, with_start: bool, asked_by: str | None = None) -> None:
+def plan_evaluations(args: TrainingArguments, examples: int, with_start: bool, asked_by: str | None = None) -> None:
     """Sets `eval_steps` and `save_steps` by `evaluation_steps`, unless the user gave them; one line says what differs from the recipe.
 
     args        `TrainingArguments`; they are changed, and a second call leaves them as they are.
@@ -101,7 +101,7 @@ def plan_evaluations(args, examples: int, with_start: bool, asked_by: str | None
     say(f"warning: {updates:,} update(s) in all, and one checkpoint: there is no other to compare it with")
 
 
-def compared_checkpoints(trainer) -> dict | None:
+def compared_checkpoints(trainer: Trainer) -> dict | None:
     """{"checkpoints": how many were compared, "steps": after which updates, 0 the start}; None where the run compares none."""
     if not trainer.args.load_best_model_at_end and not getattr(trainer, "oracle", False):
         return None
@@ -110,7 +110,7 @@ def compared_checkpoints(trainer) -> dict | None:
     return {"checkpoints": len(steps), "steps": sorted(steps)}
 
 
-def warm_up_warning(args, updates: int) -> str | None:
+def warm_up_warning(args: TrainingArguments, updates: int) -> str | None:
     """What to say of a run whose learning rate never reaches its full height; None where it does. args: `TrainingArguments`
 
     Warm-up rises linearly from 0, which is the rate of the first update.
@@ -125,7 +125,7 @@ def warm_up_warning(args, updates: int) -> str | None:
     return f"warm-up of {warm_up:,} update(s), the run has {updates:,}: the learning rate {height}. --warmup_steps 0 has none."
 
 
-def early_stopping(trainer, patience: int | None, checkpoint: str | None) -> EarlyStoppingCallback | None:
+def early_stopping(trainer: Trainer, patience: int | None, checkpoint: str | None) -> EarlyStoppingCallback | None:
     """Has the trainer end its training when `patience` comparisons in a row have found no better checkpoint; None: it trains to its end.
 
     checkpoint  from which the run goes on: the count goes on too, and a run that had been ended is not trained any further.
@@ -142,7 +142,7 @@ def early_stopping(trainer, patience: int | None, checkpoint: str | None) -> Ear
     return stopping
 
 
-def stopped_early(trainer, stopping: EarlyStoppingCallback | None) -> dict:
+def stopped_early(trainer: Trainer, stopping: EarlyStoppingCallback | None) -> dict:
     """{"early_stopping": what results.json says of it}, and one line for the user; {} where the run had none."""
     if stopping is None:
         return {}
@@ -173,7 +173,7 @@ class Start(TrainerCallback):
         if self.is_candidate and args.load_best_model_at_end:
             self.weights = {name: weight.detach().to("cpu", copy=True) for name, weight in trainer.model.state_dict().items()}
 
-    def on_train_begin(self, args, state, control, **_):
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_) -> None:
         if state.global_step:  # a run that is resumed has scored its start before
             return
         with torch.random.fork_rng(devices=[]):

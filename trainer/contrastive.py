@@ -6,12 +6,16 @@ the loss is differentiated by the vectors; each micro-batch then goes through th
 carry their part of that gradient back. One pass more, and the memory of one micro-batch.
 """
 
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from typing import Any
 
 import torch
 from accelerate.utils import gather
+from transformers import PreTrainedModel
 
+from task_adapters.base import Task
 from task_types.dual_encoder import contrastive, set_up
 from task_types.loss import IGNORED
 from trainer.loop import RunTrainer
@@ -19,7 +23,7 @@ from trainer.loop import RunTrainer
 COUNTED = ("real_tokens", "is_empty")  # what `speed.real_tokens.CountingCollator` adds for the host, not for the model
 
 
-def trainer_class_for(model, task, is_trained: bool):
+def trainer_class_for(model: PreTrainedModel, task: Task, is_trained: bool) -> Callable[..., RunTrainer]:
     """The Trainer for the type of a task. A model that is a dual encoder gets what the task's recipe says of it.
 
     is_trained  whether the model's weights are those of a dual encoder: then it keeps the scale that it has learned.
@@ -39,12 +43,14 @@ class ContrastiveTrainer(RunTrainer):
         self.among = among
         super().__init__(model, args, **options)
 
-    def get_batch_samples(self, epoch_iterator, num_batches, device):
+    def get_batch_samples(self, epoch_iterator: Iterator, num_batches: int, device: torch.device) -> tuple[list, Any]:
         batches, num_items = super().get_batch_samples(epoch_iterator, num_batches, device)
         self.micro_batches, self.turn = [dict(batch) for batch in batches], 0
         return batches, num_items
 
-    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+    def compute_loss(
+        self, model: PreTrainedModel, inputs: dict, return_outputs: bool = False, num_items_in_batch: int | torch.Tensor | None = None
+    ) -> Any:
         """This micro-batch's share of the step's loss: the shares add up, and so do their gradients."""
         if self.turn == 0:
             self.prepare_step(model)
@@ -58,7 +64,7 @@ class ContrastiveTrainer(RunTrainer):
         loss = self.step_loss / count + (surrogate - surrogate.detach())
         return (loss, outputs) if return_outputs else loss
 
-    def prepare_step(self, model):
+    def prepare_step(self, model: PreTrainedModel) -> None:
         """Computes all vectors of the step, its loss, and the gradient of the loss by the vectors of this process and by the scale."""
         vectors, labels, self.random_states = [], [], []
         for batch in self.micro_batches:
@@ -84,16 +90,16 @@ class ContrastiveTrainer(RunTrainer):
         self.step_loss = loss.detach()
 
     @staticmethod
-    def filled(part, length):
+    def filled(part: torch.Tensor, length: int) -> torch.Tensor:
         """A part of `length` rows, so that all processes gather as many."""
         return torch.cat([part, part.new_zeros(length - len(part), *part.shape[1:])])
 
-    def random_state(self):
+    def random_state(self) -> tuple[torch.Tensor, torch.Tensor | None]:
         device = self.args.device
         return torch.get_rng_state(), torch.cuda.get_rng_state(device) if device.type == "cuda" else None
 
     @contextmanager
-    def replayed(self, state):
+    def replayed(self, state: tuple[torch.Tensor, torch.Tensor | None]) -> Iterator[None]:
         """While it lasts, the random numbers of dropout are those that were drawn from this state."""
         cpu, cuda = state
         devices = [self.args.device] if cuda is not None else []

@@ -10,14 +10,20 @@ import json
 import os
 import socket
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
+from transformers import TrainingArguments
 from transformers.integrations import is_deepspeed_zero3_enabled
 from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
 from results import read_json, write_json
 from task_adapters.base import InputError
+
+if TYPE_CHECKING:  # arguments.py imports this module, and `--help` should not wait for the Trainer
+    from transformers import Trainer
 
 # Sections of a DeepSpeed file that must be objects, with an example. Any other value ends in a traceback of one of three libraries.
 SECTIONS = {
@@ -123,7 +129,7 @@ def prepare_processes(use_cpu: bool) -> None:
     deepspeed.init_distributed("gloo", auto_mpi_discovery=False)
 
 
-def check_agreement(path: str, config: dict, training_args) -> None:
+def check_agreement(path: str, config: dict, training_args: TrainingArguments) -> None:
     """Raises InputError if the file contradicts the flags, because the file or the flag would silently have no effect."""
     if training_args.torch_compile:
         raise InputError(f"--torch_compile has not been tried under DeepSpeed ({path}): leave out one of the two.")
@@ -146,7 +152,7 @@ def check_agreement(path: str, config: dict, training_args) -> None:
         )
 
 
-def check_settings(path: str, training_args) -> None:
+def check_settings(path: str, training_args: TrainingArguments) -> None:
     """Raises InputError for unknown names and for values of a wrong type. DeepSpeed would refuse them later, with a traceback."""
     from deepspeed import DeepSpeedConfig, DeepSpeedConfigError
     from pydantic import ValidationError
@@ -168,7 +174,7 @@ def check_settings(path: str, training_args) -> None:
         raise InputError(f"{path}: {' '.join(str(error).split())}") from error
 
 
-def optimizer_of(training_args) -> str:
+def optimizer_of(training_args: TrainingArguments) -> str:
     """Returns the name of the optimizer: that of --optim, or the type in DeepSpeed's file."""
     config = training_args.hf_deepspeed_config.config if training_args.deepspeed else {}
     return f"{config['optimizer']['type']} of {training_args.deepspeed}" if "optimizer" in config else training_args.optim.value
@@ -179,13 +185,13 @@ def load_plainly() -> None:
     unset_hf_deepspeed_config()
 
 
-def place_plainly(trainer) -> None:
+def place_plainly(trainer: "Trainer") -> None:
     """Moves a model that was loaded without DeepSpeed to the device and the precision that DeepSpeed's engine would use."""
     args = trainer.args
     trainer.model.to(args.device, torch.bfloat16 if args.bf16 else torch.float16 if args.fp16 else torch.float32)
 
 
-def layout_of_run(training_args) -> str:
+def layout_of_run(training_args: TrainingArguments) -> str:
     """Returns the layout in which this run writes and reads optimizer states. The number of processes matters only under DeepSpeed."""
     if not training_args.deepspeed:
         return "no DeepSpeed"
@@ -202,7 +208,7 @@ def layout_of_checkpoint(folder: str) -> str:
     return f"DeepSpeed ZeRO {'stage 3' if sliced else 'stage 1 or 2'} in {processes} process(es)"
 
 
-def gathered(parameters):
+def gathered(parameters: Iterable[torch.Tensor]) -> contextlib.AbstractContextManager:
     """Returns a context in which all processes can read whole weights, and the first process can change them.
 
     Outside of it each process holds only a slice of every weight under ZeRO-3. Without ZeRO-3 the context does nothing.
@@ -214,7 +220,7 @@ def gathered(parameters):
     return contextlib.nullcontext()
 
 
-def full_precision(trainer, parameter):
+def full_precision(trainer: "Trainer", parameter: torch.Tensor) -> torch.Tensor:
     """Returns the fp32 value of a trained weight. Under DeepSpeed the model in memory may be a copy in bf16 or fp16.
 
     All processes must call this function. Under ZeRO-3 it is not to be called in fp32, where each process holds a slice.
@@ -226,7 +232,7 @@ def full_precision(trainer, parameter):
     return safe_get_full_fp32_param(parameter)
 
 
-def save_full_precision(trainer, output_dir: str, embeddings=None, merged: dict | None = None) -> None:
+def save_full_precision(trainer: "Trainer", output_dir: str, embeddings: torch.nn.Module | None = None, merged: dict | None = None) -> None:
     """Saves the fp32 weights that DeepSpeed trains if the model in memory is a copy in bf16 or fp16. Without DeepSpeed, fp32 is saved too.
 
     All processes must call this function, after `trainer.save_model`. Frozen weights have no fp32 original and stay rounded.

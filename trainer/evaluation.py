@@ -7,12 +7,17 @@ A run of several tasks leaves its heads in heads/<task>/ beside the encoder. The
 on whose English data a target is trained: `--task xnli` is scored with heads/mnli.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+
+from datasets import Dataset
+from transformers import PreTrainedTokenizerBase, TrainingArguments
 
 import speed
 from console import say
-from results import base_model_of
+from results import RunFolder, base_model_of
 from task_adapters.base import InputError, Task, nearest
 from task_types import TASK_TYPES
 from task_types.collator import Collator
@@ -23,7 +28,7 @@ from trainer.loop import pad_as, score
 from trainer.multitask import task_model
 
 
-def with_own_head(task: Task, args, dual=None) -> Task:
+def with_own_head(task: Task, args: Any, dual: Any = None) -> Task:
     """The task with its labels in the order of the outputs of the model's own head: to be called before data are read.
 
     args  the script's arguments, with `model_name_or_path`, `label_map` and `label_piece`; dual: the recipe of a dual encoder.
@@ -62,7 +67,9 @@ def head_folder(task: Task, path: str) -> Path | None:
     raise InputError(f"{path!r} has no head for {task.name}. {nearest(task.train_on or task.name, names)}")
 
 
-def scoring_trainer(task: Task, features, tokenizer, args, training_args) -> tuple:
+def scoring_trainer(
+    task: Task, features: Dataset, tokenizer: PreTrainedTokenizerBase, args: Any, training_args: TrainingArguments
+) -> tuple:
     """-> (a trainer that can score, how its model was read: as results.json has it)
 
     task  as from `with_own_head`; features: of the first data that are scored.
@@ -87,7 +94,17 @@ def scoring_trainer(task: Task, features, tokenizer, args, training_args) -> tup
     return trainer, {"class": type(model).__name__, "head": f"heads/{folder.name}" if folder else "its own", **outputs}
 
 
-def score_as_it_is(task: Task, dev_examples, first, features_of, tokenizer, args, training_args, folder, probabilities_file=None) -> tuple:
+def score_as_it_is(
+    task: Task,
+    dev_examples: Dataset | None,
+    first: Dataset,
+    features_of: Callable[[Dataset], Dataset],
+    tokenizer: PreTrainedTokenizerBase,
+    args: Any,
+    training_args: TrainingArguments,
+    folder: RunFolder | None,
+    probabilities_file: Path | None = None,
+) -> tuple:
     """Opens a model and scores English dev data. -> (its trainer, how the model was read, the dev scores: None without dev examples)
 
     first        the examples that are scored first; features_of: examples -> features.
@@ -104,7 +121,7 @@ def score_as_it_is(task: Task, dev_examples, first, features_of, tokenizer, args
     return trainer, {**reading, "warning": warn_of_permuted_labels(task, dev_examples, predicted, "English dev")}, dev
 
 
-def warn_of_permuted_labels(task: Task, examples, predicted, scored: str) -> str | None:
+def warn_of_permuted_labels(task: Task, examples: Dataset, predicted: Sequence, scored: str) -> str | None:
     """Says in one line where the head's labels seem to stand in another order than its outputs. -> that line, for results.json
 
     scored  what the examples are: "English dev".

@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from datasets import Dataset
 from transformers import TrainingArguments
 
 from console import say
 from results import read_note, write_json
 from speed.real_tokens import RealTokensTrainer
 from task_adapters import InputError, Task, labels_of
+from task_adapters.base import Recipe
 from task_types import NEEDS_OFFSETS, TASK_TYPES, make_features
 from task_types.collator import Collator, what_is_read
 from trainer.checkpoints import describe_model, load_config, load_model
@@ -35,7 +37,7 @@ def recipe_of(task: Task) -> Any:
     return next(of_one_stage, default) if getattr(default, "before", "") else default
 
 
-def short_run(path: str, target: Task, intermediate_task: str, train_examples, dev_examples, args) -> dict:
+def short_run(path: str, target: Task, intermediate_task: str, train_examples: Dataset, dev_examples: Dataset, args: Any) -> dict:
     """The record of a short run: {"score": English dev score, 0..100, "seconds", and all that they depend on}.
 
     path  the checkpoint; target: the task whose head is trained; train_examples, dev_examples: English rows, none too many.
@@ -67,7 +69,7 @@ def short_run(path: str, target: Task, intermediate_task: str, train_examples, d
     return record
 
 
-def train_briefly(path: str, target: Task, recipe, train_examples, dev_examples, args) -> dict:
+def train_briefly(path: str, target: Task, recipe: Recipe, train_examples: Dataset, dev_examples: Dataset, args: Any) -> dict:
     """{"score", "train_loss"} of a fresh head and the encoder of `path` after `args.steps` updates."""
     task = replace(target, labels=labels_of(target, train_examples))
     task_type, tokenizer = TASK_TYPES[task.task_type], load_tokenizer(path, task.task_type in NEEDS_OFFSETS)
@@ -90,7 +92,7 @@ def train_briefly(path: str, target: Task, recipe, train_examples, dev_examples,
     return {"score": score(trainer, task, dev_examples, features["dev"], "en")[1][task.dev_metric], "train_loss": loss}
 
 
-def arguments_of(recipe, folder: str, args) -> TrainingArguments:
+def arguments_of(recipe: Recipe, folder: str, args: Any) -> TrainingArguments:
     """The Trainer's arguments of a short run: the recipe's, for `args.steps` updates, without checkpoints."""
     on_gpu = not args.use_cpu and torch.cuda.is_available()
     per_device = next(size for size in range(PER_DEVICE, 0, -1) if recipe.effective_batch_size % size == 0)

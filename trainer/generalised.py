@@ -1,11 +1,17 @@
 """G-XLT (Lewis et al., 2020): MLQA's questions in one language about contexts in another, all pairs of languages."""
 
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from datasets import Dataset
+from transformers import Trainer
+
 from task_adapters.base import InputError, Task
 from task_adapters.mlqa import asked_in
 from trainer.loop import score
 
 
-def check_generalised(task: Task, args) -> None:
+def check_generalised(task: Task, args: Any) -> None:
     if args.g_xlt and task.name != "mlqa":
         raise InputError(f"--g_xlt: only mlqa has questions in another language than their context; {task.name} has none.")
     if args.g_xlt and task.own:
@@ -14,7 +20,7 @@ def check_generalised(task: Task, args) -> None:
         )
 
 
-def load_pairs(task: Task, languages, load) -> dict[tuple[str, str], object]:
+def load_pairs(task: Task, languages: Iterable[str], load: Callable[[Task, str, str], Any]) -> dict[tuple[str, str], object]:
     """{(language of the question, language of the context): examples}, without the pairs of equal ones, which are scored anyway.
 
     load(task, split, language): examples.
@@ -23,7 +29,9 @@ def load_pairs(task: Task, languages, load) -> dict[tuple[str, str], object]:
     return {(question, context): load(asked_in(task, question), "test", context) for question, context in pairs}
 
 
-def score_pairs(trainer, task: Task, pairs: dict, scores: dict, features_of) -> dict[str, dict[str, dict]]:
+def score_pairs(
+    trainer: Trainer, task: Task, pairs: dict, scores: dict, features_of: Callable[[Dataset], Dataset]
+) -> dict[str, dict[str, dict]]:
     """{language of the question: {language of the context: scores}}, the diagonal being `scores` of each language.
 
     Answers are spans of the context, so that the metric's rules are those of the context's language.

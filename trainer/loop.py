@@ -2,19 +2,23 @@
 
 import contextlib
 import time
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
-from transformers import TrainerCallback
+from datasets import Dataset
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 import predictions
 from console import is_main_process, say
-from results import flush, note_time, read_json, remove, write_json
+from results import RunFolder, flush, note_time, read_json, remove, write_json
 from run_log import duration, note
 from speed.real_tokens import RealTokensTrainer, predict
 from speed.trimmed_embeddings import agree, complete, trimmed
 from task_adapters import InputError
+from task_adapters.base import Task
 from task_types import TASK_TYPES, probabilities
 from task_types.collator import Collator, what_is_read
 from trainer import lora
@@ -49,7 +53,7 @@ class RunTrainer(RealTokensTrainer):
         self.trackers = Trackers(self.callback_handler.callbacks)
         self.add_callback(self.trackers)
 
-    def training_step(self, model, inputs, num_items_in_batch=None):
+    def training_step(self, model: torch.nn.Module, inputs: dict, num_items_in_batch: int | torch.Tensor | None = None) -> torch.Tensor:
         task = inputs.get("task", next(iter(self.watch.tasks)))  # a batch of a single task does not name it
         loss = super().training_step(model, inputs, num_items_in_batch)
         self.watch.add(task, loss)
@@ -68,7 +72,7 @@ class RunTrainer(RealTokensTrainer):
         self.earlier_tokens = figures["tokens"]
         self.watch.restore(figures["watch"])
 
-    def set_initial_training_values(self, *args, **options):
+    def set_initial_training_values(self, *args, **options) -> tuple:
         epochs, *others = super().set_initial_training_values(*args, **options)
         # The library would take one more step where a run goes on from its last one.
         return (0 if self.is_over else epochs, *others)
@@ -98,7 +102,7 @@ class RunTrainer(RealTokensTrainer):
             return super()._finalize_training(*args)
 
     @contextlib.contextmanager
-    def keeping_all_checkpoints(self):
+    def keeping_all_checkpoints(self) -> Iterator[None]:
         limit, self.args.save_total_limit = self.args.save_total_limit, None
         try:
             yield
@@ -107,17 +111,17 @@ class RunTrainer(RealTokensTrainer):
 
 
 def train(
-    model,
-    tokenizer,
-    task,
-    training_args,
-    train_features,
-    selection,
-    folder,
-    collapse_action,
-    trainer_class=RunTrainer,
-    keep_head=False,
-    patience=None,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    task: Task,
+    training_args: TrainingArguments,
+    train_features: Dataset,
+    selection: tuple[Dataset, Dataset] | None,
+    folder: RunFolder,
+    collapse_action: str,
+    trainer_class: Callable[..., RunTrainer] = RunTrainer,
+    keep_head: bool = False,
+    patience: int | None = None,
 ) -> tuple[RunTrainer, dict]:
     """Trains, or goes on from the last complete checkpoint in the output folder; leaves the chosen weights and the tokenizer there.
 
@@ -162,7 +166,7 @@ def train(
     return trainer, training
 
 
-def watch_losses(trainer, tasks: dict, features: dict, action: str) -> None:
+def watch_losses(trainer: Trainer, tasks: dict, features: dict, action: str) -> None:
     """Gives a trainer its `CollapseWatch`. tasks, features: by task name"""
     smoothing = trainer.args.label_smoothing_factor
     targets = {name: (task.task_type, features[name], smoothing, len(task.labels)) for name, task in tasks.items()}
@@ -171,14 +175,14 @@ def watch_losses(trainer, tasks: dict, features: dict, action: str) -> None:
     trainer.add_callback(trainer.watch)
 
 
-def note_trained(trainer, folder, training: dict, **more) -> None:
+def note_trained(trainer: Trainer, folder: RunFolder, training: dict, **more) -> None:
     """Notes that the chosen weights are saved, and all that the rest of the run must know of the training. All processes must call it."""
     figures = trainer.figures()
     trainer.accelerator.wait_for_everyone()
     folder.note_trained({"training": training, "figures": figures, "max_steps": trainer.state.max_steps, **more})
 
 
-def restore(trainer, trained: dict) -> dict:
+def restore(trainer: Trainer, trained: dict) -> dict:
     """Makes a trainer of the saved weights what it was when the run noted that it is trained. -> how training went"""
     say(f"{trainer.args.output_dir} is trained: going on with the scores")
     trainer.restore_figures(trained["figures"])
@@ -189,7 +193,7 @@ def restore(trainer, trained: dict) -> dict:
     return trained["training"]
 
 
-def trained_weights(folder, training_args) -> str | None:
+def trained_weights(folder: RunFolder, training_args: TrainingArguments) -> str | None:
     """The output folder where the run is trained with this seed and its weights can be read; else None."""
     if folder.trained(training_args.seed) is None:
         return None
@@ -210,7 +214,7 @@ def fault_of_files_in(folder: Path) -> str | None:
     return None
 
 
-def pad_as(tokenizer, *models) -> None:
+def pad_as(tokenizer: PreTrainedTokenizerBase, *models) -> None:
     """Gives models that know no padding token (decoders, as a rule) the tokenizer's: they ask where a sequence ends."""
     for model in models:
         if getattr(model.config, "pad_token_id", None) is None:
@@ -233,17 +237,17 @@ class Clock(TrainerCallback):
             say(f"warning: the time was not noted ({error})")
             return {}
 
-    def on_step_end(self, *_, **__):
+    def on_step_end(self, *_, **__) -> None:
         if time.time() - self.noted > NOTE_EVERY:
             self.note()
 
-    def on_save(self, *_, **__):
+    def on_save(self, *_, **__) -> None:
         self.note()
 
-    def on_train_begin(self, args, state, control, **_):
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_) -> None:
         self.began, self.first_step = time.time(), state.global_step
 
-    def on_log(self, args, state, control, logs=None, **_):
+    def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict | None = None, **_) -> None:
         """How far training is, for the log and for a terminal without progress bars."""
         if not is_main_process() or "loss" not in (logs or {}) or state.global_step <= self.first_step:
             return
@@ -261,7 +265,7 @@ def remove_old_checkpoints(folder: Path, limit: int | None, best: str | None) ->
         remove(path)
 
 
-def resume(trainer, checkpoint: str | None) -> None:
+def resume(trainer: Trainer, checkpoint: str | None) -> None:
     """Makes a trainer ready to go on from a checkpoint, or from the start.
 
     Raises InputError where the checkpoint's optimizer states were written in another layout (DeepSpeed), or for other trained pieces of the
@@ -290,7 +294,7 @@ def resume(trainer, checkpoint: str | None) -> None:
     agree(trainer, checkpoint)
 
 
-def run_trainer(trainer, kept_head=None, patience: int | None = None) -> dict:
+def run_trainer(trainer: Trainer, kept_head: Any = None, patience: int | None = None) -> dict:
     """Trains, or goes on from the last complete checkpoint in the output folder. -> how it went
 
     kept_head  as `comparison.Start` has it; patience: as `comparison.early_stopping` has it.
@@ -339,7 +343,9 @@ def run_trainer(trainer, kept_head=None, patience: int | None = None) -> dict:
     }
 
 
-def score(trainer, task, examples, features, language, probabilities_file=None) -> tuple[list, dict]:
+def score(
+    trainer: Trainer, task: Task, examples: Dataset, features: Dataset, language: str, probabilities_file: Path | None = None
+) -> tuple[list, dict]:
     """Predicts and scores one language. -> (predictions as people write them, {metric: 0..100, "examples": n})
 
     probabilities_file  where the probabilities are kept too (task_types/probabilities.py); None: nowhere.
@@ -347,7 +353,9 @@ def score(trainer, task, examples, features, language, probabilities_file=None) 
     return score_with_loss(trainer, task, examples, features, language, probabilities_file)[:2]
 
 
-def score_with_loss(trainer, task, examples, features, language, probabilities_file=None) -> tuple[list, dict, float | None]:
+def score_with_loss(
+    trainer: Trainer, task: Task, examples: Dataset, features: Dataset, language: str, probabilities_file: Path | None = None
+) -> tuple[list, dict, float | None]:
     """The same, and the mean loss over all labels."""
     task_type = TASK_TYPES[task.task_type]
     logits, loss = predict(trainer, features, probabilities.reducing(task_type) if probabilities_file else task_type, language)
@@ -357,7 +365,7 @@ def score_with_loss(trainer, task, examples, features, language, probabilities_f
     return predicted, {**task.metric(task_type.gold(examples, task), predicted, language), "examples": len(examples)}, loss
 
 
-def write_scored(output_dir: str, task, language: str, examples, predicted) -> None:
+def write_scored(output_dir: str, task: Task, language: str, examples: Dataset, predicted: list) -> None:
     """Writes the predictions and the labels of one language in XTREME's formats."""
     if not is_main_process():
         return

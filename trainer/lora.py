@@ -7,13 +7,14 @@ reads and writes it. `trainer/adapters.py` reads such folders.
 """
 
 import os
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
-from transformers import AutoModel, set_seed
+from transformers import AutoModel, PreTrainedConfig, PreTrainedModel, Trainer, set_seed
 
 from console import say
-from results import ADAPTER, base_model_of, flush
+from results import ADAPTER, RunFolder, base_model_of, flush
 from task_adapters.base import InputError
 from trainer.checkpoints import hub_commit, hub_id_and_revision
 from trainer.deepspeed import full_precision
@@ -22,7 +23,7 @@ NAME = "default"  # peft's name of an adapter that has none
 TASK_TYPES = {"classification": "SEQ_CLS", "tagging": "TOKEN_CLS", "span_qa": "QUESTION_ANS"}  # by which peft chooses the Auto class
 
 
-def check_adapters(args, config) -> None:
+def check_adapters(args: Any, config: PreTrainedConfig) -> None:
     """Raises InputError where the encoder has no linear layer of a name in --lora_target, or where peft knows no default for it; and where
     --keep_head asks for the head of an adapter.
 
@@ -40,7 +41,7 @@ def check_adapters(args, config) -> None:
             raise InputError(f"--lora_target {target}: {config.model_type} has no linear layer of that name. It has: {', '.join(names)}.")
 
 
-def targets_of(args, model_type: str) -> list[str]:
+def targets_of(args: Any, model_type: str) -> list[str]:
     """The names of the layers that get an adapter: those of --lora_target, or peft's for this architecture."""
     from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING as OF_PEFT  # imports of peft take a second
 
@@ -49,13 +50,13 @@ def targets_of(args, model_type: str) -> list[str]:
     return sorted(set(args.lora_target or OF_PEFT[model_type]))
 
 
-def linear_layers(encoder) -> list[str]:
+def linear_layers(encoder: PreTrainedModel) -> list[str]:
     """The names of the encoder's linear layers, without the pooler, which is trained as a whole."""
     layers = [name for name, module in encoder.named_modules() if isinstance(module, torch.nn.Linear)]
     return [name for name in layers if name.split(".")[0] != "pooler"]
 
 
-def set_up(model, encoder, args, seed: int) -> None:
+def set_up(model: torch.nn.Module, encoder: PreTrainedModel, args: Any, seed: int) -> None:
     """Adds adapters to `encoder`, which is a part of `model`, and leaves only them, the pooler and the heads to be trained.
 
     args  the script's arguments: nothing is done without --lora_rank. seed: draws the first matrix of each product; the second is zero.
@@ -82,13 +83,13 @@ def set_up(model, encoder, args, seed: int) -> None:
                   "weights": whole}  # fmt: skip
 
 
-def adapted_layers(model) -> dict:
+def adapted_layers(model: torch.nn.Module) -> dict:
     """{name: layer} of the layers that have an adapter."""
     # By name, so that runs without LoRA need not import peft.
     return {name: module for name, module in model.named_modules() if hasattr(module, "lora_A")}
 
 
-def trained_part(model, state: dict | None) -> dict | None:
+def trained_part(model: torch.nn.Module, state: dict | None) -> dict | None:
     """Of a state dict the weights that are trained, for a checkpoint of a run with LoRA; the state dict as it is for any other run.
 
     The others are those of the model that the run started from, and a run that goes on loads them from there.
@@ -99,7 +100,7 @@ def trained_part(model, state: dict | None) -> dict | None:
     return {name: weight for name, weight in (model.state_dict() if state is None else state).items() if name in trained}
 
 
-def merge(trainer, folder, task_type: str | None = None) -> dict[str, torch.Tensor]:
+def merge(trainer: Trainer, folder: RunFolder, task_type: str | None = None) -> dict[str, torch.Tensor]:
     """Writes the adapter beside the model and adds it to the layers, which are ordinary ones afterwards. All processes must call it.
 
     folder     the run's `RunFolder`: its model is the adapter's base.
@@ -124,7 +125,7 @@ def merge(trainer, folder, task_type: str | None = None) -> dict[str, torch.Tens
     return merged
 
 
-def save_adapter(model, weights: dict, folder, task_type: str | None) -> None:
+def save_adapter(model: torch.nn.Module, weights: dict, folder: RunFolder, task_type: str | None) -> None:
     """Writes adapter/ as `PeftModel.from_pretrained` reads it. weights: {name: value} of the trained weights; the rest as in `merge`."""
     from peft import LoraConfig
 
@@ -143,5 +144,5 @@ def save_adapter(model, weights: dict, folder, task_type: str | None) -> None:
     path.mkdir(exist_ok=True)
     tensors = {f"base_model.model.{name.replace(f'.{NAME}.', '.')}": weight.detach().cpu().contiguous() for name, weight in weights.items()}
     save_file(tensors, path / "adapter_model.safetensors", metadata={"format": "pt"})
-    config.save_pretrained(path)
+    config.save_pretrained(str(path))
     flush([*path.iterdir(), path])

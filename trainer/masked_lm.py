@@ -9,10 +9,11 @@ pass takes the groups in a new order, and the texts of each group in a new order
 opens the right groups at once, and processes need no communication.
 """
 
+import contextlib
 import fnmatch
 import math
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -26,7 +27,7 @@ import torch
 from huggingface_hub import HfApi, HfFileSystem
 from huggingface_hub.errors import HfHubHTTPError
 from safetensors.torch import load_file
-from transformers import AutoModelForMaskedLM, DataCollatorForLanguageModeling
+from transformers import AutoModelForMaskedLM, DataCollatorForLanguageModeling, PreTrainedModel, Trainer
 
 from speed.real_tokens import broken_logits
 from task_adapters import InputError, nearest
@@ -67,7 +68,7 @@ class Texts:
     def __len__(self):
         return int(self.rows.sum())
 
-    def read(self, group, held_out=False):
+    def read(self, group: int, held_out: bool = False) -> pyarrow.ChunkedArray:
         column = self.readers[group]()
         texts = column.filter(pyarrow.compute.greater(pyarrow.compute.utf8_length(pyarrow.compute.utf8_trim_whitespace(column)), 0))
         if group == 0:
@@ -91,7 +92,9 @@ class Texts:
         return self.texts[int(row) % len(self.texts)].as_py()  # the row count of parquet includes blank texts, which `read` leaves out
 
 
-def open_texts(languages, data: list[str], data_dir: str | None, held_out: int, seed: int) -> tuple[dict[str, Texts], list[dict]]:
+def open_texts(
+    languages: Sequence[str], data: list[str], data_dir: str | None, held_out: int, seed: int
+) -> tuple[dict[str, Texts], list[dict]]:
     """The texts of each language, and for each language a record of their source for results.json.
 
     data  ["wikipedia"] (the hub's, read over the network when it is needed, or DIR/wikimedia/wikipedia/20231101.de/*.parquet under
@@ -270,7 +273,7 @@ def _part(text, characters, generator):
 # ---- model
 
 
-def load_lm(path: str):
+def load_lm(path: str) -> PreTrainedModel:
     """The checkpoint's own masked LM in fp32, encoder and pretrained head, from the hub, from a folder, or from an earlier run's heads/mlm.
 
     Raises InputError where there is no such head: a fresh one would have to learn the vocabulary first, and disturb the encoder.
@@ -294,7 +297,7 @@ def load_lm(path: str):
     return model
 
 
-def tie(model, encoder) -> None:
+def tie(model: PreTrainedModel, encoder: PreTrainedModel) -> None:
     """Ties a masked LM's head to `encoder`, which will replace the model's own encoder. To be called before `multitask.share_encoder`.
 
     A weight that the head shares with the encoder (the word embeddings), or has under two names (the bias), becomes a plain attribute of
@@ -316,7 +319,7 @@ def tie(model, encoder) -> None:
         module.__dict__[attribute] = shared
 
 
-def only_masked(encoder, labels):
+def only_masked(encoder: PreTrainedModel, labels: torch.Tensor) -> contextlib.AbstractContextManager:
     """A context in which `encoder` returns the hidden states of masked tokens only, (1, masked, width).
 
     The logits of all tokens would take most of the run's memory: 8 x 256 x 250,002 of them are 2 GB in fp32, and cross-entropy copies them.
@@ -329,7 +332,7 @@ def only_masked(encoder, labels):
     return encoder.register_forward_hook(select)
 
 
-def loss(outputs, labels, num_items_in_batch=None):
+def loss(outputs: dict, labels: torch.Tensor, num_items_in_batch: torch.Tensor | None = None) -> torch.Tensor:
     """Cross-entropy of the masked tokens; outputs as under `only_masked`. In a step that by chance has no masked token it is 0, not 0/0."""
     if num_items_in_batch is not None:
         num_items_in_batch = num_items_in_batch.clamp(min=1)
@@ -337,7 +340,7 @@ def loss(outputs, labels, num_items_in_batch=None):
 
 
 @torch.no_grad()
-def held_out_losses(trainer, masked: MaskedText) -> dict[str, float]:
+def held_out_losses(trainer: Trainer, masked: MaskedText) -> dict[str, float]:
     """Mean cross-entropy per masked token of each language's held-out texts, in nats. Every process computes all of it."""
     model, device, losses = trainer.model.eval(), trainer.args.device, {}
     collate = Collator(model.config.pad_token_id)

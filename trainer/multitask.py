@@ -11,15 +11,17 @@ import math
 import zlib
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import transformers
+from datasets import Dataset
 from safetensors.torch import load_file, save_file
-from transformers import set_seed
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, TrainingArguments, set_seed
 
 from console import say
-from results import dev_mean
+from results import RunFolder, dev_mean
 from speed.real_tokens import lengths_of
 from speed.trimmed_embeddings import complete
 from task_adapters import InputError, nearest
@@ -87,7 +89,7 @@ class MixedFeatures(torch.utils.data.Dataset):
             self.step_and_rows = step, sorted(rows, key=lambda row: -self.lengths[name][row])
         return self.features[name][self.step_and_rows[1][slot]]
 
-    def row(self, name, pass_number, position):
+    def row(self, name: str, pass_number: int, position: int) -> int:
         """The row of a task's feature at this position of the pass."""
         if self.orders.get(name, (None,))[0] != pass_number:
             generator = np.random.default_rng((self.seed, zlib.crc32(name.encode()), pass_number))
@@ -108,23 +110,31 @@ class MultitaskModel(torch.nn.Module):
         super().__init__()
         self.encoder, self.models, self.losses, self.config = encoder, torch.nn.ModuleDict(models), losses, encoder.config
 
-    def forward(self, task, labels=None, num_items_in_batch=None, input_ids=None, attention_mask=None, token_type_ids=None):
+    def forward(
+        self,
+        task: str,
+        labels: torch.Tensor | None = None,
+        num_items_in_batch: int | torch.Tensor | None = None,
+        input_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        token_type_ids: torch.Tensor | None = None,
+    ) -> dict:
         inputs = {"input_ids": input_ids, "attention_mask": attention_mask, "token_type_ids": token_type_ids}
         with masked_lm.only_masked(self.encoder, labels) if task == masked_lm.NAME else contextlib.nullcontext():
             outputs = self.models[task](**{name: value for name, value in inputs.items() if value is not None})
         return {"loss": self.losses[task](outputs, labels, num_items_in_batch), **outputs}  # as in a run of this task alone
 
-    def get_input_embeddings(self):
+    def get_input_embeddings(self) -> torch.nn.Module:
         return self.encoder.get_input_embeddings()  # where the Trainer adds the noise of --neftune_noise_alpha
 
-    def activation_checkpointing_enable(self, **options):
+    def activation_checkpointing_enable(self, **options) -> None:
         self.encoder.activation_checkpointing_enable(**options)
 
-    def gradient_checkpointing_enable(self, **options):  # the name in transformers 5.17
+    def gradient_checkpointing_enable(self, **options) -> None:  # the name in transformers 5.17
         self.encoder.gradient_checkpointing_enable(**options)
 
 
-def share_encoder(model, encoder) -> None:
+def share_encoder(model: PreTrainedModel, encoder: PreTrainedModel) -> None:
     """Replaces the model's own encoder by `encoder`, as a plain attribute: the model uses it, but does not count its weights as its own.
 
     So each weight has one name in the whole, which optimisers and safetensors need, and the state dict of a model is its head.
@@ -165,8 +175,8 @@ class MultitaskTrainer(RunTrainer):
 
     tasks, selection = {}, {}
 
-    def evaluate(self, *_, **__):
-        dev = {name: score(self, task, *self.selection[name], "en")[1] for name, task in self.tasks.items()}
+    def evaluate(self, *_, **__) -> dict[str, float]:
+        dev = {name: score(self, task, self.selection[name][0], self.selection[name][1], "en")[1] for name, task in self.tasks.items()}
         metrics = {
             f"eval_{name}_{metric}": value for name, values in dev.items() for metric, value in values.items() if metric != "examples"
         }
@@ -179,18 +189,18 @@ class MultitaskTrainer(RunTrainer):
 
 
 def train_together(
-    model,
-    tokenizer,
-    tasks,
-    training_args,
-    features,
-    sampling,
-    selection,
-    folder,
-    collapse_action,
-    masked=None,
-    mlm_share=0.0,
-    patience=None,
+    model: MultitaskModel,
+    tokenizer: PreTrainedTokenizerBase,
+    tasks: dict,
+    training_args: TrainingArguments,
+    features: dict,
+    sampling: tuple,
+    selection: dict | None,
+    folder: RunFolder,
+    collapse_action: str,
+    masked: Any = None,
+    mlm_share: float = 0.0,
+    patience: int | None = None,
 ) -> tuple[RunTrainer, dict]:
     """Trains, or resumes from the last complete checkpoint in the output folder; leaves encoder, heads and tokenizer there.
 
@@ -262,12 +272,12 @@ def train_together(
     return trainer, training
 
 
-def with_task(features, name):
+def with_task(features: Dataset, name: str) -> Dataset:
     """Features with the name of their task in the column `task`."""
     return features.add_column("task", [name] * len(features))
 
 
-def save_together(trainer, output_dir: str) -> None:
+def save_together(trainer: Trainer, output_dir: str) -> None:
     """Writes encoder and tokenizer to `output_dir` as an ordinary checkpoint, and each head with its configuration to heads/<task>/."""
     state = trainer.accelerator.get_state_dict(trainer.model_wrapped)  # on all processes, because ZeRO-3 gathers weights
     if not trainer.args.should_save:
@@ -282,11 +292,11 @@ def save_together(trainer, output_dir: str) -> None:
         save_file(weights, f"{output_dir}/heads/{name}/model.safetensors", metadata={"format": "pt"})
 
 
-def part_of(state, prefix):
+def part_of(state: dict, prefix: str) -> dict:
     return {key.removeprefix(prefix): weight for key, weight in state.items() if key.startswith(prefix)}
 
 
-def load_task_model(output_dir: str, name: str):
+def load_task_model(output_dir: str, name: str) -> PreTrainedModel:
     """The ordinary model of one task of a multi-task run: its encoder with heads/<name>. Its `save_pretrained` writes a checkpoint.
 
     Raises InputError where the run is not finished or has no such head.
@@ -295,7 +305,7 @@ def load_task_model(output_dir: str, name: str):
     return task_model(output_dir, name)
 
 
-def task_model(output_dir: str, name: str):
+def task_model(output_dir: str, name: str) -> PreTrainedModel:
     """The same, also of a run that is trained but not finished."""
     folder = Path(output_dir) / "heads" / name
     if not folder.is_dir():

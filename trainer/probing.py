@@ -2,7 +2,10 @@
 
 import numpy as np
 import torch
+from datasets import Dataset
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from task_adapters.base import Task
 from task_types import make_features
 from task_types.loss import IGNORED
 from task_types.retrieval import batches_by_length, default_batch_tokens, pooled_by
@@ -12,7 +15,15 @@ MOST = 5_000  # vectors that are kept
 OTHER, START, END = range(3)
 
 
-def labelled_vectors(encoder, tokenizer, task, examples, max_length, doc_stride, seed=0):
+def labelled_vectors(
+    encoder: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    task: Task,
+    examples: Dataset,
+    max_length: int,
+    doc_stride: int | None,
+    seed: int = 0,
+) -> tuple[np.ndarray, np.ndarray]:
     """Vectors of the last layer and their classes, (n, width) float64 and (n,) integers, n at most MOST.
 
     classification   one for each example: the mean over its tokens.
@@ -23,7 +34,8 @@ def labelled_vectors(encoder, tokenizer, task, examples, max_length, doc_stride,
     """
     rng, features = np.random.default_rng(seed), make_features(examples, tokenizer, task, max_length, doc_stride)
     sequences = [sequence for row in features for sequence in sequences_of(task, row, rng)]
-    vectors, classes = [None] * len(sequences), [[label for _, label in reads] for _, reads in sequences]
+    vectors: list = [None] * len(sequences)
+    classes = [[label for _, label in reads] for _, reads in sequences]
     for batch in batches_by_length(np.array([len(inputs["input_ids"]) for inputs, _ in sequences]), default_batch_tokens(encoder.device)):
         inputs = tokenizer.pad([sequences[row][0] for row in batch], return_tensors="pt").to(encoder.device)
         with torch.inference_mode():
@@ -37,7 +49,7 @@ def labelled_vectors(encoder, tokenizer, task, examples, max_length, doc_stride,
     return vectors[kept], classes[kept]
 
 
-def sequences_of(task, row, rng) -> list[tuple[dict, list[tuple[int | None, int]]]]:
+def sequences_of(task: Task, row: dict, rng: np.random.Generator) -> list[tuple[dict, list[tuple[int | None, int]]]]:
     """[(inputs of one sequence, [(token that is read, or None for the mean over all; its class)])] of one feature."""
     names = [name for name in ("input_ids", "token_type_ids") if name in row]
     if task.task_type == "multiple_choice":
@@ -58,7 +70,7 @@ def sequences_of(task, row, rng) -> list[tuple[dict, list[tuple[int | None, int]
     return [(inputs, [(None, row["labels"])])]
 
 
-def texts_of(examples, task) -> list[str]:
+def texts_of(examples: Dataset, task: Task) -> list[str]:
     """The whole text of each example, for an embedding without labels."""
     if task.task_type == "tagging":
         return [" ".join(words) for words in examples["words"][:]]

@@ -11,17 +11,22 @@ test data are scored before.
 `trainer/comparison.py` says how many checkpoints there are.
 """
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
+from datasets import Dataset
 from safetensors.torch import load_model, save_model
+from transformers import Trainer, TrainingArguments
 
 from console import say
 from results import flush
 from task_adapters import InputError
+from task_adapters.base import Recipe, Task
 from trainer.loop import RunTrainer, score
 
 
-def check_selection(task, args, training_args) -> None:
+def check_selection(task: Task, args: Any, training_args: TrainingArguments) -> None:
     """Raises InputError where --select_on or --oracle is given and the run compares no checkpoints, or compares them by another metric."""
     compares_languages = args.select_on != "en" or args.oracle
     metric = training_args.metric_for_best_model
@@ -37,7 +42,7 @@ def check_selection(task, args, training_args) -> None:
         raise InputError("--oracle has not been tried under DeepSpeed.")
 
 
-def dev_languages(task, args) -> list[str]:
+def dev_languages(task: Task, args: Any) -> list[str]:
     """The scored languages other than English whose own dev data --select_on or --oracle needs; [] where neither is given.
 
     Says in one line which languages have no dev data. Raises InputError where none has, where no language but English is scored, and where
@@ -62,12 +67,12 @@ def dev_languages(task, args) -> list[str]:
     return with_dev
 
 
-def for_selection(examples, recipe):
+def for_selection(examples: Dataset, recipe: Recipe) -> Dataset:
     """The examples by which checkpoints are compared: the first of the dev set, as many as the recipe says."""
     return examples.select(range(min(recipe.max_selection_samples or len(examples), len(examples))))
 
 
-def selected_on(args, training_args, target_dev) -> dict | None:
+def selected_on(args: Any, training_args: TrainingArguments, target_dev: dict) -> dict | None:
     """The dev data that decided about the checkpoint, for results.json; None where none was chosen. target_dev: without English."""
     if not training_args.load_best_model_at_end:
         return None
@@ -89,7 +94,7 @@ def selection_score(dev_scores: dict[str, float], select_on: str) -> float:
     return sum(scores) / len(scores)
 
 
-def best_steps(history: list[dict], languages, metric: str) -> dict[str, int]:
+def best_steps(history: list[dict], languages: Iterable[str], metric: str) -> dict[str, int]:
     """{language: the step of its best evaluation, the first of equal ones}. history: the Trainer's log entries."""
     best = {}
     for language in languages:
@@ -111,10 +116,13 @@ class LanguagesTrainer(RunTrainer):
         self.asked_by = flag_of(select_on)
         self.folder = Path(self.args.output_dir) / "oracle"
 
-    def evaluate(self, *_, **__):
+    def evaluate(self, *_, **__) -> dict[str, float]:
         """Scores every language's dev data. -> {"eval_<language>_<metric>": value, "eval_<metric>": what checkpoints are compared by}"""
         metric = self.task.dev_metric
-        dev_scores = {language: score(self, self.task, *data, language)[1][metric] for language, data in self.selection.items()}
+        selection = self.selection.items()
+        dev_scores = {
+            language: score(self, self.task, examples, features, language)[1][metric] for language, (examples, features) in selection
+        }
         metrics = {f"eval_{language}_{metric}": value for language, value in dev_scores.items()}
         metrics[f"eval_{metric}"] = selection_score(dev_scores, self.select_on)
         best_before = self.best_steps()
@@ -124,10 +132,10 @@ class LanguagesTrainer(RunTrainer):
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
-    def best_steps(self):
+    def best_steps(self) -> dict[str, int]:
         return best_steps(self.state.log_history, self.selection, self.task.dev_metric)
 
-    def keep_weights(self, best_before):
+    def keep_weights(self, best_before: dict[str, int]) -> None:
         """Saves the weights of this step if they are the best of some language, and removes those that nobody needs any more.
 
         best_before  {language: best step before this evaluation}. The weights of these steps stay until the next evaluation: a run that is
@@ -145,7 +153,7 @@ class LanguagesTrainer(RunTrainer):
             part.replace(self.folder / f"{self.state.global_step}.safetensors")
 
 
-def score_oracle(trainer, test_examples, features_of) -> dict:
+def score_oracle(trainer: Trainer, test_examples: dict, features_of: Callable[[Dataset], Dataset]) -> dict:
     """Scores each language's test data with the checkpoint that is best on its own dev data. The trainer's model ends with other weights.
 
     test_examples  {language: examples}; features_of: examples -> features.
@@ -166,7 +174,7 @@ def score_oracle(trainer, test_examples, features_of) -> dict:
     return scores
 
 
-def oracle_lines(task, scores, oracle) -> list[str]:
+def oracle_lines(task: Task, scores: dict, oracle: dict | None) -> list[str]:
     """A table, line by line: for each language the test score of the chosen checkpoint and of the oracle; [] without an oracle.
 
     scores  {language: metrics of the chosen checkpoint}; oracle: what `score_oracle` returns, or None.

@@ -7,10 +7,16 @@ Retrieval has no English data: its recipes may ask for a model that has had thei
 import argparse
 import sys
 import time
+from collections.abc import Callable
+from typing import Any
+
+from transformers import TrainingArguments
 
 from results import RunFolder, lineage_of
 from settings import describe_run
 from task_adapters import TASKS, InputError, hub_ids_of, load_examples
+from task_adapters.base import Recipe, Task
+from task_adapters.xcopa import StagedRecipe
 
 # Flags of run_target.py that say nothing about the first stage: its model is kept for the second, and is named with its revision. All
 # others hold for both stages.
@@ -20,11 +26,13 @@ SECOND_STAGE = ("task", "output_dir", "model_name_or_path", "languages", "max_pr
                 "push_predictions", "do_train", "do_eval", "do_predict", "data_revision")  # fmt: skip
 
 
-def has_stage_before(recipe) -> bool:
+def has_stage_before(recipe: Recipe) -> bool:
     return bool(getattr(recipe, "before", ""))
 
 
-def train_stage_before(task, recipe, args, training_args, run_intermediate) -> None:
+def train_stage_before(
+    task: Task, recipe: StagedRecipe, args: Any, training_args: TrainingArguments, run_intermediate: Callable[[], Any]
+) -> None:
     """Makes `args` start from a checkpoint that has the recipe's first stage, with its head: that of the user, or one trained here.
 
     run_intermediate  `main` of that script; it reads sys.argv.
@@ -63,7 +71,7 @@ def train_stage_before(task, recipe, args, training_args, run_intermediate) -> N
     args.model_name_or_path = folder
 
 
-def check_stage_before(task, recipe, args) -> None:
+def check_stage_before(task: Task, recipe: Any, args: Any) -> None:
     """Refuses, for a target that is trained elsewhere (retrieval), a model that has not had its recipe's stage: nothing is trained here."""
     if not has_stage_before(recipe):
         return
@@ -92,7 +100,7 @@ def revisions_of_first_stage(revisions: list[str] | None, task: str) -> list[str
     return ["--data_revision", *pins] if pins else []
 
 
-def lineage_and_stages(lineage: list[dict], recipe) -> dict:
+def lineage_and_stages(lineage: list[dict], recipe: Recipe) -> dict:
     """{"lineage", "stages", "model"} of a recipe with two stages: its first stage is part of the target, and no intermediate training.
 
     lineage  of the model that the second stage starts from. "model" is the model that the first stage started from.

@@ -20,7 +20,7 @@ import tokenizers
 import transformers
 from huggingface_hub.constants import HF_HOME
 from tokenizers import Regex, Tokenizer, normalizers, pre_tokenizers, processors
-from transformers import AutoTokenizer, PreTrainedTokenizerFast
+from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 from transformers.utils import cached_file
 
 from console import say
@@ -45,7 +45,7 @@ PROBES = (
 PAIR = ("Hello", "world")
 
 
-def load_tokenizer(path: str, needs_offsets: bool, as_loaded: bool = False):
+def load_tokenizer(path: str, needs_offsets: bool, as_loaded: bool = False) -> PreTrainedTokenizerBase:
     """The tokenizer of a model or an earlier run, with the input names of that model.
 
     needs_offsets  the task needs to know which characters a piece stands for: only fast tokenizers say it.
@@ -70,7 +70,7 @@ def load_tokenizer(path: str, needs_offsets: bool, as_loaded: bool = False):
     return tokenizer
 
 
-def fingerprint_of(tokenizer) -> dict:
+def fingerprint_of(tokenizer: PreTrainedTokenizerBase) -> dict:
     """How a tokenizer reads text: {"hash", "vocabulary", "probes": {text: its pieces}}, the first two of 12 hexadecimal digits.
 
     hash        equal for two tokenizers that read all probes and a pair alike.

@@ -6,7 +6,7 @@ for them. So the end of a tracker's run waits until the scores are logged (`Trac
 
 import weakref
 
-from transformers import TrainerCallback
+from transformers import PreTrainedModel, TrainerCallback, TrainingArguments
 from transformers.integrations import INTEGRATION_TO_CALLBACK
 from transformers.trainer_callback import TrainerControl, TrainerState
 
@@ -26,11 +26,13 @@ class Trackers(TrainerCallback):
             Trackers.open.end()
         Trackers.open = self
 
-    def on_train_begin(self, args, state, control, model=None, **_):
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: PreTrainedModel | None = None, **_
+    ) -> None:
         # Weakly: the model of a failed attempt must be gone before the next one is made.
         self.has_begun, self.last_call = True, (args, state, control, weakref.ref(model))
 
-    def finish(self, args, state: TrainerState, model, scores: dict[str, float]) -> None:
+    def finish(self, args: TrainingArguments, state: TrainerState, model: PreTrainedModel, scores: dict[str, float]) -> None:
         """Logs the scores as the last entry of each tracker's run, and ends it. For the main process alone.
 
         scores  as `final_scores` has them.
@@ -52,7 +54,7 @@ class Trackers(TrainerCallback):
         self.has_begun, Trackers.open = False, None
 
 
-def report_scores(training_args, model, results: dict) -> None:
+def report_scores(training_args: TrainingArguments, model: PreTrainedModel, results: dict) -> None:
     """Has the trackers of --report_to make a run of the scores alone, for a script without a Trainer. training_args: they name it."""
     trackers = Trackers([INTEGRATION_TO_CALLBACK[name]() for name in training_args.report_to])
     trackers.finish(training_args, TrainerState(), model, final_scores(results))
