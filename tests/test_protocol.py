@@ -136,6 +136,14 @@ def test_a_result_names_its_protocol_and_has_its_score_alone(both_ways):
     assert faithful["xtreme_r_score"] is not None
 
 
+def test_the_card_of_a_run_names_its_protocol_and_its_own_score(both_ways):
+    folder, results = both_ways
+    nlu, faithful = ((folder / name / "README.md").read_text() for name in ("nlu", "faithful"))
+    assert "It was trained as nlu-evals does (--protocol nlu-evals): its scores compare with no scores of XTREME-R itself." in nlu
+    assert f"by nlu-evals's rules is {results['nlu']['nlu_evals_score']:.2f}." in nlu and "nlu-evals" not in faithful
+    assert f"by XTREME-R's rules is {results['faithful']['xtreme_r_score']:.2f}." in faithful
+
+
 def test_a_rerun_without_the_protocol_is_another_run(call, both_ways, tiny_model, question_data):
     folder, results = both_ways
     flags = ("--task", "xquad", "--model_name_or_path", tiny_model, "--data_dir", question_data, "--use_cpu", "--disable_tqdm", "true")
