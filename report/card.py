@@ -205,7 +205,7 @@ def score_tables(folder: Path, results: dict) -> list[Table]:
         notes.append(f"There is no mean, because not exactly the {len(TASKS[task].languages)} languages of {task} were scored.")
     for name, of_whom in (("xtreme_score", "XTREME"), ("xtreme_r_score", "XTREME-R"), ("nlu_evals_score", "nlu-evals")):
         if results.get(name) is not None:
-            notes.append(f"The score of this task by {of_whom}'s rules is {results[name]:.2f}.")
+            notes.append(f"{of_whom}'s score of this task is {results[name]:.2f}.")
     if estimates:
         notes.append(f"Intervals: {RESAMPLES:,} resamples of the test examples. They say nothing about other seeds.")
     if has_chance:
