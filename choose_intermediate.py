@@ -51,7 +51,7 @@ def main() -> dict:
 
     targets, grid = [args.task] if args.task else [], None
     if args.grid:
-        analysis = Analysis(collect([args.grid]), resamples=0)
+        analysis = Analysis(collect([args.grid]).of_protocol(""), resamples=0)
         model = args.model_name_or_path or next(iter(analysis.models), None)
         if model not in analysis.models:
             raise InputError(f"--model_name_or_path {model}: not in --grid. {nearest(str(model), analysis.models)}")

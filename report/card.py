@@ -204,8 +204,9 @@ def score_tables(folder: Path, results: dict) -> list[Table]:
         rows.append([Cell("mean"), *(Cell(f"{mean[name]:.2f}", "", mean[name]) for name in names), *blank])
     else:
         notes.append(f"There is no mean, because not exactly the {len(TASKS[task].languages)} languages of {task} were scored.")
-    if results.get("xtreme_score") is not None:
-        notes.append(f"XTREME's score of this task is {results['xtreme_score']:.2f}.")
+    for name, of_whom in (("xtreme_score", "XTREME"), ("xtreme_r_score", "XTREME-R"), ("nlu_evals_score", "nlu-evals")):
+        if results.get(name) is not None:
+            notes.append(f"{of_whom}'s score of this task is {results[name]:.2f}.")
     if estimates:
         notes.append(f"Intervals: {RESAMPLES:,} resamples of the test examples. They say nothing about other seeds.")
     if has_chance:
@@ -330,6 +331,8 @@ def not_run(results: dict) -> list[str]:
         task, scored = TASKS[results["task"]], set(results["scores"])
         if missing := [language for language in task.languages if language not in scored]:
             lines.append(f"{len(missing)} of the {len(task.languages)} languages of {task.name} were not scored: {', '.join(missing)}.")
+    if protocol := results.get("protocol"):
+        lines.append(f"It was trained as {protocol} does (--protocol {protocol}): its scores compare with no scores of XTREME-R itself.")
     if own := results.get("own_data"):
         lines.append(f"The scores in {', '.join(own)} are on test data of the user's own, and compare with no others.")
     if results.get("perturb"):

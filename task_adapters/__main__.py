@@ -136,7 +136,10 @@ class Parser(argparse.ArgumentParser):
 def main(argv: list[str] | None = None) -> int:
     parser = Parser(prog="python -m task_adapters", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--check", nargs="*", metavar="TASK", help="load these tasks (all by default) and compare with the published counts"
+        "--check",
+        nargs="*",
+        metavar="TASK",
+        help="load these tasks and compare with the published counts; by default all but those of nlu-evals",
     )
     parser.add_argument("--prefetch", nargs="*", metavar="TASK", help="the same without examples: afterwards HF_HUB_OFFLINE=1 works")
     parser.add_argument("--task_file", help="a Python file with a TASK of your own; --check alone then checks that task")
@@ -155,7 +158,7 @@ def main(argv: list[str] | None = None) -> int:
     for name in names:
         if name not in TASKS:
             raise InputError(f"Unknown task {name!r}. {nearest(name, TASKS)}")
-    names = names or own or list(TASKS)
+    names = names or own or [name for name, task in TASKS.items() if not task.protocol]  # those read the same data, or other copies
     tasks = [TASKS[name] for name in dict.fromkeys(other for name in names for other in (name, TASKS[name].train_on) if other)]
     tasks = [with_languages_of(task, args.benchmark) for task in tasks]
     all_languages = {language for task in tasks for language in task.languages}

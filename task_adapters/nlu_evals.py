@@ -70,7 +70,7 @@ TASKS = (
                 config="{name}-eng",
                 names=tatoeba.HUB_NAMES | tatoeba.XTREME_R,
                 splits={"test": "test"},
-                rows=tatoeba.ROWS,
+                rows={"test": tatoeba.ROWS["test"] | tatoeba.XTREME_R_ROWS["test"]},
             ),
         ),
         searches_english=True,

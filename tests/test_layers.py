@@ -304,8 +304,8 @@ def test_a_cut_off_choice_is_made_anew_on_all_languages(retrieve, tmp_path, cut)
 @pytest.mark.parametrize("flags, said", [
     ("--layer 3", "--layer 3: .* has hidden states 0 to 2; choose one with --layer"),
     ("--layer 1 --layers 0 7", "--layers 7: .* has hidden states 0 to 2; choose one with --layers"),
-    ("--layer first", "--layer first: a number from 0, or best"),
-    ("--layer -1", "--layer -1: a number from 0, or best"),
+    ("--layer first", "--layer first: a number from 0, last, or best"),
+    ("--layer -1", "--layer -1: a number from 0, last, or best"),
     ("--layer 1 --layers all 1", "--layers all: numbers from 0, or all alone"),
     ("--layer 1 --layers x", "--layers x: numbers from 0, or all alone"),
     ("--layer 1 --layers 1 1", "--layers names 1 2 times"),

@@ -80,6 +80,12 @@ def test_what_contradicts_the_protocol_is_one_line(phase, flags, said, monkeypat
     assert said in str(error.value) and "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("task", ["tatoeba", "mewsli_x", "lareqa"])
+def test_a_recipe_that_became_a_protocol_is_answered_with_the_flag(task, monkeypatch, tmp_path):
+    with pytest.raises(InputError, match=f"nlu-evals is no recipe of {task}, but a protocol: --protocol nlu-evals"):
+        parsed("retrieval", "--task", task, "--recipe", "nlu-evals", monkeypatch=monkeypatch, folder=tmp_path)
+
+
 def test_a_flag_with_the_protocols_own_value_is_no_contradiction(monkeypatch, tmp_path):
     flags = ("--task", "xquad", *PROTOCOL, "--learning_rate", "3e-5", "--effective_batch_size", "32", "--seed", "7")
     _, training_args, *_ = parsed("target", *flags, monkeypatch=monkeypatch, folder=tmp_path)
@@ -134,6 +140,14 @@ def test_a_result_names_its_protocol_and_has_its_score_alone(both_ways):
     assert not {"xtreme_r_score", "benchmark"} & set(nlu)
     assert "protocol" not in faithful and "nlu_evals_score" not in faithful and len(faithful["scores"]) == 12
     assert faithful["xtreme_r_score"] is not None
+
+
+def test_the_card_of_a_run_names_its_protocol_and_its_own_score(both_ways):
+    folder, results = both_ways
+    nlu, faithful = ((folder / name / "README.md").read_text() for name in ("nlu", "faithful"))
+    assert "It was trained as nlu-evals does (--protocol nlu-evals): its scores compare with no scores of XTREME-R itself." in nlu
+    assert f"nlu-evals's score of this task is {results['nlu']['nlu_evals_score']:.2f}." in nlu and "nlu-evals" not in faithful
+    assert f"XTREME-R's score of this task is {results['faithful']['xtreme_r_score']:.2f}." in faithful
 
 
 def test_a_rerun_without_the_protocol_is_another_run(call, both_ways, tiny_model, question_data):

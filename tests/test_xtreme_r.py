@@ -612,6 +612,16 @@ def test_a_language_that_xtreme_r_adds_is_read_from_its_own_source(name, languag
         load_examples(TASKS[name], "test", language, str(tmp_path))
 
 
+def test_languages_that_xtreme_r_adds_have_as_many_rows_as_published():
+    """mteb's statistics of its Tatoeba; the card of wikiann (huggingface/datasets, datasets/wikiann/README.md)."""
+    tatoeba, panx = (task.sources[1] for task in (TASKS["tatoeba"], TASKS["panx"]))
+    assert {tatoeba.rows_expected("test", language) for language in tatoeba.languages} == {1_000}
+    assert {language: panx.rows_expected("test", language) for language in panx.languages} == {
+        "az": 1_000, "gu": 100, "lt": 10_000, "pa": 100, "pl": 10_000, "qu": 100, "ro": 10_000, "uk": 10_000}  # fmt: skip
+    assert panx.rows_expected("train", "lt") == 10_000 and panx.rows_expected("train", "uk") == 20_000
+    assert sum(TASKS["tatoeba_nlu_evals"].sources[0].rows["test"].values()) == 36_692, "41 languages"
+
+
 def test_sources_of_xtreme_r_serve_no_language_of_xtreme(tmp_path):
     write_hub_folder(tmp_path, "unimelb-nlp/wikiann", "de", "test", [{"tokens": ["Rom"], "ner_tags": ["B-LOC"]}], None)
     with pytest.raises(InputError, match="google/xtreme does not exist"):
