@@ -679,7 +679,11 @@ def test_the_page_is_whole_without_a_network_and_small(tmp_path):
 SCRIPT = """<script>onload = () => {
   const page = document.querySelector("iframe").contentDocument, box = page.querySelector(".wide");
   const stuck = [...box.querySelectorAll("thead th")].filter(cell => page.defaultView.getComputedStyle(cell).position === "sticky");
-  document.title = JSON.stringify([page.documentElement.scrollWidth, stuck.map(cell => cell.textContent),
+  const order = place => {
+    page.querySelectorAll("thead button")[place].click();
+    return [...box.querySelectorAll("tbody tr")].map(row => row.cells[place].textContent);
+  };
+  document.title = JSON.stringify([order(2), order(2), order(1), page.documentElement.scrollWidth, stuck.map(cell => cell.textContent),
     stuck.reduce((sum, cell) => sum + cell.offsetWidth, 0) / box.clientWidth, stuck.map(cell => cell.style.left)]);
 }</script>"""
 
@@ -687,17 +691,22 @@ SCRIPT = """<script>onload = () => {
 @pytest.mark.skipif(not shutil.which("chromium"), reason="chromium is not installed")
 @pytest.mark.parametrize("width", [360, 1280])
 def test_in_a_browser_the_page_fits_its_width_and_the_row_labels_stay_in_sight(tmp_path, width):
+    values = iter((30.0, 100.0, 9.5, 31.0))
     for name in ("/home/somebody/models/an-organisation/a-multilingual-encoder-with-a-long-name", "another/encoder"):
         for start in ((), after("mnli", 42, model={"name_or_path": name})):
             folder = tmp_path / f"out/{name[-4:]}{len(start)}"
-            write_run(folder, "udpos", dict.fromkeys(TASKS["udpos"].languages, 50.0), start, model={"name_or_path": name})
+            scores = dict.fromkeys(TASKS["udpos"].languages, next(values))
+            write_run(folder, "udpos", scores, start, model={"name_or_path": name})
     run_report.write_report([tmp_path / "out"], tmp_path / "report", ["html"], resamples=0)
     frame = f"<iframe src='report/report.html' style='border:0;width:{width}px;height:900px'></iframe>"
     (tmp_path / "frame.html").write_text(f"<!doctype html><body style='margin:0'>{frame}{SCRIPT}")
     flags = ["--headless=new", "--no-sandbox", "--disable-gpu", "--allow-file-access-from-files", f"--user-data-dir={tmp_path}/profile"]
     command = ["chromium", *flags, "--window-size=1400,1000", "--virtual-time-budget=3000", "--dump-dom", f"file://{tmp_path}/frame.html"]
     shown = subprocess.run(command, capture_output=True, text=True, timeout=300).stdout
-    page_width, stuck, share, lefts = json.loads(re.search(r"<title>(.*)</title>", shown)[1])
+    falling, rising, names, page_width, stuck, share, lefts = json.loads(re.search(r"<title>(.*)</title>", shown)[1])
+    assert falling == ["100.0", "31.0", "30.0", "9.5", "—"], "a click on a column's head sorts by number, what has none last"
+    assert rising == ["9.5", "30.0", "31.0", "100.0", "—"], "a second click turns the order round"
+    assert names == ["baseline", "baseline", "chance", "mnli", "mnli"], "names from A to Z first"
     assert page_width <= width, "the page itself does not scroll sideways; its tables do"
     assert "trained on" in stuck and share < 0.7, "numbers have room beside the labels"
     assert lefts[0] == "0px" and len(set(lefts)) == len(lefts), "no label lies on another"
