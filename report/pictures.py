@@ -17,6 +17,7 @@ from task_adapters import TASKS
 COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")  # Okabe and Ito (2008)
 MARKERS = "osD^vPX"
 STARTS_AT_ONCE = 4  # more dots on one line cannot be told apart
+MOST_LANGUAGES = 60  # in one picture of languages
 LEAST_IN_BIN = 10  # of fewer examples the share that is right says nothing
 
 
@@ -76,7 +77,8 @@ def gains(analysis: Analysis, model: str):
                 axes.plot(values, [point[2] for point in points], MARKERS[colour], color=COLOURS[colour], ms=4, alpha=0.8)
         panels[0][place].set_title(column.target, fontsize=9)
         panels[1][place].set_xscale("log")
-        panels[1][place].set_xticks([0.1, 1, 10, 100], ["0.1", "1", "10", "100"])  # matplotlib's own are set as mathematics
+        names_of_ticks = {0.05: "none", 0.3: "0.3", 1: "1", 10: "10", 100: "100"}  # matplotlib's own are set as mathematics
+        panels[1][place].set_xticks([*names_of_ticks], [*names_of_ticks.values()])
         panels[1][place].minorticks_off()
         panels[1][place].set_xlim(0.04, 500)
         for axes, label in ((panels[0][place], "syntactic distance"), (panels[1][place], "GiB in CC-100")):
@@ -269,13 +271,17 @@ def language_dots(analysis: Analysis, column: Column, model: str):
     shown = most_different(analysis, column, rows)
     baseline = shown[0]
     order = sorted(column.languages, key=lambda language: column.by_language[language][baseline][0].value)
+    between = len(order) - MOST_LANGUAGES
+    if between > 0:
+        order = [*order[: MOST_LANGUAGES // 2], *order[-(MOST_LANGUAGES // 2) :]]
     figure, axes = plt.subplots(figsize=(6.4, 1.3 + len(order) * (0.17 + 0.075 * len(shown))), layout="constrained")
     handles = []
     for place, row in enumerate(shown):
         estimates = [column.by_language[language][row][0] for language in order]
         heights = np.arange(len(order)) - 0.6 * ((place + 0.5) / len(shown) - 0.5)  # the first row on top, as in the legend
         values = np.array([estimate.value for estimate in estimates])
-        reach = np.nan_to_num(np.array([[max(0.0, e.value - max(0.0, e.low)), max(0.0, min(100.0, e.high) - e.value)] for e in estimates]))
+        ends = [(e.value, e.value) if np.isnan(e.low) else (max(0.0, e.low), min(100.0, e.high)) for e in estimates]
+        reach = np.array([[max(0.0, e.value - low), max(0.0, high - e.value)] for e, (low, high) in zip(estimates, ends)])
         look = {"fmt": MARKERS[place], "color": COLOURS[place], "ms": 4, "lw": 1.2, "label": short_name(row[1])}
         handles.append(axes.errorbar(values, heights, xerr=reach.T, **look))
     guesses = [column.chance.get(language) for language in order]
@@ -292,7 +298,9 @@ def language_dots(analysis: Analysis, column: Column, model: str):
     )
     left_out = len(rows) - len(shown)
     more = f"; {left_out} more rows are in the table" if left_out else ""
-    return figure, f"{model}, {column.target}: languages from easiest to hardest for the first row, with 95% intervals{more}."
+    more += f"; the {between} languages between the easiest and the hardest are in the table" if between > 0 else ""
+    sure = "with 95% intervals" if column.has_intervals else "without intervals"
+    return figure, f"{model}, {column.target}: languages from easiest to hardest for the first row, {sure}{more}."
 
 
 def most_different(analysis: Analysis, column: Column, rows) -> list:

@@ -823,6 +823,20 @@ def test_the_dots_of_a_language_stand_in_the_order_of_the_legend(tmp_path):
     assert heights["o"] > heights["s"] > heights["D"], "the baseline on top"
 
 
+def test_dots_without_intervals_have_no_bars_and_of_very_many_languages_the_extremes_are_drawn(tmp_path):
+    languages = TASKS["sib200"].languages
+    write_run(tmp_path / "a", "sib200", {language: 20.0 + place / 4 for place, language in enumerate(languages)})
+    analysis = Analysis(collect([tmp_path]), resamples=0)
+    with pictures.style():
+        figure, caption = pictures.language_dots(analysis, analysis.columns[0], analysis.models[0])
+    axes = figure.axes[0]
+    bars = [path.vertices for lines in axes.collections for path in lines.get_paths()]
+    assert all(float(ends[0][0]) == float(ends[-1][0]) for ends in bars), "a bar from 0 to 100 would say that nothing is known"
+    names = [label.get_text() for label in axes.get_yticklabels()]
+    half = pictures.MOST_LANGUAGES // 2
+    assert names == [*languages[:half], *languages[-half:]] and f"{len(languages) - 2 * half} languages between" in caption
+
+
 def test_training_curves_are_drawn_of_runs_that_evaluated_more_than_once(tmp_path):
     rng = np.random.default_rng(0)
     answers = {"de": nli_answers(rng, 0.5, 30)}
