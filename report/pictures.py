@@ -57,8 +57,11 @@ def gains(analysis: Analysis, model: str):
     import matplotlib.pyplot as plt
 
     facts = read_languages()
-    rows = [row for row in analysis.rows if row[0] == model and not analysis.is_baseline(row)]
-    columns = [column for column in analysis.columns if any(row in column.mean.scores for row in rows)]
+    gaining = {
+        column.target: [row for row in analysis.rows if row[0] == model and analysis.difference(row, column.target) is not None]
+        for column in analysis.columns
+    }
+    columns = [column for column in analysis.columns if gaining[column.target]]
     if not columns:
         return None, ""
     figure, panels = plt.subplots(
@@ -66,9 +69,7 @@ def gains(analysis: Analysis, model: str):
     )
     names = {}
     for place, column in enumerate(columns):
-        rows = [row for row in analysis.rows if row[0] == model and row in column.mean.scores]
-        shown = [row for row in most_different(analysis, column, rows) if not analysis.is_baseline(row)]
-        for row in shown:
+        for row in most_different(analysis, column, gaining[column.target]):
             colour = names.setdefault(row[1], len(names) + 1) % len(COLOURS)
             points = [(facts.syntactic[language], facts.cc100_gib[language], pair[1].value) for language in column.languages
                       if language in facts.index and language != ENGLISH and (pair := column.by_language[language][row])[1]]  # fmt: skip

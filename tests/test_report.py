@@ -837,6 +837,22 @@ def test_dots_without_intervals_have_no_bars_and_of_very_many_languages_the_extr
     assert names == [*languages[:half], *languages[-half:]] and f"{len(languages) - 2 * half} languages between" in caption
 
 
+def test_gains_are_drawn_only_where_there_is_a_baseline(tmp_path):
+    """A target that was scored after an intermediate task alone has no gains: its panel would be empty, and a legend without dots."""
+    write_run(tmp_path / "a", "xnli", {"de": 50.0, "zh": 40.0})
+    write_run(tmp_path / "b", "tatoeba", {"de": 30.0, "fr": 20.0}, after("mnli", 42), phase="retrieval")
+    analysis = Analysis(collect([tmp_path]), resamples=0)
+    assert pictures.gains(analysis, analysis.models[0]) == (None, "")
+    for made in (tables.group_table(analysis, "family"), tables.correlation_table(analysis)):
+        assert not made.rows or "without a baseline" in made.notes[0], "what the numbers of such a row are"
+    write_run(tmp_path / "c", "xnli", {"de": 52.0, "zh": 40.0}, after("squad_v1", 42))
+    analysis = Analysis(collect([tmp_path]), resamples=0)
+    with pictures.style():
+        figure, _ = pictures.gains(analysis, analysis.models[0])
+    assert [axes.get_title() for axes in figure.axes] == ["xnli", ""]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["squad_v1"]
+
+
 def test_training_curves_are_drawn_of_runs_that_evaluated_more_than_once(tmp_path):
     rng = np.random.default_rng(0)
     answers = {"de": nli_answers(rng, 0.5, 30)}
