@@ -276,8 +276,8 @@ def correlation_table(analysis: Analysis) -> Table:
                 rows.append([*labels_of(analysis, row), Cell(name), *cells])
     notes = [
         "Spearman's rank correlation over the n languages without English (95% bootstrap interval over languages): of the baseline, and of"
-        " rows without a baseline, the score, of the other rows the gain. ≈ or grey: the interval holds 0, or one in twenty random orders of"
-        " the languages does as well: of four languages none can be told from chance."
+        " rows without a baseline, the score, of the other rows the gain. ≈ or grey: the interval holds 0, or one in twenty random orders"
+        " of the languages does as well: of four languages none can be told from chance."
     ]
     shown = {language for column in analysis.columns for language in column.languages}
     imputed = [language for language in facts.index[facts.imputed == "syntactic"] if language in shown]
