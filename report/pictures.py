@@ -277,13 +277,15 @@ def language_dots(analysis: Analysis, column: Column, model: str):
         order = [*order[: MOST_LANGUAGES // 2], *order[-(MOST_LANGUAGES // 2) :]]
     figure, axes = plt.subplots(figsize=(6.4, 1.3 + len(order) * (0.17 + 0.075 * len(shown))), layout="constrained")
     handles = []
+    is_without_baseline = not analysis.is_baseline(baseline)  # black is the baseline's
     for place, row in enumerate(shown):
         estimates = [column.by_language[language][row][0] for language in order]
         heights = np.arange(len(order)) - 0.6 * ((place + 0.5) / len(shown) - 0.5)  # the first row on top, as in the legend
         values = np.array([estimate.value for estimate in estimates])
         ends = [(e.value, e.value) if np.isnan(e.low) else (max(0.0, e.low), min(100.0, e.high)) for e in estimates]
         reach = np.array([[max(0.0, e.value - low), max(0.0, high - e.value)] for e, (low, high) in zip(estimates, ends)])
-        look = {"fmt": MARKERS[place], "color": COLOURS[place], "ms": 4, "lw": 1.2, "label": short_name(row[1])}
+        colour = place + is_without_baseline
+        look = {"fmt": MARKERS[colour], "color": COLOURS[colour], "ms": 4, "lw": 1.2, "label": short_name(row[1])}
         handles.append(axes.errorbar(values, heights, xerr=reach.T, **look))
     guesses = [column.chance.get(language) for language in order]
     if None not in guesses and any(guesses):

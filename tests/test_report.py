@@ -837,6 +837,14 @@ def test_dots_without_intervals_have_no_bars_and_of_very_many_languages_the_extr
     assert names == [*languages[:half], *languages[-half:]] and f"{len(languages) - 2 * half} languages between" in caption
 
 
+def test_black_dots_are_the_baselines_alone(tmp_path):
+    write_run(tmp_path / "b", "tatoeba", {"de": 30.0, "fr": 20.0}, after("mnli", 42), phase="retrieval")
+    analysis = Analysis(collect([tmp_path]), resamples=0)
+    with pictures.style():
+        axes = pictures.language_dots(analysis, analysis.columns[0], analysis.models[0])[0].axes[0]
+    assert {line.get_color() for line in axes.lines if line.get_marker() in pictures.MARKERS} == {pictures.COLOURS[1]}
+
+
 def test_gains_are_drawn_only_where_there_is_a_baseline(tmp_path):
     """A target that was scored after an intermediate task alone has no gains: its panel would be empty, and a legend without dots."""
     write_run(tmp_path / "a", "xnli", {"de": 50.0, "zh": 40.0})
