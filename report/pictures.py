@@ -1,5 +1,6 @@
 """The pictures of the report, each as PNG and SVG, in colours that the colour-blind tell apart."""
 
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +44,7 @@ def all_pictures(analysis: Analysis, folder: Path) -> list[tuple[str, Path]]:
     return drawn
 
 
-def style():
+def style() -> AbstractContextManager[None]:
     """A context in which matplotlib draws as all pictures of the report are drawn."""
     import matplotlib
 
