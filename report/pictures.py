@@ -22,6 +22,7 @@ from task_adapters import TASKS
 COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")  # Okabe and Ito (2008)
 MARKERS = "osD^vPX"
 STARTS_AT_ONCE = 4  # more dots on one line cannot be told apart
+MOST_LANGUAGES = 60  # in one picture of languages
 LEAST_IN_BIN = 10  # of fewer examples the share that is right says nothing
 
 
@@ -49,7 +50,7 @@ def all_pictures(analysis: Analysis, folder: Path) -> list[tuple[str, Path]]:
     return drawn
 
 
-def style() -> AbstractContextManager:
+def style() -> AbstractContextManager[None]:
     """A context in which matplotlib draws as all pictures of the report are drawn."""
     import matplotlib
 
@@ -63,8 +64,11 @@ def gains(analysis: Analysis, model: str) -> tuple[Figure | None, str]:
     import matplotlib.pyplot as plt
 
     facts = read_languages()
-    rows = [row for row in analysis.rows if row[0] == model and not analysis.is_baseline(row)]
-    columns = [column for column in analysis.columns if any(row in column.mean.scores for row in rows)]
+    gaining = {
+        column.target: [row for row in analysis.rows if row[0] == model and analysis.difference(row, column.target) is not None]
+        for column in analysis.columns
+    }
+    columns = [column for column in analysis.columns if gaining[column.target]]
     if not columns:
         return None, ""
     figure, panels = plt.subplots(
@@ -72,9 +76,7 @@ def gains(analysis: Analysis, model: str) -> tuple[Figure | None, str]:
     )
     names = {}
     for place, column in enumerate(columns):
-        rows = [row for row in analysis.rows if row[0] == model and row in column.mean.scores]
-        shown = [row for row in most_different(analysis, column, rows) if not analysis.is_baseline(row)]
-        for row in shown:
+        for row in most_different(analysis, column, gaining[column.target]):
             colour = names.setdefault(row[1], len(names) + 1) % len(COLOURS)
             points = [(facts.syntactic[language], facts.cc100_gib[language], pair[1].value) for language in column.languages
                       if language in facts.index and language != ENGLISH and (pair := column.by_language[language][row])[1]]  # fmt: skip
@@ -83,7 +85,8 @@ def gains(analysis: Analysis, model: str) -> tuple[Figure | None, str]:
                 axes.plot(values, [point[2] for point in points], MARKERS[colour], color=COLOURS[colour], ms=4, alpha=0.8)
         panels[0][place].set_title(column.target, fontsize=9)
         panels[1][place].set_xscale("log")
-        panels[1][place].set_xticks([0.1, 1, 10, 100], ["0.1", "1", "10", "100"])  # matplotlib's own are set as mathematics
+        names_of_ticks = {0.05: "none", 0.3: "0.3", 1: "1", 10: "10", 100: "100"}  # matplotlib's own are set as mathematics
+        panels[1][place].set_xticks([*names_of_ticks], [*names_of_ticks.values()])
         panels[1][place].minorticks_off()
         panels[1][place].set_xlim(0.04, 500)
         for axes, label in ((panels[0][place], "syntactic distance"), (panels[1][place], "GiB in CC-100")):
@@ -305,14 +308,20 @@ def language_dots(analysis: Analysis, column: Column, model: str) -> tuple[Figur
     shown = most_different(analysis, column, rows)
     baseline = shown[0]
     order = sorted(column.languages, key=lambda language: column.by_language[language][baseline][0].value)
+    between = len(order) - MOST_LANGUAGES
+    if between > 0:
+        order = [*order[: MOST_LANGUAGES // 2], *order[-(MOST_LANGUAGES // 2) :]]
     figure, axes = plt.subplots(figsize=(6.4, 1.3 + len(order) * (0.17 + 0.075 * len(shown))), layout="constrained")
     handles = []
+    is_without_baseline = not analysis.is_baseline(baseline)  # black is the baseline's
     for place, row in enumerate(shown):
         estimates = [column.by_language[language][row][0] for language in order]
         heights = np.arange(len(order)) - 0.6 * ((place + 0.5) / len(shown) - 0.5)  # the first row on top, as in the legend
         values = np.array([estimate.value for estimate in estimates])
-        reach = np.nan_to_num(np.array([[max(0.0, e.value - max(0.0, e.low)), max(0.0, min(100.0, e.high) - e.value)] for e in estimates]))
-        look = {"fmt": MARKERS[place], "color": COLOURS[place], "ms": 4, "lw": 1.2, "label": short_name(row[1])}
+        ends = [(e.value, e.value) if np.isnan(e.low) else (max(0.0, e.low), min(100.0, e.high)) for e in estimates]
+        reach = np.array([[max(0.0, e.value - low), max(0.0, high - e.value)] for e, (low, high) in zip(estimates, ends)])
+        colour = place + is_without_baseline
+        look = {"fmt": MARKERS[colour], "color": COLOURS[colour], "ms": 4, "lw": 1.2, "label": short_name(row[1])}
         handles.append(axes.errorbar(values, heights, xerr=reach.T, **look))
     guesses = [column.chance.get(language) for language in order]
     if None not in guesses and any(guesses):
@@ -328,7 +337,9 @@ def language_dots(analysis: Analysis, column: Column, model: str) -> tuple[Figur
     )
     left_out = len(rows) - len(shown)
     more = f"; {left_out} more rows are in the table" if left_out else ""
-    return figure, f"{model}, {column.target}: languages from easiest to hardest for the first row, with 95% intervals{more}."
+    more += f"; the {between} languages between the easiest and the hardest are in the table" if between > 0 else ""
+    sure = "with 95% intervals" if column.has_intervals else "without intervals"
+    return figure, f"{model}, {column.target}: languages from easiest to hardest for the first row, {sure}{more}."
 
 
 def most_different(analysis: Analysis, column: Column, rows: Sequence[tuple[str, str]]) -> list:

@@ -10,8 +10,10 @@ taken.
 Languages are not drawn: a mean is over exactly the languages that it names.
 """
 
+import itertools
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from scipy import stats
@@ -156,15 +158,19 @@ def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
     return corrected
 
 
-def rank_correlation(x: Sequence[float], y: Sequence[float], resamples: int = RESAMPLES, seed: int = 0) -> tuple[float, float, float, int]:
-    """Spearman's correlation of two lists and its 95% bootstrap interval over their pairs: (rho, low, high, n); NaN for fewer than 4 pairs.
+def rank_correlation(
+    x: Sequence[float], y: Sequence[float], resamples: int = RESAMPLES, seed: int = 0
+) -> tuple[float, float, float, int, float]:
+    """Spearman's correlation of two lists, its 95% bootstrap interval over their pairs, and the p-value over permutations of one list:
+    (rho, low, high, n, p); NaN for fewer than 4 pairs.
 
-    Pairs with a NaN are left out. Resamples in which one side is constant have no correlation and are left out.
+    Pairs with a NaN are left out. Resamples in which one side is constant have no correlation and are left out. The p-value is there for
+    few pairs: resamples of four pairs in perfect order are all in perfect order, though one order in twelve is.
     """
     pairs = np.array([pair for pair in zip(x, y) if not np.isnan(pair).any()], dtype=float).reshape(-1, 2)
     n = len(pairs)
     if n < 4 or len(set(pairs[:, 0])) < 2 or len(set(pairs[:, 1])) < 2:
-        return np.nan, np.nan, np.nan, n
+        return np.nan, np.nan, np.nan, n, np.nan
     drawn = pairs[np.random.default_rng(seed).integers(0, n, (resamples, n))]
     ranks = stats.rankdata(drawn, axis=1)
     centred = ranks - ranks.mean(1, keepdims=True)
@@ -172,4 +178,16 @@ def rank_correlation(x: Sequence[float], y: Sequence[float], resamples: int = RE
     usable = spread > 0
     values = (centred[usable, :, 0] * centred[usable, :, 1]).sum(1) / spread[usable]
     low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return float(stats.spearmanr(pairs[:, 0], pairs[:, 1]).statistic), float(low), float(high), n
+    first, second = (stats.rankdata(side) - (n + 1) / 2 for side in pairs.T)
+    by_chance = np.abs(first[permutations(n)] @ second)
+    p = np.mean(by_chance >= abs(first @ second) - 1e-9)
+    return float(stats.spearmanr(pairs[:, 0], pairs[:, 1]).statistic), float(low), float(high), n, float(p)
+
+
+@cache
+def permutations(n: int) -> np.ndarray:
+    """(m, n) all orders of n things, for more than seven 5,000 of them, drawn once; the given order is the first."""
+    if n <= 7:
+        return np.array(list(itertools.permutations(range(n))))
+    drawn = np.random.default_rng(n).permuted(np.tile(np.arange(n), (4999, 1)), axis=1)
+    return np.concatenate([np.arange(n)[None], drawn])

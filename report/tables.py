@@ -274,8 +274,10 @@ def group_table(analysis: Analysis, grouping: str) -> Table:
                          for pair, column in zip(found, analysis.columns)]  # fmt: skip
                 rows.append([*labels_of(analysis, row), Cell(group), *cells])
     title = GROUPINGS.get(grouping, f"{grouping} (--groups)")
-    notes = [f"Mean over the languages of a group without English, in brackets their number; below the baseline, differences to"
-             f" {baseline_name(analysis)} (95% interval). ≈ or grey: the interval holds 0."]  # fmt: skip
+    notes = [
+        f"Mean over the languages of a group without English, in brackets their number; below the baseline, differences to"
+        f" {baseline_name(analysis)} (95% interval), of rows without a baseline the mean. ≈ or grey: the interval holds 0."
+    ]
     source = sources().get({"cc100": "cc100_gib"}.get(grouping, grouping))
     if source:
         notes.append(f"Source: {source}.")
@@ -302,14 +304,17 @@ def correlation_table(analysis: Analysis) -> Table:
                 pairs = [(facts[measure][language], mean if difference is None else difference)
                          for language in column.languages if language in facts.index and language != ENGLISH
                          for mean, difference in [column.by_language[language].get(row, (None, None))] if mean is not None]  # fmt: skip
-                rho, low, high, n = rank_correlation([x for x, _ in pairs], [estimate.value for _, estimate in pairs], 2000)
-                kind = "tie" if low <= 0 <= high else ""
+                rho, low, high, n, p = rank_correlation([x for x, _ in pairs], [estimate.value for _, estimate in pairs], 2000)
+                kind = "tie" if low <= 0 <= high or p >= ALPHA else ""
                 text = f"{rho:+.2f} ({low:+.2f} to {high:+.2f}, n = {n})"
                 cells.append(MISSING if np.isnan(rho) else Cell(text, kind, rho))
             if any(cell is not MISSING for cell in cells):
                 rows.append([*labels_of(analysis, row), Cell(name), *cells])
-    notes = ["Spearman's rank correlation over the n languages without English (95% bootstrap interval over languages): of the baseline its"
-             " score, of the other rows the gain. ≈ or grey: the interval holds 0."]  # fmt: skip
+    notes = [
+        "Spearman's rank correlation over the n languages without English (95% bootstrap interval over languages): of the baseline, and of"
+        " rows without a baseline, the score, of the other rows the gain. ≈ or grey: the interval holds 0, or one in twenty random orders"
+        " of the languages does as well: of four languages none can be told from chance."
+    ]
     shown = {language for column in analysis.columns for language in column.languages}
     imputed = [language for language in facts.index[facts.imputed == "syntactic"] if language in shown]
     if imputed:

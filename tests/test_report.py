@@ -706,7 +706,11 @@ def test_the_page_is_whole_without_a_network_and_small(tmp_path):
 SCRIPT = """<script>onload = () => {
   const page = document.querySelector("iframe").contentDocument, box = page.querySelector(".wide");
   const stuck = [...box.querySelectorAll("thead th")].filter(cell => page.defaultView.getComputedStyle(cell).position === "sticky");
-  document.title = JSON.stringify([page.documentElement.scrollWidth, stuck.map(cell => cell.textContent),
+  const order = place => {
+    page.querySelectorAll("thead button")[place].click();
+    return [...box.querySelectorAll("tbody tr")].map(row => row.cells[place].textContent);
+  };
+  document.title = JSON.stringify([order(2), order(2), order(1), page.documentElement.scrollWidth, stuck.map(cell => cell.textContent),
     stuck.reduce((sum, cell) => sum + cell.offsetWidth, 0) / box.clientWidth, stuck.map(cell => cell.style.left)]);
 }</script>"""
 
@@ -714,17 +718,22 @@ SCRIPT = """<script>onload = () => {
 @pytest.mark.skipif(not shutil.which("chromium"), reason="chromium is not installed")
 @pytest.mark.parametrize("width", [360, 1280])
 def test_in_a_browser_the_page_fits_its_width_and_the_row_labels_stay_in_sight(tmp_path, width):
+    values = iter((30.0, 100.0, 9.5, 31.0))
     for name in ("/home/somebody/models/an-organisation/a-multilingual-encoder-with-a-long-name", "another/encoder"):
         for start in ((), after("mnli", 42, model={"name_or_path": name})):
             folder = tmp_path / f"out/{name[-4:]}{len(start)}"
-            write_run(folder, "udpos", dict.fromkeys(TASKS["udpos"].languages, 50.0), start, model={"name_or_path": name})
+            scores = dict.fromkeys(TASKS["udpos"].languages, next(values))
+            write_run(folder, "udpos", scores, start, model={"name_or_path": name})
     run_report.write_report([tmp_path / "out"], tmp_path / "report", ["html"], resamples=0)
     frame = f"<iframe src='report/report.html' style='border:0;width:{width}px;height:900px'></iframe>"
     (tmp_path / "frame.html").write_text(f"<!doctype html><body style='margin:0'>{frame}{SCRIPT}")
     flags = ["--headless=new", "--no-sandbox", "--disable-gpu", "--allow-file-access-from-files", f"--user-data-dir={tmp_path}/profile"]
     command = ["chromium", *flags, "--window-size=1400,1000", "--virtual-time-budget=3000", "--dump-dom", f"file://{tmp_path}/frame.html"]
     shown = subprocess.run(command, capture_output=True, text=True, timeout=300).stdout
-    page_width, stuck, share, lefts = json.loads(re.search(r"<title>(.*)</title>", shown)[1])
+    falling, rising, names, page_width, stuck, share, lefts = json.loads(re.search(r"<title>(.*)</title>", shown)[1])
+    assert falling == ["100.0", "31.0", "30.0", "9.5", "—"], "a click on a column's head sorts by number, what has none last"
+    assert rising == ["9.5", "30.0", "31.0", "100.0", "—"], "a second click turns the order round"
+    assert names == ["baseline", "baseline", "chance", "mnli", "mnli"], "names from A to Z first"
     assert page_width <= width, "the page itself does not scroll sideways; its tables do"
     assert "trained on" in stuck and share < 0.7, "numbers have room beside the labels"
     assert lefts[0] == "0px" and len(set(lefts)) == len(lefts), "no label lies on another"
@@ -959,6 +968,44 @@ def test_the_dots_of_a_language_stand_in_the_order_of_the_legend(tmp_path):
     assert names == ["baseline", "mnli", "squad_v1", "chance"]
     heights = {line.get_marker(): float(line.get_ydata()[0]) for line in axes.lines if line.get_marker() in pictures.MARKERS}
     assert heights["o"] > heights["s"] > heights["D"], "the baseline on top"
+
+
+def test_dots_without_intervals_have_no_bars_and_of_very_many_languages_the_extremes_are_drawn(tmp_path):
+    languages = TASKS["sib200"].languages
+    write_run(tmp_path / "a", "sib200", {language: 20.0 + place / 4 for place, language in enumerate(languages)})
+    analysis = Analysis(collect([tmp_path]), resamples=0)
+    with pictures.style():
+        figure, caption = pictures.language_dots(analysis, analysis.columns[0], analysis.models[0])
+    axes = figure.axes[0]
+    bars = [path.vertices for lines in axes.collections for path in lines.get_paths()]
+    assert all(float(ends[0][0]) == float(ends[-1][0]) for ends in bars), "a bar from 0 to 100 would say that nothing is known"
+    names = [label.get_text() for label in axes.get_yticklabels()]
+    half = pictures.MOST_LANGUAGES // 2
+    assert names == [*languages[:half], *languages[-half:]] and f"{len(languages) - 2 * half} languages between" in caption
+
+
+def test_black_dots_are_the_baselines_alone(tmp_path):
+    write_run(tmp_path / "b", "tatoeba", {"de": 30.0, "fr": 20.0}, after("mnli", 42), phase="retrieval")
+    analysis = Analysis(collect([tmp_path]), resamples=0)
+    with pictures.style():
+        axes = pictures.language_dots(analysis, analysis.columns[0], analysis.models[0])[0].axes[0]
+    assert {line.get_color() for line in axes.lines if line.get_marker() in pictures.MARKERS} == {pictures.COLOURS[1]}
+
+
+def test_gains_are_drawn_only_where_there_is_a_baseline(tmp_path):
+    """A target that was scored after an intermediate task alone has no gains: its panel would be empty, and a legend without dots."""
+    write_run(tmp_path / "a", "xnli", {"de": 50.0, "zh": 40.0})
+    write_run(tmp_path / "b", "tatoeba", {"de": 30.0, "fr": 20.0}, after("mnli", 42), phase="retrieval")
+    analysis = Analysis(collect([tmp_path]), resamples=0)
+    assert pictures.gains(analysis, analysis.models[0]) == (None, "")
+    for made in (tables.group_table(analysis, "family"), tables.correlation_table(analysis)):
+        assert not made.rows or "without a baseline" in made.notes[0], "what the numbers of such a row are"
+    write_run(tmp_path / "c", "xnli", {"de": 52.0, "zh": 40.0}, after("squad_v1", 42))
+    analysis = Analysis(collect([tmp_path]), resamples=0)
+    with pictures.style():
+        figure, _ = pictures.gains(analysis, analysis.models[0])
+    assert [axes.get_title() for axes in figure.axes] == ["xnli", ""]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["squad_v1"]
 
 
 def test_training_curves_are_drawn_of_runs_that_evaluated_more_than_once(tmp_path):

@@ -128,6 +128,21 @@ def test_rank_correlation_is_scipys_with_an_interval_around_it():
     rng = np.random.default_rng(0)
     x = rng.normal(size=40)
     y = x + rng.normal(size=40)
-    rho, low, high, n = rank_correlation(x, [*y[:-1], np.nan], resamples=2000)
+    rho, low, high, n, p = rank_correlation(x, [*y[:-1], np.nan], resamples=2000)
     assert rho == pytest.approx(stats.spearmanr(x[:-1], y[:-1]).statistic) and low < rho < high and n == 39
+    assert p == pytest.approx(stats.spearmanr(x[:-1], y[:-1]).pvalue, abs=0.01)
     assert np.isnan(rank_correlation([1, 2, 3], [1, 2, 3])[0]) and np.isnan(rank_correlation([1, 1, 1, 1], [1, 2, 3, 4])[0])
+
+
+def test_a_perfect_order_of_four_languages_is_no_evidence_and_p_is_that_of_all_permutations():
+    """Resamples of four pairs in perfect order all have a correlation of 1: the bootstrap's interval has no width. 2 of 24 orders are as
+    extreme."""
+    rho, low, high, n, p = rank_correlation([1, 2, 3, 4], [9, 7, 5, 1])
+    assert (rho, n) == (-1, 4) and p == pytest.approx(2 / 24)
+    x, y = np.array([3.0, 1, 4, 1, 5, 9]), np.array([2.0, 7, 1, 8, 2, 8])
+    size = {"permutation_type": "pairings", "n_resamples": np.inf, "alternative": "greater"}
+    exact = stats.permutation_test((x,), lambda x: abs(stats.spearmanr(x, y).statistic), **size)
+    assert rank_correlation(x, y)[4] == pytest.approx(exact.pvalue)
+    rng = np.random.default_rng(1)
+    drawn = [rank_correlation(rng.normal(size=12), rng.normal(size=12), resamples=10)[4] for _ in range(400)]
+    assert 0.03 < np.mean(np.array(drawn) < 0.05) < 0.07, "of unrelated lists one in twenty"
