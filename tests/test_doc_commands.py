@@ -332,4 +332,6 @@ def test_commands_are_found_in_blocks_sentences_and_headers():
         ("python a.py --b", False),
         ("python c.py --d 1", True),
     ]
+    either = [str(command) for command in of_header("h", '"""What.\n\n    make demo        (or: python -m a.b --c d)\n"""\n')]
+    assert either == ["make demo", "python -m a.b --c d"]
     assert [str(command) for command in of_header("h", "#!/x\n# Why.\n#   X='1 2' recipes/a.sh y   # z\n")] == ["X='1 2' recipes/a.sh y"]
