@@ -118,8 +118,8 @@ def on_the_miniature(words: list[str]) -> list[str]:
     else:
         if (value_of(flags, "--layer") or ["14"])[0].isdigit():
             put(flags, "--layer", "2")
-        is_ranking = any(task.task_type == "ranking" for task in tasks)  # whose candidates are those of all languages together
-        put(flags, *(("--languages", "de", "en") if is_ranking else ("--max_predict_samples", "40")))
+        is_whole = any(task.task_type in ("ranking", "mining") for task in tasks)  # all candidates are needed: no cut of the rows
+        put(flags, *(("--languages", "de", "en") if is_whole else ("--max_predict_samples", "40")))
     if only_scores:
         for flag in ("--max_steps", "--eval_steps", "--save_steps", "--collapse", "--max_train_samples", "--effective_batch_size"):
             del flags[flags.index(flag) : flags.index(flag) + 2]
