@@ -44,6 +44,7 @@ DISK_FULL = ("No space left on device", "Disk quota exceeded", "basic_ios::clear
 def run_script(main: Callable[[], object]) -> None:
     """Runs a script's `main`. An error of a known kind ends in one line on stderr and the exit code of its kind (`ending_of`)."""
     prepare_torch()
+    hide_bars_in_files()
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that lacks a character must not end a run
     several, code = int(os.environ.get("WORLD_SIZE", 1)) > 1, 0
@@ -80,6 +81,17 @@ def prepare_torch() -> None:
     # On Hopper and later torch would take cuDNN's attention, which makes a plan for each new shape. That takes half a second, and batches
     # here are of all shapes (https://github.com/modelscope/FunASR/issues/3704; not measured here).
     torch.backends.cuda.enable_cudnn_sdp(False)
+
+
+def hide_bars_in_files() -> None:
+    """Where stderr is no terminal, the progress bars of datasets and transformers are left out: in a file they are glued to the lines."""
+    if sys.stderr.isatty():
+        return
+    os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")  # datasets may not be imported yet, and takes a second
+    if "datasets" in sys.modules:
+        sys.modules["datasets"].disable_progress_bars()
+    if "transformers" in sys.modules:
+        sys.modules["transformers"].utils.logging.disable_progress_bar()
 
 
 def ending_of(error: BaseException) -> tuple[str | None, int] | None:

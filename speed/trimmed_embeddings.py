@@ -108,7 +108,7 @@ def set_up(
     absent = np.flatnonzero(~occurs).tolist()
     if not absent:
         return
-    say(f"{occurs.sum():,} of {len(occurs):,} tokens occur: the embeddings of the others wait on the host")
+    say(f"{occurs.sum():,} of {len(occurs):,} tokens occur: the embeddings of the others stay in host memory while training")
     unused = next((token for token in absent if whole.weight[token].any()), absent[0])  # a row of zeros would show no decay
     occurs[unused] = True
     encoder.set_input_embeddings(TrimmedEmbedding(whole, torch.from_numpy(np.flatnonzero(occurs)), unused))

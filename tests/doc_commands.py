@@ -145,12 +145,14 @@ def of_header(place: str, text: str) -> list[Command]:
     shown, sentences = [], []
     for line in lines:
         is_shown = line.startswith(("  ", "python "))
-        shown.append(re.sub(r" {4,}\((or|then).*\)$", "", line.strip()) if is_shown else "")
+        shown.append(line.strip() if is_shown else "")
         sentences.append("" if is_shown else line)
     commands = []
     for index, line in joined(shown):
-        if looks_like_a_command(line):
-            commands += read(f"{place}:{index + 1}", line)
+        first, _, other = line.partition("(or: ")
+        for text in (first, other.removesuffix(")")):
+            if looks_like_a_command(text):
+                commands += read(f"{place}:{index + 1}", text)
     return commands + of_spans(place, "\n".join(sentences))
 
 

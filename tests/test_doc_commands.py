@@ -26,7 +26,7 @@ import run_target
 import translate
 from arguments import parse
 from foreign_flags import FOREIGN
-from task_adapters import InputError, add_task_file
+from task_adapters import BUILT_IN, TASKS, InputError, add_task_file
 
 PHASES = {"run_intermediate.py": (run_intermediate, "intermediate", "mnli"), "run_target.py": (run_target, "target", "xnli"),
           "run_retrieval.py": (run_retrieval, "retrieval", "tatoeba")}  # fmt: skip
@@ -83,7 +83,9 @@ def check(folder, monkeypatch):
     monkeypatch.setattr("arguments.check_packages", lambda *_: None)
     monkeypatch.setattr("arguments.prepare_process", lambda *_: None)
     monkeypatch.setattr("arguments.run_seeds", accepted)
-    return Checker(folder, monkeypatch)
+    yield Checker(folder, monkeypatch)
+    for name in TASKS.keys() - BUILT_IN.keys():  # of my_task.py: TASKS is one dict for the whole process
+        del TASKS[name]
 
 
 class Checker:
@@ -332,4 +334,6 @@ def test_commands_are_found_in_blocks_sentences_and_headers():
         ("python a.py --b", False),
         ("python c.py --d 1", True),
     ]
+    either = [str(command) for command in of_header("h", '"""What.\n\n    make demo        (or: python -m a.b --c d)\n"""\n')]
+    assert either == ["make demo", "python -m a.b --c d"]
     assert [str(command) for command in of_header("h", "#!/x\n# Why.\n#   X='1 2' recipes/a.sh y   # z\n")] == ["X='1 2' recipes/a.sh y"]

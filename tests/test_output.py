@@ -206,6 +206,20 @@ def test_lines_are_not_glued_to_progress_bars_in_a_terminal(tmp_path):
     assert "the table" in lines and any(line.startswith("training: 100%") for line in lines), lines
 
 
+def test_no_library_draws_its_bars_into_a_file(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import datasets, transformers\nfrom console import run_script\n"
+        "def main():\n    datasets.Dataset.from_dict({'a': [1, 2]}).map(lambda row: row, desc='features')\n"
+        "    for _ in transformers.utils.logging.tqdm(range(2), desc='weights'):\n        pass\n"
+        "run_script(main)\n"
+    )
+    process = subprocess.run(
+        [sys.executable, script], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True
+    )
+    assert "%|" not in process.stderr, process.stderr
+
+
 # ---- a run from its beginning to its second start
 
 

@@ -137,7 +137,7 @@ def test_kept_are_the_pieces_that_occur_the_padding_and_one_that_tells_of_the_ot
     set_up(encoder, "auto", "adamw_torch", READ, TOKENIZER)
     assert sorted(encoder.words.pieces.tolist()) == sorted([*expected, absent[2]])
     assert encoder.words.pieces[encoder.words.unused_row] == absent[2]
-    assert capsys.readouterr().out == "6 of 12 tokens occur: the embeddings of the others wait on the host\n"
+    assert capsys.readouterr().out == "6 of 12 tokens occur: the embeddings of the others stay in host memory while training\n"
 
 
 def test_where_all_that_waits_is_zero_it_stays_so():
