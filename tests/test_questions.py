@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy import stats
-from test_report import after, write_run
+from test_report import after, write_run, write_scored_run
 
 import run_report
 from report import question_alignment, question_calibration
@@ -219,12 +219,30 @@ def test_arms_are_compared_and_perturbed_runs_stand_in_no_table_of_scores(arms):
     assert rows[f"intermediate minus multilingual, {by_cc100}"][1:] == ["xnli", "no"]
     assert rows[f"intermediate minus none, {by_cc100}"][0].startswith("+3.0 (")
     assert rows[f"intermediate minus multilingual, drop under typos:0.1, {by_cc100}"][0].startswith("+6.0 (")
+    drops = {arm: rows[f"{arm}, drop under typos:0.1, {by_cc100}"][0] for arm in ("none", "intermediate", "multilingual")}
+    assert drops == {"none": "8.0", "intermediate": "8.0", "multilingual": "2.0"}, "the drops themselves, not their differences alone"
     assert f"better than multilingual, {by_cc100}: no" in said(found)[0] and "smaller drop under typos:0.1" in said(found)[0]
     assert any("only sw among the scored ones" in note for note in said(found)[1]), (
         "by Joshi's classes one language is left: ur has class 3"
     )
     text = run_report.write_report([arms], arms / "report", formats=("md",), resamples=0)
     assert "9 runs on perturbed text stand in no table of scores" in text
+    assert "3 runs whose target was trained otherwise (the last table names them) stand in no table of scores" in text
+    assert "more are left out" not in text, "a run that a question reads is not left out"
+    kinds = [line.split("|")[2].strip() for line in (arms / "report/report.md").read_text().splitlines() if "multilingual/" in line]
+    assert kinds == ["arm"] * 3
+
+
+def test_an_arm_at_chance_is_named(tmp_path):
+    gold = ["entailment", "neutral", "contradiction"] * 4
+    for arm, predicted in (("none", gold), ("mnli", gold), ("multilingual", ["neutral"] * 12)):
+        for seed in (1, 2):
+            answers = {language: (gold, predicted) for language in ("en", "de", *LOW)}
+            more = {"train_languages": ["de", "en", "sw", "ur"]} if arm == "multilingual" else {"train_languages": ["en"]}
+            write_scored_run(tmp_path / arm / str(seed), "xnli", answers, after("mnli", seed) if arm == "mnli" else (), seed, **more)
+    notes = [note for note in said(section(tmp_path, "low_resource"))[1] if "chance" in note and "CC-100" in note]
+    levels = "mean over sw ur (less than 10 GiB in CC-100) 33.3, one answer for all 33.3."
+    assert notes == [f"Missing: scores above chance in the arm `multilingual`: {levels}"]
 
 
 def test_a_users_group_counts_too_and_missing_arms_are_named(tmp_path):
@@ -235,6 +253,18 @@ def test_a_users_group_counts_too_and_missing_arms_are_named(tmp_path):
     assert rows_of(found)["intermediate minus none, mean over de tr (resources (--groups))"][0].startswith("+4.0")
     missing = said(found)[1]
     assert "Missing: the arm `multilingual`." in missing and any("none among the scored ones" in note for note in missing)
+
+
+def test_a_run_on_fewer_english_examples_or_with_a_kept_head_is_no_arm(tmp_path):
+    plain = {"head": "fresh", "max_train_samples": None}
+    for start in (None, "mnli"):
+        write_arm(tmp_path / f"{start}", lambda *_: 50.0, start=start, **plain)
+    before = rows_of(section(tmp_path, "low_resource"))
+    for name, more in (("few", {"max_train_samples": 7}), ("kept", {"head": "kept"})):
+        write_arm(tmp_path / name, lambda *_: 99.0, seeds=(1,), **{**plain, **more})
+    collection = collect([tmp_path])
+    assert not collection.arms and [problem.kind for problem in collection.problems] == ["contradictory"] * 2
+    assert rows_of(section(tmp_path, "low_resource")) == before
 
 
 def test_a_drop_is_not_computed_from_other_examples(arms):
