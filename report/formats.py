@@ -26,7 +26,7 @@ class Cell:
 
 @dataclass
 class Table:
-    """name: of its files; notes: sentences below it. The first `labels` columns name the row, the others hold numbers."""
+    """name: of its files; lead, notes: sentences above and below it. The first `labels` columns name the row, the others hold numbers."""
 
     name: str
     title: str
@@ -34,6 +34,7 @@ class Table:
     rows: list[list[Cell]]
     notes: list[str] = field(default_factory=list)
     labels: int = 1
+    lead: list[str] = field(default_factory=list)
 
 
 def visible(text: str) -> str:
@@ -62,8 +63,8 @@ def to_markdown(table: Table) -> str:
     widths = [max(3, *map(len, column)) for column in zip(head, *rows)]
     rule = ["-" * width if place < table.labels else "-" * (width - 1) + ":" for place, width in enumerate(widths)]
     lines = [" | ".join(aligned(row, widths, table.labels)) for row in (head, rule, *rows)]
-    notes = [markdown_escape(note) for note in table.notes]
-    return "\n\n".join([f"### {markdown_escape(table.title)}", "\n".join(f"| {line} |" for line in lines), *notes])
+    lead, notes = ([markdown_escape(sentence) for sentence in sentences] for sentences in (table.lead, table.notes))
+    return "\n\n".join([f"### {markdown_escape(table.title)}", *lead, "\n".join(f"| {line} |" for line in lines), *notes])
 
 
 def to_plain(table: Table) -> str:
@@ -71,7 +72,7 @@ def to_plain(table: Table) -> str:
     rows = [[visible(text) for text in table.head], *([visible(marked(cell)) for cell in row] for row in table.rows)]
     widths = [max(map(len, column)) for column in zip(*rows)]
     lines = ["  ".join(aligned(row, widths, table.labels)).rstrip() for row in rows]
-    return "\n".join([visible(table.title), *lines, *map(visible, table.notes)])
+    return "\n".join([visible(table.title), *map(visible, table.lead), *lines, *map(visible, table.notes)])
 
 
 def aligned(row, widths, labels) -> list[str]:
@@ -88,13 +89,14 @@ def to_latex(table: Table) -> str:
     def latex(cell: Cell) -> str:
         return rf"\textcolor{{gray}}{{{latex_escape(cell.text)}}}" if cell.kind == "tie" else latex_escape(cell.text)
 
+    caption = " ".join([f"{table.title}.", *table.lead, *table.notes])
     columns = "l" * table.labels + "r" * (len(table.head) - table.labels)
     lines = [
         r"\begin{table}", r"\centering\small", rf"\begin{{tabular}}{{{columns}}}", r"\toprule",
         " & ".join(map(latex_escape, table.head)) + r" \\", r"\midrule",
         *(" & ".join(map(latex, row)) + r" \\" for row in table.rows),
         r"\bottomrule", r"\end{tabular}",
-        rf"\caption{{{latex_escape(' '.join([table.title + '.', *table.notes]))}}}", rf"\label{{tab:{table.name}}}", r"\end{table}",
+        rf"\caption{{{latex_escape(caption)}}}", rf"\label{{tab:{table.name}}}", r"\end{table}",
     ]  # fmt: skip
     return "\n".join(lines)
 

@@ -162,7 +162,9 @@ def compare_drops(section: Section, arms: dict, perturbed: list[Run], title: str
         for other in ("multilingual", "few-shot", "none"):
             found = arm_difference(arms, "intermediate", other, drop)
             if found:
-                said = section.add(f"intermediate minus {other}, {what}{name}", found[0], ", ".join(found[1]), MARGIN, sign=-1)
+                said = section.add(
+                    f"intermediate minus {other}, {what}{name}", found[0], ", ".join(found[1]), MARGIN, sign=-1, is_gain=False
+                )
                 if other == "multilingual":
                     section.answers[f"smaller {what}{name}"] = said
 

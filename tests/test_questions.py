@@ -10,17 +10,18 @@ from scipy import stats
 from test_report import after, write_run, write_scored_run
 
 import run_report
-from report import question_alignment, question_calibration
+from report import question_alignment, question_calibration, question_cross_task
 from report.analysis import Analysis
 from report.collect import TOGETHER, collect
 from report.domains import kind_of, shares_domain
 from report.effects import intervals
-from report.formats import to_markdown
+from report.formats import to_markdown, to_plain
 from report.languages import read_languages
+from report.page import to_html
 from report.question_domain import domain_effects
 from report.questions import QUESTIONS, question_tables
 from report.section import answer
-from report.statistics import Estimate
+from report.statistics import Estimate, holm
 from task_adapters import TASKS
 
 STARTS = ("anli", "mnli", "qqp", "squad_v1", "squad_v2", "hellaswag", "ccg", "cosmosqa", "commonsenseqa")
@@ -36,7 +37,7 @@ def section(folder, name, **options):
 
 def said(table):
     """What stands behind `Answer:` and behind each `Missing:`."""
-    return table.notes[0], [note for note in table.notes if note.startswith("Missing: ")]
+    return table.lead[0], [note for note in table.lead if note.startswith("Missing: ")]
 
 
 def rows_of(table):
@@ -114,10 +115,15 @@ def test_the_section_domain_says_no_for_a_grid_in_which_size_alone_matters(tmp_p
     assert said(found)[0] == "Answer: tasks from another domain help less: no."
     rows = rows_of(found)
     estimate, n, word = rows["text of the target's domain, not of another"]
-    assert word == "no" and n == f"{len(PAIRS)} pairs, {sum(shares_domain(*pair) for pair in PAIRS)} of one domain, among {len(PAIRS)}"
+    assert (
+        word == "no"
+        and n == f"{len(PAIRS)} of {len(PAIRS)} pairs have known domains, {sum(shares_domain(*pair) for pair in PAIRS)} the same"
+    )
     assert rows["twice as many training examples"][0].startswith("+")
     assert any("second seed" in note for note in said(found)[1])
     assert "domain" in found.title and "Yes: the interval" in to_markdown(found)
+    for shown in (to_markdown(found), to_plain(found), to_html("t", [], [found], [])):
+        assert shown.index("Answer: tasks") < shown.index("twice as many") < shown.index("Yes: the interval"), "the answer comes first"
 
 
 def test_equal_sizes_are_said_to_be_equal_and_the_section_comes_by_itself(tmp_path):
@@ -168,7 +174,16 @@ def test_the_benchmarks_languages_are_told_apart(tmp_path):
         write_run(tmp_path / f"{seed}/{start}", "xquad", scores, after("mnli", seed) if start else (), seed)
     (row,) = section(tmp_path, "cross_task").rows
     assert [cell.value for cell in row[2:]] == pytest.approx([1.0, 1.0, 1.0, 3.0])
-    assert all(cell.text.endswith(", 1") for cell in row[2:])
+    assert all(cell.text.endswith(", 1 pair") for cell in row[2:])
+
+
+def test_each_view_of_kinds_is_corrected_by_itself(tmp_path, monkeypatch):
+    for seed in (1, 2):
+        write_grid(tmp_path, lambda *pair: float(len(pair[0])), {}, ("mnli", "squad_v1"), ("xnli", "xquad"), seed=seed)
+    counts = []
+    monkeypatch.setattr(question_cross_task, "holm", lambda values: counts.append(len(values)) or holm(values))
+    section(tmp_path, "cross_task")
+    assert counts == [4] * 4, "four views of four pairs of kinds"
 
 
 def test_one_seed_leaves_kinds_undecided_and_says_so(tmp_path):
