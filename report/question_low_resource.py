@@ -38,8 +38,8 @@ def low_resource(analysis: Analysis) -> Section:
             if not low:
                 continue
             compare_arms(section, arms, title, low, name)
-            name_chance(section, analysis, arms, title, low, name)
-            compare_drops(section, arms, analysis.collection.perturbed, title, low, name)
+            at_chance = arms_at_chance(section, analysis, arms, title, low, name)
+            compare_drops(section, arms, analysis.collection.perturbed, title, low, name, at_chance)
         compare_spreads(section, arms, name)
     if len(analysis.seeds()) < 2:
         section.missing.append("a second seed: without it no arm has an interval.")
@@ -120,9 +120,9 @@ def compare_arms(section: Section, arms: dict, title: str, low: list[str], name:
                     section.answers[f"better than multilingual, {what}{name}"] = said
 
 
-def name_chance(section: Section, analysis: Analysis, arms: dict, title: str, low: list[str], name: str) -> None:
-    """Names the arms that are less than `ABOVE_CHANCE` points better than one answer for all: they differ from others by that alone."""
-    guesses = {column.target: column.chance for column in analysis.columns}
+def arms_at_chance(section: Section, analysis: Analysis, arms: dict, title: str, low: list[str], name: str) -> set[str]:
+    """The arms that are less than `ABOVE_CHANCE` points better than one answer for all, which the section names as missing."""
+    guesses, found = {column.target: column.chance for column in analysis.columns}, set()
     for arm, runs in arms.items():
         tasks = sorted({task for task, _ in runs})
         pairs = [(run, [x for x in low if x in run.scores and guesses.get(run.task, {}).get(x) is not None])
@@ -134,10 +134,12 @@ def name_chance(section: Section, analysis: Analysis, arms: dict, title: str, lo
         guess = float(np.mean([guesses[run.task][x] for run, languages in pairs for x in languages]))
         if level < guess + ABOVE_CHANCE:
             what = f"mean over {' '.join(low)} ({title}) {level:.1f}, one answer for all {guess:.1f}"
-            section.missing.append(f"scores above chance in the arm `{arm}`{name}: {what}.")
+            section.missing.append(f"scores above chance in the arm `{arm}`{name}: {what}. It has nothing to lose by perturbed text.")
+            found.add(arm)
+    return found
 
 
-def compare_drops(section: Section, arms: dict, perturbed: list[Run], title: str, low: list[str], name: str) -> None:
+def compare_drops(section: Section, arms: dict, perturbed: list[Run], title: str, low: list[str], name: str, at_chance: set) -> None:
     for kind in dict.fromkeys(run.perturbed for run in perturbed):
         runs = {(run.model, run.start, run.task, run.seed, repr(run.arm)): run for run in perturbed if run.perturbed == kind}
 
@@ -162,9 +164,11 @@ def compare_drops(section: Section, arms: dict, perturbed: list[Run], title: str
         for other in ("multilingual", "few-shot", "none"):
             found = arm_difference(arms, "intermediate", other, drop)
             if found:
-                said = section.add(
-                    f"intermediate minus {other}, {what}{name}", found[0], ", ".join(found[1]), MARGIN, sign=-1, is_gain=False
-                )
+                row, targets = f"intermediate minus {other}, {what}{name}", ", ".join(found[1])
+                said = section.add(row, found[0], targets, MARGIN, sign=-1, is_gain=False)
+                if at_chance & {"intermediate", other}:
+                    said = "undecided"
+                    section.rows[-1][3] = Cell(said)
                 if other == "multilingual":
                     section.answers[f"smaller {what}{name}"] = said
 

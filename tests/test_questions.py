@@ -249,15 +249,30 @@ def test_arms_are_compared_and_perturbed_runs_stand_in_no_table_of_scores(arms):
 
 
 def test_an_arm_at_chance_is_named(tmp_path):
+    """And its drop answers nothing, however much smaller the other's is. (10 and 20 points of drop are written by hand.)"""
     gold = ["entailment", "neutral", "contradiction"] * 4
     for arm, predicted in (("none", gold), ("mnli", gold), ("multilingual", ["neutral"] * 12)):
         for seed in (1, 2):
             answers = {language: (gold, predicted) for language in ("en", "de", *LOW)}
             more = {"train_languages": ["de", "en", "sw", "ur"]} if arm == "multilingual" else {"train_languages": ["en"]}
-            write_scored_run(tmp_path / arm / str(seed), "xnli", answers, after("mnli", seed) if arm == "mnli" else (), seed, **more)
+            lineage = after("mnli", seed) if arm == "mnli" else ()
+            write_scored_run(tmp_path / arm / str(seed), "xnli", answers, lineage, seed, **more)
+            left = {"none": 80.0, "mnli": 90.0, "multilingual": 100 / 3 - 20}[arm]
+            scores = dict.fromkeys(answers, left + 0.01 * seed)
+            write_run(tmp_path / f"{arm}-typos/{seed}", "xnli", scores, lineage, seed, perturb="typos:0.1", **more)
+            path = tmp_path / f"{arm}-typos/{seed}/results.json"
+            results = json.loads(path.read_text())
+            for values in results["scores"].values():
+                values["examples"] = 12
+            path.write_text(json.dumps(results))
     notes = [note for note in said(section(tmp_path, "low_resource"))[1] if "chance" in note and "CC-100" in note]
     levels = "mean over sw ur (less than 10 GiB in CC-100) 33.3, one answer for all 33.3."
-    assert notes == [f"Missing: scores above chance in the arm `multilingual`: {levels}"]
+    assert notes == [f"Missing: scores above chance in the arm `multilingual`: {levels} It has nothing to lose by perturbed text."]
+    found = section(tmp_path, "low_resource")
+    drops = {what: cells for what, cells in rows_of(found).items() if "intermediate minus" in what and "drop" in what and "CC-100" in what}
+    by_other = {what.split(",")[0].split()[-1]: (cells[0][:4], cells[-1]) for what, cells in drops.items()}
+    assert by_other == {"multilingual": ("-10.", "undecided"), "none": ("-10.", "yes")}, "what has nothing to lose is not robust"
+    assert "smaller drop under typos:0.1, mean over sw ur (less than 10 GiB in CC-100): undecided" in said(found)[0]
 
 
 def test_a_users_group_counts_too_and_missing_arms_are_named(tmp_path):
