@@ -45,7 +45,8 @@ def low_resource(analysis: Analysis) -> Section:
         section.missing.append("a second seed: without it no arm has an interval.")
     section.notes += [
         "Intervals are over seeds; targets, languages and test examples stay as they are. Intermediate: mean over all starts. Differences"
-        " are means over the targets that both arms have. Drop: score on the text as it is minus score on perturbed text.",
+        " are means over the targets that both arms have. Drop: score on the text as it is minus score on perturbed text. A lower score"
+        " has less to lose: read drops beside the scores.",
         *averaged(run.start for run in runs),
         f"Yes: the interval lies on the side of intermediate training. No: it leaves no room for {MARGIN:g} point there. Else undecided.",
     ]

@@ -3,8 +3,8 @@
     python -m samples.question domain        (or: MINIATURE=1 recipes/questions/domain.sh)
 
 The same design as that of recipes/questions, with fewer tasks and two seeds. The miniature data have no low-resource languages: Russian and
-Chinese stand for them (samples/resources.csv). Turkish and Arabic do not: without training data in them all models are at chance there. There
-are training data in English alone: for training in all languages this script writes training pairs of XNLI in each. Run the
+Chinese stand for them (samples/resources.csv). Turkish and Arabic do not: without training data in them all models are at chance there.
+The targets have training data in English alone: for training in all languages this script writes training pairs of XNLI in each. Run the
 command again: finished cells are skipped. The answers say that the design runs, and nothing else.
 """
 
