@@ -382,6 +382,11 @@ def test_the_section_alignment_says_yes_where_distance_matters_and_no_where_it_d
     assert said(found)[0] == f"Answer: {lowers}; more than tuning on the target language does [tatoeba]: yes."
     assert rows_of(found)["accuracy, before any training [tatoeba]"][0].startswith("-4.0 (")
     assert rows_of(found)["accuracy, change by intermediate training [tatoeba]"][1:] == [f"{len(LANGUAGES)} languages", "yes"]
+    scores = {name: json.loads((tmp_path / "yes" / name / "results.json").read_text())["scores"] for name in ("before", "mnli")}
+    before, after_mnli = (np.mean([scores[name][x]["accuracy"] for x in LANGUAGES]) for name in ("before", "mnli"))
+    levels = [rows_of(found)[f"accuracy, {what}, mean over languages [tatoeba]"][0]
+              for what in ("before any training", "change by intermediate training")]  # fmt: skip
+    assert levels == [f"{before:.1f}", f"{after_mnli - before:+.1f}"] and after_mnli < before - 5, "a general loss is seen too"
     write_alignment(tmp_path / "no", 0.0, 0.0)
     assert said(section(tmp_path / "no", "alignment"))[0].count(": no") == 2
 
@@ -409,6 +414,7 @@ def test_measures_of_all_layers_are_read_and_the_answer_is_that_of_the_scored_on
     assert rows["margin, change by intermediate training [tatoeba]"][0].startswith("-15.0 (")
     assert rows["margin, difference of the two changes [tatoeba]"][0].startswith("-12.0 (")
     assert rows["accuracy, means removed, change by intermediate training [tatoeba]"][0].startswith("-15.0 (")
+    assert not any("ANC, means removed" in what for what in rows), "it is ANC itself"
     assert "accuracy, means removed, before any training [tatoeba]" not in rows and said(found)[0].count(":") == 3
     assert rows["accuracy, change by intermediate training [tatoeba]"][0].startswith("-3.")
 
