@@ -110,8 +110,11 @@ def intro(collection: Collection, folders: Sequence[str]) -> list[str]:
         lines.append(
             f"{len(collection.perturbed)} runs on perturbed text stand in no table of scores; the question low_resource reads them."
         )
-    if collection.problems:
-        lines.append(f"{len(collection.problems)} more are left out; the last table names each with the reason.")
+    if collection.arms:
+        said = f"{len(collection.arms)} runs whose target was trained otherwise (the last table names them) stand in no table of scores;"
+        lines.append(f"{said} the questions low_resource and calibration compare them with the others.")
+    if left_out := len(collection.problems) - len(collection.arms):
+        lines.append(f"{left_out} more are left out; the last table names each with the reason.")
     return lines
 
 

@@ -6,6 +6,7 @@ from report.collect import Run
 from results import read_json
 
 AS_THEY_ARE = "as they are"  # vectors without a change, in the records of run_retrieval.py
+MEANS_REMOVED = "means removed"
 SCORED = "accuracy"  # what the answer is read from
 # Measures in 0..1 or so are multiplied by 100.
 NAMES = {"accuracy": ("accuracy", 1), "foreign_to_english": ("accuracy into English", 1), "cosine_difference": ("cosine difference", 100),
@@ -21,6 +22,8 @@ def measures_of(run: Run) -> dict[str, dict[str, float]]:
         for record in (record for record in records if record["pooling"] == pooling):
             changed = "" if record["vectors"] == AS_THEY_ARE else f", {record['vectors']}"
             for key, (name, scale) in NAMES.items():
+                if key == "anc" and record["vectors"] == MEANS_REMOVED:  # a correlation does not change
+                    continue
                 if record["layer"] == layer and (key != SCORED or changed):
                     found.setdefault(name + changed, {})[language] = scale * record[key]
                 elif record["layer"] != layer and key == SCORED and not changed:

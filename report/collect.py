@@ -31,6 +31,7 @@ SKIPPED_FOLDERS = ("checkpoint-", "predictions", "labels", "heads", "oracle")
 # How a target may be trained otherwise than in the other rows of a table: the arms of an experiment.
 PLAIN = {repr(value) for value in (None, "fresh", 0, 0.0, [], ["en"])}
 ARM = ("head", "label_smoothing_factor", "max_train_samples", "train_file", "train_languages")
+OF_QUESTIONS = {"label_smoothing_factor", "train_file", "train_languages"}  # an arm of a question differs in one of these, or more
 
 # What the report reads of a results.json, in the notation of `mismatch`. Other names may hold anything.
 NUMBER = (int, float)
@@ -59,8 +60,8 @@ class Unusable(Exception):
 
 @dataclass(frozen=True)
 class Problem:
-    """A folder whose result is in no table. kind: damaged, foreign, half-written, unfinished, failed, without test, contradictory or
-    duplicate."""
+    """A folder whose result is in no table. kind: damaged, foreign, half-written, unfinished, failed, without test, contradictory,
+    duplicate, or arm (its target was trained otherwise; the questions read it)."""
 
     folder: str
     kind: str
@@ -154,6 +155,8 @@ def collect(folders: Iterable[str | Path]) -> Collection:
         runs, left_out = check(runs)
         problems += left_out
     arms = arms_of(usable, runs)
+    folders = {run.folder for run in arms}
+    problems = [replace(problem, kind="arm") if problem.folder in folders else problem for problem in problems]
     if not runs:
         named = f"; {problems[0].folder}: {problems[0].what}" if problems else ""
         raise InputError(f"{' '.join(map(str, folders))}: no finished run of this collection{named}")
@@ -161,13 +164,14 @@ def collect(folders: Iterable[str | Path]) -> Collection:
 
 
 def arms_of(usable: list[Run], kept: list[Run]) -> list[Run]:
-    """Of the runs that are in no table, those that differ from the kept ones only in `ARM`."""
+    """Of the runs that are in no table, the arms of questions: they differ from the kept ones in `OF_QUESTIONS`, and but for the number of
+    examples in nothing else."""
     settings = {key: value for run in kept for key, value in run.settings.items()}
     folders = {run.folder for run in kept}
 
     def is_arm(run: Run) -> bool:
         others = {name for (what, name), value in run.settings.items() if settings.get((what, name), value) != value}
-        return bool(others) and others <= set(ARM)
+        return bool(others & OF_QUESTIONS) and others <= OF_QUESTIONS | {"max_train_samples"}
 
     return [run for run in usable if run.folder not in folders and run.phase == "target" and is_arm(run)]
 

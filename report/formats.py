@@ -27,7 +27,7 @@ class Cell:
 
 @dataclass
 class Table:
-    """name: of its files; notes: sentences below it. The first `labels` columns name the row, the others hold numbers."""
+    """name: of its files; lead, notes: sentences above and below it. The first `labels` columns name the row, the others hold numbers."""
 
     name: str
     title: str
@@ -35,6 +35,7 @@ class Table:
     rows: list[list[Cell]]
     notes: list[str] = field(default_factory=list)
     labels: int = 1
+    lead: list[str] = field(default_factory=list)
 
 
 def visible(text: str) -> str:
@@ -63,8 +64,8 @@ def to_markdown(table: Table) -> str:
     widths = [max(3, *map(len, column)) for column in zip(head, *rows)]
     rule = ["-" * width if place < table.labels else "-" * (width - 1) + ":" for place, width in enumerate(widths)]
     lines = [" | ".join(aligned(row, widths, table.labels)) for row in (head, rule, *rows)]
-    notes = [markdown_escape(note) for note in table.notes]
-    return "\n\n".join([f"### {markdown_escape(table.title)}", "\n".join(f"| {line} |" for line in lines), *notes])
+    lead, notes = ([markdown_escape(sentence) for sentence in sentences] for sentences in (table.lead, table.notes))
+    return "\n\n".join([f"### {markdown_escape(table.title)}", *lead, "\n".join(f"| {line} |" for line in lines), *notes])
 
 
 def to_plain(table: Table) -> str:
@@ -72,7 +73,7 @@ def to_plain(table: Table) -> str:
     rows = [[visible(text) for text in table.head], *([visible(marked(cell)) for cell in row] for row in table.rows)]
     widths = [max(map(len, column)) for column in zip(*rows)]
     lines = ["  ".join(aligned(row, widths, table.labels)).rstrip() for row in rows]
-    return "\n".join([visible(table.title), *lines, *map(visible, table.notes)])
+    return "\n".join([visible(table.title), *map(visible, table.lead), *lines, *map(visible, table.notes)])
 
 
 def aligned(row: Sequence[str], widths: Sequence[int], labels: int) -> list[str]:
@@ -93,13 +94,14 @@ def to_latex(table: Table) -> str:
         text = text.replace("/", r"/\allowbreak{}") if is_prose else text  # paths have no blanks at which a line could end
         return rf"\textcolor{{gray}}{{{text}}}" if cell.kind == "tie" else text
 
+    caption = " ".join([f"{table.title}.", *table.lead, *table.notes])
     columns = "l" * (table.labels - is_prose) + (r"p{0.6\linewidth}" if is_prose else "r" * (len(table.head) - table.labels))
     lines = [
         r"\begin{table}", r"\centering\small", rf"\sbox0{{\begin{{tabular}}{{{columns}}}", r"\toprule",
         " & ".join(map(latex_escape, table.head)) + r" \\", r"\midrule",
         *(" & ".join(map(latex, row)) + r" \\" for row in table.rows),
         r"\bottomrule", r"\end{tabular}}", r"\ifdim\wd0>\linewidth\resizebox{\linewidth}{!}{\usebox0}\else\usebox0\fi",
-        rf"\caption{{{latex_escape(' '.join([table.title + '.', *table.notes]))}}}", rf"\label{{tab:{table.name}}}", r"\end{table}",
+        rf"\caption{{{latex_escape(caption)}}}", rf"\label{{tab:{table.name}}}", r"\end{table}",
     ]  # fmt: skip
     return "\n".join(lines)
 

@@ -7,6 +7,7 @@ from report.analysis import Analysis
 from report.collect import BASELINE, Run, is_english_intermediate
 from report.domains import kind_of
 from report.effects import effects
+from report.formats import Cell
 from report.languages import ENGLISH, read_languages
 from report.section import MARGIN, Section, averaged, of_model, without_baseline
 from report.statistics import Estimate
@@ -23,9 +24,9 @@ def alignment(analysis: Analysis) -> Section:
     if not runs:
         section.missing.append("runs of run_retrieval.py on pairs of translations (tatoeba).")
     section.notes += [
-        "Change in points for a tenth more of syntactic distance from English (report/languages.csv), over n languages; languages of one"
-        " family may move together. Tuning on the target language: each language after a training that had data in it. Measures in 0..1"
-        " (cosine difference, margin, ANC, IsoScore) are multiplied by 100; definitions: run_retrieval.py --layers.",
+        "Where no mean is named: points for a tenth more of syntactic distance from English (report/languages.csv), over n languages;"
+        " languages of one family may move together. Tuning on the target language: each language after a training that had data in it."
+        " Measures in 0..1 (cosine difference, margin, ANC, IsoScore) are multiplied by 100; definitions: run_retrieval.py --layers.",
         *averaged(run.start for run in runs),
         f"Yes: the interval lies below 0. No: it leaves no room for {MARGIN:g} point for each tenth. Else undecided.",
     ]
@@ -49,6 +50,11 @@ def align_task(section: Section, runs: list[Run], name: str) -> None:
                 ("change by tuning on the target language", change["target"], -1), ("difference of the two changes", both, -1))  # fmt: skip
         for what, by_language, sign in rows:
             found, n = slope(by_language)
+            if by_language and measure == SCORED:
+                level = sum(by_language.values()) / len(by_language)
+                text = f"{level:+.1f}" if sign else f"{level:.1f}"
+                cells = [Cell(f"{measure}, {what}, mean over languages{name}"), Cell(text, "", level)]
+                section.rows.append([*cells, Cell(f"{len(by_language)} languages"), Cell("")])
             if n == 0 or (measure not in SHOWN_WHOLE and what != rows[1][0]):
                 continue
             if n < 4:

@@ -36,7 +36,8 @@ def calibration(analysis: Analysis) -> Section:
             for metric, (margin, digits) in CALIBRATION_METRICS.items():
                 for scaling in SCALING_NAMES:
                     by_cell = {key[:2]: value for key, value in change.items() if key[2:] == (scaling, metric)}
-                    row = f"{METRIC_NAMES[metric][0]}, {what}, temperature from {SCALING_NAMES[scaling].replace('—', 'nothing')}{name}"
+                    temperature = "no temperature" if scaling == NO_SCALING else f"temperature from {SCALING_NAMES[scaling]}"
+                    row = f"{METRIC_NAMES[metric][0]}, {what}, {temperature}{name}"
                     said = add_groups(section, by_cell, row, margin, digits)
                     if said and (metric, scaling) == ("ece_15", NO_SCALING):
                         section.answers[f"{what} changes ECE (15 bins) otherwise in distant languages{name}"] = said
@@ -84,14 +85,14 @@ def add_groups(section: Section, by_cell: dict[tuple, float], row: str, margin: 
         languages = sorted({cell[1] for cell, is_in in zip(cells, chosen) if is_in})
         means = [np.mean([by_cell[cell] for cell in cells if cell[1] == language]) for language in languages]
         if means:
-            section.add(f"{row}, {group}", contrast([(1.0, means)]), f"{len(means)} languages", digits=digits)
+            section.add(f"{row}, {group}", contrast([(1.0, means)]), f"{len(means)} languages", digits=digits, is_gain=False)
         if len(means) < 2 and (said := f"languages of the group `{group}`: {len(means)}.") not in section.missing:
             section.missing.append(said)
     families = [facts.family[language] for _, language in cells]
     found = effects([by_cell[cell] for cell in cells], {"far": is_far}, [[task for task, _ in cells]], families)["far"]
     if np.isnan(found.value):
         return None
-    section.add(f"{row}, difference", found, f"{len(cells)} cells", digits=digits)
+    section.add(f"{row}, difference", found, f"{len(cells)} cells", digits=digits, is_gain=False)
     said = (
         "undecided"
         if np.isnan(found.low)

@@ -32,7 +32,10 @@ def cross_task(analysis: Analysis) -> Section:
                     found = kind_gain(analysis, model, members, targets, benchmark, None if wide else shared)
                     if found:
                         cells[kind, target_kind, benchmark, wide] = found
-        corrected = dict(zip(cells, holm([estimate.p for estimate, _ in cells.values()])))
+        corrected = {}  # within each view: the four repeat the same differences, and each answers by itself
+        for view in views:
+            keys = [key for key in cells if key[2:] == view]
+            corrected |= dict(zip(keys, holm([cells[key][0].p for key in keys])))
         for kind, target_kind in dict.fromkeys(key[:2] for key in cells):
             keys = [(kind, target_kind, *view) for view in views]
             row = [kind_cell(*cells[key], corrected[key]) if key in cells else MISSING for key in keys]
@@ -51,7 +54,7 @@ def cross_task(analysis: Analysis) -> Section:
     section.notes += [
         "Mean gain in points over the baseline, over the tasks of a kind and the targets of a kind; in brackets the interval over seeds"
         " (tasks, targets, languages and test examples stay as they are), then the number of pairs. Ties after Holm's correction over"
-        " the table are grey. Shared: languages that both benchmarks have in some task.",
+        " a column are grey. Shared: languages that both benchmarks have in some task.",
         *left_out(start for _, start in analysis.rows),
         f"Yes: some pair of unlike kinds gains after the correction. No: no interval has room for {MARGIN:g} point. Else undecided.",
     ]
@@ -106,7 +109,7 @@ def seed_means(analysis: Analysis, row: tuple[str, str], targets: Sequence[str],
 
 def kind_cell(estimate: Estimate, pairs: int, corrected: float) -> Cell:
     cell = difference_cell(estimate, None if np.isnan(corrected) else corrected)
-    return Cell(f"{cell.text}, {pairs}", cell.kind, cell.value)
+    return Cell(f"{cell.text}, {pairs} pair{'s' * (pairs > 1)}", cell.kind, cell.value)
 
 
 def word_of(estimate: Estimate, corrected: float) -> str:

@@ -18,7 +18,7 @@ def domain(analysis: Analysis) -> Section:
         found = domain_effects(known, sizes_of(analysis, model))
         starts, targets = ({pair[place] for pair in known} for place in (0, 1))
         shared = sum(shares_domain(*pair[:2]) for pair in known)
-        n = f"{len(known)} pairs, {shared} of one domain, among {len(pairs)}"
+        n = f"{len(known)} of {len(pairs)} pairs have known domains, {shared} the same"
         name = of_model(analysis, model)
         if np.isnan(found["same domain"].value):
             section.missing.append(

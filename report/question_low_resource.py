@@ -13,6 +13,7 @@ from report.section import MARGIN, Section, averaged, mean_score, of_model
 from report.statistics import Estimate
 
 LOW = {"joshi": "Joshi's class 0 to 2", "cc100": "less than 10 GiB in CC-100"}
+ABOVE_CHANCE = 5.0  # points: an arm that is no better has learned nothing that could be robust
 LOW_GROUP = "low"  # the name of the group in a column of a user's --groups
 
 
@@ -37,13 +38,15 @@ def low_resource(analysis: Analysis) -> Section:
             if not low:
                 continue
             compare_arms(section, arms, title, low, name)
-            compare_drops(section, arms, analysis.collection.perturbed, title, low, name)
+            at_chance = arms_at_chance(section, analysis, arms, title, low, name)
+            compare_drops(section, arms, analysis.collection.perturbed, title, low, name, at_chance)
         compare_spreads(section, arms, name)
     if len(analysis.seeds()) < 2:
         section.missing.append("a second seed: without it no arm has an interval.")
     section.notes += [
         "Intervals are over seeds; targets, languages and test examples stay as they are. Intermediate: mean over all starts. Differences"
-        " are means over the targets that both arms have. Drop: score on the text as it is minus score on perturbed text.",
+        " are means over the targets that both arms have. Drop: score on the text as it is minus score on perturbed text. A lower score"
+        " has less to lose: read drops beside the scores.",
         *averaged(run.start for run in runs),
         f"Yes: the interval lies on the side of intermediate training. No: it leaves no room for {MARGIN:g} point there. Else undecided.",
     ]
@@ -118,7 +121,26 @@ def compare_arms(section: Section, arms: dict, title: str, low: list[str], name:
                     section.answers[f"better than multilingual, {what}{name}"] = said
 
 
-def compare_drops(section: Section, arms: dict, perturbed: list[Run], title: str, low: list[str], name: str) -> None:
+def arms_at_chance(section: Section, analysis: Analysis, arms: dict, title: str, low: list[str], name: str) -> set[str]:
+    """The arms that are less than `ABOVE_CHANCE` points better than one answer for all, which the section names as missing."""
+    guesses, found = {column.target: column.chance for column in analysis.columns}, set()
+    for arm, runs in arms.items():
+        tasks = sorted({task for task, _ in runs})
+        pairs = [(run, [x for x in low if x in run.scores and guesses.get(run.task, {}).get(x) is not None])
+                 for by_seed in runs.values() for run in by_seed.values()]  # fmt: skip
+        pairs = [(run, languages) for run, languages in pairs if languages]
+        if not pairs or {run.task for run, _ in pairs} != {*tasks}:
+            continue
+        level = float(np.mean([mean_score(run, languages) for run, languages in pairs]))
+        guess = float(np.mean([guesses[run.task][x] for run, languages in pairs for x in languages]))
+        if level < guess + ABOVE_CHANCE:
+            what = f"mean over {' '.join(low)} ({title}) {level:.1f}, one answer for all {guess:.1f}"
+            section.missing.append(f"scores above chance in the arm `{arm}`{name}: {what}. It has nothing to lose by perturbed text.")
+            found.add(arm)
+    return found
+
+
+def compare_drops(section: Section, arms: dict, perturbed: list[Run], title: str, low: list[str], name: str, at_chance: set) -> None:
     for kind in dict.fromkeys(run.perturbed for run in perturbed):
         runs = {(run.model, run.start, run.task, run.seed, repr(run.arm)): run for run in perturbed if run.perturbed == kind}
 
@@ -133,11 +155,21 @@ def compare_drops(section: Section, arms: dict, perturbed: list[Run], title: str
                 return None
             return mean_score(run, languages) - mean_score(other, languages)
 
+        what = f"drop under {kind}, mean over {' '.join(low)} ({title})"
+        for arm in arms:
+            tasks = sorted({task for task, _ in arms[arm]})
+            rows = arm_scores(arms[arm], tasks, drop)
+            if rows:
+                level = float(np.mean([np.mean(values) for values in rows]))
+                section.rows.append([Cell(f"{arm}, {what}{name}"), Cell(f"{level:.1f}", "", level), Cell(", ".join(tasks)), Cell("")])
         for other in ("multilingual", "few-shot", "none"):
             found = arm_difference(arms, "intermediate", other, drop)
             if found:
-                what = f"drop under {kind}, mean over {' '.join(low)} ({title})"
-                said = section.add(f"intermediate minus {other}, {what}{name}", found[0], ", ".join(found[1]), MARGIN, sign=-1)
+                row, targets = f"intermediate minus {other}, {what}{name}", ", ".join(found[1])
+                said = section.add(row, found[0], targets, MARGIN, sign=-1, is_gain=False)
+                if at_chance & {"intermediate", other}:
+                    said = "undecided"
+                    section.rows[-1][3] = Cell(said)
                 if other == "multilingual":
                     section.answers[f"smaller {what}{name}"] = said
 

@@ -31,8 +31,7 @@ def question_tables(analysis: Analysis, names: Sequence[str] | None = None) -> l
         if names is None and not (section.answers and section.has_interval):
             continue
         said = "; ".join(f"{what}: {word}" for what, word in section.answers.items()) or "undecided"
-        missing = [f"Missing: {what}" for what in section.missing]
-        notes = [f"Answer: {said}.", *missing, *section.notes]
+        lead = [f"Answer: {said}.", *(f"Missing: {what}" for what in section.missing)]
         rows = section.rows or [[Cell("nothing can be estimated", "missing"), *[MISSING] * (len(section.head) - 1)]]
-        tables.append(Table(f"question_{name}", f"Question {name}: {text}", section.head, rows, notes, section.labels))
+        tables.append(Table(f"question_{name}", f"Question {name}: {text}", section.head, rows, section.notes, section.labels, lead))
     return tables

@@ -32,11 +32,16 @@ class Section:
     labels: int = 1
     has_interval: bool = False
 
-    def add(self, what: str, estimate: Estimate, n: str, margin: float | None = None, sign: int = 1, digits: int = 1) -> str:
-        """Adds a row. -> its answer, "" without a margin. margin: see `answer`; sign: -1 where a negative estimate says yes."""
+    def add(
+        self, what: str, estimate: Estimate, n: str, margin: float | None = None, sign: int = 1, digits: int = 1, is_gain: bool = True
+    ) -> str:
+        """Adds a row. -> its answer, "" without a margin.
+
+        margin: see `answer`; sign: -1 where a negative estimate says yes; is_gain: whether a positive estimate is shown as a gain.
+        """
         said = "" if margin is None else answer(estimate, margin, sign)
         self.has_interval |= not np.isnan(estimate.low)
-        self.rows.append([Cell(what), estimate_cell(estimate, digits), Cell(n), Cell(said)])
+        self.rows.append([Cell(what), estimate_cell(estimate, digits, is_gain), Cell(n), Cell(said)])
         return said
 
 
@@ -45,10 +50,10 @@ def answer(estimate: Estimate, margin: float = MARGIN, sign: int = 1) -> str:
     return "yes" if low > 0 else "no" if high < margin else "undecided"
 
 
-def estimate_cell(estimate: Estimate, digits: int = 1) -> Cell:
+def estimate_cell(estimate: Estimate, digits: int = 1, is_gain: bool = True) -> Cell:
     if np.isnan(estimate.value):
         return MISSING
-    if digits == 1:
+    if digits == 1 and is_gain:
         return difference_cell(estimate)
     between = "" if np.isnan(estimate.low) else f" ({estimate.low:+.{digits}f} to {estimate.high:+.{digits}f})"
     return Cell(f"{estimate.value:+.{digits}f}{between}", difference_cell(estimate).kind, estimate.value)

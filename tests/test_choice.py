@@ -253,6 +253,7 @@ def trained_on_mnli(tiny_model, data_dir, tmp_path_factory):
     folder = tmp_path_factory.mktemp("phase1") / "mnli"
     flags = f"--task mnli --model_name_or_path {tiny_model} --data_dir {data_dir} --output_dir {folder} --num_train_epochs 6"
     flags += " --learning_rate 2e-3 --per_device_train_batch_size 32 --max_seq_length 64 --use_cpu --eval_strategy no --disable_tqdm true"
+    flags += " --seed 7"  # not that of the short runs: the same seed draws the same head, and the encoder fits it without training
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["run_intermediate.py", *flags.split()])
         assert run_intermediate.main()["dev"]["accuracy"] > 60
@@ -275,9 +276,9 @@ def test_a_few_steps_of_the_target_rank_the_checkpoint_that_has_learned_it_first
     folder = two_checkpoints(tmp_path / "phase1", trained_on_mnli, tiny_model)
     found = choose("--task", "xnli", "--checkpoints", folder, *STEPS, "--output_dir", tmp_path / "short")["xnli"]
     assert list(found)[-1] == "few steps", "the ranking by what knows most"
-    assert found["few steps"]["mnli"] > found["few steps"]["squad_v1"] + 15, found["few steps"]
+    assert found["few steps"]["mnli"] > max(80, found["few steps"]["squad_v1"] + 15), found["few steps"]
     printed = capsys.readouterr().out
-    assert "xnli: intermediate tasks, best first by few steps" in printed
+    assert "xnli: intermediate tasks, best first by few steps" in printed and "train_runtime" not in printed
     assert float(re.search(r"few steps ([\d.]+)", printed.split("seconds, on cpu")[1])[1]) > 0
     left = {path.name for path in (tmp_path / "short").rglob("*") if path.is_file()}
     assert len(left) == 2 and all(name.endswith(".json") for name in left), f"a short run leaves its line and no model: {left}"

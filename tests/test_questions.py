@@ -7,20 +7,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy import stats
-from test_report import after, write_run
+from test_report import after, write_run, write_scored_run
 
 import run_report
-from report import question_alignment, question_calibration
+from report import question_alignment, question_calibration, question_cross_task
 from report.analysis import Analysis
 from report.collect import TOGETHER, collect
 from report.domains import kind_of, shares_domain
 from report.effects import intervals
-from report.formats import to_markdown
+from report.formats import to_markdown, to_plain
 from report.languages import read_languages
+from report.page import to_html
 from report.question_domain import domain_effects
 from report.questions import QUESTIONS, question_tables
 from report.section import answer, estimate_cell
-from report.statistics import Estimate
+from report.statistics import Estimate, holm
 from task_adapters import TASKS
 
 STARTS = ("anli", "mnli", "qqp", "squad_v1", "squad_v2", "hellaswag", "ccg", "cosmosqa", "commonsenseqa")
@@ -36,7 +37,7 @@ def section(folder, name, **options):
 
 def said(table):
     """What stands behind `Answer:` and behind each `Missing:`."""
-    return table.notes[0], [note for note in table.notes if note.startswith("Missing: ")]
+    return table.lead[0], [note for note in table.lead if note.startswith("Missing: ")]
 
 
 def rows_of(table):
@@ -121,10 +122,15 @@ def test_the_section_domain_says_no_for_a_grid_in_which_size_alone_matters(tmp_p
     assert said(found)[0] == "Answer: tasks from another domain help less: no."
     rows = rows_of(found)
     estimate, n, word = rows["text of the target's domain, not of another"]
-    assert word == "no" and n == f"{len(PAIRS)} pairs, {sum(shares_domain(*pair) for pair in PAIRS)} of one domain, among {len(PAIRS)}"
+    assert (
+        word == "no"
+        and n == f"{len(PAIRS)} of {len(PAIRS)} pairs have known domains, {sum(shares_domain(*pair) for pair in PAIRS)} the same"
+    )
     assert rows["twice as many training examples"][0].startswith("+")
     assert any("second seed" in note for note in said(found)[1])
     assert "domain" in found.title and "Yes: the interval" in to_markdown(found)
+    for shown in (to_markdown(found), to_plain(found), to_html("t", [], [found], [])):
+        assert shown.index("Answer: tasks") < shown.index("twice as many") < shown.index("Yes: the interval"), "the answer comes first"
 
 
 def test_equal_sizes_are_said_to_be_equal_and_the_section_comes_by_itself(tmp_path):
@@ -175,7 +181,16 @@ def test_the_benchmarks_languages_are_told_apart(tmp_path):
         write_run(tmp_path / f"{seed}/{start}", "xquad", scores, after("mnli", seed) if start else (), seed)
     (row,) = section(tmp_path, "cross_task").rows
     assert [cell.value for cell in row[2:]] == pytest.approx([1.0, 1.0, 1.0, 3.0])
-    assert all(cell.text.endswith(", 1") for cell in row[2:])
+    assert all(cell.text.endswith(", 1 pair") for cell in row[2:])
+
+
+def test_each_view_of_kinds_is_corrected_by_itself(tmp_path, monkeypatch):
+    for seed in (1, 2):
+        write_grid(tmp_path, lambda *pair: float(len(pair[0])), {}, ("mnli", "squad_v1"), ("xnli", "xquad"), seed=seed)
+    counts = []
+    monkeypatch.setattr(question_cross_task, "holm", lambda values: counts.append(len(values)) or holm(values))
+    section(tmp_path, "cross_task")
+    assert counts == [4] * 4, "four views of four pairs of kinds"
 
 
 def test_one_seed_leaves_kinds_undecided_and_says_so(tmp_path):
@@ -226,12 +241,45 @@ def test_arms_are_compared_and_perturbed_runs_stand_in_no_table_of_scores(arms):
     assert rows[f"intermediate minus multilingual, {by_cc100}"][1:] == ["xnli", "no"]
     assert rows[f"intermediate minus none, {by_cc100}"][0].startswith("+3.0 (")
     assert rows[f"intermediate minus multilingual, drop under typos:0.1, {by_cc100}"][0].startswith("+6.0 (")
+    drops = {arm: rows[f"{arm}, drop under typos:0.1, {by_cc100}"][0] for arm in ("none", "intermediate", "multilingual")}
+    assert drops == {"none": "8.0", "intermediate": "8.0", "multilingual": "2.0"}, "the drops themselves, not their differences alone"
     assert f"better than multilingual, {by_cc100}: no" in said(found)[0] and "smaller drop under typos:0.1" in said(found)[0]
     assert any("only sw among the scored ones" in note for note in said(found)[1]), (
         "by Joshi's classes one language is left: ur has class 3"
     )
     text = run_report.write_report([arms], arms / "report", formats=("md",), resamples=0)
     assert "9 runs on perturbed text stand in no table of scores" in text
+    assert "3 runs whose target was trained otherwise (the last table names them) stand in no table of scores" in text
+    assert "more are left out" not in text, "a run that a question reads is not left out"
+    kinds = [line.split("|")[2].strip() for line in (arms / "report/report.md").read_text().splitlines() if "multilingual/" in line]
+    assert kinds == ["arm"] * 3
+
+
+def test_an_arm_at_chance_is_named(tmp_path):
+    """And its drop answers nothing, however much smaller the other's is. (10 and 20 points of drop are written by hand.)"""
+    gold = ["entailment", "neutral", "contradiction"] * 4
+    for arm, predicted in (("none", gold), ("mnli", gold), ("multilingual", ["neutral"] * 12)):
+        for seed in (1, 2):
+            answers = {language: (gold, predicted) for language in ("en", "de", *LOW)}
+            more = {"train_languages": ["de", "en", "sw", "ur"]} if arm == "multilingual" else {"train_languages": ["en"]}
+            lineage = after("mnli", seed) if arm == "mnli" else ()
+            write_scored_run(tmp_path / arm / str(seed), "xnli", answers, lineage, seed, **more)
+            left = {"none": 80.0, "mnli": 90.0, "multilingual": 100 / 3 - 20}[arm]
+            scores = dict.fromkeys(answers, left + 0.01 * seed)
+            write_run(tmp_path / f"{arm}-typos/{seed}", "xnli", scores, lineage, seed, perturb="typos:0.1", **more)
+            path = tmp_path / f"{arm}-typos/{seed}/results.json"
+            results = json.loads(path.read_text())
+            for values in results["scores"].values():
+                values["examples"] = 12
+            path.write_text(json.dumps(results))
+    notes = [note for note in said(section(tmp_path, "low_resource"))[1] if "chance" in note and "CC-100" in note]
+    levels = "mean over sw ur (less than 10 GiB in CC-100) 33.3, one answer for all 33.3."
+    assert notes == [f"Missing: scores above chance in the arm `multilingual`: {levels} It has nothing to lose by perturbed text."]
+    found = section(tmp_path, "low_resource")
+    drops = {what: cells for what, cells in rows_of(found).items() if "intermediate minus" in what and "drop" in what and "CC-100" in what}
+    by_other = {what.split(",")[0].split()[-1]: (cells[0][:4], cells[-1]) for what, cells in drops.items()}
+    assert by_other == {"multilingual": ("-10.", "undecided"), "none": ("-10.", "yes")}, "what has nothing to lose is not robust"
+    assert "smaller drop under typos:0.1, mean over sw ur (less than 10 GiB in CC-100): undecided" in said(found)[0]
 
 
 def test_a_users_group_counts_too_and_missing_arms_are_named(tmp_path):
@@ -242,6 +290,18 @@ def test_a_users_group_counts_too_and_missing_arms_are_named(tmp_path):
     assert rows_of(found)["intermediate minus none, mean over de tr (resources (--groups))"][0].startswith("+4.0")
     missing = said(found)[1]
     assert "Missing: the arm `multilingual`." in missing and any("none among the scored ones" in note for note in missing)
+
+
+def test_a_run_on_fewer_english_examples_or_with_a_kept_head_is_no_arm(tmp_path):
+    plain = {"head": "fresh", "max_train_samples": None}
+    for start in (None, "mnli"):
+        write_arm(tmp_path / f"{start}", lambda *_: 50.0, start=start, **plain)
+    before = rows_of(section(tmp_path, "low_resource"))
+    for name, more in (("few", {"max_train_samples": 7}), ("kept", {"head": "kept"})):
+        write_arm(tmp_path / name, lambda *_: 99.0, seeds=(1,), **{**plain, **more})
+    collection = collect([tmp_path])
+    assert not collection.arms and [problem.kind for problem in collection.problems] == ["contradictory"] * 2
+    assert rows_of(section(tmp_path, "low_resource")) == before
 
 
 def test_a_drop_is_not_computed_from_other_examples(arms):
@@ -329,6 +389,11 @@ def test_the_section_alignment_says_yes_where_distance_matters_and_no_where_it_d
     assert said(found)[0] == f"Answer: {lowers}; more than tuning on the target language does [tatoeba]: yes."
     assert rows_of(found)["accuracy, before any training [tatoeba]"][0].startswith("-4.0 (")
     assert rows_of(found)["accuracy, change by intermediate training [tatoeba]"][1:] == [f"{len(LANGUAGES)} languages", "yes"]
+    scores = {name: json.loads((tmp_path / "yes" / name / "results.json").read_text())["scores"] for name in ("before", "mnli")}
+    before, after_mnli = (np.mean([scores[name][x]["accuracy"] for x in LANGUAGES]) for name in ("before", "mnli"))
+    levels = [rows_of(found)[f"accuracy, {what}, mean over languages [tatoeba]"][0]
+              for what in ("before any training", "change by intermediate training")]  # fmt: skip
+    assert levels == [f"{before:.1f}", f"{after_mnli - before:+.1f}"] and after_mnli < before - 5, "a general loss is seen too"
     write_alignment(tmp_path / "no", 0.0, 0.0)
     assert said(section(tmp_path / "no", "alignment"))[0].count(": no") == 2
 
@@ -356,6 +421,7 @@ def test_measures_of_all_layers_are_read_and_the_answer_is_that_of_the_scored_on
     assert rows["margin, change by intermediate training [tatoeba]"][0].startswith("-15.0 (")
     assert rows["margin, difference of the two changes [tatoeba]"][0].startswith("-12.0 (")
     assert rows["accuracy, means removed, change by intermediate training [tatoeba]"][0].startswith("-15.0 (")
+    assert not any("ANC, means removed" in what for what in rows), "it is ANC itself"
     assert "accuracy, means removed, before any training [tatoeba]" not in rows and said(found)[0].count(":") == 3
     assert rows["accuracy, change by intermediate training [tatoeba]"][0].startswith("-3.")
 

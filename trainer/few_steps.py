@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from datasets import Dataset
-from transformers import TrainingArguments
+from transformers import PrinterCallback, TrainingArguments
 
 from console import say
 from results import read_note, write_json
@@ -84,6 +84,7 @@ def train_briefly(path: str, target: Task, recipe: Recipe, train_examples: Datas
             model=model, args=arguments_of(recipe, folder, args), train_dataset=what_is_read(features["train"]),
             data_collator=Collator(model.config.pad_token_id), processing_class=tokenizer, compute_loss_func=task_type.loss,
         )  # fmt: skip
+        trainer.remove_callback(PrinterCallback)  # one line about each short run is enough
         loss = trainer.train().training_loss
     if not all(torch.isfinite(weight).all() for weight in model.parameters()):
         raise InputError(
