@@ -192,12 +192,12 @@ def test_runs_that_differ_in_a_compared_flag_cannot_stand_in_one_table(task, des
         (folder / "results.json").write_text(json.dumps(results), encoding="utf-8")
 
     # The report has its own columns for the start and the seed, and compares languages by their scores and test files by their content;
-    # the oracle and G-XLT are additions, and a model is known by its commit. Runs on perturbed text stand in no table of scores.
+    # the oracle and G-XLT are additions, and a model is known by its commit. Runs on perturbed text stand in no table of scores. LoRA has
+    # rows of its own.
     told_apart_otherwise = ("model_name_or_path", "seed", "languages", "test_file", "oracle", "g_xlt", "trim_embeddings", "model_revision",
-                            "perturb", "do_train", "do_eval", "do_predict")  # fmt: skip
-    # A user who names a file names no language. A direction is set together with its metric. LoRA has a learning rate of its own.
-    named_first = {"keep_head": "head", "train_file": "train_languages", "greater_is_better": "metric_for_best_model",
-                   "lora_rank": "learning_rate"}  # fmt: skip
+                            "perturb", "lora_rank", "do_train", "do_eval", "do_predict")  # fmt: skip
+    # A user who names a file names no language. A direction is set together with its metric.
+    named_first = {"keep_head": "head", "train_file": "train_languages", "greater_is_better": "metric_for_best_model"}
     for place, (name, *both) in enumerate(commands(task, tmp_path)):
         if name in told_apart_otherwise:
             continue
