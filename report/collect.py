@@ -155,8 +155,8 @@ def collect(folders: Iterable[str | Path]) -> Collection:
         runs, left_out = check(runs)
         problems += left_out
     arms = arms_of(usable, runs)
-    folders = {run.folder for run in arms}
-    problems = [replace(problem, kind="arm") if problem.folder in folders else problem for problem in problems]
+    read_by_questions = {run.folder for run in arms}
+    problems = [replace(problem, kind="arm") if problem.folder in read_by_questions else problem for problem in problems]
     if not runs:
         named = f"; {problems[0].folder}: {problems[0].what}" if problems else ""
         raise InputError(f"{' '.join(map(str, folders))}: no finished run of this collection{named}")
