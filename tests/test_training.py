@@ -134,6 +134,16 @@ def test_a_head_is_drawn_alike_whatever_holds_it(tiny_model, monkeypatch):
     assert torch.equal(weight, expected) and weight.data_ptr() == held, "DeepSpeed hands out what stands there"
 
 
+def test_a_target_does_not_begin_with_the_head_that_its_intermediate_task_began_with(tiny_model, tmp_path):
+    """The encoder was trained to fit that head: with the same seed in both phases XNLI was solved before its first step."""
+    first, _ = load_model(AutoModelForSequenceClassification, tiny_model, NLI_LABELS, seed=1)
+    first.save_pretrained(tmp_path)
+    (tmp_path / "results.json").write_text('{"phase": "intermediate", "task": "mnli", "lineage": [], "finished": "2031"}')
+    second, again = (load_model(AutoModelForSequenceClassification, str(tmp_path), NLI_LABELS, seed=1)[0] for _ in range(2))
+    weights, repeated = second.classifier.out_proj.weight, again.classifier.out_proj.weight
+    assert torch.equal(weights, repeated) and not torch.equal(weights, first.classifier.out_proj.weight)
+
+
 def test_the_head_is_fresh_and_seeded_whatever_the_checkpoint_held(tiny_model, tmp_path):
     """An MNLI head has the class and the shape that XNLI needs."""
     trained, _ = load_model(AutoModelForSequenceClassification, tiny_model, NLI_LABELS, seed=1)

@@ -21,7 +21,7 @@ from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedMode
 from transformers.integrations import is_deepspeed_zero3_enabled
 
 from console import say
-from results import base_model_of, earlier_run
+from results import base_model_of, earlier_run, lineage_of
 from task_adapters.base import InputError
 from task_types.heads import check_label_names, model_for
 from trainer.adapters import add_adapter, settings_of
@@ -92,7 +92,7 @@ def load_model(
 
     model_class  an Auto class.
     labels       names in the order of the model's outputs, () for span QA.
-    seed         draws the fresh head.
+    seed         draws the fresh head, another one after each training that `path` has behind it (`draw_head`).
     keep_head    takes the head of `path`. The returned labels are then in the order of that head's outputs.
     label_map    words of --label_map, for a kept head with other names. The model's configuration then has the task's names.
     Raises InputError if `path` holds no model, no complete encoder, or no head to keep.
@@ -117,7 +117,7 @@ def load_model(
     if keep_head and absent:  # a pooler too, because the kept head reads it
         raise InputError(f"{path!r} has no head of this kind: it lacks {min(absent)}.")
     if not keep_head:
-        draw_head(model, seed)
+        draw_head(model, seed, len(lineage_of(path)))
     if freeze_embeddings:
         model.get_input_embeddings().requires_grad_(False)
     if is_deepspeed_zero3_enabled():
@@ -149,9 +149,13 @@ def read_weights(model_class: Any, path: str, config: PreTrainedConfig, **option
         transformers.logging.set_verbosity(level)
 
 
-def draw_head(model: PreTrainedModel, seed: int) -> None:
-    """Draws all weights outside the encoder anew, as the model's own class initialises them. The same seed gives the same weights."""
-    set_seed(seed)
+def draw_head(model: PreTrainedModel, seed: int, trainings: int = 0) -> None:
+    """Draws all weights outside the encoder anew, as the model's own class initialises them. The same arguments give the same weights.
+
+    trainings  how many trainings the encoder has behind it. With the seed alone a target's head would begin with the values with which the
+               head of the intermediate task began, and the encoder was trained to fit them: XNLI would be solved before its first step.
+    """
+    set_seed(seed + 1_000_003 * trainings)  # far from all the seeds of one grid
     parts = [module for name, module in model.named_children() if name != model.base_model_prefix]
     parameters = [parameter for module in parts for parameter in module.parameters()]
     for parameter in parameters:

@@ -27,9 +27,6 @@ from trainer.checkpoints import describe_model, load_config, load_model
 from trainer.loop import pad_as, score
 from trainer.tokenizers import load_tokenizer
 
-# Added to --seed for the fresh head. Under the seed of its own training a checkpoint of the target's kind would meet the values with which its own
-# head began, and would score high before the first step.
-HEAD = 1_000_003
 PER_DEVICE = 8  # examples of a micro-batch: XLM-R Large fits into 16 GB with them
 
 
@@ -76,7 +73,7 @@ def train_briefly(path: str, target: Task, recipe: Recipe, train_examples: Datas
     """{"score", "train_loss"} of a fresh head and the encoder of `path` after `args.steps` updates."""
     task = replace(target, labels=labels_of(target, train_examples))
     task_type, tokenizer = TASK_TYPES[task.task_type], load_tokenizer(path, task.task_type in NEEDS_OFFSETS)
-    model, labels = load_model(task_type.Model, path, task.labels, args.seed + HEAD)
+    model, labels = load_model(task_type.Model, path, task.labels, args.seed)
     task = replace(task, labels=labels)
     pad_as(tokenizer, model)
     stride = min(recipe.doc_stride, args.max_seq_length // 2)
