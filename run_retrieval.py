@@ -83,7 +83,7 @@ def main() -> dict:
     from task_types.precision import computing_in, default_precision
     from task_types.probabilities import of_pairs, probabilities_path, write
     from task_types.retrieval import POOLINGS, default_batch_tokens, embed
-    from trainer.checkpoints import check_length, load_config, load_encoder
+    from trainer.checkpoints import check_length, check_model, load_config, load_encoder
     from trainer.inputs import DataReader, inputs_of
     from trainer.outcome import outcome
     from trainer.stages import check_stage_before, lineage_and_stages
@@ -101,6 +101,7 @@ def main() -> dict:
     if int(os.environ.get("WORLD_SIZE", 1)) != accelerator.num_processes:
         raise InputError("Several processes were launched, but each of them runs alone. On a machine without GPU add --use_cpu.")
     check_stage_before(task, recipe, args)
+    check_model(args.model_name_or_path)
     config = load_config(args.model_name_or_path)
     check_last_layer(args, config)
     with accelerator.main_process_first():
