@@ -67,7 +67,8 @@ def folder(tmp_path_factory):
     ]
     (folder / "my_task.py").write_text(file)
     (folder / "make_reviews.py").touch()
-    notes = '#!/usr/bin/env bash\nprintf \'%s\' "${{0##*/}}" >>"$NOTES"; printf \' %q\' "$@" >>"$NOTES"; echo >>"$NOTES"{}\n'
+    # One write for each command: a recipe starts several at once.
+    notes = '#!/usr/bin/env bash\nprintf -v words \' %q\' "$@"; printf \'%s\\n\' "${{0##*/}}$words" >>"$NOTES"{}\n'
     (folder / "bin").mkdir()
     for program in ("python", "accelerate", "torchrun", "sbatch"):
         (folder / "bin" / program).write_text(notes.format("; echo 17" if program == "sbatch" else ""))
