@@ -55,7 +55,7 @@ TASKS = (
         languages=languages_of(panx.TASK),
         sources=(Source("unimelb-nlp/wikiann", config="{language}", splits=SPLITS),),
     ),
-    # Without Hindi ("TODO" in eval_xquad.sh).
+    # Without Hindi: eval_xquad.sh has left it for later.
     under(xquad.TASK, QUESTIONS, languages=tuple(language for language in languages_of(xquad.TASK) if language != "hi")),
     under(mlqa.TASK, QUESTIONS, metric=squad_scores),  # SQuAD's articles and punctuation in place of MLQA's
     under(tydiqa.TASK, QUESTIONS),
