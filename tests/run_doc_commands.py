@@ -1,7 +1,7 @@
 """Runs the commands that README.md, docs/ and the headers of scripts show, cut short and on the miniature data: `make doc-commands`.
 
     PYTHONPATH=.:tests python tests/run_doc_commands.py                     # all that can run offline
-    PYTHONPATH=.:tests python tests/run_doc_commands.py README.md docs/runs.md --folder /tmp/x   # some pages, in a folder that stays
+    PYTHONPATH=.:tests python tests/run_doc_commands.py README.md docs/runs.md --folder out/pages   # some pages, in a folder that stays
 
 The commands run in a copy of the repository, page by page, so that a command finds what those before it left. Each runs in a forked process
 that has the libraries already. The command that is run is printed below the page's: with the encoder and the data of samples/, few steps

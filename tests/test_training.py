@@ -142,6 +142,7 @@ def test_a_target_does_not_begin_with_the_head_that_its_intermediate_task_began_
     second, again = (load_model(AutoModelForSequenceClassification, str(tmp_path), NLI_LABELS, seed=1)[0] for _ in range(2))
     weights, repeated = second.classifier.out_proj.weight, again.classifier.out_proj.weight
     assert torch.equal(weights, repeated) and not torch.equal(weights, first.classifier.out_proj.weight)
+    load_model(AutoModelForSequenceClassification, str(tmp_path), NLI_LABELS, seed=2**32 - 1)  # numpy's largest seed
 
 
 def test_the_head_is_fresh_and_seeded_whatever_the_checkpoint_held(tiny_model, tmp_path):

@@ -155,7 +155,7 @@ def draw_head(model: PreTrainedModel, seed: int, trainings: int = 0) -> None:
     trainings  how many trainings the encoder has behind it. With the seed alone a target's head would begin with the values with which the
                head of the intermediate task began, and the encoder was trained to fit them: XNLI would be solved before its first step.
     """
-    set_seed(seed + 1_000_003 * trainings)  # far from all the seeds of one grid
+    set_seed((seed + 1_000_003 * trainings) % 2**32)  # far from all the seeds of one grid; numpy takes no seed beyond
     parts = [module for name, module in model.named_children() if name != model.base_model_prefix]
     parameters = [parameter for module in parts for parameter in module.parameters()]
     for parameter in parameters:
