@@ -6,7 +6,7 @@ Candidates are searched in blocks, as they are embedded: neither all their vecto
 """
 
 from collections import Counter
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -87,20 +87,22 @@ def right_answers(test: dict) -> dict[str, dict[str, str]]:
 
 
 def check_ids(name: str, test: dict, candidates: Dataset | None = None) -> None:
-    """Raises InputError for two questions of one language, or two candidates, with one id: one of them would stand for both."""
+    """Raises InputError for two questions of one language, or two candidates, with one id: one of them would stand for both.
+
+    A line names right answers that are not in the one set of candidates, where nothing can find them. LAReQA's adapter checks its own.
+    """
     questions = {language: sides(examples)[0][0] for language, examples in test.items()}
     targets = list(candidates["id"]) if candidates is not None else [id_ for part in test.values() for id_ in sides(part)[1][0]]
     for what, ids in (*((f"{language}: {{}} questions", ids) for language, ids in questions.items()), ("{} candidates", targets)):
         if repeated := [id_ for id_, times in Counter(ids).items() if times > 1]:
             raise InputError(f"{name} {what.format(len(ids) - len(set(ids)))} have an id that another one has, {repeated[0]!r} first.")
-
-
-def warn_of_absent(name: str, language: str, gold: dict, names: Container[str]) -> None:
-    """One line where right answers are no candidates, so that nothing can find them."""
-    absent = [answer for answers in gold.values() for answer in answers if answer not in names]
-    if absent:
-        count = sum(any(answer not in names for answer in answers) for answers in gold.values())
-        say(f"warning: {name} {language}: {count} of {len(gold)} questions have a right answer that is no candidate, {absent[0]!r} first")
+    known = set(targets)
+    for language, examples in test.items() if candidates is not None else ():
+        matches = sides(examples)[2]
+        absent = [[match for match in answers if match not in known] for answers in matches]
+        if first := next(filter(None, absent), None):
+            said = f"{sum(map(bool, absent))} of {len(matches)} questions have a right answer that is no candidate, {first[0]!r} first"
+            say(f"warning: {name} {language}: {said}")
 
 
 def candidate_parts(test: dict, candidates: Dataset | None = None) -> Iterator[tuple[list, list, str]]:
@@ -128,10 +130,6 @@ def score(
     details: {"language_bias"} where there is one. Other arguments as for `rank`.
     """
     gold, predicted, bias = rank(test, vectors_of, query_length, candidate_length, device, candidates)
-    if candidates is not None:  # LAReQA's adapter checks its own
-        names = set(candidates["id"])
-        for language in test:
-            warn_of_absent(task.name, language, gold[language], names)
     return {
         language: (
             gold[language],
