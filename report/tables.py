@@ -18,7 +18,7 @@ from report.languages import ENGLISH, GROUPINGS, MEASURES, STEPS, read_languages
 from report.layers import MEASURES as LAYER_MEASURES
 from report.layers import claims, layers_table
 from report.statistics import Estimate, rank_correlation
-from task_adapters import TASKS
+from task_adapters import TASKS, with_languages_of
 from task_adapters.reference_scores import references_for
 
 MISSING = Cell("—", "missing")
@@ -120,9 +120,11 @@ def difference_cell(difference: Estimate, corrected_p: float | None = None) -> C
 
 
 def of_all_languages(column: Column) -> str:
-    """How the languages of a column relate to those of XTREME, for a note."""
-    languages = TASKS[column.target].languages
-    return f" of {len(languages)}" if set(column.languages) <= set(languages) else f", XTREME-R's, where XTREME has {len(languages)}"
+    """`2 of 15`, `3 of XTREME-R's 12`: how many of a benchmark's languages a column has, for a note."""
+    task = TASKS[column.target]
+    if set(column.languages) <= set(task.languages):
+        return f"{len(column.languages)} of {len(task.languages)}"
+    return f"{len(column.languages)} of XTREME-R's {len(with_languages_of(task, 'xtreme-r').languages)}"
 
 
 def summary(analysis: Analysis) -> Table:
@@ -145,7 +147,7 @@ def summary(analysis: Analysis) -> Table:
     if analysis.protocol:
         how = f"All targets as {analysis.protocol} trains and scores them (--protocol {analysis.protocol})"
         notes.append(f"{how}: comparable with no other table.")
-    partial = [f"{column.target} ({len(column.languages)}{of_all_languages(column)})"
+    partial = [f"{column.target} ({of_all_languages(column)})"
                for column in analysis.columns if not column.is_whole and not column.own]  # fmt: skip
     if partial:
         notes.append(f"Not all languages: {', '.join(partial)}.")
@@ -250,10 +252,13 @@ def by_language(analysis: Analysis, column: Column) -> Table:
         cells.append(Cell(worst))
         rows.append([*labels_of(analysis, row), *cells])
     width = len(label_head(analysis))
-    guesses = [column.chance.get(language) for language in column.languages]
+    guesses = {language: column.chance.get(language) for language in column.languages}
     has_gap = "en" in column.languages and column.others is not None
-    guess_cells = [MISSING if guess is None else Cell(f"{guess:.1f}", "", guess) for guess in guesses]
-    rows.append([*[Cell("")] * (width - 1), Cell("chance"), *guess_cells, *[Cell("")] * (4 if has_gap else 2)])
+    means = [mean_of_all(guesses)]
+    if has_gap:
+        means.append(mean_of_all({language: guess for language, guess in guesses.items() if language != "en"}))
+    guess_cells = [MISSING if guess is None else Cell(f"{guess:.1f}", "", guess) for guess in (*guesses.values(), *means)]
+    rows.append([*[Cell("")] * (width - 1), Cell("chance"), *guess_cells, *[Cell("")] * (2 if has_gap else 1)])
     head = [*label_head(analysis), *column.languages, "mean", *(["others", "gap"] if has_gap else []), "worst"]
     notes = [f"In brackets the difference to {baseline_name(analysis)}; ≈ or grey: its 95% interval holds 0 (each language by itself)."]
     if has_gap:

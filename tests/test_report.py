@@ -95,6 +95,23 @@ def test_means_and_spreads_are_those_of_a_calculator(tmp_path):
     assert any("0.99 hours" in line and "seeds 1, 2, 3" in line for line in run_report.intro(collection, [tmp_path]))
 
 
+def test_chance_has_its_means_in_a_table_by_language(tmp_path):
+    gold = {"en": ["neutral"] * 3 + ["entailment"], "de": ["neutral", "entailment"] * 2, "zh": ["neutral"] * 4}
+    write_scored_run(tmp_path / "a", "xnli", {language: (answers, answers) for language, answers in gold.items()})
+    analysis = Analysis(collect([tmp_path]), resamples=0)
+    table = tables.by_language(analysis, analysis.columns[0])
+    assert table.head[1:] == ["en", "de", "zh", "mean", "others", "gap", "worst"]
+    assert cells_of(table)["chance"] == ["75.0", "50.0", "100.0", "75.0", "75.0", "", ""]
+    assert cells_of(tables.summary(analysis))["chance"][0] == "75.0"
+
+
+def test_the_summary_says_of_how_many_languages_a_mean_is(tmp_path):
+    write_run(tmp_path / "a", "xquad", dict.fromkeys(("en", "de", "ro"), 50.0))
+    write_run(tmp_path / "b", "xnli", dict.fromkeys(("en", "de"), 50.0))
+    notes = tables.summary(Analysis(collect([tmp_path]), resamples=0)).notes
+    assert "Not all languages: xnli (2 of 15), xquad (3 of XTREME-R's 12)." in notes
+
+
 def test_one_run_has_no_spread_and_a_row_with_fewer_seeds_says_so():
     assert tables.score_cell([1.25]).text == "1.2" and tables.score_cell([1.0, 2.0]).text == "1.5 ± 0.7"
     assert tables.score_cell([1.0, 2.0], 3).text == "1.5 ± 0.7 (n=2)"
