@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas
 
-from predictions import METRICS
+from predictions import METRICS, NAMES
 from report.calibration import calibrate
 from report.collect import BASELINE, INTERMEDIATE, Collection, Problem, Run
 from report.examples import chance, score_in, score_of, statistics_of_runs
@@ -160,11 +160,13 @@ class Analysis:
         return resampled_scores(numerators, denominators, self.resamples), len(numerators)
 
     def _differences(self) -> pandas.DataFrame:
-        """One row for each row and column that has a baseline: the difference, its interval, p-value and Holm's correction over all."""
+        """The difference to the baseline, its interval, p-value and Holm's correction over all: of each row and column, and of averages."""
+        columns = [(column.target, column.mean) for column in self.columns]
+        columns += [(NAMES[benchmark], rows) for benchmark in self.averages if (rows := self.average(benchmark)[0])]
         found = [
-            (*row, column.target, column.mean.difference(row, self.baseline_of(row)))
-            for column in self.columns for row in self.rows
-            if not self.is_baseline(row) and row in column.mean.scores and self.baseline_of(row) in column.mean.scores
+            (*row, name, rows.difference(row, self.baseline_of(row)))
+            for name, rows in columns for row in self.rows
+            if not self.is_baseline(row) and row in rows.scores and self.baseline_of(row) in rows.scores
         ]  # fmt: skip
         table = pandas.DataFrame(
             [(*row, e.value, e.low, e.high, e.error, e.p) for *row, e in found],
@@ -172,6 +174,12 @@ class Analysis:
         )
         table["p_holm"] = holm(table["p"])
         return table.set_index(["model", "start", "task"])
+
+    @property
+    def compared(self) -> list[str]:
+        """What the rows are compared on: the targets, and the averages that some row and its baseline both have."""
+        averages = [NAMES[benchmark] for benchmark in self.averages]
+        return [*(column.target for column in self.columns), *(name for name in averages if name in self.differences.index.unique("task"))]
 
     @property
     def averages(self) -> list[str]:
@@ -219,8 +227,9 @@ class Analysis:
     def number_of_seeds(self, row: tuple[str, str]) -> int:
         return max((len(seeds_of(column.runs, row, column.mean)) for column in self.columns), default=0)
 
-    def difference(self, row: tuple[str, str], target: str) -> Estimate | None:
-        key = (*row, target)
+    def difference(self, row: tuple[str, str], name: str) -> Estimate | None:
+        """That of a target or an average to the baseline; its p-value is Holm's."""
+        key = (*row, name)
         if key not in self.differences.index:
             return None
         return Estimate(*self.differences.loc[key, ["difference", "low", "high", "error", "p_holm"]])

@@ -252,13 +252,13 @@ def transfer_matrix(analysis: Analysis, model: str) -> tuple[Figure | None, str]
     import matplotlib.pyplot as plt
 
     rows = [row for row in analysis.rows if row[0] == model and not analysis.is_baseline(row)]
-    found = {(row, column.target): analysis.difference(row, column.target) for row in rows for column in analysis.columns}
-    rows = [row for row in rows if any(found[row, column.target] for column in analysis.columns)]
-    columns = [column for column in analysis.columns if any(found[row, column.target] for row in rows)]
+    found = {(row, name): analysis.difference(row, name) for row in rows for name in analysis.compared}
+    rows = [row for row in rows if any(found[row, name] for name in analysis.compared)]
+    columns = [name for name in analysis.compared if any(found[row, name] for row in rows)]
     if not rows:
         return None, ""
-    values = np.array([[np.nan if (e := found[row, c.target]) is None else e.value for c in columns] for row in rows])
-    errors = np.array([[np.nan if (e := found[row, c.target]) is None else e.error for c in columns] for row in rows])
+    values = np.array([[np.nan if (e := found[row, name]) is None else e.value for name in columns] for row in rows])
+    errors = np.array([[np.nan if (e := found[row, name]) is None else e.error for name in columns] for row in rows])
     with np.errstate(divide="ignore", invalid="ignore"):
         units = np.where(errors > 0, values / errors, np.sign(values) * np.isfinite(values) * 10.0)
     units = np.where(np.isnan(errors), values, units)  # without uncertainty: plain points
@@ -266,20 +266,20 @@ def transfer_matrix(analysis: Analysis, model: str) -> tuple[Figure | None, str]
     shares = units / scale
     size = max(4.5, 2.2 + 0.95 * len(columns)), 1.5 + 0.38 * len(rows)
     figure, axes = plt.subplots(figsize=size, layout="constrained")
-    ties = np.array([[(e := found[row, c.target]) is not None and is_tied(e) for c in columns] for row in rows])
+    ties = np.array([[(e := found[row, name]) is not None and is_tied(e) for name in columns] for row in rows])
     # The darkest tenth of the colours is left out: black numbers must be read on them.
     image = axes.imshow(np.where(np.isnan(values) | ties, np.nan, shares), cmap="PuOr_r", vmin=-1.25, vmax=1.25, aspect="auto")
     axes.set_facecolor("#eeeeee")
     for place, row in enumerate(rows):
-        for other, column in enumerate(columns):
-            estimate = found[row, column.target]
+        for other, name in enumerate(columns):
+            estimate = found[row, name]
             if estimate is None:
                 axes.text(other, place, "—", ha="center", va="center", color="#666666")
                 continue
             is_tie = ties[place, other]
             ink = "#666666" if is_tie else "white" if abs(shares[place, other]) > 0.75 else "black"
             axes.text(other, place, f"{'≈ ' if is_tie else ''}{estimate.value:+.1f}", ha="center", va="center", color=ink)
-    axes.set_xticks(range(len(columns)), [column.target for column in columns], rotation=30, ha="right")
+    axes.set_xticks(range(len(columns)), columns, rotation=30, ha="right")
     axes.set_yticks(range(len(rows)), [short_name(row[1]) for row in rows])
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)

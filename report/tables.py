@@ -208,7 +208,7 @@ def differences(analysis: Analysis) -> Table:
     """Differences to the baseline of the same model with 95% intervals; ties after Holm's correction over the whole table."""
     rows = []
     for row in analysis.rows:
-        cells = [analysis.difference(row, column.target) for column in analysis.columns]
+        cells = [analysis.difference(row, name) for name in analysis.compared]
         if any(cells):
             rows.append([*labels_of(analysis, row), *(MISSING if cell is None else difference_cell(cell, cell.p) for cell in cells)])
     sure = any(column.has_intervals for column in analysis.columns)
@@ -222,7 +222,7 @@ def differences(analysis: Analysis) -> Table:
         notes.append("Each row has one seed: another seed of the same training may differ by more than the interval.")
     if unsure:
         notes.append(f"Without predictions to resample: {', '.join(unsure)}.")
-    head = [*label_head(analysis), *(column.target for column in analysis.columns)]
+    head = [*label_head(analysis), *analysis.compared]
     return Table("transfer", f"Differences to {baseline_name(analysis)}", head, rows, notes, len(label_head(analysis)))
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas
 import pytest
+from scipy import stats
 
 import run_report
 from metrics import XTREME_METRIC, XTREME_R_METRIC
@@ -215,6 +216,34 @@ def test_the_average_of_xtreme_is_there_only_with_all_nine_tasks_in_all_language
     cells = {row[0].text: row[place] for row in table.rows}
     assert cells["baseline"].value == pytest.approx(sum(values.values()) / 9, abs=1e-9)
     assert cells["mnli"].text == "—" and "No XTREME average for mnli: no panx." in table.notes
+
+
+def test_the_average_of_xtreme_has_a_difference_where_both_rows_have_it(tmp_path):
+    rng = np.random.default_rng(3)
+    noise = {(start, seed): rng.normal(0, 0.5) for start in ("", "mnli", "qqp") for seed in (42, 43, 44)}
+    for (start, seed), by_seed in noise.items():
+        for place, target in enumerate(XTREME_METRIC):
+            retrieval = target in ("bucc", "tatoeba")
+            if (retrieval and not start and seed != 42) or (start == "qqp" and target == "panx"):
+                continue
+            gain = {"": 0.0, "mnli": place, "qqp": 1.0}[start] + (0.0 if retrieval else by_seed)
+            lineage = after(start, seed) if start else []
+            scores = dict.fromkeys(TASKS[target].languages, 50.0 + gain)
+            folder = tmp_path / f"{start or 'none'}{seed}/{target}"
+            write_run(folder, target, scores, lineage, seed, phase="retrieval" if retrieval else "target")
+    analysis = Analysis(collect([tmp_path]), resamples=0)
+    table = tables.differences(analysis)
+    cells = {row[0].text: row[table.head.index("XTREME")] for row in table.rows}
+    means = {start: np.mean([noise[start, seed] for seed in (42, 43, 44)]) * 7 / 9 for start in ("", "mnli")}
+    truth = 4.0 + means["mnli"] - means[""]
+    assert cells["mnli"].value == pytest.approx(truth, abs=1e-9) and cells["mnli"].kind == "up" and cells["qqp"].text == "—"
+    sd = np.sqrt(np.mean([np.var([7 / 9 * noise[start, seed] for seed in (42, 43, 44)], ddof=1) for start in ("", "mnli")]))
+    reach = stats.t.ppf(0.975, 4) * sd * np.sqrt(2 / 3)
+    assert cells["mnli"].text == f"{truth:+.1f} ({truth - reach:+.1f} to {truth + reach:+.1f})"
+    with pictures.style():
+        axes = pictures.transfer_matrix(analysis, analysis.models[0])[0].axes[0]
+    assert [label.get_text() for label in axes.get_xticklabels()] == [*XTREME_METRIC, "XTREME"]
+    assert f"{truth:+.1f}" in {text.get_text() for text in axes.texts}
 
 
 def test_several_models_stand_in_one_table_and_each_is_held_against_its_own_baseline(tmp_path):
