@@ -21,7 +21,7 @@ lint: $(VENV)/ready-dev
 # Scripts that tests start as processes of their own count too (`patch` in pyproject.toml).
 coverage: $(VENV)/ready-dev
 	$(VENV)/bin/coverage erase
-	$(VENV)/bin/coverage run -m pytest -q
+	$(VENV)/bin/coverage run -m pytest -q -n 2 --dist loadfile
 	$(VENV)/bin/coverage combine --quiet
 	$(VENV)/bin/coverage report
 
