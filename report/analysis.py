@@ -70,6 +70,7 @@ class Analysis:
         protocol: str = "",
     ):
         self.collection, self.resamples, self.own_groups, self.protocol = collection, resamples, groups, protocol
+        self.temperature_examples = temperature_examples
         self.problems = list(collection.problems)
         self.rows = in_order({(run.model, run.start) for run in collection.scored})
         self.models = list(dict.fromkeys(model for model, _ in self.rows))

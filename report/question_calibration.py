@@ -20,7 +20,7 @@ CALIBRATION_METRICS = {"ece_15": (1.0, 1), "brier": (0.01, 3), "nll": (0.01, 3)}
 def calibration(analysis: Analysis) -> Section:
     section = Section(missing=without_baseline(analysis))
     plain = calibration_values(analysis.calibration)
-    arms = calibration_values(calibrate(smoothed_runs(analysis.collection), 0)[0])
+    arms = calibration_values(calibrate(smoothed_runs(analysis.collection), 0, analysis.temperature_examples)[0])
     if not plain:
         section.missing.append("probabilities: --save_probabilities was false, or the runs are older.")
     if plain and not arms:

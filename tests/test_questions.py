@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy import stats
+from scipy.special import log_softmax
 from test_report import after, write_run, write_scored_run
 
 import run_report
@@ -501,6 +502,24 @@ def test_the_arm_with_label_smoothing_is_found_in_a_grid_on_few_examples_too(tmp
     write_arm(tmp_path / "other", lambda *_: 50.0, seeds=(1,), max_train_samples=9, label_smoothing_factor=0.1)
     found = question_calibration.smoothed_runs(collect([tmp_path]))
     assert sorted(Path(run.folder).parent.name for run in found) == ["0.1-None", "0.1-mnli"]
+
+
+def test_label_smoothing_is_judged_after_the_same_temperatures_as_intermediate_training(tmp_path):
+    """Planted: logits three times too large, with smoothing twice. Any temperature takes both back to the same probabilities."""
+    languages = ("en", "de", "fr", "zh", "ja")
+    for arm, factor in (("plain", 3.0), ("smoothed", 2.0)):
+        more = {"label_smoothing_factor": 0.1} if arm == "smoothed" else {}
+        write_arm(tmp_path / arm, lambda *_: 50.0, seeds=(1,), languages=languages, **more)
+        kept = tmp_path / arm / "1/predictions/xnli"
+        kept.mkdir(parents=True)
+        for place, name in enumerate(("dev-en", *(f"test-{language}" for language in languages))):
+            logits = np.random.default_rng(place).normal(size=(400, 3))
+            gold = (np.random.default_rng(100 + place).random((400, 1)) > np.exp(log_softmax(logits, axis=1)).cumsum(1)).sum(1)
+            np.savez(kept / f"{name}.npz", log_probabilities=log_softmax(factor * logits, axis=1), gold=gold)
+    values = {row[0].text: row[1].value for row in section(tmp_path, "calibration", temperature_examples=100).rows}
+    for temperature in ("from English dev", "from the language"):
+        assert abs(values[f"NLL, label smoothing, temperature {temperature}, near"]) < 0.02
+    assert values["NLL, label smoothing, no temperature, near"] < -0.1
 
 
 def test_a_group_of_one_language_is_named_and_leaves_it_undecided():
