@@ -339,7 +339,7 @@ def test_a_run_killed_while_it_is_scored_is_scored_without_an_engine(name, preci
              f"ds_configs/{name}.json", "--learning_rate", 2e-3, "--max_steps", 12, "--max_seq_length", 96, "--languages", "en", "de",
              "--eval_steps", 6, "--save_steps", 6, "--max_train_samples", 96, *precision)  # fmt: skip
     launch("run_target.py", *flags, "--output_dir", tmp_path / "whole")
-    launch("tests/cut_while_scoring.py", "run_target", *flags, "--output_dir", tmp_path / "cut", expect=-9)
+    launch("tests/killed.py", "scoring", "run_target", *flags, "--output_dir", tmp_path / "cut", expect=-9)
     assert json.loads((tmp_path / "cut/progress.json").read_text())["state"] == "trained"
     again = launch("run_target.py", *flags, "--output_dir", tmp_path / "cut")
     assert "is trained: going on with the scores" in again.stdout
