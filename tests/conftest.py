@@ -7,6 +7,7 @@ import os
 import random
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,6 +16,16 @@ import pytest
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # This must be set before datasets is imported, so that no test uses the network.
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # Tiny models are not faster with two threads.
+
+
+def pytest_configure(config):
+    """Caches of its own for each process of pytest: a test neither finds what another worker or suite has left, nor loses it to one."""
+    home = tempfile.TemporaryDirectory(prefix="tests-hf-home-")
+    config.add_cleanup(home.cleanup)
+    for name in ("HF_DATASETS_CACHE", "HF_HUB_CACHE", "HF_MODULES_CACHE", "HF_ASSETS_CACHE", "HF_XET_CACHE"):  # each instead of HF_HOME
+        os.environ.pop(name, None)
+    os.environ["HF_HOME"] = home.name
+
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared"
