@@ -234,8 +234,9 @@ class RunFolder:
                 continue
             if comparable(name, self.earlier.get(name)) != comparable(name, value):
                 raise InputError(difference(name, self.earlier.get(name), value, self.path))
-        for name in set(self.earlier) - set(self.run) - set(INPUTS) - set(NOT_COMPARED):
-            raise InputError(difference(name, self.earlier[name], None, self.path))
+        for name, value in self.earlier.items():
+            if name not in (*self.run, *INPUTS, *NOT_COMPARED):
+                raise InputError(difference(name, value, None, self.path))
         before, now = self.earlier.get("model_name_or_path"), self.run.get("model_name_or_path")
         if "model" not in self.earlier and before != now:
             raise InputError(difference("model_name_or_path", before, now, self.path))

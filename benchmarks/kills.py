@@ -153,13 +153,18 @@ def seed_of(folder: Path) -> int | None:
 
 
 def cut_newest_file(folder: Path) -> str:
-    """Cuts the file that was written last in half, except for run.lock. Returns its name."""
+    """Cuts the file that was written last in half, except for run.lock. Returns its name.
+
+    Files that were written within one tick of the clock have the same time. Where they lie in several folders nothing is cut: one of them
+    may be on the disk already, because the run flushes the files of one folder before it writes into another.
+    """
     files = [path for path in folder.rglob("*") if path.is_file() and path.name != "run.lock"]
-    newest = max(files, key=lambda path: path.stat().st_mtime_ns, default=None)
-    if newest is None:
+    last = max((path.stat().st_mtime_ns for path in files), default=0)
+    newest = sorted(path for path in files if path.stat().st_mtime_ns == last)
+    if len({path.parent for path in newest}) != 1:
         return "nothing"
-    os.truncate(newest, newest.stat().st_size // 2)
-    return str(newest.relative_to(folder))
+    os.truncate(newest[-1], newest[-1].stat().st_size // 2)
+    return str(newest[-1].relative_to(folder))
 
 
 def main():

@@ -56,7 +56,7 @@ export MODELS=${MODELS:-} SCORE_FLAGS=${SCORE_FLAGS:-}
 
 stop() {
   local group
-  for group in "${!cell_of[@]}"; do kill -- "$group" "-$group" 2>/dev/null || true; done
+  for group in $(jobs -pr); do kill -- "$group" "-$group" 2>/dev/null || true; done # cell_of may lack the cell that was started last
   rm -f "$failed"
 }
 trap stop EXIT

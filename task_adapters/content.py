@@ -6,9 +6,11 @@ The cache of `datasets` is asked by these keys. Its own key of a local file is t
 
 import hashlib
 import inspect
+import os
 import shutil
 from collections.abc import Callable
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 
 import datasets
@@ -74,7 +76,9 @@ def from_cache(key: str, build: Callable[[], Dataset]) -> Dataset:
     try:
         return build()
     except (pyarrow.ArrowException, DatasetsError, OSError):
-        cached = [path for path in Path(datasets.config.HF_DATASETS_CACHE).rglob(f"*{key}*") if path.suffix != ".lock"]
+        # os.walk passes over a folder that another process removes meanwhile; before Python 3.13 Path.rglob raises an error there.
+        names = ((folder, name) for folder, *both in os.walk(datasets.config.HF_DATASETS_CACHE) for name in chain(*both))
+        cached = [Path(folder, name) for folder, name in names if key in name and not name.endswith(".lock")]
         if not cached:
             raise
         for path in cached:

@@ -7,14 +7,16 @@ import os
 import random
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-os.environ.setdefault("HF_HUB_OFFLINE", "1")  # This must be set before datasets is imported, so that no test uses the network.
-os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # Tiny models are not faster with two threads.
+os.environ["HF_HUB_OFFLINE"] = "1"  # This must be set before datasets is imported, so that no test uses the network.
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+# Whatever the shell says: weights are compared bit by bit with those of processes that `launch` starts with one thread.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared"
@@ -29,6 +31,15 @@ WORDS = {
     "de": {"NOUN": "Hund Katze Haus Fluss Baum Kind Stadt Buch".split(), "VERB": "sieht nimmt findet liebt".split(), "DET": ["das", "ein"],
            "ADJ": "kleine alte grüne stille".split(), "NLI": {"entailment": "sicher", "neutral": "vielleicht", "contradiction": "niemals"}},
 }  # fmt: skip
+
+
+def pytest_configure(config):
+    """Caches of its own for each process of pytest: a test neither finds what another worker or suite has left, nor loses it to one."""
+    home = tempfile.TemporaryDirectory(prefix="tests-hf-home-")
+    config.add_cleanup(home.cleanup)
+    for name in ("HF_DATASETS_CACHE", "HF_HUB_CACHE", "HF_MODULES_CACHE", "HF_ASSETS_CACHE", "HF_XET_CACHE"):  # each instead of HF_HOME
+        os.environ.pop(name, None)
+    os.environ["HF_HOME"] = home.name
 
 
 def sentence(rng, language):

@@ -44,7 +44,11 @@ def dead_under(seeds):
         yield still_there
 
 
-if __name__ == "__main__":
+def main():
     seeds, script, *sys.argv[1:] = sys.argv[1:]
     with dead_under([int(seed) for seed in seeds.split(",")]):
-        console.run_script(import_module(script).main)
+        import_module(script).main()
+
+
+if __name__ == "__main__":
+    console.run_script(main)

@@ -122,6 +122,18 @@ def test_what_is_not_there_is_one_line_and_exit_code_2(name, flags, said, tiny_m
     assert last.startswith(f"{name}.py: error: ") and said.format(**places) in last
 
 
+def test_only_a_file_that_was_surely_written_last_is_cut_in_half(tmp_path):
+    kills = runpy.run_path(str(ROOT / "benchmarks/kills.py"))
+    for name, time in (("predictions/a.tsv", 2), ("predictions/b.tsv", 2), ("progress.json", 1), ("run.lock", 3)):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("four")
+        os.utime(tmp_path / name, (time, time))
+    assert kills["cut_newest_file"](tmp_path) == "predictions/b.tsv" and (tmp_path / "predictions/b.tsv").read_text() == "fo"
+    for name in ("predictions/a.tsv", "predictions/b.tsv", "progress.json"):
+        os.utime(tmp_path / name, (4, 4))
+    assert kills["cut_newest_file"](tmp_path) == "nothing" and (tmp_path / "progress.json").read_text() == "four"
+
+
 def test_an_output_folder_may_be_there_or_not(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for text in (".", str(tmp_path), "a/b/c", f"{tmp_path}/a"):

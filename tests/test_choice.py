@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import os
 import re
 import shutil
 import sys
@@ -26,6 +27,7 @@ from run_log import close_log
 from task_adapters import TASKS, InputError, load_examples
 from task_types.transferability import h_score, logme, shrunk_h_score
 from trainer import few_steps, probing
+from trainer.choosing import checkpoints_of
 
 
 def labelled(n=80, d=6, classes=3, seed=0):
@@ -235,6 +237,20 @@ def test_tasks_are_ranked_by_size_text_and_checkpoints_with_the_seconds_of_each(
     assert "xquad: intermediate tasks, best first by H-score" in printed and re.search(
         r"seconds, on cpu: size [\d.]+, text [\d.]+", printed
     )
+
+
+def test_finished_runs_are_found_while_another_run_removes_a_checkpoint(tiny_model, tmp_path, monkeypatch):
+    checkpoint(tmp_path / "mnli", tiny_model, "mnli")
+    removed, scandir = tmp_path / "squad_v1/checkpoint-8", os.scandir
+    removed.mkdir(parents=True)
+
+    def removed_meanwhile(path="."):
+        if str(path) == str(removed):
+            removed.rmdir()
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", removed_meanwhile)
+    assert checkpoints_of(tmp_path, ["mnli"], None) == {"mnli": str(tmp_path / "mnli")} and not removed.exists()
 
 
 def test_without_a_checkpoint_of_each_task_the_other_rankings_stand(choose, tiny_model, tmp_path, capsys):

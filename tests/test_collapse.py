@@ -2,18 +2,14 @@
 
 import json
 import math
-import os
-import signal
-import subprocess
 import sys
-import time
 from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT, launch
+from conftest import launch
 from datasets import Dataset
 from dead_encoder import dead_under
 from safetensors.torch import load_file
@@ -24,7 +20,7 @@ from console import Collapsed
 from results import lineage_of
 from task_adapters import TASKS, InputError
 from trainer import collapse
-from trainer.checkpoints import check_model, last_complete_checkpoint
+from trainer.checkpoints import check_model
 from trainer.collapse import chance_loss
 from trainer.loop import watch_losses
 
@@ -405,26 +401,14 @@ def test_a_retry_is_the_run_of_the_other_seed_and_the_failed_one_stands_beside_i
 
 def test_a_run_killed_in_its_second_try_goes_on_there(retried, call, tmp_path, capsys):
     folder, flags, _ = retried
-    command = ["tests/dead_encoder.py", "42", "run_target", *map(str, flags), "--output_dir", str(tmp_path)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen([sys.executable, *command], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    failed = tmp_path / "failed_tries.json"  # This file is written before the checkpoints of the failed attempt are removed.
-
-    def second_attempt_has_a_checkpoint():
-        checkpoint = last_complete_checkpoint(str(tmp_path))
-        return failed.exists() and checkpoint and os.stat(f"{checkpoint}/trainer_state.json").st_mtime > failed.stat().st_mtime
-
-    while process.poll() is None and not second_attempt_has_a_checkpoint():
-        time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    launch("tests/killed.py", "100@1042", "dead_encoder", 42, "run_target", *flags, "--output_dir", tmp_path, expect=-9)
     assert not (tmp_path / "results.json").exists()
     with dead_under([42]):
         resumed = call(run_target, *flags, "--output_dir", tmp_path)
     said = capsys.readouterr().out
     assert "try 2 of 2, with seed 1042" in said and "going on from" in said
     whole = read(folder, "results.json")
-    assert resumed["training"]["resumed_from_step"] >= 80 and whole["training"]["resumed_from_step"] is None
+    assert resumed["training"]["resumed_from_step"] == 80 and whole["training"]["resumed_from_step"] is None
     assert resumed["failed_tries"] == whole["failed_tries"] and resumed["seed_used"] == 1042
     assert resumed["scores"] == whole["scores"]
 

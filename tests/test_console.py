@@ -121,7 +121,8 @@ def test_a_reader_that_has_gone_ends_a_script_quietly(tmp_path):
 
 def test_ctrl_c_is_one_line(tmp_path):
     command = script(tmp_path, "    say('at work')\n    time.sleep(600)")
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
+    heard = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731  (a suite in the background ignores it)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT, preexec_fn=heard)
     assert process.stdout.readline() == "at work\n"
     process.send_signal(signal.SIGINT)
     assert process.stderr.read() == "script.py: stopped. Run the same command again: a run goes on where it stood.\n"

@@ -169,6 +169,27 @@ def test_a_run_with_a_file_that_deepspeed_would_refuse_ends_in_that_line(tmp_pat
 
 
 @needs_deepspeed
+def test_one_process_takes_a_port_that_is_free_when_it_is_opened(tmp_path):
+    """Seconds pass between the choice of a port and its use, and another process may take it meanwhile."""
+    (tmp_path / "script.py").write_text("""
+import os, socket
+import deepspeed
+from trainer.deepspeed import prepare_processes
+
+start = deepspeed.init_distributed
+
+def start_late(*arguments, **options):
+    taken = socket.create_server(("127.0.0.1", int(os.environ["MASTER_PORT"])))
+    start(*arguments, **options)
+
+deepspeed.init_distributed = start_late
+prepare_processes(use_cpu=True)
+print(deepspeed.comm.get_world_size())
+""")
+    assert launch(tmp_path / "script.py").stdout.splitlines()[-1] == "1"
+
+
+@needs_deepspeed
 def test_the_file_that_accelerate_names_is_compared_with_the_flags(tmp_path):
     config = json.loads((ROOT / "ds_configs/zero2.json").read_text())
     (tmp_path / "my.json").write_text(json.dumps({**config, "gradient_clipping": 7}))
@@ -339,7 +360,7 @@ def test_a_run_killed_while_it_is_scored_is_scored_without_an_engine(name, preci
              f"ds_configs/{name}.json", "--learning_rate", 2e-3, "--max_steps", 12, "--max_seq_length", 96, "--languages", "en", "de",
              "--eval_steps", 6, "--save_steps", 6, "--max_train_samples", 96, *precision)  # fmt: skip
     launch("run_target.py", *flags, "--output_dir", tmp_path / "whole")
-    launch("tests/cut_while_scoring.py", "run_target", *flags, "--output_dir", tmp_path / "cut", expect=-9)
+    launch("tests/killed.py", "scoring", "run_target", *flags, "--output_dir", tmp_path / "cut", expect=-9)
     assert json.loads((tmp_path / "cut/progress.json").read_text())["state"] == "trained"
     again = launch("run_target.py", *flags, "--output_dir", tmp_path / "cut")
     assert "is trained: going on with the scores" in again.stdout

@@ -2,12 +2,8 @@
 
 import json
 import math
-import os
 import random
-import signal
-import subprocess
 import sys
-import time
 from collections import Counter
 from pathlib import Path
 
@@ -17,7 +13,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 import torch
-from conftest import ROOT, text
+from conftest import launch, text
 from recorded_steps import LAYOUTS, record_layouts
 from safetensors.torch import load_file
 from transformers import AutoModelForMaskedLM
@@ -28,7 +24,7 @@ from task_types import TASK_TYPES
 from task_types.collator import Collator
 from task_types.loss import IGNORED
 from trainer import masked_lm
-from trainer.checkpoints import last_complete_checkpoint, load_encoder, load_model
+from trainer.checkpoints import load_encoder, load_model
 from trainer.masked_lm import MaskedText, Texts, load_lm, open_texts
 from trainer.multitask import count_steps, load_models, load_task_model
 from trainer.tokenizers import load_tokenizer
@@ -419,15 +415,10 @@ def test_a_run_killed_in_the_middle_goes_on_to_the_same_weights(call, tiny_model
              "--load_best_model_at_end", "true", "--metric_for_best_model", "accuracy", "--mlm_eval_samples", "5"]  # fmt: skip
     whole = call(run_intermediate, *flags, "--output_dir", tmp_path / "whole")
     cut = tmp_path / "cut"
-    command, quiet = [sys.executable, "run_intermediate.py", *map(str, flags), "--output_dir", str(cut)], subprocess.DEVNULL
-    process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=quiet, stderr=quiet)
-    while process.poll() is None and last_complete_checkpoint(str(cut)) in (None, str(cut / "checkpoint-10")):
-        time.sleep(0.02)  # waits until the last file of checkpoint-20 exists; it may be half written
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    launch("tests/killed.py", 25, "run_intermediate", *flags, "--output_dir", cut, expect=-9)
     assert not (cut / "results.json").exists()
     resumed = call(run_intermediate, *flags, "--output_dir", cut)
-    assert resumed["training"]["resumed_from_step"] >= 20
+    assert resumed["training"]["resumed_from_step"] == 20
     for part in ("model.safetensors", "heads/mnli/model.safetensors", "heads/mlm/model.safetensors"):
         weights = [load_file(folder / part) for folder in (tmp_path / "whole", cut)]
         assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0]), part

@@ -1,6 +1,7 @@
 """What the terminal and the log of a run show: lines beside progress bars, endings, progress, a model that is not there."""
 
 import contextlib
+import itertools
 import logging
 import os
 import pty
@@ -8,7 +9,9 @@ import re
 import subprocess
 import sys
 import termios
+import time
 import warnings
+from types import SimpleNamespace
 
 import pytest
 from conftest import ROOT
@@ -56,8 +59,10 @@ def test_a_model_in_the_hubs_cache_is_found_where_the_hub_is_switched_off(monkey
 
 @pytest.fixture
 def fresh_log(monkeypatch):
-    """No log of an earlier test is open, and none stays open."""
+    """No log of an earlier test is open, and none stays open. Each look at the clock is seven seconds after the one before."""
     run_log.close_log("finished")
+    seconds = itertools.count(step=7)
+    monkeypatch.setattr(run_log, "time", SimpleNamespace(time=lambda: next(seconds), strftime=time.strftime))
     yield
     run_log.close_log("finished")
 
@@ -90,7 +95,7 @@ def test_the_log_has_what_was_said_before_and_after_the_run_began_and_how_it_end
     say("of no run")
     started, *lines, end = lines_of(tmp_path)
     assert started.startswith("started: python run_target.py --task xnli --output_dir 'a b' (process ")
-    assert lines == ["before", "a table", "  of two lines"] and end == "ended: finished (after 0 s)"
+    assert lines == ["before", "a table", "  of two lines"] and end == "ended: finished (after 7 s)"
     assert capsys.readouterr().out == "before\na table\n  of two lines\nof no run\n"
 
 
@@ -114,8 +119,8 @@ def test_another_run_of_the_same_process_has_its_own_log(fresh_log, tmp_path):
         say(f"in {name}")
         if name == "one":
             (tmp_path / name / "results.json").touch()
-    assert lines_of(tmp_path / "one")[1:] == ["in one", "ended: finished (after 0 s)"]
-    assert lines_of(tmp_path / "two")[1:] == ["in two", "ended: this process went on with another run (after 0 s)"]
+    assert lines_of(tmp_path / "one")[1:] == ["in one", "ended: finished (after 7 s)"]
+    assert lines_of(tmp_path / "two")[1:] == ["in two", "ended: this process went on with another run (after 7 s)"]
 
 
 def test_warnings_of_libraries_are_in_the_log_once(fresh_log, libraries_that_warn, tmp_path):
@@ -156,7 +161,7 @@ def test_the_ending_of_a_script_is_named_in_the_log(error, ending, fresh_log, tm
         with pytest.raises((SystemExit, RuntimeError)):
             console.run_script(main)
     lines = lines_of(tmp_path)
-    assert lines[-1] == f"ended: {ending} (after 0 s)".replace("error: error: ", "error: ")
+    assert lines[-1] == f"ended: {ending} (after 7 s)".replace("error: error: ", "error: ")
     assert any("Traceback" in line for line in lines) == isinstance(error, RuntimeError)
 
 
@@ -229,8 +234,8 @@ def test_a_run_shows_its_progress_keeps_a_log_and_shows_its_scores_again_when_it
              "--effective_batch_size", "8", "--output_dir", tmp_path / "out")  # fmt: skip
     call(run_target, *flags)
     first = capsys.readouterr().out
-    assert re.search(r"^step 1 of 2, loss \d\.\d{4}, about \d+ s of training left$", first, re.M)
-    assert re.search(r"^udpos de: f1 [\d.]+ \(language 1 of 2, about \d+ s left\)$", first, re.M)
+    assert re.search(r"^step 1 of 2, loss \d\.\d{4}, about [\d.]+ (s|min|h) of training left$", first, re.M)
+    assert re.search(r"^udpos de: f1 [\d.]+ \(language 1 of 2, about [\d.]+ (s|min|h) left\)$", first, re.M)
     assert re.search(r"^udpos en: f1 [\d.]+ \(language 2 of 2\)$", first, re.M)
     table = first[first.rindex("udpos      ") :]
     assert "\nde " in table and "\nen " in table and "no mean: 2 of" in table

@@ -9,6 +9,8 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import datasets
+import huggingface_hub
 import pytest
 import torch
 from conftest import ROOT
@@ -44,18 +46,23 @@ def processes(monkeypatch):
     return choose
 
 
+def test_features_of_another_suite_are_not_taken_for_what_these_tests_made():
+    caches = datasets.config.HF_DATASETS_CACHE, huggingface_hub.constants.HF_HUB_CACHE, tokenizers.TOKENIZERS
+    assert all(Path(os.environ["HF_HOME"]) in Path(cache).parents and "tests-hf-home" in str(cache) for cache in caches), caches
+
+
 def environment_of_a_child():
     return subprocess.run(["printenv", "TOKENIZERS_PARALLELISM"], capture_output=True, text=True).stdout.strip()
 
 
 @pytest.mark.parametrize("name, length", [("squad_v1", 24), ("udpos", 16)])
-def test_several_processes_make_the_same_features(name, length, data_dir, tiny_model, processes, monkeypatch, tmp_path):
+def test_several_processes_make_the_same_features(name, length, data_dir, tiny_model, processes, monkeypatch):
     monkeypatch.setenv("TOKENIZERS_PARALLELISM", "true")
     tokenizer, task = AutoTokenizer.from_pretrained(tiny_model), TASKS[name]
     examples, _ = load_examples(task, "train", "en", data_dir)
     task = replace(task, labels=labels_of(task, examples))
     examples = Dataset.from_file(examples.cache_files[0]["filename"])  # The features are cached next to this file.
-    examples._fingerprint = os.path.basename(tmp_path)[:32] + name  # No other test has this key.
+    examples._fingerprint = f"several processes, {name}"  # No other test has this key.
     before, mapped = os.environ, []
     run_map = Dataset.map
     monkeypatch.setattr(

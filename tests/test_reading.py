@@ -17,6 +17,7 @@ from datasets import ClassLabel, Dataset, Features, List, Value
 
 from task_adapters import TASKS, InputError, find_train_files, load_examples, load_training_data
 from task_adapters.bucc import RAW_FILES
+from task_adapters.content import from_cache
 from task_adapters.errors import readable
 from task_adapters.hub import remove_damaged_downloads
 
@@ -423,6 +424,26 @@ def test_a_cache_that_was_torn_by_a_power_cut_is_made_anew(end, torn, tmp_path):
             file.write_bytes(old.read_bytes()[: 100 if torn == "all" else old.stat().st_size // 2])
     assert load_examples(TASKS["mnli"], "train", "en", str(tmp_path))[1] == whole
     assert load_examples(TASKS["mnli"], "train", "en", str(tmp_path))[1] == whole
+
+
+def test_a_torn_cache_is_made_anew_while_another_process_removes_a_folder_of_its_own(tmp_path, monkeypatch):
+    """datasets renames and removes folders of the cache while it prepares data. A search through the cache ended by that."""
+    torn, others, scandir, answers = put(tmp_path / "cache/a/of-the-key.arrow", "torn"), tmp_path / "cache/b.incomplete", os.scandir, []
+    others.mkdir()
+
+    def removed_meanwhile(path="."):
+        if path == str(others) or path == others:
+            others.rmdir()
+        return scandir(path)
+
+    def build():
+        answers.append(torn.exists())
+        if torn.exists():
+            raise pyarrow.ArrowInvalid("torn")
+        return "whole"
+
+    monkeypatch.setattr(os, "scandir", removed_meanwhile)
+    assert from_cache("the-key", build) == "whole" and answers == [True, False] and not others.exists()
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])

@@ -452,6 +452,15 @@ def test_a_torn_note_blocks_no_folder(name, content, tmp_path, capsys):
     assert read(tmp_path, "run.json")["seed"] == 2 and read(tmp_path, "progress.json")["state"] == "begun"
 
 
+def test_of_many_settings_that_a_command_lacks_the_first_is_named(tmp_path):
+    """The message named one by the order of a set, another one in each process."""
+    begin(tmp_path, {"seed": 1, **{f"setting_{number}": number for number in range(50)}})
+    (tmp_path / "predictions").mkdir()
+    results.release()
+    with pytest.raises(InputError, match="holds a run with setting_0 0; this command says None"):
+        begin(tmp_path, {"seed": 1})
+
+
 def test_a_torn_record_of_failed_tries_is_no_verdict(target, tmp_path):
     from trainer.collapse import refuse_failed
 

@@ -1,6 +1,7 @@
 """Rankings of intermediate tasks for a target, each with what it cost: sizes, likeness of texts, labels that a checkpoint gives away,
 and the score after a few steps of training."""
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -141,9 +142,10 @@ def checkpoints_of(folder: str, tasks: Sequence[str], model: str | None) -> dict
     if not Path(folder).is_dir():
         raise InputError(f"--checkpoints {folder}: no such folder.")
     found = {}
-    for path in sorted(Path(folder).rglob("results.json")):
-        run = earlier_run(str(path.parent))
+    # os.walk passes over a folder that another run removes meanwhile; before Python 3.13 Path.rglob raises an error there.
+    for path in sorted(Path(path) for path, _, files in os.walk(folder) if "results.json" in files):
+        run = earlier_run(str(path))
         is_one = run is not None and run["phase"] == "intermediate" and run["task"] in tasks and not run["lineage"]
         if is_one and not run.get("mlm_languages") and (model is None or run["model"]["name_or_path"] == model.rstrip("/")):
-            found.setdefault(run["task"], []).append((run["seed"], str(path.parent)))
+            found.setdefault(run["task"], []).append((run["seed"], str(path)))
     return {task: min(runs)[1] for task, runs in found.items()}

@@ -8,7 +8,6 @@ import copy
 import importlib.util
 import json
 import os
-import socket
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
@@ -113,10 +112,8 @@ def prepare_processes(use_cpu: bool) -> None:
     renamed = r"`torch\.distributed\.(reduce_scatter_tensor|all_gather_into_tensor)` is deprecated"
     warnings.filterwarnings("ignore", renamed, FutureWarning)
     if "RANK" not in os.environ:  # `python` or `accelerate launch` with one process. Without these variables DeepSpeed would look for MPI.
-        with socket.socket() as free_socket:
-            free_socket.bind(("127.0.0.1", 0))
-            port = free_socket.getsockname()[1]
-        one_process = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+        # Port 0: the system chooses a free one when torch opens it. One that was chosen here could be taken by then.
+        one_process = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}
         for name, value in one_process.items():
             os.environ.setdefault(name, value)
     if torch.cuda.is_available() and not use_cpu:
