@@ -350,6 +350,8 @@ def not_run(results: dict) -> list[str]:
         lines.append("There was no dev part: thresholds were chosen on the gold that is scored, which makes scores too high.")
     if results.get("failed_tries"):
         lines.append(f"{len(results['failed_tries'])} attempts with other seeds failed to learn before this one.")
+    if warning := (results.get("training") or {}).get("warning"):
+        lines.append(f"The run warned that it learned little: {warning}.")
     if is_trained(results):
         lines.append("This is one seed. Another seed of the same training gives other scores.")
     if is_trained(results) and results["phase"] == "target":

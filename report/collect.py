@@ -38,10 +38,11 @@ NUMBER = (int, float)
 PART = ({"split": str, "language": str, "examples": int}, {"task": str, "files": str})  # rows of a dataset, or text for masked LM
 STAGE = {"task": (str, [str]), "seed": int, "data": [PART], "model?": ({"name_or_path": str}, NoneType)}
 TOKENIZER = ({"hash": str, "vocabulary": str}, NoneType)  # results of earlier code have none
-SCORED = {**STAGE, "lineage": [STAGE], "seconds": NUMBER, "task": str, "scores": dict, "mining?": (dict, NoneType), "by_layer?": dict,
-          "own_data?": (dict, NoneType), "tokenizer?": TOKENIZER, "stages?": [STAGE], "g_xlt?": dict, "language_bias?": dict}  # fmt: skip
+SCORED = {**STAGE, "lineage": [STAGE], "seconds": NUMBER, "training?": (dict, NoneType), "task": str, "scores": dict,
+          "mining?": (dict, NoneType), "by_layer?": dict, "own_data?": (dict, NoneType), "tokenizer?": TOKENIZER, "stages?": [STAGE],
+          "g_xlt?": dict, "language_bias?": dict}  # fmt: skip
 RESULTS = {
-    "intermediate": {**STAGE, "lineage": [STAGE], "seconds": NUMBER, "dev": dict, "tokenizer?": TOKENIZER},
+    "intermediate": {**STAGE, "lineage": [STAGE], "seconds": NUMBER, "training?": (dict, NoneType), "dev": dict, "tokenizer?": TOKENIZER},
     "target": SCORED,
     "retrieval": {name: kind for name, kind in SCORED.items() if name != "seed"},
 }
@@ -101,6 +102,7 @@ class Run:
     perturbed: str | None = None
     tuned_in: frozenset[str] = frozenset()
     protocol: str = ""
+    warning: str | None = None  # that the training learned little (trainer/collapse.py)
     matrices: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict, repr=False)
 
     @property
@@ -249,6 +251,7 @@ def to_run(folder: Path, results: dict) -> Run:
     seed = results["seed"] if is_trained else before[-1]["seed"] if before else None
     first = (lineage or [results])[0].get("model")  # later models are folders of earlier runs, another for each start and seed
     trained = trained_target(results, lineage)
+    training = results.get("training") or {}
     model = (utf8(first["name_or_path"]) if first else "a model without a name") + (with_lora(trained) if phase == "target" else "")
     examples = {name: values.get("examples") for name, values in scores.items()}
     start = utf8(start_name([*lineage, results] if phase == "intermediate" and is_trained else lineage))
@@ -268,6 +271,7 @@ def to_run(folder: Path, results: dict) -> Run:
         perturbed=utf8(str(results["perturb"])) if results.get("perturb") else None,
         tuned_in=frozenset(part["language"] for part in lineage[-1]["data"] if part.get("split") == "train") if lineage else frozenset(),
         protocol=TASKS[results["task"]].protocol if phase != "intermediate" else "",
+        warning=utf8(str(training["warning"])) if training.get("warning") else None,
         matrices=matrices_of(results),
     )  # fmt: skip
     if trained is not results:  # the row of the finished target, beside its scores on the text as it is

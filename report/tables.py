@@ -62,6 +62,10 @@ MATRICES = {
         "own - others",
     ),
 }
+LITTLE_NOTE = (
+    "Learned little: the run warned that its English dev score is hardly above one answer for all, or its training loss at chance. It is"
+    " part of the mean."
+)
 CALIBRATION_NOTE = (
     "ECE: expected calibration error in percent of the most probable class, over 10 or 15 bins of equal width, or 15 of equal size. Brier:"
     " squared distance, summed over classes. NLL in nats. Coverage: the examples of which the model is surest. Of answers: confidence and"
@@ -104,10 +108,12 @@ def label_head(analysis: Analysis) -> list[str]:
     return ["model", "trained on"] if len(analysis.models) > 1 else ["trained on"]
 
 
-def score_cell(scores: Sequence[float] | np.ndarray, seeds: int = 1) -> Cell:
-    """`61.2 ± 0.4`: mean and standard deviation (n - 1) over seeds; one value alone has none. Fewer values than `seeds` are counted."""
+def score_cell(scores: Sequence[float] | np.ndarray, seeds: int = 1, warned: int = 0) -> Cell:
+    """`61.2 ± 0.4`: mean and standard deviation (n - 1) over seeds; one value alone has none. Fewer values than `seeds` are counted, and
+    those of `warned` runs, which learned little."""
     spread = f" ± {np.std(scores, ddof=1):.1f}" if len(scores) > 1 else ""
-    return Cell(f"{np.mean(scores):.1f}{spread}" + (f" (n={len(scores)})" if len(scores) < seeds else ""), "", float(np.mean(scores)))
+    counts = [f"n={len(scores)}"] * (len(scores) < seeds) + [f"{warned} learned little"] * (warned > 0)
+    return Cell(f"{np.mean(scores):.1f}{spread}" + (f" ({', '.join(counts)})" if counts else ""), "", float(np.mean(scores)))
 
 
 def difference_cell(difference: Estimate, corrected_p: float | None = None) -> Cell:
@@ -154,6 +160,8 @@ def summary(analysis: Analysis) -> Table:
     own = [f"{column.target} ({' '.join(column.own)})" for column in analysis.columns if column.own]
     if own:
         notes.append(f"Own data: {', '.join(own)}. They are part of the mean, and of no average of {' or '.join(averages)}.")
+    if any(run.warning for run in analysis.collection.scored):
+        notes.append(LITTLE_NOTE)
     without = [column.target for column in analysis.columns if TASKS[column.target].task_type not in ("retrieval", "mining", "ranking")
                and column.target not in set(analysis.calibration.task)]  # fmt: skip
     if without:
@@ -173,7 +181,8 @@ def summary(analysis: Analysis) -> Table:
 def mean_cell(column: Column, row: tuple[str, str], seeds: int) -> Cell:
     if row not in column.mean.scores:
         return Cell("not there", "missing")
-    return score_cell(column.mean.scores[row], seeds if column.mean.is_drawn[row] else 1)
+    warned = sum(run.warning is not None for run in column.runs if (run.model, run.start) == row)
+    return score_cell(column.mean.scores[row], seeds if column.mean.is_drawn[row] else 1, warned)
 
 
 def mean_of_all(scores: dict) -> float | None:
@@ -388,12 +397,14 @@ def gain_cell(estimates: list[Estimate], mean: Estimate | None = None) -> Cell:
 
 def intermediate_table(analysis: Analysis) -> Table | None:
     """English dev scores of intermediate tasks trained alone, and the difference where a task was trained with others or masked LM."""
-    columns = {}
+    columns, warned = {}, {}
     for run in analysis.collection.runs:
         if run.phase == "intermediate":
             for task, scores in run.scores.items():
                 name = "alone" if run.start == task else run.start
                 columns.setdefault((run.model, name), {}).setdefault(task, {})[run.seed] = scores[TASKS[task].dev_metric]
+                if run.start == task and run.warning:
+                    warned[run.model, task] = warned.get((run.model, task), 0) + 1
     starts = list(dict.fromkeys(start for _, start in columns))
     starts = ["alone", *(start for start in starts if start != "alone")]
     rows = []
@@ -406,7 +417,7 @@ def intermediate_table(analysis: Analysis) -> Table | None:
                 if scores is None:
                     cells.append(Cell(""))
                 elif start == "alone" or not alone:
-                    cells.append(score_cell(list(scores.values())))
+                    cells.append(score_cell(list(scores.values()), warned=warned.get((model, task), 0) if start == "alone" else 0))
                 else:
                     change = np.mean(list(scores.values())) - np.mean(list(alone.values()))
                     cells.append(Cell(f"{np.mean(list(scores.values())):.1f} ({change:+.1f})", "", float(np.mean(list(scores.values())))))
@@ -415,6 +426,7 @@ def intermediate_table(analysis: Analysis) -> Table | None:
         return None
     head = [*["model"] * (len(analysis.models) > 1), "intermediate task", *starts]
     notes = ["Score on English dev ± standard deviation over seeds; in brackets the difference to the task trained alone."]
+    notes += [LITTLE_NOTE] * bool(warned)
     return Table("intermediate", "Intermediate tasks on English dev", head, rows, notes, len(head) - len(starts))
 
 

@@ -106,6 +106,23 @@ def test_chance_has_its_means_in_a_table_by_language(tmp_path):
     assert cells_of(tables.summary(analysis))["chance"][0] == "75.0"
 
 
+def test_runs_that_learned_little_are_counted_where_their_mean_stands(tmp_path):
+    """Their scores are those of chance; the run said so in its log, where the reader of a table does not look."""
+    little = {"training": {"warning": "dev accuracy of pawsx is 48.2, one answer for all has 50.0"}}
+    for seed, more in ((42, little), (43, {}), (44, little)):
+        write_run(tmp_path / f"{seed}/a", "pawsx", {"en": 90.0, "de": 80.0}, (), seed)
+        write_run(tmp_path / f"{seed}/b", "pawsx", {"en": 50.0, "de": 50.0}, after("mnli", seed), seed, **more)
+        dev = {"dev": {"accuracy": 33.0, "f1": 33.0, "examples": 4}}
+        write_run(tmp_path / f"{seed}/i", "qqp", {}, (), seed, phase="intermediate", **dev, **(little if seed == 42 else {}))
+    analysis = Analysis(collect([tmp_path]), resamples=0)
+    assert not analysis.problems
+    summary, intermediate = tables.summary(analysis), tables.intermediate_table(analysis)
+    assert cells_of(summary)["mnli"][0] == "50.0 ± 0.0 (2 learned little)" and cells_of(summary)["baseline"][0] == "85.0 ± 0.0"
+    assert cells_of(intermediate)[f"qqp ({TASKS['qqp'].dev_metric})"] == ["33.0 ± 0.0 (1 learned little)"]
+    assert tables.LITTLE_NOTE in summary.notes and tables.LITTLE_NOTE in intermediate.notes
+    assert tables.score_cell([1.0, 2.0], 3, 1).text == "1.5 ± 0.7 (n=2, 1 learned little)"
+
+
 def test_the_summary_says_of_how_many_languages_a_mean_is(tmp_path):
     write_run(tmp_path / "a", "xquad", dict.fromkeys(("en", "de", "ro"), 50.0))
     write_run(tmp_path / "b", "xnli", dict.fromkeys(("en", "de"), 50.0))
