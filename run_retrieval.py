@@ -110,7 +110,7 @@ def main() -> dict:
     # ---- examples: the text of every language before hours of embedding
     tokenizer = load_tokenizer(args.model_name_or_path, False, args.tokenizer_as_loaded)
     check_length(args.max_seq_length, config, tokenizer, args.model_name_or_path)
-    read = layers.layers_to_read(args.layer, args.layers, config, args.model_name_or_path)
+    read = layers.layers_to_read(args, config)
     check_vectors(args, config)
     languages = args.languages or task.languages
 
