@@ -57,19 +57,23 @@ class TranslateArguments:
 
     task: str = field(default="", metadata={"help": "Name of the task."})
     language: str = field(
-        default="", metadata={"help": "Translate into this language (or from it): two letters, or a code of FLORES-200 such as ibo_Latn."}
+        default="",
+        metadata={
+            "help": "Translate into this language (with --to_english: from it): two letters, or a code of FLORES-200 such as ibo_Latn."
+        },
     )
     to_english: bool = field(default=False, metadata={"help": "Translate the task's test set of --language into English, for --test_file."})
     test_file: list[str] | None = field(
-        default=None, metadata={"help": "With --to_english: translate this file (LANG=PATH) in place of the task's test set."}
+        default=None, metadata={"help": "With --to_english: translate this file (LANG=PATH) instead of the task's test set."}
     )
     translation_model: str = field(default="facebook/nllb-200-distilled-600M", metadata={"help": "Hub id or folder of NLLB or M2M100."})
     output_file: str = field(default="", metadata={"help": "The .jsonl file to make."})
     data_dir: str | None = field(default=None, metadata={"help": "Folder laid out by hub id, used instead of the hub."})
     max_samples: int | None = field(
-        default=None, metadata={"help": "Translate this many examples: drawn as for training, of a test set the first ones."}
+        default=None,
+        metadata={"help": "Translate only this many examples: training data are drawn with --seed, of a test set the first are taken."},
     )
-    seed: int = field(default=42, metadata={"help": "Seed of that draw."})
+    seed: int = field(default=42, metadata={"help": "Draws the examples of --max_samples."})
     batch_size: int = field(default=32, metadata={"help": "Sentences translated at once."})
     num_beams: int = field(default=4, metadata={"help": "Width of the beam search."})
     max_length: int = field(default=256, metadata={"help": "Longest sentence in tokens, before and after translation."})
@@ -387,7 +391,7 @@ def write_kept(partial: Path, part: Path) -> None:
 
 def main() -> dict:
     """Runs the script. Returns the content of <file>.about.json."""
-    parser = Parser((TranslateArguments,), allow_abbrev=False)
+    parser = Parser((TranslateArguments,), allow_abbrev=False, description=__doc__.splitlines()[0])
     (args,) = parser.parse_args_into_dataclasses()
     task = check(args)
     output, partial, about, part = (Path(args.output_file + end) for end in ("", ".partial", ".about.json", ".part"))
