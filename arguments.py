@@ -625,7 +625,7 @@ def check_training(launch: Launch, args: Any, training_args: TrainingArguments) 
     check_lora(launch, args, training_args)
     check_early_stopping(args, training_args)
     if training_args.device.type == "cuda" and not (training_args.bf16 or training_args.fp16 or launch.gives_precision):
-        say("this GPU has no bf16, so that this run is in fp32: --fp16 is several times faster (bf16 false: this line goes away)")
+        say("this GPU has no bf16, so that this run is in fp32: --fp16 is several times faster (--bf16 false leaves this line out)")
     if launch.deepspeed_file:
         deepspeed_support.check_agreement(launch.deepspeed_file, launch.deepspeed, training_args)
         deepspeed_support.check_settings(launch.deepspeed_file, training_args)
