@@ -268,6 +268,9 @@ def check(args: TranslateArguments) -> Task:
 
     Raises InputError for arguments with which nothing can be translated.
     """
+    for name, example in (("task", "mnli"), ("language", "sw")):
+        if not getattr(args, name):
+            raise InputError(f"--{name} is missing. For example: --{name} {example}")
     if args.task not in TASKS:
         raise InputError(f"Unknown task {args.task!r}. {nearest(args.task, TASKS)}")
     task = TASKS[args.task if args.to_english else TASKS[args.task].train_on or args.task]
@@ -292,6 +295,8 @@ def check(args: TranslateArguments) -> Task:
             raise InputError(f"--{name} {getattr(args, name)} leaves nothing: at least 1.")
     if args.seed < 0:
         raise InputError(f"--seed {args.seed} is no seed: 0 or more.")
+    if not args.output_file:
+        raise InputError(f"--output_file is missing. For example: --output_file {args.task}.{args.language}.jsonl")
     if not args.output_file.endswith(".jsonl"):
         raise InputError(f"--output_file {args.output_file!r} must end in .jsonl.")
     existing_parent = next(folder for folder in Path(args.output_file).absolute().parents if folder.exists())
