@@ -76,30 +76,32 @@ class CommonArguments:
         default="FacebookAI/xlm-roberta-large", metadata={"help": "Hub id or folder; the folder of an earlier run for the next phase."}
     )
     benchmark: Literal["xtreme", "xtreme-r"] | None = field(
-        default=None, metadata={"help": "Whose languages are scored by default: XTREME's, or XTREME-R's where only that one has the task."}
+        default=None,
+        metadata={"help": "Score this benchmark's languages; by default xtreme, and xtreme-r for tasks that only XTREME-R has."},
     )
     protocol: Literal["nlu-evals"] | None = field(
-        default=None, metadata={"help": "nlu-evals: train and score a task of XTREME-R as that code does; a result names it."}
+        default=None, metadata={"help": "nlu-evals: train and score a task of XTREME-R as the code of that name does (docs/xtreme_r.md)."}
     )
     recipe: str = field(
-        default="jiant", metadata={"help": "Published settings that give the defaults; of a task without jiant's, its first ones."}
+        default="jiant",
+        metadata={"help": "Published settings that are the defaults; a task without the recipe jiant takes its first recipe."},
     )
     data_dir: str | None = field(
-        default=None, metadata={"help": "Folder laid out by hub id, used in place of the hub: DIR/nyu-mll/glue/mnli/train-*.parquet."}
+        default=None, metadata={"help": "Folder laid out by hub id, used instead of the hub: DIR/nyu-mll/glue/mnli/train-*.parquet."}
     )
     max_seq_length: int | None = field(default=None, metadata={"help": "Longest input in tokens, special ones included."})
     normalize: Literal["as_is", "nfc"] = field(
-        default="as_is", metadata={"help": "nfc: compose letters and accents, as encoders were trained on; how many texts need it is said."}
+        default="as_is", metadata={"help": "nfc: compose letters with their accents, as in the text that encoders were trained on."}
     )
     tokenizer_as_loaded: bool = field(
-        default=False, metadata={"help": "Read text as transformers' class does where the tokenizer's own files say otherwise."}
+        default=False, metadata={"help": "Tokenize as transformers' class does, even where the tokenizer's own files say otherwise."}
     )
     model_revision: str | None = field(default=None, metadata={"help": "Commit, tag or branch of the hub's model; main by default."})
     data_revision: list[str] | None = field(
-        default=None, metadata={"help": "Commit, tag or branch of the hub's data: REVISION of all that is read, or HUB_ID=REVISION ..."}
+        default=None, metadata={"help": "Commit, tag or branch of data on the hub: one REVISION for all data sets, or HUB_ID=REVISION ..."}
     )
     config: str | None = field(default=None, metadata={"help": "File of flags, YAML or JSON; flags on the command line win."})
-    overwrite: bool = field(default=False, metadata={"help": "Redo a run that --output_dir holds already."})
+    overwrite: bool = field(default=False, metadata={"help": "Redo the run that --output_dir holds."})
     # Names of the flags that the user wrote, of transformers' too: a value chosen later never replaces one of these.
     given_flags: frozenset = field(default=frozenset(), init=False)
 
@@ -115,58 +117,68 @@ class TrainArguments(CommonArguments):
     train_languages: list[str] | None = field(
         default=None,
         metadata={
-            "help": "Train on the hub's data in these languages, or `all` that have any; English by default, none with --train_file."
+            "help": "Train on the task's own data in these languages, or in `all` that have some; en by default, none with --train_file."
         },
     )
     train_file: list[str] | None = field(
         default=None,
-        metadata={"help": "Train on these files (parquet, jsonl, json, csv, tsv) in place of the hub's data: PATH, or LANG=PATH."},
+        metadata={"help": "Train on these files (parquet, jsonl, json, csv, tsv) instead of the task's own data: PATH, or LANG=PATH."},
     )
     max_train_samples: int | None = field(
-        default=None, metadata={"help": "Train on this many examples of each language, drawn with --seed."}
+        default=None, metadata={"help": "Train on only this many examples of each language, drawn with --seed."}
     )
-    max_eval_samples: int | None = field(default=None, metadata={"help": "Score the first this many dev examples of each language."})
+    max_eval_samples: int | None = field(default=None, metadata={"help": "Score only the first N dev examples of each language."})
     label_piece: Literal["first", "first_content", "mean"] = field(
         default="first",
-        metadata={"help": "Tagging: a word's tag is read at its first token, at its first beyond a bare space, or as the mean over all."},
+        metadata={
+            "help": "Tagging: read a word's tag at its first token, at its first token that is more than a space, or as the mean over all."
+        },
     )
-    keep_head: bool = field(default=False, metadata={"help": "Start from the checkpoint's head in place of a fresh one."})
+    keep_head: bool = field(default=False, metadata={"help": "Start from the checkpoint's head instead of a fresh one."})
     label_map: list[str] | None = field(
         default=None,
-        metadata={"help": "The task's labels for the outputs of a kept head with other names: ENTAILMENT=entailment LABEL_0=neutral ..."},
+        metadata={"help": "Which label of the task each output of a kept head stands for: ENTAILMENT=entailment LABEL_0=neutral ..."},
     )
     freeze_embeddings: bool = field(
         default=False,
-        metadata={"help": "Leave the word embeddings as they are, nearly half of XLM-R Large's weights: no gradient, no state."},
+        metadata={
+            "help": "Do not train the word embeddings (nearly half of XLM-R Large's weights): saves their gradients and optimizer states."
+        },
     )
     lora_rank: int | None = field(
         default=None,
-        metadata={"help": "Train LoRA adapters of this rank and the head alone; the model that is saved has them merged."},
+        metadata={"help": "Train only LoRA adapters of this rank and the head; the adapters are merged into the saved model."},
     )
-    lora_alpha: float | None = field(default=None, metadata={"help": "LoRA: adapters count alpha / rank; twice the rank by default."})
-    lora_dropout: float = field(default=0.0, metadata={"help": "LoRA: dropout of what an adapter reads."})
+    lora_alpha: float | None = field(
+        default=None, metadata={"help": "LoRA: adapters are scaled by alpha / rank; alpha is twice the rank by default."}
+    )
+    lora_dropout: float = field(default=0.0, metadata={"help": "LoRA: dropout on the input of each adapter."})
     lora_target: list[str] | None = field(
         default=None, metadata={"help": "LoRA: names of the linear layers that get an adapter; peft's for this architecture by default."}
     )
     padding_free: Literal["auto", "on", "off"] = field(
         default="auto",
-        metadata={"help": "Run the encoder on real tokens, not on padding; auto: on a GPU, and for choices of unlike length, where exact."},
+        metadata={
+            "help": "Compute no padding tokens. auto: on a GPU, and for choices of very different lengths, if the encoder allows it."
+        },
     )
     trim_embeddings: Literal["auto", "on", "off"] = field(
         default="auto",
-        metadata={"help": "Leave embeddings of tokens that do not occur on the host while training: the same update; auto: where it is."},
+        metadata={"help": "Keep embeddings of tokens that do not occur in host memory while training; auto: where updates stay the same."},
     )
     collapse: Literal["stop", "warn", "off"] = field(
-        default="stop", metadata={"help": "What becomes of a run whose loss stays at chance: it is ended, a line says so, or nothing."}
+        default="stop", metadata={"help": "What to do if the loss of a run stays at chance: stop it, warn, or nothing (off)."}
     )
     early_stopping_patience: int | None = field(
-        default=None, metadata={"help": "End training when so many comparisons of checkpoints in a row have found no better one."}
+        default=None, metadata={"help": "End training after N comparisons of checkpoints in a row without a better one."}
     )
     seeds: list[int] | None = field(
         default=None, metadata={"help": "Run the command once for each of these seeds, in OUTPUT_DIR/seed42 and so on."}
     )
-    save_model: bool = field(default=True, metadata={"help": "false: keep results and predictions of the finished run, and not its model."})
-    retries: int = field(default=0, metadata={"help": "Begin a run that fails to learn again with another seed, this many times."})
+    save_model: bool = field(
+        default=True, metadata={"help": "false: remove the model when the run is finished; results and predictions stay."}
+    )
+    retries: int = field(default=0, metadata={"help": "If the run fails to learn, begin again with another seed, up to N times."})
     keep_checkpoints: bool = field(default=False, metadata={"help": "Keep checkpoint-* (for resuming) after the run is finished."})
     push_predictions: bool = field(default=False, metadata={"help": "With --push_to_hub: publish results.json and predictions/ too."})
     # What `report.publish.share` publishes, and as whom; None: nothing. The Trainer does not know of it: it would push its own card.
@@ -613,7 +625,7 @@ def check_training(launch: Launch, args: Any, training_args: TrainingArguments) 
     check_lora(launch, args, training_args)
     check_early_stopping(args, training_args)
     if training_args.device.type == "cuda" and not (training_args.bf16 or training_args.fp16 or launch.gives_precision):
-        say("this GPU has no bf16, so that this run is in fp32: --fp16 is several times faster (bf16 false: this line goes away)")
+        say("this GPU has no bf16, so that this run is in fp32: --fp16 is several times faster (--bf16 false leaves this line out)")
     if launch.deepspeed_file:
         deepspeed_support.check_agreement(launch.deepspeed_file, launch.deepspeed, training_args)
         deepspeed_support.check_settings(launch.deepspeed_file, training_args)

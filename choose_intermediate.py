@@ -22,15 +22,17 @@ DEFAULT = [name for name in PAPERS_TASKS if TASKS[name].phase == "intermediate"]
 
 def arguments(parser: argparse.ArgumentParser) -> argparse.Namespace:
     parser.add_argument("--task", help="the target")
-    parser.add_argument("--model_name_or_path", help="the encoder that intermediate tasks are trained on; of --grid: which of its models")
+    parser.add_argument(
+        "--model_name_or_path", help="the encoder that intermediate training starts from; with --grid: which of the grid's encoders"
+    )
     parser.add_argument("--tasks", nargs="+", default=DEFAULT, help="the intermediate tasks to choose from; the paper's nine by default")
-    parser.add_argument("--checkpoints", help="a folder with finished runs of run_intermediate.py: their LogME and H-score")
-    parser.add_argument("--grid", help="a folder with a finished grid: how good each ranking is on its targets")
-    parser.add_argument("--data_dir", help="folder laid out by hub id, used in place of the hub")
+    parser.add_argument("--checkpoints", help="a folder with finished runs of run_intermediate.py: adds LogME and H-score")
+    parser.add_argument("--grid", help="a folder with a finished grid: shows how good each ranking is on its targets")
+    parser.add_argument("--data_dir", help="folder laid out by hub id, used instead of the hub")
     parser.add_argument("--rows", type=int, default=500, help="texts of each task that are embedded")
-    parser.add_argument("--target_rows", type=int, default=300, help="English rows of the target whose labels are read")
-    parser.add_argument("--steps", type=int, help="train the target for so many steps on --target_rows rows after each checkpoint too")
-    parser.add_argument("--learning_rate", type=float, help="of --steps; the recipe's by default")
+    parser.add_argument("--target_rows", type=int, default=300, help="English rows of the target that LogME, H-score and --steps read")
+    parser.add_argument("--steps", type=int, help="also train the target for this many steps from each checkpoint, on --target_rows rows")
+    parser.add_argument("--learning_rate", type=float, help="with --steps; the recipe's by default")
     parser.add_argument(
         "--output_dir", default="out/choosing", help="where the results of --steps are kept, to be read when it is run again"
     )

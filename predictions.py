@@ -172,12 +172,19 @@ def metrics_of(benchmark: str, own_task: str | None = None) -> dict[str, tuple[s
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Scores of a folder of predictions in XTREME's submission format.")
-    parser.add_argument("--prediction_folder", required=True)
-    parser.add_argument("--label_folder", required=True)
-    parser.add_argument("--missing_answers", choices=("error", "zero"), default="error", help="zero: XTREME's way, they score 0")
-    parser.add_argument("--benchmark", choices=("xtreme", "xtreme-r"), help="xtreme-r: its ten tasks and all their languages")
-    parser.add_argument("--protocol", choices=(nlu_evals.PROTOCOL,), help="its ten tasks, and no other benchmark's")
-    parser.add_argument("--task_file", help="a Python file with a TASK of your own: it is scored too")
+    parser.add_argument("--prediction_folder", required=True, help="folder in XTREME's submission format: TASK/test-LANGUAGE.tsv or .json")
+    parser.add_argument("--label_folder", required=True, help="folder of the gold labels, laid out in the same way")
+    parser.add_argument(
+        "--missing_answers",
+        choices=("error", "zero"),
+        default="error",
+        help="what to do with a question that has no prediction: error, or score 0 as XTREME does",
+    )
+    parser.add_argument(
+        "--benchmark", choices=("xtreme", "xtreme-r"), help="score XTREME's nine tasks (default), or XTREME-R's ten in all their languages"
+    )
+    parser.add_argument("--protocol", choices=(nlu_evals.PROTOCOL,), help="score the ten tasks of nlu-evals")
+    parser.add_argument("--task_file", help="a Python file with a TASK of your own, which is then scored too")
     args = parser.parse_args(argv)
     if args.benchmark and args.protocol:
         parser.error(f"--protocol {args.protocol} has its own languages: leave --benchmark {args.benchmark} out.")

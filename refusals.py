@@ -75,7 +75,7 @@ def check_given(given: dict, trains: bool) -> None:
         if name in given:
             check_json(name, given[name])
     if trains and not given.get("output_dir"):
-        raise InputError("--output_dir is missing. For example: --output_dir out/mnli")
+        raise InputError("--output_dir is missing. For example: --output_dir out/my_run")
 
 
 def check_number(name: str, value: float | None, given: dict) -> None:

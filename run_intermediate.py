@@ -35,28 +35,35 @@ from task_adapters import TASKS
 class ScriptArguments(TrainArguments):
     """Flags of this script; those of `TrainingArguments` follow."""
 
-    task: list[str] = field(default_factory=list, metadata={"help": "Name of the task; several names, or `all`: trained together."})
+    task: list[str] = field(
+        default_factory=list, metadata={"help": "Name of the task, or several names that are trained together; `all`: the paper's nine."}
+    )
     no_answer_threshold: float = field(
-        default=0.0, metadata={"help": "SQuAD v2: answer nothing where that scores this much better than the best span."}
+        default=0.0, metadata={"help": "SQuAD v2: give no answer if that scores better than the best span by more than this."}
     )
     sampling: Literal["proportional", "uniform", "temperature"] = field(
-        default="proportional", metadata={"help": "Several tasks: how each step's is drawn; proportional to its size, up to the cap."}
+        default="proportional",
+        metadata={"help": "Several tasks: how the task of a step is drawn. proportional: to its size, at most --sampling_cap."},
     )
-    sampling_cap: int = field(default=131072, metadata={"help": "Several tasks: the size from which on a larger one is not drawn more."})
-    temperature: float | None = field(default=None, metadata={"help": "With --sampling temperature: T of size^(1/T)."})
+    sampling_cap: int = field(default=131072, metadata={"help": "Several tasks: larger tasks are drawn as if they had this many examples."})
+    temperature: float | None = field(
+        default=None, metadata={"help": "With --sampling temperature: T, where tasks are drawn in proportion to size^(1/T)."}
+    )
     mlm_languages: list[str] | None = field(
-        default=None, metadata={"help": "Masked LM beside the task(s), in these languages; `all`: the 40 of XTREME."}
+        default=None, metadata={"help": "Also train masked LM, in these languages; `all`: the 40 of XTREME."}
     )
     mlm_data: list[str] | None = field(
         default=None,
-        metadata={"help": "Its texts: `wikipedia` (the default; streamed), a folder of LANGUAGE.txt or .parquet, or LANGUAGE=FILE ..."},
+        metadata={
+            "help": "Texts of masked LM: `wikipedia` (streamed; the default), a folder of LANGUAGE.txt or .parquet, or LANGUAGE=FILE ..."
+        },
     )
     mlm_share: float = field(
         default=0.5,
-        metadata={"help": "Share of all steps that are masked LM, beside the tasks' own; 0 measures how much of it is lost without."},
+        metadata={"help": "Share of all steps that are masked LM, added to the steps of the tasks; 0: only measure its loss."},
     )
-    mlm_alpha: float = field(default=0.3, metadata={"help": "Languages are drawn in proportion to (number of texts)^alpha."})
-    mlm_eval_samples: int = field(default=100, metadata={"help": "Texts per language that are held out to measure the masked LM."})
+    mlm_alpha: float = field(default=0.3, metadata={"help": "Languages of masked LM are drawn in proportion to (number of texts)^alpha."})
+    mlm_eval_samples: int = field(default=100, metadata={"help": "Texts per language that are held out to measure the loss of masked LM."})
 
     def __post_init__(self):
         check_sampling(self)

@@ -120,19 +120,32 @@ def intro(collection: Collection, folders: Sequence[str]) -> list[str]:
 
 def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folders", nargs="+", metavar="OUT", help="everything below these folders is read")
+    parser.add_argument("folders", nargs="+", metavar="OUT", help="folders with runs, at any depth")
     parser.add_argument("--output_dir", default="out/report", help="where tables, pictures and the page go")
-    parser.add_argument("--format", default=",".join((*FORMATS, PAGE)), help="which to write, separated by commas: md, tex, csv, html")
-    parser.add_argument("--baseline", default=BASELINE, help="the start, or the model, that all others are compared with")
-    parser.add_argument("--resamples", type=int, default=RESAMPLES, help="of the bootstrap; 0: no intervals, and no predictions are read")
-    parser.add_argument("--temperature_examples", type=int, default=0, help="fit a temperature on this many examples of each language too")
-    parser.add_argument("--groups", help="a CSV of your own: a column `language`, and one or more that say its group")
-    parser.add_argument("--questions", help=f"answer these of {', '.join(QUESTIONS)}, separated by commas; default: what has an interval")
-    parser.add_argument("--submission", help="lay out the predictions of --row for --benchmark in this new folder, and check them")
-    parser.add_argument("--row", help="of --submission: what stands in its row of the tables, `mnli` or `MODEL mnli`")
-    parser.add_argument("--benchmark", choices=tuple(TASKS_OF), help="of --submission: xtreme's nine tasks, or xtreme-r's ten")
-    parser.add_argument("--seed", type=int, help="of --submission: which run of the row; the smallest seed by default")
-    parser.add_argument("--task_file", nargs="+", default=[], help="the files of tasks of your own whose runs are read")
+    parser.add_argument("--format", default=",".join((*FORMATS, PAGE)), help="formats to write, separated by commas: md, tex, csv, html")
+    parser.add_argument("--baseline", default=BASELINE, help="the start (such as mnli) or the model that all others are compared with")
+    parser.add_argument(
+        "--resamples", type=int, default=RESAMPLES, help="number of bootstrap samples; 0: no intervals, and no predictions are read"
+    )
+    parser.add_argument(
+        "--temperature_examples",
+        type=int,
+        default=0,
+        help="calibration: also fit a temperature on this many test examples of each language",
+    )
+    parser.add_argument("--groups", help="a CSV of your own: a column `language`, and one column for each grouping")
+    parser.add_argument(
+        "--questions",
+        help=f"questions to answer, separated by commas: {', '.join(QUESTIONS)}; by default those whose answer has an interval",
+    )
+    parser.add_argument(
+        "--submission",
+        help="write no report, but the predictions of --row as a submission to --benchmark in this new folder, and check them",
+    )
+    parser.add_argument("--row", help="with --submission: the row of the tables, `mnli` or `MODEL mnli`")
+    parser.add_argument("--benchmark", choices=tuple(TASKS_OF), help="with --submission: XTREME's nine tasks, or XTREME-R's ten")
+    parser.add_argument("--seed", type=int, help="with --submission: which seed of the row; the smallest by default")
+    parser.add_argument("--task_file", nargs="+", default=[], help="Python files with a TASK of your own, so that its runs are read")
     args = parser.parse_args(argv)
     args.format = args.format.split(",")
     for name in args.format:

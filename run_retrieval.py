@@ -30,38 +30,42 @@ from settings import describe_search
 class ScriptArguments(CommonArguments):
     """Flags of this script."""
 
-    output_dir: str | None = field(default=None, metadata={"help": "Where results and predictions go."})
+    output_dir: str | None = field(default=None, metadata={"help": "Where the results, the predictions and the log go."})
     languages: list[str] | None = field(default=None, metadata={"help": "Score these languages only; all of the task by default."})
     layer: str | None = field(
         default=None,
-        metadata={"help": "Hidden state that is read: 0 the embedding output, n or last that of a block; best: chosen on other languages."},
+        metadata={"help": "Layer that is read: 0 (embeddings) to the number of blocks, last, or best (chosen on the other languages)."},
     )
     layers: list[str] | None = field(
-        default=None, metadata={"help": "Tatoeba: measure these layers too, or `all`, in the same pass over the text."}
+        default=None, metadata={"help": "Tatoeba: also measure these layers, or `all`, in the same pass over the text."}
     )
-    pooling: str | None = field(default=None, metadata={"help": "mean (over all tokens, <s> and </s> too), cls or pooler."})
+    pooling: str | None = field(
+        default=None, metadata={"help": "How token vectors become one: mean (over all tokens, <s> and </s> too), cls or pooler."}
+    )
     lower_case: bool = field(default=False, metadata={"help": "Lower-case all texts, as XTREME-R's dual encoders were trained."})
     test_file: list[str] | None = field(
         default=None,
-        metadata={"help": "Tatoeba: score these files of pairs (LANG=PATH) too, of any language, in place of Tatoeba's if it has some."},
+        metadata={"help": "Tatoeba: also score these files of pairs (LANG=PATH), in any language; a file replaces Tatoeba's own pairs."},
     )
-    max_predict_samples: int | None = field(default=None, metadata={"help": "Tatoeba: use the first this many pairs of each language."})
+    max_predict_samples: int | None = field(default=None, metadata={"help": "Tatoeba: use only the first N pairs of each language."})
     batch_tokens: int | None = field(
-        default=None, metadata={"help": "Padded tokens per batch: 8192 on a GPU, 1024 on a CPU, whose caches hold no more."}
+        default=None, metadata={"help": "Tokens per batch, padding included; by default 8192 on a GPU and 1024 on a CPU."}
     )
     save_probabilities: bool = field(
-        default=True, metadata={"help": "Keep similarities and margins beside the predictions; none of rankings."}
+        default=True, metadata={"help": "Tatoeba, BUCC: keep similarities and margins beside the predictions."}
     )
     use_cpu: bool = field(default=False, metadata={"help": "Stay off the GPU."})
     precision: Literal["fp32", "tf32", "bf16", "fp16"] | None = field(
         default=None,
-        metadata={"help": "Of embedding: tf32 on a GPU that has it, else fp32; bf16 and fp16 are faster and find a little else."},
+        metadata={"help": "Precision of the encoder; by default tf32 on a GPU that has it, else fp32. bf16, fp16: faster, other pairs."},
     )
-    report_to: str = field(default="none", metadata={"help": "The tracker that gets the scores: tensorboard, wandb, mlflow, trackio, ..."})
-    run_name: str | None = field(default=None, metadata={"help": "What the trackers of --report_to call this run."})
-    project: str = field(default="huggingface", metadata={"help": "Trackio's project."})
+    report_to: str = field(
+        default="none", metadata={"help": "Tracker that the scores are sent to: tensorboard, wandb, mlflow, trackio, ..."}
+    )
+    run_name: str | None = field(default=None, metadata={"help": "Name of this run in the tracker."})
+    project: str = field(default="huggingface", metadata={"help": "Name of the project in Trackio."})
     padding_free: Literal["auto", "on", "off"] = field(
-        default="auto", metadata={"help": "Run the encoder on real tokens, not on padding; auto: on a GPU, where exact."}
+        default="auto", metadata={"help": "Compute no padding tokens. auto: on a GPU, if the encoder allows it."}
     )
 
 
@@ -110,7 +114,7 @@ def main() -> dict:
     # ---- examples: the text of every language before hours of embedding
     tokenizer = load_tokenizer(args.model_name_or_path, False, args.tokenizer_as_loaded)
     check_length(args.max_seq_length, config, tokenizer, args.model_name_or_path)
-    read = layers.layers_to_read(args.layer, args.layers, config, args.model_name_or_path)
+    read = layers.layers_to_read(args, config)
     check_vectors(args, config)
     languages = args.languages or task.languages
 

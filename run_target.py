@@ -34,26 +34,30 @@ class ScriptArguments(TrainArguments):
     select_on: Literal["en", "target", "mean"] = field(
         default="en",
         metadata={
-            "help": "Compare checkpoints on English dev data, on the mean over the other scored languages', or on the mean over both."
+            "help": "Dev data that checkpoints are selected on: English, the mean over the other scored languages, or the mean over all."
         },
     )
     oracle: bool = field(
-        default=False, metadata={"help": "Score beside it, for each language, the checkpoint that is best on its own dev data."}
+        default=False, metadata={"help": "Also score, for each language, the checkpoint that is best on that language's dev data."}
     )
-    g_xlt: bool = field(default=False, metadata={"help": "MLQA: score questions in each language about contexts in each other one too."})
+    g_xlt: bool = field(
+        default=False, metadata={"help": "MLQA: also score questions in each language about contexts in each other language."}
+    )
     languages: list[str] | None = field(default=None, metadata={"help": "Score these languages only; all of the task by default."})
     test_file: list[str] | None = field(
         default=None,
-        metadata={"help": "Score these files (LANG=PATH) too, of any language, in place of the benchmark's data if it has some."},
+        metadata={"help": "Also score these files (LANG=PATH), in any language; a file replaces the task's own test set of its language."},
     )
     dev_file: list[str] | None = field(
         default=None,
-        metadata={"help": "Compare checkpoints on these files (LANG=PATH): en by default, others with --select_on or --oracle."},
+        metadata={
+            "help": "Dev files (LANG=PATH) instead of the task's own: en to select checkpoints on, others for --select_on or --oracle."
+        },
     )
-    max_predict_samples: int | None = field(default=None, metadata={"help": "Score the first this many test examples of each language."})
+    max_predict_samples: int | None = field(default=None, metadata={"help": "Score only the first N test examples of each language."})
     perturb: str | None = field(
         default=None,
-        metadata={"help": "Perturb the test text, KIND:RATE: typos, diacritics, normalisation, script_noise; such as typos:0.05."},
+        metadata={"help": "Perturb the test text, for example typos:0.05; kinds: typos, diacritics, normalisation, script_noise."},
     )
     save_probabilities: bool = field(default=True, metadata={"help": "Keep the probabilities of each language beside its predictions."})
 

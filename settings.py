@@ -1,10 +1,10 @@
 """Which settings make a run what it is.
 
-Each flag of the three scripts, those of transformers' `TrainingArguments` among them, stands in exactly one of three groups:
+Each flag of the three scripts, also each of transformers' `TrainingArguments`, is in exactly one of three groups:
 
 COMPARED  changes scores. run.json names it, a rerun must have the same value, and only runs with equal values share a table.
-HARMLESS  changes no score beyond rounding, each with the reason.
-REFUSED   is not accepted with another value than its default. The reason is the error that the user reads.
+HARMLESS  changes no score beyond rounding. The reason stands beside it.
+REFUSED   is accepted with its default value only. The reason is the error that the user reads.
 
 tests/test_arguments.py walks all fields of the installed library, so that a new one must be put into a group. This file imports no torch,
 because the report reads its names and must start quickly.
@@ -46,18 +46,18 @@ DATA_SETTINGS = {"benchmark": None, "protocol": None, "g_xlt": False, "train_lan
 LAYOUT = {"trim_embeddings": "auto"}
 TOGETHER = ("sampling", "sampling_cap", "temperature")  # named for several tasks
 MASKED_LM = ("mlm_languages", "mlm_data", "mlm_share", "mlm_alpha", "mlm_eval_samples")  # named with masked LM
-# run_retrieval.py names them, the last two where they are set. --layers adds figures and changes no score: the report does not compare it.
+# run_retrieval.py names them, the last two if they are set. --layers adds figures and changes no score: the report does not compare it.
 RETRIEVAL = ("layer", "pooling", "precision", "lower_case", "layers")
 # Of --deepspeed the content of the file is compared, not its path (`deepspeed_settings`).
 COMPARED = (*IDENTITY, *SETTINGS, *RARE_SETTINGS, *SELECTION_SETTINGS, "deepspeed", *OUR_SETTINGS, *DATA_SETTINGS, *LAYOUT, *TOGETHER,
             *MASKED_LM, *RETRIEVAL)  # fmt: skip
 
-# Compared flags that --protocol leaves to the user. Another value than the protocol's of any other one is refused.
+# Compared flags that the user may set together with --protocol. Every other compared flag must have the protocol's value.
 LEFT_BY_PROTOCOL = ("task", "protocol", "recipe", "model_name_or_path", "seed", "data_seed", "bf16", "fp16", "bf16_full_eval",
                     "fp16_full_eval", "tf32", "torch_compile", "deepspeed", "languages", "max_eval_samples", "max_predict_samples",
                     "padding_free", "trim_embeddings", "precision", "layer", "model_revision", "data_revision")  # fmt: skip
 
-# The flags that count where nothing is trained (--do_train false). All other compared flags are refused there, and those named below it.
+# The flags that a run without training reads (--do_train false). It refuses all other compared flags, and those named in WITHOUT_EFFECT.
 SCORING = ("task", "model_name_or_path", "keep_head", "recipe", "do_train", "do_eval", "do_predict", "bf16", "fp16", "bf16_full_eval",
            "fp16_full_eval", "tf32", "torch_compile", "max_seq_length", "doc_stride", "no_answer_threshold", "max_eval_samples",
            "max_predict_samples", "languages", "padding_free", "benchmark", "g_xlt", "label_piece", "normalize", "tokenizer_as_loaded",
@@ -66,8 +66,9 @@ WITHOUT_EFFECT = (*(name for name in COMPARED if name not in SCORING), "seeds", 
                   "save_strategy", "save_total_limit", "per_device_train_batch_size", "gradient_accumulation_steps",
                   "activation_checkpointing", "gradient_checkpointing", "push_to_hub")  # fmt: skip
 
-# What the report compares: names that every run has, and names with their default that only some runs have. The report checks languages,
-# the content of test files and the oracle itself, G-XLT adds scores without changing any, and a model is known by its commit.
+# What the report compares: names that every run has (NAMED), and names that only some runs have, with their default (NAMED_IF_SET). Not
+# here: languages, test files and the oracle, which the report checks by itself; G-XLT, which adds scores and changes none; and the model's
+# revision, because a model is compared by its commit.
 NAMED = ("head", "recipe", "effective_batch_size", "data_seed", *SETTINGS, *(name for name in OUR_SETTINGS if name != "languages"),
          *TOGETHER, *MASKED_LM)  # fmt: skip
 NAMED_IF_SET = {**dict.fromkeys((*RARE_SETTINGS, *SELECTION_SETTINGS, "eval_steps_given", "deepspeed")),
@@ -77,22 +78,22 @@ NAMED_IF_SET = {**dict.fromkeys((*RARE_SETTINGS, *SELECTION_SETTINGS, "eval_step
 # ---- harmless: {reason: names}
 
 HARMLESS = {
-    "says where the run lies, or that it is done again": ("output_dir", "overwrite", "keep_checkpoints"),
+    "says where the run is, or that it is redone": ("output_dir", "overwrite", "keep_checkpoints"),
     "says whether the model of a finished run stays on the disk": ("save_model",),
-    "holds flags, each of which is in a group of its own": ("config",),
+    "names a file of flags, each of which is in one of the three groups": ("config",),
     "starts one run for each seed, which is compared": ("seeds",),
-    "says where data lie; what was read is compared by its content": ("data_dir",),
+    "says where the data are; what was read is compared by its content": ("data_dir",),
     "says whether the finished model is published, and where": (
         "push_to_hub", "hub_model_id", "hub_token", "hub_private_repo", "push_predictions"),
     "is one factor of the effective batch, which is compared": ("per_device_train_batch_size", "gradient_accumulation_steps"),
     "starts a new attempt, whose seed the result names": ("retries",),
-    "keeps more of what the model says": ("save_probabilities",),
-    "ends a run that does not learn, and changes none that goes on": ("collapse",),
+    "keeps probabilities, and changes no score": ("save_probabilities",),
+    "ends a run that does not learn, and changes no other run": ("collapse",),
     "says how many examples are scored at once: the same scores": ("per_device_eval_batch_size", "batch_tokens"),
-    "chooses the device, which rounds in its own way": ("use_cpu",),
+    "chooses the device; devices differ in rounding only": ("use_cpu",),
     "computes activations twice: the same numbers with less memory": ("activation_checkpointing", "gradient_checkpointing"),
-    "concerns how blocks are compiled; that they are is compared (torch_compile)": ("torch_compile_backend", "torch_compile_mode"),
-    "makes the same numbers at each start, in place of nearly the same": ("full_determinism",),
+    "says how blocks are compiled; whether they are is compared (torch_compile)": ("torch_compile_backend", "torch_compile_mode"),
+    "makes the same numbers at each start, instead of nearly the same": ("full_determinism",),
     "concerns memory or its measurement": ("torch_empty_cache_steps", "skip_memory_metrics"),
     "concerns what is logged, and where": (
         "logging_strategy", "logging_steps", "logging_first_step", "log_on_each_node", "logging_nan_inf_filter", "log_level",
@@ -106,8 +107,8 @@ HARMLESS = {
     "concerns how processes exchange gradients": (
         "ddp_find_unused_parameters", "ddp_bucket_cap_mb", "ddp_broadcast_buffers", "ddp_backend", "ddp_timeout"),
     "comes from the launcher": ("local_rank",),
-    "is refused member by member (`arguments.check_accelerator`)": ("accelerator_config",),
-    "is refused member by member (`arguments.check_checkpointing`)": (
+    "has members that are refused one by one (`arguments.check_accelerator`)": ("accelerator_config",),
+    "has members that are refused one by one (`arguments.check_checkpointing`)": (
         "activation_checkpointing_kwargs", "gradient_checkpointing_kwargs"),
 }  # fmt: skip
 
@@ -116,28 +117,28 @@ HARMLESS = {
 REFUSED = {
     "has no effect: a run that was cut off goes on from its last checkpoint by itself.": ("resume_from_checkpoint",),
     "leaves checkpoints without optimizer states: a run that was cut off could not go on. Leave the flag out.": ("save_only_model",),
-    "lets a run that goes on read again what it has read: it would end with other weights. Leave the flag out.": ("ignore_data_skip",),
+    "lets a resumed run read examples a second time: it would end with other weights. Leave the flag out.": ("ignore_data_skip",),
     "has no effect: no callback here has a state of its own. Leave the flag out.": ("restore_callback_states_from_checkpoint",),
     "ends training early at SIGTERM, and the half-trained model would be scored. A run that is killed goes on from its last checkpoint"
     " by itself: choose --save_steps.": ("enable_jit_checkpoint",),
-    "has all machines write the same files: --output_dir is one folder that all of them see. Leave the flag out.": ("save_on_each_node",),
-    "false makes another update with several processes than with one. Leave the flag out.": ("average_tokens_across_devices",),
-    "drops another number of examples for each number of processes and accumulation steps. Leave the flag out.": (
+    "makes each machine write the same files into --output_dir, which all machines share. Leave the flag out.": ("save_on_each_node",),
+    "false makes the update depend on the number of processes. Leave the flag out.": ("average_tokens_across_devices",),
+    "drops examples; how many depends on processes and accumulation steps. Leave the flag out.": (
         "dataloader_drop_last",),
-    "makes another update where memory is short: --per_device_train_batch_size N makes the same one with less memory, and"
+    "changes the update if memory is short. --per_device_train_batch_size N keeps the update and needs less memory;"
     " `python benchmarks/memory.py --gb N` says what fits.": ("auto_find_batch_size",),
     "has no effect: scores are computed on examples, from all predictions, and not by the Trainer. Leave the flag out.": (
         "prediction_loss_only", "eval_accumulation_steps", "eval_do_concat_batches", "eval_use_gather_object", "include_for_metrics",
         "batch_eval_metrics"),
     "has no effect: columns have their names here. Leave the flag out.": ("label_names", "length_column_name"),
-    "false lets batches come in any order, another one at each start. Leave the flag out.": ("dataloader_in_order",),
+    "false lets batches come in an order that differs from start to start. Leave the flag out.": ("dataloader_in_order",),
     "has no effect: --push_to_hub publishes the finished model once, at the end of the run, on the branch main. Leave the flag out.": (
         "hub_strategy", "hub_always_push", "hub_revision"),
-    "ends in an error at the attention masks of these models, which hold no numbers. Leave the flag out.": ("debug",),
+    "fails at the attention masks of these models, which are no numbers. Leave the flag out.": ("debug",),
     "is for text generation: nothing is generated here. Leave the flag out.": ("use_cache",),
     "has not been tried here, and Liger has no kernels for encoders such as XLM-R. Leave the flag out.": (
         "use_liger_kernel", "liger_kernel_config"),
-    "has not been tried here: --deepspeed ds_configs/zero3.json shares a model out among GPUs too.": (
+    "has not been tried here: --deepspeed ds_configs/zero3.json also shares a model among GPUs.": (
         "fsdp", "fsdp_config", "parallelism_config"),
     "has not been tried here: with several tasks the trained weights change from step to step.": ("ddp_static_graph",),
 }  # fmt: skip

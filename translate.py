@@ -57,19 +57,23 @@ class TranslateArguments:
 
     task: str = field(default="", metadata={"help": "Name of the task."})
     language: str = field(
-        default="", metadata={"help": "Translate into this language (or from it): two letters, or a code of FLORES-200 such as ibo_Latn."}
+        default="",
+        metadata={
+            "help": "Translate into this language (with --to_english: from it): two letters, or a code of FLORES-200 such as ibo_Latn."
+        },
     )
     to_english: bool = field(default=False, metadata={"help": "Translate the task's test set of --language into English, for --test_file."})
     test_file: list[str] | None = field(
-        default=None, metadata={"help": "With --to_english: translate this file (LANG=PATH) in place of the task's test set."}
+        default=None, metadata={"help": "With --to_english: translate this file (LANG=PATH) instead of the task's test set."}
     )
     translation_model: str = field(default="facebook/nllb-200-distilled-600M", metadata={"help": "Hub id or folder of NLLB or M2M100."})
     output_file: str = field(default="", metadata={"help": "The .jsonl file to make."})
     data_dir: str | None = field(default=None, metadata={"help": "Folder laid out by hub id, used instead of the hub."})
     max_samples: int | None = field(
-        default=None, metadata={"help": "Translate this many examples: drawn as for training, of a test set the first ones."}
+        default=None,
+        metadata={"help": "Translate only this many examples: training data are drawn with --seed, of a test set the first are taken."},
     )
-    seed: int = field(default=42, metadata={"help": "Seed of that draw."})
+    seed: int = field(default=42, metadata={"help": "Draws the examples of --max_samples."})
     batch_size: int = field(default=32, metadata={"help": "Sentences translated at once."})
     num_beams: int = field(default=4, metadata={"help": "Width of the beam search."})
     max_length: int = field(default=256, metadata={"help": "Longest sentence in tokens, before and after translation."})
@@ -264,6 +268,9 @@ def check(args: TranslateArguments) -> Task:
 
     Raises InputError for arguments with which nothing can be translated.
     """
+    for name, example in (("task", "mnli"), ("language", "sw")):
+        if not getattr(args, name):
+            raise InputError(f"--{name} is missing. For example: --{name} {example}")
     if args.task not in TASKS:
         raise InputError(f"Unknown task {args.task!r}. {nearest(args.task, TASKS)}")
     task = TASKS[args.task if args.to_english else TASKS[args.task].train_on or args.task]
@@ -288,6 +295,8 @@ def check(args: TranslateArguments) -> Task:
             raise InputError(f"--{name} {getattr(args, name)} leaves nothing: at least 1.")
     if args.seed < 0:
         raise InputError(f"--seed {args.seed} is no seed: 0 or more.")
+    if not args.output_file:
+        raise InputError(f"--output_file is missing. For example: --output_file {args.task}.{args.language}.jsonl")
     if not args.output_file.endswith(".jsonl"):
         raise InputError(f"--output_file {args.output_file!r} must end in .jsonl.")
     existing_parent = next(folder for folder in Path(args.output_file).absolute().parents if folder.exists())
@@ -387,7 +396,7 @@ def write_kept(partial: Path, part: Path) -> None:
 
 def main() -> dict:
     """Runs the script. Returns the content of <file>.about.json."""
-    parser = Parser((TranslateArguments,), allow_abbrev=False)
+    parser = Parser((TranslateArguments,), allow_abbrev=False, description=__doc__.splitlines()[0])
     (args,) = parser.parse_args_into_dataclasses()
     task = check(args)
     output, partial, about, part = (Path(args.output_file + end) for end in ("", ".partial", ".about.json", ".part"))

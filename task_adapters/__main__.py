@@ -141,13 +141,20 @@ def main(argv: list[str] | None = None) -> int:
         metavar="TASK",
         help="load these tasks and compare with the published counts; by default all but those of nlu-evals",
     )
-    parser.add_argument("--prefetch", nargs="*", metavar="TASK", help="the same without examples: afterwards HF_HUB_OFFLINE=1 works")
+    parser.add_argument(
+        "--prefetch",
+        nargs="*",
+        metavar="TASK",
+        help="fill the hub's cache with these tasks, all by default: afterwards HF_HUB_OFFLINE=1 works",
+    )
     parser.add_argument("--task_file", help="a Python file with a TASK of your own; --check alone then checks that task")
-    parser.add_argument("--languages", nargs="+", help="these test languages only")
-    parser.add_argument("--benchmark", choices=("xtreme", "xtreme-r"), default="xtreme", help="xtreme-r: the languages that it adds too")
-    parser.add_argument("--train_languages", nargs="+", default=[], help="training and dev data of these languages too")
-    parser.add_argument("--data_dir", help="folder laid out by hub id, used in place of the hub")
-    parser.add_argument("--model_name_or_path", help="with --prefetch: this model too")
+    parser.add_argument("--languages", nargs="+", help="test data of these languages only")
+    parser.add_argument(
+        "--benchmark", choices=("xtreme", "xtreme-r"), default="xtreme", help="xtreme-r: also the languages that XTREME-R adds"
+    )
+    parser.add_argument("--train_languages", nargs="+", default=[], help="also training and dev data of these languages")
+    parser.add_argument("--data_dir", help="folder laid out by hub id, used instead of the hub")
+    parser.add_argument("--model_name_or_path", help="with --prefetch: also fetch this model")
     args = parser.parse_args(argv)
     own = [add_task_file(args.task_file).name] if args.task_file else []
     if args.check is None and args.prefetch is None:

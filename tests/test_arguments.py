@@ -443,7 +443,7 @@ def test_no_number_may_be_nan_or_infinite(name, value, parsed):
     ("--per_device_train_batch_size 0", "--per_device_train_batch_size 0: at least 1."),
     ("--effective_batch_size 0", "--effective_batch_size 0: at least 1."),
     ("--max_seq_length 0", "--max_seq_length 0: at least 1."),
-    ("--dataloader_drop_last", "--dataloader_drop_last drops another number of examples"),
+    ("--dataloader_drop_last", "--dataloader_drop_last drops examples; how many depends on"),
     ("--train_sampling_strategy batch_rebalance", "--train_sampling_strategy batch_rebalance ignores --seed"),
     ("--do_train false --do_eval false --do_predict false", "--do_train false and --do_eval false leave nothing to do."),
     ("--accelerator_config {\"split_batches\":true}", "--accelerator_config split_batches true: batches, their order and accumulation"),

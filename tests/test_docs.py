@@ -12,7 +12,8 @@ import run_retrieval
 import run_target
 from task_adapters import InputError
 
-PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md"), ROOT / "benchmarks" / "README.md", ROOT / "ds_configs" / "README.md"])
+OTHERS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/README.md", "ds_configs/README.md")
+PAGES = sorted([*(ROOT / name for name in OTHERS), *(ROOT / "docs").glob("*.md")])
 
 
 def anchor(heading: str) -> str:

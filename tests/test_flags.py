@@ -159,6 +159,13 @@ def test_help_beside_a_task_shows_the_task_and_its_defaults(help_of):
     assert next(line for line in other if line.startswith("  --learning_rate ")).endswith("[3e-05]")
 
 
+def test_help_shows_how_to_score_without_training_and_to_publish(help_of):
+    lines = help_of("target", "--help")
+    assert {"do_train", "do_eval", "do_predict", "push_to_hub", "hub_model_id", "activation_checkpointing"} <= {*flags_in(lines)}
+    assert "Vectors of retrieval:" not in lines and any(line.startswith("  --save_model true|false ") for line in lines)
+    assert not re.search(r"--recipe nlu-evals|nlu-evals \(", " ".join(lines)), "it is a protocol, and refused as a recipe"
+
+
 def test_help_with_another_word_says_what_there_is(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["run_target.py", "--help", "xnli"])
     with pytest.raises(InputError, match="--help xnli: `--help`, `--help all` or `--help --task xnli` would be right."):

@@ -4,6 +4,7 @@ import json
 import math
 import random
 import re
+import shutil
 
 import numpy as np
 import pandas
@@ -302,8 +303,10 @@ def test_a_cut_off_choice_is_made_anew_on_all_languages(retrieve, tmp_path, cut)
 
 
 @pytest.mark.parametrize("flags, said", [
-    ("--layer 3", "--layer 3: .* has hidden states 0 to 2; choose one with --layer"),
-    ("--layer 1 --layers 0 7", "--layers 7: .* has hidden states 0 to 2; choose one with --layers"),
+    ("", "^--layer 14 is the default, for the 24 blocks of XLM-R Large, and '.*' has 2 blocks: --layer 0 .* to 2, or last, would be right"),
+    ("--layers 1", "^--layer 14 is the default"),
+    ("--layer 14", "^--layer 14: '.*' has 2 blocks: --layer 0 .the output of the embeddings. to 2, or last, would be right"),
+    ("--layer 1 --layers 0 7", "^--layers 7: '.*' has 2 blocks: --layers 0 .the output of the embeddings. to 2, or all, would be right"),
     ("--layer first", "--layer first: a number from 0, last, or best"),
     ("--layer -1", "--layer -1: a number from 0, last, or best"),
     ("--layer 1 --layers all 1", "--layers all: numbers from 0, or all alone"),
@@ -315,6 +318,19 @@ def test_a_cut_off_choice_is_made_anew_on_all_languages(retrieve, tmp_path, cut)
 def test_layers_that_cannot_be_read_are_refused_in_one_line(flags, said, retrieve, tmp_path):
     with pytest.raises(InputError, match=said) as caught:
         retrieve(tmp_path / "out", *flags.split(), languages=() if "--languages" in flags else ("de", "fr"))
+    assert "\n" not in str(caught.value) and not list(tmp_path.rglob("run.json"))
+
+
+@pytest.mark.parametrize(
+    "task, recipe, layer", [("tatoeba", "jiant", 14), ("bucc", "jiant", 14), ("bucc", "xtreme", 20), ("lareqa", "jiant", 14)]
+)
+def test_the_refusal_of_the_default_layer_names_those_that_are_there(task, recipe, layer, call, tiny_model, tmp_path):
+    shutil.copytree(tiny_model, tmp_path / "base")
+    config = json.loads((tmp_path / "base/config.json").read_text()) | {"num_hidden_layers": 12}
+    (tmp_path / "base/config.json").write_text(json.dumps(config))
+    flags = ("--task", task, "--recipe", recipe, "--model_name_or_path", tmp_path / "base", "--output_dir", tmp_path / "out", "--use_cpu")
+    with pytest.raises(InputError, match=f"^--layer {layer} is the default, .* has 12 blocks: .* to 12, or last, .*XTREME") as caught:
+        call(run_retrieval, *flags)
     assert "\n" not in str(caught.value) and not list(tmp_path.rglob("run.json"))
 
 

@@ -60,7 +60,7 @@ def test_a_kill_before_the_model_is_removed_is_made_good_by_the_next_start(run, 
 
 def test_a_later_phase_is_told_in_one_line(run, call, data_dir, tmp_path):
     run(run_intermediate, "mnli", tmp_path / "out", "--save_model", "false")
-    message = r"out holds a run without its model \(--save_model false\): run its command again without it, and --overwrite.$"
+    message = r"out holds a run without its model: run its command again with --overwrite and without --save_model false.$"
     with pytest.raises(InputError, match=message):
         run(run_target, "xnli", tmp_path / "next", model=tmp_path / "out")
     with pytest.raises(InputError, match=message):

@@ -266,7 +266,7 @@ def test_a_folder_of_another_run_is_refused_and_left_as_it_is(call, mnli_run, ti
 
 def test_a_command_that_failed_at_once_does_not_hold_the_folder(call, tiny_model, data_dir, tmp_path):
     flags = ("--task", "tatoeba", "--model_name_or_path", tiny_model, "--data_dir", data_dir, "--languages", "de", "--use_cpu")
-    with pytest.raises(InputError, match="has hidden states 0 to 2"):
+    with pytest.raises(InputError, match="has 2 blocks: --layer 0"):
         call(run_retrieval, *flags, "--layer", "3", "--output_dir", tmp_path)
     assert call(run_retrieval, *flags, "--layer", "2", "--output_dir", tmp_path)["layer"] == 2
 
@@ -337,7 +337,7 @@ def test_a_run_killed_in_the_middle_goes_on_to_the_same_scores(call, tiny_model,
     (run_target, ["--task", "xnli", "--per_device_eval_batch_size", "-1"], "--per_device_eval_batch_size -1: at least 1"),
     (run_target, ["--task", "xnli", "--dataloader_num_workers", "-1"], "--dataloader_num_workers -1: at least 0"),
     (run_target, ["--task", "xnli", "--resume_from_checkpoint", "x"], "--resume_from_checkpoint has no effect"),
-    (run_target, ["--task", "xnli", "--auto_find_batch_size"], "makes another update where .*--per_device_train_batch_size"),
+    (run_target, ["--task", "xnli", "--auto_find_batch_size"], "changes the update if .*--per_device_train_batch_size"),
     (run_target, ["--task", "xnli", "--save_steps", "300", "--eval_steps", "200"], "saving steps to be a round multiple of the evaluation"),
     (run_target, ["--task", "xnli", "--lr_scheduler_kwargs", "{bad"], "--lr_scheduler_kwargs|Expecting property name"),
     (run_target, ["--task", "xquad", "--doc_stride", "0"], "--doc_stride 0: at least 1"),
@@ -352,7 +352,7 @@ def test_a_run_killed_in_the_middle_goes_on_to_the_same_scores(call, tiny_model,
     (run_retrieval, ["--task", "tatoeba", "--poling", "cls"], "Unknown argument '--poling'. Did you mean '--pooling'?"),
     (run_retrieval, ["--task", "tatoeba", "--batch_tokens", "-1"], "--batch_tokens -1: at least 1"),
     (run_target, ["--task", "xnli", "--languages", "sw"], "facebook/xnli holds no split 'test' of configuration 'sw'"),
-    (run_retrieval, ["--task", "tatoeba", "--layer", "3"], "--layer 3: .* has hidden states 0 to 2"),
+    (run_retrieval, ["--task", "tatoeba", "--layer", "3"], "--layer 3: .* has 2 blocks: --layer 0"),
     (run_retrieval, ["--task", "tatoeba", "--layer", "1", "--pooling", "max"], "Unknown --pooling 'max'"),
 ])  # fmt: skip
 def test_a_mistake_ends_in_one_line_and_leaves_no_results(script, flags, message, call, tiny_model, data_dir, tmp_path):

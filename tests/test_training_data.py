@@ -705,6 +705,9 @@ def test_a_test_file_of_ones_own_is_translated_into_english_and_mlqa_refuses_its
 
 
 @pytest.mark.parametrize("flags, message", [
+    ((), "^--task is missing. For example: --task mnli$"),
+    (("--task", "mnli"), "^--language is missing. For example: --language sw$"),
+    (("--task", "mnli", "--language", "de"), "^--output_file is missing. For example: --output_file mnli.de.jsonl$"),
     (("--task", "panx", "--language", "de"), "panx cannot be translated: tagging"),
     (("--task", "mnly", "--language", "de"), "Did you mean 'mnli'"),
     (("--task", "mnli", "--language", "Igbo"), "--language 'Igbo': another language than English"),

@@ -321,7 +321,7 @@ def check_model(path: str) -> None:
             raise InputError(f"{path} holds a run that failed to learn, and none that did: see its failed_tries.json.")
         raise InputError(f"{path} holds a run that is not finished: run its command again, it goes on where it stood.")
     if (earlier_run(path) or {}).get("model_saved") is False:
-        raise InputError(f"{path} holds a run without its model (--save_model false): run its command again without it, and --overwrite.")
+        raise InputError(f"{path} holds a run without its model: run its command again with --overwrite and without --save_model false.")
     if base := base_model_of(path):
         try:
             return check_model(base)
