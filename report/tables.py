@@ -256,7 +256,7 @@ def by_language(analysis: Analysis, column: Column) -> Table:
         cells.append(score_cell(column.mean.scores[row]))
         if "en" in column.languages and column.others:
             others, english = float(column.others.scores[row].mean()), column.by_language["en"][row][0].value
-            cells += [score_cell(column.others.scores[row]), Cell(f"{english - others:.1f}", "", english - others)]
+            cells += [score_cell(column.others.scores[row]), Cell(f"{english - others:z.1f}", "", english - others)]
         worst = min(column.languages, key=lambda language: column.by_language[language][row][0].value)
         cells.append(Cell(worst))
         rows.append([*labels_of(analysis, row), *cells])
