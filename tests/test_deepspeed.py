@@ -8,8 +8,10 @@ import os
 import shutil
 import sys
 import warnings
+from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from conftest import ROOT, launch, needs_deepspeed
@@ -365,7 +367,16 @@ def test_a_run_killed_while_it_is_scored_is_scored_without_an_engine(name, preci
     again = launch("run_target.py", *flags, "--output_dir", tmp_path / "cut")
     assert "is trained: going on with the scores" in again.stdout
     whole, cut = (json.loads((tmp_path / folder / "results.json").read_text()) for folder in ("whole", "cut"))
-    assert cut["scores"] == whole["scores"] and cut["training"]["steps"] == 12
+    assert cut["training"]["steps"] == 12 and cut["scores"].keys() == whole["scores"].keys()
+    # A CPU with AMX rounds a product in bf16 otherwise where the weight lies elsewhere in memory, as it does within the engine.
+    rounding = 0.03 if precision and "amx_bf16" in Path("/proc/cpuinfo").read_text() else 0.0
+    kept = sorted(path.relative_to(tmp_path / "whole") for path in (tmp_path / "whole").rglob("*.npz"))
+    assert len(kept) == 3
+    for path in kept:
+        before, after = (np.load(tmp_path / folder / path)["log_probabilities"].astype(float) for folder in ("whole", "cut"))
+        assert np.abs(before - after).max() <= rounding, path
+    if not rounding:
+        assert cut["scores"] == whole["scores"]
     same(tmp_path / "cut", tmp_path / "whole", 0)
 
 
