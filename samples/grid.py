@@ -142,7 +142,11 @@ def share_out(pool, todo, jobs, show) -> dict[str, str]:
     failed, done, durations, running, started = {}, set(), [], {}, time.time()
     # The long ones first, which others wait for too; the short ones last, so that no worker is idle for long at the end.
     waiting = sorted(todo, key=lambda cell: ("run_intermediate", "run_target", "run_retrieval").index(cell.script))
+    workers = set()
     while waiting or running:
+        # The pool may overlook the death of a worker that it has just started: it waits for the workers that were there before.
+        if workers - (workers := set(active_children())):
+            raise BrokenProcessPool("a worker is gone")
         for cell in list(waiting):
             if cell.after in failed:
                 failed[cell.folder] = f"not run: {cell.after} failed"
@@ -153,7 +157,7 @@ def share_out(pool, todo, jobs, show) -> dict[str, str]:
                 is_finished = Path(cell.folder, "results.json").is_file()
                 running[submit(pool, cell)] = cell, is_finished
                 waiting.remove(cell)
-        for future in wait(running, return_when=FIRST_COMPLETED).done if running else ():
+        for future in wait(running, timeout=1, return_when=FIRST_COMPLETED).done if running else ():
             cell, was_finished = running.pop(future)
             seconds, error = future.result()
             if error:

@@ -28,7 +28,7 @@ def main():
     print("\\n".join(f"line {number} of {task}" for number in range(20)))
     (notes / task).write_text(str(os.getpid()))
     if task.startswith("hang"):
-        time.sleep(3600)
+        time.sleep(120)
     if task == "mistake":
         raise ValueError("this value is wrong")
     if task == "killed":
