@@ -33,16 +33,10 @@ class ScriptArguments(TrainArguments):
 
     select_on: Literal["en", "target", "mean"] = field(
         default="en",
-        metadata={
-            "help": "Dev data that checkpoints are selected on: English, the mean over the other scored languages, or the mean over all."
-        },
+        metadata={"help": "Select checkpoints on dev data of English, of the other scored languages (mean), or of all (mean)."},
     )
-    oracle: bool = field(
-        default=False, metadata={"help": "Also score, for each language, the checkpoint that is best on that language's dev data."}
-    )
-    g_xlt: bool = field(
-        default=False, metadata={"help": "MLQA: also score questions in each language about contexts in each other language."}
-    )
+    oracle: bool = field(default=False, metadata={"help": "Also score each language's checkpoint that is best on its own dev data."})
+    g_xlt: bool = field(default=False, metadata={"help": "MLQA: also score questions in each language about contexts in the others."})
     languages: list[str] | None = field(default=None, metadata={"help": "Score these languages only; all of the task by default."})
     test_file: list[str] | None = field(
         default=None,
@@ -50,9 +44,7 @@ class ScriptArguments(TrainArguments):
     )
     dev_file: list[str] | None = field(
         default=None,
-        metadata={
-            "help": "Dev files (LANG=PATH) instead of the task's own: en to select checkpoints on, others for --select_on or --oracle."
-        },
+        metadata={"help": "Dev files (LANG=PATH) instead of the task's own: en selects checkpoints, others for --select_on or --oracle."},
     )
     max_predict_samples: int | None = field(default=None, metadata={"help": "Score only the first N test examples of each language."})
     perturb: str | None = field(

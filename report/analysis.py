@@ -5,6 +5,7 @@ A row of a table is (model, start). A column is a target, its score as XTREME co
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import pandas
@@ -163,7 +164,7 @@ class Analysis:
     def _differences(self) -> pandas.DataFrame:
         """The difference to the baseline, its interval, p-value and Holm's correction over all: of each row and column, and of averages."""
         columns = [(column.target, column.mean) for column in self.columns]
-        columns += [(NAMES[benchmark], rows) for benchmark in self.averages if (rows := self.average(benchmark)[0])]
+        columns += [(name, rows) for name, (rows, _) in self.averages.items() if rows]
         found = [
             (*row, name, rows.difference(row, self.baseline_of(row)))
             for name, rows in columns for row in self.rows
@@ -176,25 +177,26 @@ class Analysis:
         table["p_holm"] = holm(table["p"])
         return table.set_index(["model", "start", "task"])
 
-    @property
+    @cached_property
     def compared(self) -> list[str]:
         """What the rows are compared on: the targets, and the averages that some row and its baseline both have."""
-        averages = [NAMES[benchmark] for benchmark in self.averages]
-        return [*(column.target for column in self.columns), *(name for name in averages if name in self.differences.index.unique("task"))]
+        found = set(self.differences.index.get_level_values("task"))
+        return [*(column.target for column in self.columns), *(name for name in self.averages if name in found)]
 
-    @property
-    def averages(self) -> list[str]:
-        """Whose averages stand in the summary: XTREME's; XTREME-R's too where a column is of that alone; of a protocol its own."""
+    @cached_property
+    def averages(self) -> dict[str, tuple[Rows | None, dict[tuple, str]]]:
+        """{name: its rows and what others lack, see `_average`}: XTREME's; XTREME-R's too where a column is of that alone; of a protocol
+        its own."""
         if self.protocol:
-            return [self.protocol]
+            return {NAMES[self.protocol]: self._average(self.protocol)}
         is_of_xtreme_r = any(
             column.target in BENCHMARKS["xtreme-r"]
             and (column.target not in BENCHMARKS["xtreme"] or (column.is_whole_of("xtreme-r") and not column.is_whole))
             for column in self.columns
         )
-        return ["xtreme", "xtreme-r"] if is_of_xtreme_r else ["xtreme"]
+        return {NAMES[benchmark]: self._average(benchmark) for benchmark in ("xtreme", "xtreme-r")[: 1 + is_of_xtreme_r]}
 
-    def average(self, benchmark: str = "xtreme") -> tuple[Rows | None, dict[tuple, str]]:
+    def _average(self, benchmark: str) -> tuple[Rows | None, dict[tuple, str]]:
         """(rows of a benchmark's average, {row: what it lacks}). A row has one only with all tasks of the benchmark in all languages."""
         tasks = METRICS[benchmark]
         columns = {column.target: column for column in self.columns if column.target in tasks}

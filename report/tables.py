@@ -8,7 +8,6 @@ import numpy as np
 import pandas
 
 from metrics import AS_THEY_ARE
-from predictions import NAMES
 from report.analysis import Analysis, Column
 from report.calibration import NO_SCALING, ON_DEV, ON_TARGET
 from report.collect import BASELINE, INTERMEDIATE, Run
@@ -135,7 +134,7 @@ def of_all_languages(column: Column) -> str:
 
 def summary(analysis: Analysis) -> Table:
     """Scores of all rows on all targets, the benchmark's average, chance, and published scores under the same conditions."""
-    averages = {NAMES[benchmark]: analysis.average(benchmark) for benchmark in analysis.averages}
+    averages = analysis.averages
     empty = [Cell("")] * (len(averages) + 2)
     rows = []
     for row in analysis.rows:

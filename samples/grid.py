@@ -145,7 +145,8 @@ def share_out(pool, todo, jobs, show) -> dict[str, str]:
     workers = set()
     while waiting or running:
         # The pool may overlook the death of a worker that it has just started: it waits for the workers that were there before.
-        if workers - (workers := set(active_children())):
+        before, workers = workers, set(active_children())
+        if before - workers:
             raise BrokenProcessPool("a worker is gone")
         for cell in list(waiting):
             if cell.after in failed:
