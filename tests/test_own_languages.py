@@ -401,7 +401,7 @@ def test_own_data_in_the_place_of_a_test_set_give_no_average_no_submission_and_n
         write_run(tmp_path / target, target, dict.fromkeys(TASKS[target].languages, 50.0), phase=phase, **own, **of_layer,
                   model={"name_or_path": "FacebookAI/xlm-roberta-large"})  # fmt: skip
     analysis = Analysis(collect([tmp_path]), resamples=0)
-    average, lacking = analysis.average()
+    average, lacking = analysis.averages["XTREME"]
     assert average is None and list(lacking.values()) == ["own data in tatoeba"]
     assert not any("published" in row[0].text for row in tables.summary(analysis).rows)
     assert "tatoeba: own data in de, not XTREME's" in write_submission(analysis, "baseline", tmp_path / "submission")
