@@ -13,13 +13,13 @@
 #   OUT           the folder for results (out/real_languages); every run keeps its model in it
 #   JOBS          the number of cells that run at the same time, with one thread each (2)
 #   STARTS        of: none mnli squad_v1 mnli+squad_v1 (none is the baseline)
-#   TARGETS       of: xnli udpos xquad tatoeba
+#   TARGETS       of: xnli udpos xquad tatoeba; and sib200, if it is named
 #   FLAGS         for both scripts that train; INTERMEDIATE_FLAGS for intermediate training alone
 #   TARGET_FLAGS  for every script that scores, such as TARGET_FLAGS="--max_predict_samples 500"
 #   LAYER         the layer whose output Tatoeba uses (12, the last of a small encoder)
 #
 # The command can be run again: it skips finished cells and resumes cells that were cut off. At the end it writes the report of run_report.py
-# to OUT/report.
+# to OUT/report. A recipe of questions/ takes this one as its GRID (docs/questions.md).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 MODEL=${MODEL:-intfloat/multilingual-e5-small}
@@ -54,6 +54,7 @@ flags_of() {
       echo "--num_train_epochs 3 --learning_rate 5e-5 --benchmark xtreme-r --languages en af bg de el fa he hu id ko mr vi" ;;
     xquad)
       echo "--num_train_epochs 3 --learning_rate 2e-4 --max_seq_length 256 --benchmark xtreme-r --languages en ar de es hi ro ru zh" ;;
+    sib200) echo "--num_train_epochs 10 --learning_rate 1e-4 --languages en af ar de el es hi id ja ko qu ru sw th vi wo yo zh" ;;
     tatoeba)
       echo "--layer ${LAYER:-12} --benchmark xtreme-r --languages af ar bg de el es fa fr he hu id ja ko mr pl ru sw th uk vi zh" ;;
   esac

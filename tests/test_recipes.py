@@ -129,7 +129,7 @@ def test_every_command_of_real_languages_is_accepted_by_its_script(commands_of, 
     """The scripts' own parsers read the commands, so that a flag or a language that they lack shows here."""
     scripts = {"run_intermediate.py": run_intermediate, "run_target.py": run_target, "run_retrieval.py": run_retrieval}
     parsed = {}
-    for command in commands_of("7")[1]:
+    for command in commands_of("7", TARGETS="xnli udpos xquad tatoeba sib200")[1]:
         script, *flags = shlex.split(command)
         monkeypatch.setattr(sys, "argv", [script, *flags, "--use_cpu"])
         phase = script.removeprefix("run_").removesuffix(".py")
@@ -140,7 +140,7 @@ def test_every_command_of_real_languages_is_accepted_by_its_script(commands_of, 
     assert parsed == {
         "mnli": ((1e-4, 5, 7), 0, 256), "squad_v1": ((2e-4, 3, 7), 0, 256), "mnli+squad_v1": ((1e-4, 5, 7), 0, 256),
         "xnli": ((1e-4, 5, 7), 2, 256), "udpos": ((5e-5, 3, 7), 12, 256), "xquad": ((2e-4, 3, 7), 8, 256),
-        "tatoeba": (None, 21, 12),
+        "tatoeba": (None, 21, 12), "sib200": ((1e-4, 10, 7), 18, 256),
     }  # fmt: skip
 
 
@@ -190,6 +190,23 @@ def test_low_resource_scores_every_arms_finished_targets_again_without_training(
     assert multilingual.endswith("--data_dir /tmp --bf16 --train_languages all") and model_and_folder(multilingual)[0] == "m"
     assert sum("--max_train_samples 100" in command for command in commands) == 1
     assert process.stderr.count("low_resource, pass ") == 6
+
+
+def test_low_resource_trains_on_the_languages_that_are_named(question):
+    _, commands = question("low_resource", STARTS="none", TARGETS="sib200", NOISES="typos:0.1", TRAIN_LANGUAGES="en yo")
+    assert [command.partition("--train_languages ")[2] for command in commands if "--train_languages" in command] == \
+        ["en yo", "en yo --max_train_samples 100"]  # fmt: skip
+
+
+def test_a_question_takes_the_settings_of_the_grid_that_it_names(question):
+    process, commands = question("low_resource", STARTS="none mnli", TARGETS="sib200", NOISES="typos:0.1", DATA_DIR="/tmp",
+                                 GRID="recipes/real_languages.sh", TARGET_FLAGS="--max_steps 9")  # fmt: skip
+    trained = [command for command in commands if "--do_train" not in command and command.startswith("run_target.py --task sib200")]
+    assert process.returncode == 0 and len(trained) == 4, process.stderr
+    assert all("--num_train_epochs 10" in command and "--max_steps 9" in command for command in trained)
+    scored = {folder: model for command in commands if "--do_train false" in command for model, folder in [model_and_folder(command)]}
+    assert len(scored) == 4 and scored["out/perturbed/typos_0.1/few_shot/seed1/none/sib200"] == "out/few_shot/seed1/none/sib200"
+    assert sum(command.startswith("run_intermediate.py") for command in commands) == 1
 
 
 def test_the_passes_that_score_again_take_the_flags_of_score_flags(question):

@@ -11,8 +11,9 @@
 # NOISES  perturbations of the test text (typos:0.1 diacritics:1 normalisation:1 script_noise:0.1); each is three passes
 # SCORE_FLAGS  for the passes that score again, such as those of FLAGS that say how text is read: "--max_seq_length 256"
 # SHOTS   examples of each language in the few-shot arm (100)
+# TRAIN_LANGUAGES  what the multilingual and the few-shot arm are trained on ("all": every language of the target that has training data)
 # MODEL OUT SEEDS STARTS TARGETS FLAGS LAUNCH AT_ONCE GPUS DATA_DIR are those of recipes/paper_grid.sh; TARGETS must have training data in other
-# languages (xnli panx udpos pawsx). Pass 1: none and intermediate; 2: multilingual; 3: few-shot; from 4 on: perturbed text. The command can
+# languages (xnli panx udpos pawsx sib200). Pass 1: none and intermediate; 2: multilingual; 3: few-shot; from 4 on: perturbed text. The command can
 # be run again: it skips finished cells.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -21,9 +22,10 @@ QUESTION=low_resource
 source recipes/questions/passes.sh
 plain=$(starts "none mnli squad_v1")
 chosen=$(targets "xnli panx udpos")
+train="--train_languages ${TRAIN_LANGUAGES:-all}"
 run_pass STARTS="$plain" TARGETS="$chosen"
-run_pass STARTS=none TARGETS="$chosen" OUT="$OUT/multilingual" FLAGS="$FLAGS --train_languages all"
-run_pass STARTS=none TARGETS="$chosen" OUT="$OUT/few_shot" FLAGS="$FLAGS --train_languages all --max_train_samples ${SHOTS:-100}"
+run_pass STARTS=none TARGETS="$chosen" OUT="$OUT/multilingual" FLAGS="$FLAGS $train"
+run_pass STARTS=none TARGETS="$chosen" OUT="$OUT/few_shot" FLAGS="$FLAGS $train --max_train_samples ${SHOTS:-100}"
 for noise in ${NOISES:-typos:0.1 diacritics:1 normalisation:1 script_noise:0.1}; do
   noisy=$OUT/perturbed/${noise/:/_}
   for arm in "" /multilingual /few_shot; do
