@@ -192,10 +192,10 @@ def test_low_resource_scores_every_arms_finished_targets_again_without_training(
     assert process.stderr.count("low_resource, pass ") == 6
 
 
-def test_low_resource_trains_on_the_languages_that_are_named(question):
-    _, commands = question("low_resource", STARTS="none", TARGETS="sib200", NOISES="typos:0.1", TRAIN_LANGUAGES="en yo")
-    assert [command.partition("--train_languages ")[2] for command in commands if "--train_languages" in command] == \
-        ["en yo", "en yo --max_train_samples 100"]  # fmt: skip
+@pytest.mark.parametrize(("name", "arms"), [("low_resource", ["en yo", "en yo --max_train_samples 100"]), ("alignment", ["en yo"])])
+def test_a_question_tunes_on_the_languages_that_are_named(question, name, arms):
+    _, commands = question(name, STARTS="none", TARGETS="sib200", TUNED="sib200", NOISES="typos:0.1", TRAIN_LANGUAGES="en yo")
+    assert [command.partition("--train_languages ")[2] for command in commands if "--train_languages" in command] == arms
 
 
 def test_a_question_takes_the_settings_of_the_grid_that_it_names(question):

@@ -8,7 +8,8 @@
 #   PASS=1 GRID="recipes/slurm_grid.sbatch submit" recipes/questions/alignment.sh      # then PASS=2 and PASS=3
 #
 # LAYER   the layer that the answer is read from (14); --layers all measures the others too
-# TUNED   the target that is trained in all of its languages (panx: 40 languages; or xnli, udpos, pawsx)
+# TUNED   the target that is trained in all of its languages (panx: 40 languages; or xnli, udpos, pawsx, sib200)
+# TRAIN_LANGUAGES  some of them, in place of all
 # MODEL OUT SEEDS STARTS FLAGS LAUNCH AT_ONCE GPUS DATA_DIR are those of recipes/paper_grid.sh. Pass 1: before and after intermediate training; 2: PAN-X
 # in all languages; 3: retrieval after it. The command can be run again: it skips finished cells.
 set -euo pipefail
@@ -19,6 +20,6 @@ source recipes/questions/passes.sh
 RETRIEVAL_FLAGS="--layers all --layer ${LAYER:-14} $RETRIEVAL_FLAGS"
 tuned=${TUNED:-panx}
 run_pass STARTS="$(starts "none anli mnli qqp squad_v1 squad_v2 hellaswag ccg cosmosqa commonsenseqa")" TARGETS=tatoeba
-run_pass STARTS=none TARGETS="$tuned" OUT="$OUT/tuned" FLAGS="$FLAGS --train_languages all"
+run_pass STARTS=none TARGETS="$tuned" OUT="$OUT/tuned" FLAGS="$FLAGS --train_languages ${TRAIN_LANGUAGES:-all}"
 run_pass STARTS="none/$tuned" TARGETS=tatoeba OUT="$OUT/tuned" MODELS="$OUT/tuned"
 finish
