@@ -143,6 +143,12 @@ def test_a_target_does_not_begin_with_the_head_that_its_intermediate_task_began_
     weights, repeated = second.classifier.out_proj.weight, again.classifier.out_proj.weight
     assert torch.equal(weights, repeated) and not torch.equal(weights, first.classifier.out_proj.weight)
     load_model(AutoModelForSequenceClassification, str(tmp_path), NLI_LABELS, seed=2**32 - 1)  # numpy's largest seed
+    (tmp_path / "results.json").unlink()
+    published, _ = load_model(AutoModelForSequenceClassification, str(tmp_path), NLI_LABELS, seed=1)
+    assert torch.equal(published.classifier.out_proj.weight, weights), "results.json is not published"
+    published.save_pretrained(tmp_path)
+    third, _ = load_model(AutoModelForSequenceClassification, str(tmp_path), NLI_LABELS, seed=1)
+    assert not torch.equal(third.classifier.out_proj.weight, weights), "two trainings are behind it"
 
 
 def test_the_head_is_fresh_and_seeded_whatever_the_checkpoint_held(tiny_model, tmp_path):
@@ -151,6 +157,7 @@ def test_the_head_is_fresh_and_seeded_whatever_the_checkpoint_held(tiny_model, t
     with torch.no_grad():
         for parameter in trained.parameters():
             parameter.add_(1.0)
+    del trained.config.task_trainings  # as in a checkpoint that others trained
     trained.save_pretrained(tmp_path)
 
     fresh, _ = load_model(AutoModelForSequenceClassification, str(tmp_path), NLI_LABELS, seed=1)
