@@ -321,6 +321,7 @@ def test_the_masked_lm_improves_while_nli_is_learned(mlm_run):
     assert sum(part["drawn"] for part in mlm["languages"].values()) == 16 * training["drawn"]["mlm"] > 0
     assert (results["mlm_languages"], results["mlm_share"], results["mlm_alpha"]) == (["de", "en"], 0.4, 0.3)
     assert {part["language"] for part in results["data"] if part["task"] == "mlm"} == {"de", "en"}
+    assert json.loads((mlm_run / "config.json").read_text())["task_trainings"] == 1, "of both tasks together"
 
 
 def test_a_share_of_nothing_measures_what_is_lost_without_masked_lm(call, mlm_run, tiny_model, data_dir, text_dir, tmp_path):

@@ -38,7 +38,7 @@ HUB_ID = re.compile(r"(\w[\w.-]*/)?\w[\w.-]*")  # transformers answers other nam
 NORMALISED_BLOCKS = ("bert", "roberta", "xlm-roberta", "rembert", "deberta-v2")
 # In these families, as in RoBERTa's, the first token has the position pad_token_id + 1. The positions before it are never used.
 OFFSET_POSITIONS = ("camembert", "xmod", "mpnet", "ibert", "data2vec-text", "longformer", "luke", "mluke")
-TRAININGS = "task_trainings"  # in config.json: how many trainings with a task of ours the weights have behind them
+TRAININGS = "task_trainings"  # in config.json: how many trainings by this project the weights have behind them
 
 
 def load_config(path: str, **changes) -> PreTrainedConfig:
@@ -117,11 +117,9 @@ def load_model(
         raise InputError(f"{path!r} holds no complete {config.model_type} encoder: {len(missing)} weights are missing, {missing[0]} first.")
     if keep_head and absent:  # a pooler too, because the kept head reads it
         raise InputError(f"{path!r} has no head of this kind: it lacks {min(absent)}.")
-    # A model that was published lacks its results.json; the count in its config.json stays with it.
-    trainings = max(len(lineage_of(path)), getattr(config, TRAININGS, 0))
+    trainings = count_training(model, path)
     if not keep_head:
         draw_head(model, seed, trainings)
-    setattr(model.config, TRAININGS, trainings + 1)
     if freeze_embeddings:
         model.get_input_embeddings().requires_grad_(False)
     if is_deepspeed_zero3_enabled():
@@ -151,6 +149,16 @@ def read_weights(model_class: Any, path: str, config: PreTrainedConfig, **option
         raise InputError(f"Cannot load a model from {path!r}: {first_line(error)}") from error
     finally:
         transformers.logging.set_verbosity(level)
+
+
+def count_training(model: PreTrainedModel, path: str) -> int:
+    """Returns how many trainings `path` has behind it, and notes one more in the configuration of `model`, which will be trained.
+
+    The number in config.json is that of a model that was published without its results.json.
+    """
+    trainings = max(len(lineage_of(path)), getattr(model.config, TRAININGS, 0))
+    setattr(model.config, TRAININGS, trainings + 1)
+    return trainings
 
 
 def draw_head(model: PreTrainedModel, seed: int, trainings: int = 0) -> None:
