@@ -42,6 +42,7 @@ def test_help_prints_the_header_comment_and_runs_nothing(recipe, flag, tmp_path)
     lines = process.stdout.splitlines()
     assert lines[0] == header[0] and f"recipes/{recipe}" in process.stdout
     assert not any(line.startswith(("#", "set ", "SBATCH")) for line in lines)
+    assert max(map(len, lines)) <= 80, "a terminal would break the lines within words"
 
 
 @pytest.mark.parametrize("recipe, arguments, said", [
