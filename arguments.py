@@ -25,6 +25,7 @@ from refusals import (
     check_early_stopping,
     check_given,
     check_languages,
+    check_lists,
     check_lora,
     check_optimizer,
     check_packages,
@@ -434,6 +435,7 @@ def parse(arguments_class: type[CommonArguments], phase: str) -> tuple[Any, Any,
     parser.add_argument("-h", "--help", nargs="?", const="ours")
     sys.argv[1:] = with_file(sys.argv[1:], parser)
     given, unknown_words = parser.given_flags()
+    check_lists(given)
     given = with_protocol(given)
     if which := given.pop("help", None):
         show_help(parser, given, phase, arguments_class, which)

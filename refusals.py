@@ -78,6 +78,16 @@ def check_given(given: dict, trains: bool) -> None:
         raise InputError("--output_dir is missing. For example: --output_dir out/my_run")
 
 
+def check_lists(given: dict) -> None:
+    """Names with commas between them, as other programs have them. Paths and labels may hold commas."""
+    for name in ("task", "languages", "train_languages", "mlm_languages", "layers", "lora_target"):
+        values = given.get(name)
+        if isinstance(values, list) and "," in "".join(values):
+            words = " ".join(values)
+            right = " ".join(words.replace(",", " ").split())
+            raise InputError(f"--{name} {words}: blanks stand between names, not commas: --{name} {right}")
+
+
 def check_number(name: str, value: float | None, given: dict) -> None:
     if name == "num_train_epochs" and value == 0 and given.get("max_steps", 0) > 0:
         return
@@ -123,7 +133,8 @@ def check_languages(task: Task, args: Any) -> None:
         if language not in task.languages:
             if language in task.xtreme_r:
                 raise InputError(f"{task.name} has {language!r} data in XTREME-R alone: add --benchmark xtreme-r.")
-            raise InputError(f"{no_language(task, language)} A file of your own: --test_file {language}=FILE.")
+            answer = no_language(task, language)
+            raise InputError(answer if "Did you mean" in answer else f"{answer} A file of your own: --test_file {language}=FILE.")
         if languages.count(language) > 1:
             raise InputError(f"--languages names {language!r} {languages.count(language)} times.")
 

@@ -1,15 +1,28 @@
 #!/usr/bin/env bash
-# Runs one cell on several GPUs, or on several machines. The effective batch is that of the recipe: the script computes accumulation steps from
-# the number of processes, and prints them in its first lines. The scores are therefore those of one GPU up to rounding.
+# Runs one cell on several GPUs, or on several machines. The effective batch is
+# that of the recipe: the script computes accumulation steps from the number of
+# processes, and prints them in its first lines. The scores are therefore those of
+# one GPU up to rounding.
 #
-#   recipes/multi_gpu.sh 4 run_target.py --task xnli --model_name_or_path out/mnli --output_dir out/mnli/xnli      # 4 GPUs, one machine
-#   NODES=2 RANK=0 MASTER=10.0.0.1 recipes/multi_gpu.sh 4 run_intermediate.py --task mnli --output_dir out/mnli     # on machine 0 of 2
-#   NODES=2 RANK=1 MASTER=10.0.0.1 recipes/multi_gpu.sh 4 run_intermediate.py --task mnli --output_dir out/mnli     # on machine 1 of 2
-#   LAUNCHER=accelerate recipes/multi_gpu.sh 4 run_target.py ...                                                  # with accelerate
-#   recipes/multi_gpu.sh 2 run_target.py ... --use_cpu                                                            # two CPU processes
+#   # 4 GPUs, one machine
+#   recipes/multi_gpu.sh 4 run_target.py --task xnli \
+#     --model_name_or_path out/mnli --output_dir out/mnli/xnli
+#   # on machine 0 of 2
+#   NODES=2 RANK=0 MASTER=10.0.0.1 recipes/multi_gpu.sh 4 run_intermediate.py \
+#     --task mnli --output_dir out/mnli
+#   # on machine 1 of 2
+#   NODES=2 RANK=1 MASTER=10.0.0.1 recipes/multi_gpu.sh 4 run_intermediate.py \
+#     --task mnli --output_dir out/mnli
+#   # with accelerate
+#   LAUNCHER=accelerate recipes/multi_gpu.sh 4 run_target.py ...
+#   recipes/multi_gpu.sh 2 run_target.py ... --use_cpu  # two CPU processes
 #
-# --output_dir must be a folder that all machines share. Under SLURM: srun --nodes 2 --ntasks-per-node 1 --gpus-per-node 4 bash -c
-# 'NODES=$SLURM_NNODES RANK=$SLURM_NODEID MASTER=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1) recipes/multi_gpu.sh 4 ...'
+# --output_dir must be a folder that all machines share. Under SLURM:
+#
+#   srun --nodes 2 --ntasks-per-node 1 --gpus-per-node 4 bash -c \
+#     'NODES=$SLURM_NNODES RANK=$SLURM_NODEID \
+#     MASTER=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1) \
+#     recipes/multi_gpu.sh 4 ...'
 set -euo pipefail
 usage() { sed -n '2,/^set/s/^# \{0,1\}//p' "$0"; }
 case ${1:-} in

@@ -1,26 +1,40 @@
 #!/usr/bin/env bash
-# Runs the paper's grid in one loop: the baseline, nine intermediate tasks and all nine together, each with nine targets and three seeds.
+# Runs the paper's grid in one loop: the baseline, nine intermediate tasks and all
+# nine together, each with nine targets and three seeds.
 #
-#   recipes/paper_grid.sh                                             # XLM-R Large -> out/paper
-#   RETRIEVAL_FLAGS="--layer 8" recipes/paper_grid.sh FacebookAI/xlm-roberta-base out/base "42"   # model, folder, seeds
-#   STARTS="none mnli" TARGETS="xnli tatoeba" FLAGS="--bf16" LAUNCH="torchrun --nproc_per_node 4" recipes/paper_grid.sh
-#   AT_ONCE=8 GPUS="0 1 2 3" FLAGS="--bf16" recipes/paper_grid.sh     # eight cells at a time, two on each of four GPUs
+#   recipes/paper_grid.sh  # XLM-R Large -> out/paper
+#   # model, folder, seeds
+#   RETRIEVAL_FLAGS="--layer 8" recipes/paper_grid.sh \
+#     FacebookAI/xlm-roberta-base out/base "42"
+#   STARTS="none mnli" TARGETS="xnli tatoeba" FLAGS="--bf16" \
+#     LAUNCH="torchrun --nproc_per_node 4" recipes/paper_grid.sh
+#   # eight cells at a time, two on each of four GPUs
+#   AT_ONCE=8 GPUS="0 1 2 3" FLAGS="--bf16" recipes/paper_grid.sh
 #
-# AT_ONCE  how many cells run at the same time (1). One cell of XLM-R Large does not fill a fast GPU (benchmarks/at_once.py), so several are
-#          faster. LAUNCH must then start one process: accelerate launch would take all GPUs that it sees. The output of the cells goes to
-#          OUT/logs, and the terminal shows a line when a cell ends.
-# GPUS     a list of GPUs. The cell in slot i of AT_ONCE uses GPU number i modulo the length of this list. Without it, CUDA_VISIBLE_DEVICES
-#          is not changed.
-# STARTS   may name tasks that are trained together: mnli+squad_v1. The targets of a start begin when its training has ended, those of the
-#          baseline as soon as a slot is free.
-# FLAGS    for both scripts that train; INTERMEDIATE_FLAGS, TARGET_FLAGS and RETRIEVAL_FLAGS for one script each. docs/clusters.md lists all
+# AT_ONCE  how many cells run at the same time (1). One cell of XLM-R Large does
+#          not fill a fast GPU (benchmarks/at_once.py), so several are faster.
+#          LAUNCH must then start one process: accelerate launch would take all
+#          GPUs that it sees. The output of the cells goes to OUT/logs, and the
+#          terminal shows a line when a cell ends.
+# GPUS     a list of GPUs. The cell in slot i of AT_ONCE uses GPU number i modulo
+#          the length of this list. Without it, CUDA_VISIBLE_DEVICES is not
+#          changed.
+# STARTS   may name tasks that are trained together: mnli+squad_v1. The targets of
+#          a start begin when its training has ended, those of the baseline as
+#          soon as a slot is free.
+# FLAGS    for both scripts that train; INTERMEDIATE_FLAGS, TARGET_FLAGS and
+#          RETRIEVAL_FLAGS for one script each. docs/clusters.md lists all
 #          variables.
-# SAVE_TARGETS=false  keeps the results of the targets and not their models: 67 GB for three seeds of XLM-R Large, in place of 585.
+# SAVE_TARGETS=false  keeps the results of the targets and not their models: 67 GB
+#     for three seeds of XLM-R Large, in place of 585.
 # REPORT   no: leave the report out.
 #
-# The command can be run again: it skips finished cells and resumes cells that were cut off. If a cell fails, the recipe reports it, runs the
-# other cells and exits with code 1. A cell that failed to learn is tried with other seeds only with FLAGS="--retries 2". CCG needs CCGbank:
-# without it, leave ccg and all out of STARTS. Retrieval uses layer 14 of XLM-R Large; a model of 12 blocks needs --layer.
+# The command can be run again: it skips finished cells and resumes cells that
+# were cut off. If a cell fails, the recipe reports it, runs the other cells and
+# exits with code 1. A cell that failed to learn is tried with other seeds only
+# with FLAGS="--retries 2". CCG needs CCGbank: without it, leave ccg and all out
+# of STARTS. Retrieval uses layer 14 of XLM-R Large; a model of 12 blocks needs
+# --layer.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=recipes/cells.sh

@@ -1,25 +1,35 @@
 #!/usr/bin/env bash
-# Runs a small grid with a real encoder on real languages: the baseline, MNLI, SQuAD and both together, each with the targets XNLI, POS tagging,
-# XQuAD and Tatoeba, all four in the languages of XTREME-R. Epochs and learning rates suit small encoders and training sets of about 1,000
-# to 2,000 examples.
+# Runs a small grid with a real encoder on real languages: the baseline, MNLI,
+# SQuAD and both together, each with the targets XNLI, POS tagging, XQuAD and
+# Tatoeba, all four in the languages of XTREME-R. Epochs and learning rates suit
+# small encoders and training sets of about 1,000 to 2,000 examples.
 #
-#   recipes/real_languages.sh                                      # seed 42, data from the hub
+#   recipes/real_languages.sh  # seed 42, data from the hub
 #   DATA_DIR=../shared/real/datasets recipes/real_languages.sh 42 43 44
-#   MODEL=path/to/encoder OUT=out/mine JOBS=4 FLAGS="--max_train_samples 500" recipes/real_languages.sh
+#   MODEL=path/to/encoder OUT=out/mine JOBS=4 FLAGS="--max_train_samples 500" \
+#     recipes/real_languages.sh
 #
-# The arguments are seeds. Relative paths start at the repository's folder. These variables of the environment can be set:
+# The arguments are seeds. Relative paths start at the repository's folder. These
+# variables of the environment can be set:
 #   MODEL         a folder or hub id (intfloat/multilingual-e5-small)
-#   DATA_DIR      a folder laid out by hub id; without it the data come from the hub, whose training sets are large
-#   OUT           the folder for results (out/real_languages); every run keeps its model in it
-#   JOBS          the number of cells that run at the same time, with one thread each (2)
+#   DATA_DIR      a folder laid out by hub id; without it the data come from the
+#                 hub, whose training sets are large
+#   OUT           the folder for results (out/real_languages); every run keeps its
+#                 model in it
+#   JOBS          the number of cells that run at the same time, with one thread
+#                 each (2)
 #   STARTS        of: none mnli squad_v1 mnli+squad_v1 (none is the baseline)
 #   TARGETS       of: xnli udpos xquad tatoeba; and sib200, if it is named
-#   FLAGS         for both scripts that train; INTERMEDIATE_FLAGS for intermediate training alone
-#   TARGET_FLAGS  for every script that scores, such as TARGET_FLAGS="--max_predict_samples 500"
-#   LAYER         the layer whose output Tatoeba uses (12, the last of a small encoder)
+#   FLAGS         for both scripts that train; INTERMEDIATE_FLAGS for intermediate
+#                 training alone
+#   TARGET_FLAGS  for every script that scores, such as
+#                 TARGET_FLAGS="--max_predict_samples 500"
+#   LAYER         the layer whose output Tatoeba uses (12, the last of a small
+#                 encoder)
 #
-# The command can be run again: it skips finished cells and resumes cells that were cut off. At the end it writes the report of run_report.py
-# to OUT/report. A recipe of questions/ takes this one as its GRID (docs/questions.md).
+# The command can be run again: it skips finished cells and resumes cells that
+# were cut off. At the end it writes the report of run_report.py to OUT/report. A
+# recipe of questions/ takes this one as its GRID (docs/questions.md).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 MODEL=${MODEL:-intfloat/multilingual-e5-small}

@@ -226,6 +226,8 @@ class Parser(argparse.ArgumentParser):
 
 def stop_in_one_line(main) -> None:
     """Calls `main`. A user's mistake is one line and exit code 2, Ctrl-C one line and exit code 130."""
+    # Ctrl-C kills the workers, and multiprocessing's tracker, a process of its own, would warn of the semaphores that they leave.
+    os.environ.setdefault("PYTHONWARNINGS", "ignore:resource_tracker")
     try:
         main()
     except InputError as error:

@@ -31,9 +31,10 @@ def nearest(name: str, candidates: Iterable[str]) -> str:
 
 
 def near(name: str, candidates: Iterable[str]) -> str:
-    """` Did you mean 'xnli'?` for 'xnl', or nothing: for a message that has the whole list anyway."""
-    match = difflib.get_close_matches(str(name), list(candidates), n=1, cutoff=0.5)
-    return f" Did you mean {match[0]!r}?" if match else ""
+    """` Did you mean 'xnli'?` for 'xnl' or 'XNLI', or nothing: for a message that has the whole list anyway."""
+    ratios = {candidate: difflib.SequenceMatcher(None, candidate.lower(), str(name).lower()).ratio() for candidate in candidates}
+    closest = max(ratios, key=lambda candidate: ratios[candidate], default=None)  # the first of those that are equally near
+    return f" Did you mean {closest!r}?" if closest is not None and ratios[closest] >= 0.5 else ""
 
 
 def one_line(error: BaseException) -> str:

@@ -4,6 +4,11 @@ FLORES names a language by three letters and its script (`eng_Latn`). A language
 that one report can compare them; every other variety keeps the name that FLORES gives it.
 """
 
+from collections.abc import Iterable
+
+from task_adapters.errors import near
+from task_adapters.udpos import HUB_NAMES
+
 TWO_LETTERS = {
     "afr_Latn": "af", "arb_Arab": "ar", "azj_Latn": "az", "bul_Cyrl": "bg", "ben_Beng": "bn", "deu_Latn": "de", "ell_Grek": "el",
     "eng_Latn": "en", "spa_Latn": "es", "est_Latn": "et", "eus_Latn": "eu", "pes_Arab": "fa", "fin_Latn": "fi", "fra_Latn": "fr",
@@ -34,6 +39,26 @@ NLLB_CODES = {
 }  # fmt: skip
 
 
+ENGLISH_NAMES = {name: code for code, name in HUB_NAMES.items()}
+
+
 def our_codes(names: str) -> dict[str, str]:
     """FLORES names, separated by blanks -> {our code: FLORES name}, sorted by our code."""
     return dict(sorted((TWO_LETTERS.get(name, name), name) for name in names.split()))
+
+
+def flores_name(language: str) -> str | None:
+    """FLORES's name of a language that a user has written in any way: `deu_Latn` for de, DE, deu, deu_latn and German. None: not known."""
+    written = ENGLISH_NAMES.get(language.capitalize(), language.lower())
+    return NLLB_CODES.get(written) or next((name for name in NLLB_CODES.values() if written in (name.lower(), name[:3])), None)
+
+
+def meant(language: str, codes: Iterable[str]) -> str:
+    """` Did you mean 'de'?` for a language that is none of `codes` as it is written, or nothing.
+
+    Where `codes` lack the language itself, no other one is offered: each code of two letters is near to many.
+    """
+    name = flores_name(language)
+    if name is None:
+        return near(language, codes) if len(language) > 2 else ""
+    return "".join(f" Did you mean {code!r}?" for code in codes if flores_name(code) == name)

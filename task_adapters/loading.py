@@ -2,14 +2,15 @@
 
 import zlib
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 from datasets import Dataset, concatenate_datasets
 
 from task_adapters.base import Absent, InputError, Task
 from task_adapters.content import content_key
-from task_adapters.errors import near
 from task_adapters.examples import NOT_THIS_LANGUAGE, to_examples, usable
+from task_adapters.flores import meant
 from task_adapters.xtreme_download import Download
 
 FEW = 20  # In a test set of up to this size all labels can really be equal. In a larger one they are a placeholder.
@@ -69,6 +70,8 @@ def _first_source_that_is_here(task, split, language, data_dir):
             return [(part, *part.load(split, language, data_dir)) for part in source.parts(split)], passed_over
         except Absent as error:
             passed_over.append(str(error))
+    if data_dir is not None and not Path(data_dir).is_dir():
+        raise InputError(f"--data_dir {data_dir}: no such folder.")
     raise InputError(" | ".join(dict.fromkeys(passed_over)) + _languages_that_are_here(task, split, language, data_dir))
 
 
@@ -117,8 +120,8 @@ def _together(parts: list[dict]) -> dict:
 
 
 def no_language(task: Task, language: str) -> str:
-    """The answer to a language that a task does not have: the nearest one where one is near, and the list, once."""
-    return f"{task.name} has no {language!r} data.{near(language, task.languages)} It covers: {', '.join(task.languages)}."
+    """The answer to a language that a task does not have: its code where it is spelled otherwise, and the list, once."""
+    return f"{task.name} has no {language!r} data.{meant(language, task.languages)} It covers: {', '.join(task.languages)}."
 
 
 def labels_of(task: Task, train_examples: Dataset) -> tuple[str, ...]:

@@ -23,9 +23,9 @@ from datasets import Dataset, concatenate_datasets
 
 from task_adapters.base import InputError, Task, nearest
 from task_adapters.content import content_key, file_key
-from task_adapters.errors import near
 from task_adapters.examples import LANGUAGE, NOT_A_PAIR, to_examples, usable
 from task_adapters.files import KINDS, check_file, rows_of_files
+from task_adapters.flores import meant
 from task_adapters.loading import drawn, load_examples
 from task_adapters.normal_form import in_normal_form
 
@@ -78,7 +78,7 @@ def find_train_languages(task: Task, given: list[str] | None, files: list) -> li
     for language in given:
         if language not in available:
             raise InputError(
-                f"{task.name} has no training data in {language!r}.{near(language, available)} It has: {', '.join(available)}."
+                f"{task.name} has no training data in {language!r}.{meant(language, available)} It has: {', '.join(available)}."
             )
         if given.count(language) > 1:
             raise InputError(f"--train_languages names {language!r} {given.count(language)} times.")

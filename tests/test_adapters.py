@@ -28,6 +28,7 @@ from task_adapters import (
     get_task,
     labels_of,
     load_examples,
+    no_language,
 )
 from task_adapters import nlu_evals as nlu
 from task_adapters.__main__ import as_text, expected, main, parts_of, summary, table
@@ -653,9 +654,18 @@ def test_two_copies_of_ccgbank_are_refused(tmp_path):
 # ---- bad input
 
 
-def test_an_unknown_language_offers_the_nearest_and_the_list(tmp_path):
-    with pytest.raises(InputError, match=r"xnli has no 'se' data\. Did you mean 'sw'\? It covers: ar, bg, .*zh"):
-        load("xnli", "test", tmp_path, "se")
+@pytest.mark.parametrize("name, written, code", [
+    ("xnli", "DE", "de"), ("xnli", "German", "de"), ("xnli", "deu", "de"), ("xnli", "deu_Latn", "de"), ("xnli", "swa", "sw"),
+    ("sib200", "ig", "ibo_Latn"), ("sib200", "ibo", "ibo_Latn"), ("tatoeba", "zho", "zh"), ("udpos", "chinese", "zh"),
+])  # fmt: skip
+def test_a_language_that_is_spelled_otherwise_has_its_code_in_the_answer(name, written, code):
+    assert no_language(TASKS[name], written).startswith(f"{name} has no {written!r} data. Did you mean {code!r}? It covers: ")
+
+
+@pytest.mark.parametrize("name, written", [("tatoeba", "en"), ("xnli", "ig"), ("xnli", "se"), ("xnli", "yo"), ("xnli", "yoruba")])
+def test_no_other_language_is_offered_in_place_of_one(name, written):
+    """A code of two letters is always near to another one."""
+    assert no_language(TASKS[name], written).startswith(f"{name} has no {written!r} data. It covers: ")
 
 
 def test_an_unknown_language_without_a_near_one_has_the_list_once(tmp_path):
@@ -667,6 +677,10 @@ def test_an_unknown_language_without_a_near_one_has_the_list_once(tmp_path):
 def test_an_unknown_task_offers_the_nearest():
     with pytest.raises(InputError, match="Unknown task 'pawx'. Did you mean 'pawsx'"):
         get_task("pawx", "target")
+    with pytest.raises(InputError, match="Unknown task 'XNLI'. Did you mean 'xnli'"):
+        get_task("XNLI", "target")
+    with pytest.raises(InputError, match="Unknown task 'squad'. Did you mean 'squad_v1'"):  # the first of two that are equally near
+        get_task("squad", "intermediate")
     with pytest.raises(InputError, match="anli is an intermediate task: use run_intermediate.py. Tasks of run_target.py: xnli"):
         get_task("anli", "target")
 
@@ -674,6 +688,8 @@ def test_an_unknown_task_offers_the_nearest():
 def test_a_missing_folder_or_split_is_named(tmp_path):
     with pytest.raises(InputError, match=r"squad does not exist: --data_dir must hold a folder named by hub id"):
         load("squad_v1", "train", tmp_path)
+    with pytest.raises(InputError, match=f"^--data_dir {tmp_path}/typo: no such folder.$"):
+        load("squad_v1", "train", tmp_path / "typo")
     files, *_ = WALK["squad_v1"]
     write(tmp_path, *files[0])
     with pytest.raises(InputError, match="holds no split 'validation' of configuration 'plain_text'"):

@@ -19,8 +19,10 @@ from task_adapters import InputError
 
 # {task} decides what the script does. NOTES: a folder with a file for each cell that has begun, its process in it.
 FAKE_SCRIPT = """
-import json, os, sys, time
+import json, multiprocessing, os, sys, time
 from pathlib import Path
+
+lock = multiprocessing.RLock()  # as tqdm makes one: a semaphore that a killed worker leaves to multiprocessing's tracker
 
 def main():
     value = lambda flag: sys.argv[sys.argv.index(flag) + 1]

@@ -347,6 +347,17 @@ def test_a_slurm_job_may_run_several_cells_on_its_gpu_in_a_partition(slurm):
     assert slurm(SEEDS="1", STARTS="none")[0] == ["--parsable --array=0-1%16 recipes/slurm_grid.sbatch target 1 none"]
 
 
+def test_an_array_that_slurm_refuses_ends_the_submission(fake, tmp_path):
+    """sbatch takes one array and refuses the next: no job may wait for a number that does not exist, and the exit code says so."""
+    sbatch = tmp_path / "sbatch"
+    refuses = 'if (($(wc -l < "$NOTES") > 1)); then echo "sbatch: invalid" >&2; exit 1; fi'
+    sbatch.write_text(f'#!/bin/bash\necho "$*" >> "$NOTES"\n{refuses}\necho 71\n')
+    sbatch.chmod(0o755)
+    process, submitted = fake("slurm_grid.sbatch", "submit", SEEDS="1", STARTS="mnli qqp")
+    assert len(submitted) == 2 and process.stdout == "job 71: 2 intermediate trainings\n"
+    assert (process.returncode, process.stderr) == (2, "sbatch: invalid\nslurm_grid.sbatch: sbatch refused this array: target 1 mnli\n")
+
+
 def test_each_slurm_job_runs_its_cells(fake, tmp_path):
     out = tmp_path / "o"
     folders = set()

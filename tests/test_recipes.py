@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -41,6 +42,7 @@ def test_help_prints_the_header_comment_and_runs_nothing(recipe, flag, tmp_path)
     lines = process.stdout.splitlines()
     assert lines[0] == header[0] and f"recipes/{recipe}" in process.stdout
     assert not any(line.startswith(("#", "set ", "SBATCH")) for line in lines)
+    assert max(map(len, lines)) <= 80, "a terminal would break the lines within words"
 
 
 @pytest.mark.parametrize("recipe, arguments, said", [
@@ -57,13 +59,26 @@ def test_help_prints_the_header_comment_and_runs_nothing(recipe, flag, tmp_path)
     ("questions/alignment.sh", ["42"], "alignment.sh: '42' is one argument too many; --help says what there is."),
     ("slurm_grid.sbatch", ["--submit"], "slurm_grid.sbatch: unknown flag '--submit'; --help says what there is."),
     ("slurm_grid.sbatch", ["sumbit"], "slurm_grid.sbatch: 'sumbit' is not 'submit'; --help says what there is."),
-    ("slurm_grid.sbatch", [], "slurm_grid.sbatch: '' is not 'submit'; --help says what there is."),
+    ("slurm_grid.sbatch", [], "slurm_grid.sbatch: `slurm_grid.sbatch submit` submits the grid; --help says more."),
+    ("slurm_grid.sbatch", ["submit"],
+     "slurm_grid.sbatch: there is no sbatch here: SLURM's login nodes have it. recipes/paper_grid.sh needs none."),
     ("slurm_grid.sbatch", ["submit", "42"], "slurm_grid.sbatch: '42' is one argument too many; --help says what there is."),
     ("slurm_grid.sbatch", ["target"], "slurm_grid.sbatch: 'target' is for jobs; `submit` makes them."),
 ])  # fmt: skip
 def test_mistakes_are_one_line_and_exit_code_2(recipe, arguments, said, tmp_path):
     process = call_recipe(recipe, *arguments, OUT=str(tmp_path / "out"))
     assert (process.returncode, process.stderr, process.stdout) == (2, said + "\n", "") and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("arguments", [[], ["submit"]])
+def test_sbatch_itself_is_told_how_the_grid_is_submitted(arguments, tmp_path):
+    """`sbatch recipes/slurm_grid.sbatch`: SLURM runs a copy of the file in another folder."""
+    copy = tmp_path / "job7" / "slurm_script"
+    copy.parent.mkdir()
+    shutil.copy(ROOT / "recipes" / "slurm_grid.sbatch", copy)
+    process = subprocess.run(["bash", copy, *arguments], capture_output=True, text=True, cwd=tmp_path)
+    said = "slurm_grid.sbatch: `recipes/slurm_grid.sbatch submit` on a login node submits the grid, without sbatch before it.\n"
+    assert (process.returncode, process.stdout, process.stderr) == (2, "", said)
 
 
 @pytest.mark.parametrize("folder, said", [("no/such", "no such folder."), ("with space", "a path without spaces would be right.")])

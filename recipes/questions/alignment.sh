@@ -1,17 +1,25 @@
 #!/usr/bin/env bash
-# Question alignment: does English intermediate training degrade the alignment of distant languages, compared with tuning on the target
-# language? Tatoeba at every layer, before any training, after each intermediate task, and after PAN-X in all of its languages.
+# Question alignment: does English intermediate training degrade the alignment of
+# distant languages, compared with tuning on the target language? Tatoeba at every
+# layer, before any training, after each intermediate task, and after PAN-X in all
+# of its languages.
 #
-#   recipes/questions/alignment.sh                                        # XLM-R Large -> out/questions/alignment
-#   MINIATURE=1 recipes/questions/alignment.sh                            # miniature data, offline, two CPU cores
+#   recipes/questions/alignment.sh  # XLM-R Large -> out/questions/alignment
+#   # miniature data, offline, two CPU cores
+#   MINIATURE=1 recipes/questions/alignment.sh
 #   MODEL=FacebookAI/xlm-roberta-base LAYER=8 recipes/questions/alignment.sh
-#   PASS=1 GRID="recipes/slurm_grid.sbatch submit" recipes/questions/alignment.sh      # then PASS=2 and PASS=3
+#   # then PASS=2 and PASS=3
+#   PASS=1 GRID="recipes/slurm_grid.sbatch submit" recipes/questions/alignment.sh
 #
-# LAYER   the layer that the answer is read from (14); --layers all measures the others too
-# TUNED   the target that is trained in all of its languages (panx: 40 languages; or xnli, udpos, pawsx, sib200)
+# LAYER   the layer that the answer is read from (14); --layers all measures the
+#         others too
+# TUNED   the target that is trained in all of its languages (panx: 40 languages;
+#         or xnli, udpos, pawsx, sib200)
 # TRAIN_LANGUAGES  some of them, in place of all
-# MODEL OUT SEEDS STARTS FLAGS LAUNCH AT_ONCE GPUS DATA_DIR are those of recipes/paper_grid.sh. Pass 1: before and after intermediate training; 2: PAN-X
-# in all languages; 3: retrieval after it. The command can be run again: it skips finished cells.
+# MODEL OUT SEEDS STARTS FLAGS LAUNCH AT_ONCE GPUS DATA_DIR are those of
+# recipes/paper_grid.sh. Pass 1: before and after intermediate training; 2: PAN-X
+# in all languages; 3: retrieval after it. The command can be run again: it skips
+# finished cells.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 QUESTION=alignment

@@ -1,15 +1,20 @@
 #!/usr/bin/env bash
-# Question domain: do intermediate tasks from another text domain help less than those of the target's own? All intermediate tasks are cut to
-# the same number of examples, so that size is not taken for domain. docs/questions.md has the design, and what would count as yes or no.
+# Question domain: do intermediate tasks from another text domain help less than
+# those of the target's own? All intermediate tasks are cut to the same number of
+# examples, so that size is not taken for domain. docs/questions.md has the
+# design, and what would count as yes or no.
 #
-#   recipes/questions/domain.sh                                        # XLM-R Large -> out/questions/domain
-#   MINIATURE=1 recipes/questions/domain.sh                            # miniature data, offline, two CPU cores
-#   AT_ONCE=8 GPUS="0 1 2 3" LAUNCH=python recipes/questions/domain.sh # eight cells at a time on four GPUs
+#   recipes/questions/domain.sh  # XLM-R Large -> out/questions/domain
+#   # miniature data, offline, two CPU cores
+#   MINIATURE=1 recipes/questions/domain.sh
+#   # eight cells at a time on four GPUs
+#   AT_ONCE=8 GPUS="0 1 2 3" LAUNCH=python recipes/questions/domain.sh
 #   PASS=1 GRID="recipes/slurm_grid.sbatch submit" recipes/questions/domain.sh
 #
 # SIZE   examples of each intermediate task (9000, fewer than the smallest has)
-# MODEL OUT SEEDS STARTS TARGETS FLAGS LAUNCH AT_ONCE GPUS DATA_DIR are those of recipes/paper_grid.sh. CCG needs CCGbank: without it, leave it out of
-# STARTS. The command can be run again: it skips finished cells.
+# MODEL OUT SEEDS STARTS TARGETS FLAGS LAUNCH AT_ONCE GPUS DATA_DIR are those of
+# recipes/paper_grid.sh. CCG needs CCGbank: without it, leave it out of STARTS.
+# The command can be run again: it skips finished cells.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 QUESTION=domain

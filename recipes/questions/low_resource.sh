@@ -1,20 +1,30 @@
 #!/usr/bin/env bash
-# Question low_resource: is transfer to low-resource languages more robust after English intermediate training than after multilingual
-# fine-tuning of the target? Arms: none, intermediate, multilingual (the hub's training data in all languages), few-shot; then every finished
-# target is scored again on perturbed text, without training.
+# Question low_resource: is transfer to low-resource languages more robust after
+# English intermediate training than after multilingual fine-tuning of the target?
+# Arms: none, intermediate, multilingual (the hub's training data in all
+# languages), few-shot; then every finished target is scored again on perturbed
+# text, without training.
 #
-#   recipes/questions/low_resource.sh                                        # XLM-R Large -> out/questions/low_resource
-#   MINIATURE=1 recipes/questions/low_resource.sh                            # miniature data, offline, two CPU cores
+#   recipes/questions/low_resource.sh  # XLM-R Large -> out/questions/low_resource
+#   # miniature data, offline, two CPU cores
+#   MINIATURE=1 recipes/questions/low_resource.sh
 #   NOISES="typos:0.05 typos:0.2" recipes/questions/low_resource.sh
-#   PASS=1 GRID="recipes/slurm_grid.sbatch submit" recipes/questions/low_resource.sh   # then PASS=2 and so on; --help says how many
+#   # then PASS=2 and so on; --help says how many
+#   PASS=1 GRID="recipes/slurm_grid.sbatch submit" \
+#     recipes/questions/low_resource.sh
 #
-# NOISES  perturbations of the test text (typos:0.1 diacritics:1 normalisation:1 script_noise:0.1); each is three passes
-# SCORE_FLAGS  for the passes that score again, such as those of FLAGS that say how text is read: "--max_seq_length 256"
+# NOISES  perturbations of the test text (typos:0.1 diacritics:1 normalisation:1
+#         script_noise:0.1); each is three passes
+# SCORE_FLAGS  for the passes that score again, such as those of FLAGS that say
+#              how text is read: "--max_seq_length 256"
 # SHOTS   examples of each language in the few-shot arm (100)
-# TRAIN_LANGUAGES  what the multilingual and the few-shot arm are trained on ("all": every language of the target that has training data)
-# MODEL OUT SEEDS STARTS TARGETS FLAGS LAUNCH AT_ONCE GPUS DATA_DIR are those of recipes/paper_grid.sh; TARGETS must have training data in other
-# languages (xnli panx udpos pawsx sib200). Pass 1: none and intermediate; 2: multilingual; 3: few-shot; from 4 on: perturbed text. The command can
-# be run again: it skips finished cells.
+# TRAIN_LANGUAGES  what the multilingual and the few-shot arm are trained on
+#                  ("all": every language of the target that has training data)
+# MODEL OUT SEEDS STARTS TARGETS FLAGS LAUNCH AT_ONCE GPUS DATA_DIR are those of
+# recipes/paper_grid.sh; TARGETS must have training data in other languages (xnli
+# panx udpos pawsx sib200). Pass 1: none and intermediate; 2: multilingual; 3:
+# few-shot; from 4 on: perturbed text. The command can be run again: it skips
+# finished cells.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 QUESTION=low_resource
