@@ -165,7 +165,9 @@ class TrainArguments(CommonArguments):
     )
     trim_embeddings: Literal["auto", "on", "off"] = field(
         default="auto",
-        metadata={"help": "Keep embeddings of tokens that do not occur in host memory while training; auto: where updates stay the same."},
+        metadata={
+            "help": "While training, embeddings of tokens that the data lack stay in host memory; auto: where updates stay the same."
+        },
     )
     collapse: Literal["stop", "warn", "off"] = field(
         default="stop", metadata={"help": "What to do if the loss of a run stays at chance: stop it, warn, or nothing (off)."}
@@ -627,7 +629,7 @@ def check_training(launch: Launch, args: Any, training_args: TrainingArguments) 
     check_lora(launch, args, training_args)
     check_early_stopping(args, training_args)
     if training_args.device.type == "cuda" and not (training_args.bf16 or training_args.fp16 or launch.gives_precision):
-        say("this GPU has no bf16, so that this run is in fp32: --fp16 is several times faster (--bf16 false leaves this line out)")
+        say("this GPU has no bf16, so that this run is in fp32: --fp16 should be faster (--bf16 false leaves this line out)")
     if launch.deepspeed_file:
         deepspeed_support.check_agreement(launch.deepspeed_file, launch.deepspeed, training_args)
         deepspeed_support.check_settings(launch.deepspeed_file, training_args)

@@ -36,6 +36,8 @@ GROUPS = {
 }  # fmt: skip
 OTHERS = "More of this script"
 OF_TRANSFORMERS = "Other flags of transformers' TrainingArguments"
+# Flags that a script always refuses: intermediate tasks are English alone and have no test data here.
+NOT_FOR = {"intermediate": ("benchmark", "do_predict")}
 # One line for flags whose help text in transformers is a paragraph.
 SHORT = {
     "output_dir": "Where the model, the results and the log go.",
@@ -67,7 +69,8 @@ SHORT = {
 # What stands behind a flag, where its type does not say it.
 VALUES = {
     "config": "FILE", "deepspeed": "FILE", "do_train": "true|false", "perturb": "KIND:RATE", "test_file": "LANG=PATH ...",
-    "dev_file": "LANG=PATH ...", "train_file": "[LANG=]PATH ...", "label_map": "NAME=LABEL ...", "layer": "N", "layers": "N ...",
+    "dev_file": "LANG=PATH ...", "train_file": "[LANG=]PATH ...", "label_map": "NAME=LABEL ...", "layer": "N|last|best",
+    "layers": "all|N ...",
     "model_revision": "REVISION", "data_revision": "REVISION ...", "hub_model_id": "OWNER/NAME",
 }  # fmt: skip
 EXAMPLES = {"intermediate": "mnli", "target": "xnli", "retrieval": "tatoeba"}
@@ -87,7 +90,7 @@ def help_page(parser: argparse.ArgumentParser, phase: str, ours: set[str], task:
     width = max(80, min(shutil.get_terminal_size().columns, 110))
     actions: dict[str, argparse.Action] = {}
     for action in parser._actions:
-        if action.dest != "help":
+        if action.dest not in ("help", *NOT_FOR.get(phase, ())):
             actions.setdefault(action.dest, action)  # `--no_x` follows `--x`
     grouped = [name for names in GROUPS.values() for name in names]
     groups = {title: [name for name in names if name in actions] for title, names in GROUPS.items()}
@@ -107,7 +110,7 @@ def help_page(parser: argparse.ArgumentParser, phase: str, ours: set[str], task:
             lines += [
                 "",
                 f"{title}:",
-                *(line for name in names for line in flag_lines(actions[name], width, task is not None or name in ours)),
+                *(line for name in names for line in flag_lines(actions[name], width, phase, name in ours, task is not None)),
             ]
     lines += ["", *wrapped(about_help(phase, task, len(inherited), shows_all), width)]
     return "\n".join(lines)
@@ -141,10 +144,14 @@ def about_help(phase: str, task: Task | None, count: int, shows_all: bool) -> st
     return " ".join(filter(None, (default, "" if task else with_task, others, "docs/flags.md lists our flags too.")))
 
 
-def flag_lines(action: argparse.Action, width: int, shows_default: bool) -> list[str]:
+def flag_lines(action: argparse.Action, width: int, phase: str, is_ours: bool, has_task: bool) -> list[str]:
     """One flag: its name and values, and from COLUMN on what it does and its default in brackets."""
     head = f"  --{action.dest}{values_of(action)}"
-    text = SHORT.get(action.dest) or " ".join((action.help or "").replace("%%", "%").split())
+    text = "" if is_ours else SHORT.get(action.dest, "")
+    text = text or " ".join((action.help or "").replace("%%", "%").split())
+    if (phase, action.dest) == ("intermediate", "do_eval"):
+        text = "The same as --do_train false."
+    shows_default = is_ours or has_task
     default = action.default.value if isinstance(action.default, Enum) else action.default
     if default is True:
         text += " [true]"

@@ -82,6 +82,12 @@ target_cells() {
   done
 }
 
+# log_of SEED START [TARGET]: prints the log of a cell that runs beside others. A start may be a finished target (none/xnli).
+log_of() {
+  local name=seed$1-$2${3:+-$3}
+  echo "$OUT/logs/${name//\//-}.log"
+}
+
 # run_cell SEED START [TARGET]: runs the intermediate training, or the target if one is given.
 run_cell() {
   local seed=$1 start=$2 target=${3:-} folder=$OUT/seed$1/$2 model=${MODELS:-$OUT}/seed$1/$2

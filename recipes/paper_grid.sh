@@ -53,7 +53,8 @@ declare -A ended=()   # by `seed start`: whether this intermediate training has 
 
 # one_cell SEED START [TARGET]: runs a cell in slot $SLOT. A failure is noted in $failed, and the loop continues.
 one_cell() {
-  local gpus log=$OUT/logs/seed$1-$2${3:+-$3}.log
+  local gpus log
+  log=$(log_of "$@")
   read -ra gpus <<<"$GPUS"
   if ((${#gpus[@]})); then export CUDA_VISIBLE_DEVICES=${gpus[SLOT % ${#gpus[@]}]}; fi
   if ((AT_ONCE == 1)); then
@@ -64,7 +65,7 @@ one_cell() {
   fi
   echo "seed$1/$2${3:+/$3}" >>"$failed"
 }
-export -f run_cell one_cell flags_of
+export -f run_cell one_cell log_of flags_of
 export MODEL OUT LAUNCH FLAGS INTERMEDIATE_FLAGS TARGET_FLAGS RETRIEVAL_FLAGS AT_ONCE GPUS failed
 export MODELS=${MODELS:-} SCORE_FLAGS=${SCORE_FLAGS:-}
 

@@ -51,6 +51,10 @@ class Column:
         """Whether the languages are exactly those that a benchmark scores in the target."""
         return set(self.languages) == set(with_languages_of(TASKS[self.target], benchmark).languages)
 
+    def has_all_of(self, benchmark: str) -> bool:
+        """Whether all languages are there that a benchmark scores in the target, and perhaps others."""
+        return set(self.languages) >= set(with_languages_of(TASKS[self.target], benchmark).languages)
+
     @property
     def own(self) -> list[str]:
         """The languages that were scored on the user's data: the same in all runs of a column."""
@@ -204,13 +208,16 @@ class Analysis:
         for row in self.rows:
             missing = [task for task in tasks if task not in columns or row not in columns[task].mean.scores]
             own = [task for task in tasks if task not in missing and columns[task].own]
-            partial = [task for task in tasks if task not in (*missing, *own) and not columns[task].is_whole_of(benchmark)]
-            if missing or partial or own:
-                lacking[row] = "; ".join(
-                    f"{what} {' '.join(names)}"
-                    for what, names in (("no", missing), ("not all languages of", partial), ("own data in", own))
-                    if names
-                )
+            others = [task for task in tasks if task not in (*missing, *own) and not columns[task].is_whole_of(benchmark)]
+            wider = [task for task in others if columns[task].has_all_of(benchmark)]
+            if missing or others or own:
+                found = {
+                    "no": missing,
+                    "not all languages of": [task for task in others if task not in wider],
+                    f"more languages than {NAMES[benchmark]}'s in": wider,
+                    "own data in": own,
+                }
+                lacking[row] = "; ".join(f"{what} {' '.join(names)}" for what, names in found.items() if names)
                 continue
             by_task = {task: seeds_of(columns[task].runs, row, columns[task].mean) for task in tasks}
             common = set.intersection(*(set(seeds) for seeds in by_task.values() if None not in seeds))

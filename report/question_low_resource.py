@@ -98,6 +98,16 @@ def arm_difference(arms: dict, one: str, other: str, value_of: Callable) -> tupl
     return contrast([(sign / len(rows), values) for sign, rows in ((1, above), (-1, below)) for values in rows]), tasks
 
 
+def add_levels(section: Section, arms: dict, what: str, value_of: Callable) -> None:
+    """A row for each arm: its mean over starts, seeds, and those of its targets that have such a value."""
+    for arm, runs in arms.items():
+        tasks = [task for task in sorted({task for task, _ in runs}) if arm_scores(runs, [task], value_of)]
+        rows = arm_scores(runs, tasks, value_of)
+        if rows:
+            level = float(np.mean([np.mean(values) for values in rows]))
+            section.rows.append([Cell(f"{arm}, {what}"), Cell(f"{level:.1f}", "", level), Cell(", ".join(tasks)), Cell("")])
+
+
 def compare_arms(section: Section, arms: dict, title: str, low: list[str], name: str) -> None:
     def of_group(run):
         languages = [language for language in low if language in run.scores]
@@ -107,12 +117,7 @@ def compare_arms(section: Section, arms: dict, title: str, low: list[str], name:
         return min((mean_score(run, [language]) for language in low if language in run.scores), default=None)
 
     for what, value_of in ((f"mean over {' '.join(low)} ({title})", of_group), ("the worst of them", worst)):
-        for arm in arms:
-            tasks = sorted({task for task, _ in arms[arm]})
-            rows = arm_scores(arms[arm], tasks, value_of)
-            if rows:
-                level = float(np.mean([np.mean(values) for values in rows]))
-                section.rows.append([Cell(f"{arm}, {what}{name}"), Cell(f"{level:.1f}", "", level), Cell(", ".join(tasks)), Cell("")])
+        add_levels(section, arms, what + name, value_of)
         for other in ("multilingual", "few-shot", "none"):
             found = arm_difference(arms, "intermediate", other, value_of)
             if found:
@@ -125,14 +130,17 @@ def arms_at_chance(section: Section, analysis: Analysis, arms: dict, title: str,
     """The arms that are less than `ABOVE_CHANCE` points better than one answer for all, which the section names as missing."""
     guesses, found = {column.target: column.chance for column in analysis.columns}, set()
     for arm, runs in arms.items():
-        tasks = sorted({task for task, _ in runs})
-        pairs = [(run, [x for x in low if x in run.scores and guesses.get(run.task, {}).get(x) is not None])
-                 for by_seed in runs.values() for run in by_seed.values()]  # fmt: skip
-        pairs = [(run, languages) for run, languages in pairs if languages]
-        if not pairs or {run.task for run, _ in pairs} != {*tasks}:
+        levels, of_chance = {}, {}
+        scored = [run for by_seed in runs.values() for run in by_seed.values() if any(x in run.scores for x in low)]
+        for run in scored:
+            languages = [x for x in low if x in run.scores and guesses.get(run.task, {}).get(x) is not None]
+            if languages:
+                levels.setdefault(run.task, []).append(mean_score(run, languages))
+                of_chance[run.task] = float(np.mean([guesses[run.task][x] for x in languages]))
+        if not levels or {*levels} != {run.task for run in scored}:
             continue
-        level = float(np.mean([mean_score(run, languages) for run, languages in pairs]))
-        guess = float(np.mean([guesses[run.task][x] for run, languages in pairs for x in languages]))
+        level = float(np.mean([np.mean(values) for values in levels.values()]))  # each target once, however many languages it has
+        guess = float(np.mean(list(of_chance.values())))
         if level < guess + ABOVE_CHANCE:
             what = f"mean over {' '.join(low)} ({title}) {level:.1f}, one answer for all {guess:.1f}"
             section.missing.append(f"scores above chance in the arm `{arm}`{name}: {what}. It has nothing to lose by perturbed text.")
@@ -156,12 +164,7 @@ def compare_drops(section: Section, arms: dict, perturbed: list[Run], title: str
             return mean_score(run, languages) - mean_score(other, languages)
 
         what = f"drop under {kind}, mean over {' '.join(low)} ({title})"
-        for arm in arms:
-            tasks = sorted({task for task, _ in arms[arm]})
-            rows = arm_scores(arms[arm], tasks, drop)
-            if rows:
-                level = float(np.mean([np.mean(values) for values in rows]))
-                section.rows.append([Cell(f"{arm}, {what}{name}"), Cell(f"{level:.1f}", "", level), Cell(", ".join(tasks)), Cell("")])
+        add_levels(section, arms, what + name, drop)
         for other in ("multilingual", "few-shot", "none"):
             found = arm_difference(arms, "intermediate", other, drop)
             if found:

@@ -152,10 +152,11 @@ def summary(analysis: Analysis) -> Table:
     if analysis.protocol:
         how = f"All targets as {analysis.protocol} trains and scores them (--protocol {analysis.protocol})"
         notes.append(f"{how}: comparable with no other table.")
-    partial = [f"{column.target} ({of_all_languages(column)})"
-               for column in analysis.columns if not column.is_whole and not column.own]  # fmt: skip
-    if partial:
+    others = [column for column in analysis.columns if not column.is_whole and not column.own]
+    if partial := [f"{column.target} ({of_all_languages(column)})" for column in others if not column.is_whole_of("xtreme-r")]:
         notes.append(f"Not all languages: {', '.join(partial)}.")
+    if whole := [f"{column.target} ({len(column.languages)})" for column in others if column.is_whole_of("xtreme-r")]:
+        notes.append(f"In all of XTREME-R's languages: {', '.join(whole)}.")
     own = [f"{column.target} ({' '.join(column.own)})" for column in analysis.columns if column.own]
     if own:
         notes.append(f"Own data: {', '.join(own)}. They are part of the mean, and of no average of {' or '.join(averages)}.")

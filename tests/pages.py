@@ -18,8 +18,9 @@ FLAGS, TASKS = ROOT / "docs" / "flags.md", ROOT / "docs" / "tasks.md"
 HEAD = """# Flags
 
 Our own flags, one line each. This page is written by `PYTHONPATH=.:tests python tests/pages.py` from the help texts in the code, and
-`tests/test_docs.py` compares it with them. `python run_target.py --help` also lists the flags of transformers' `TrainingArguments`,
-which the two scripts that train accept. With `--task xnli` it shows the defaults of that task.
+`tests/test_docs.py` compares it with them. The two scripts that train also accept the flags of transformers' `TrainingArguments`:
+`python run_target.py --help` lists the usual ones, `python run_target.py --help all` lists all. With `--task xnli` they show the defaults
+of that task.
 
 "-" as a default means: nothing, or what the recipe of the task says. A recipe's values are in `task_adapters/`.
 """

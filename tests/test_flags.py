@@ -14,7 +14,7 @@ import run_retrieval
 import run_target
 from arguments import Parser, TrainArguments, parse
 from foreign_flags import FOREIGN, answer, is_known, refuse_unknown
-from help_page import EXAMPLES, GROUPS
+from help_page import EXAMPLES, GROUPS, NOT_FOR
 from settings import scripts_flags
 from task_adapters import TASKS, InputError
 
@@ -127,7 +127,7 @@ def test_help_is_short_and_has_every_flag_of_ours_once_in_a_group(phase, help_of
     assert len(lines) <= 170 and max(map(len, lines)) <= 110
     shown, script = flags_in(lines), SCRIPTS[phase]
     ours = {field for field in script.ScriptArguments.__dataclass_fields__ if field not in ("given_flags", "publication")}
-    assert ours <= {*shown} and len(set(shown)) == len(shown)
+    assert ours - {*NOT_FOR.get(phase, ())} <= {*shown} and len(set(shown)) == len(shown)
     assert shown[:2] == ["task", "model_name_or_path"]
     assert any("--help all" in line for line in lines) == (phase != "retrieval")
     assert f"--help --task {EXAMPLES[phase]}" in " ".join(lines)
@@ -145,7 +145,16 @@ def test_help_all_has_every_flag_of_transformers_last(phase, help_of):
     short, whole = flags_in(help_of(phase, "--help")), flags_in(help_of(phase, "--help", "all"))
     assert whole[: len(short)] == short
     names = {action.dest for action in parser_of(SCRIPTS[phase])._actions} - {"help"}
-    assert {*whole} == names
+    assert {*whole} == names - {*NOT_FOR.get(phase, ())}
+
+
+def test_help_of_a_script_lists_no_flag_that_the_script_always_refuses_and_says_what_its_own_flags_do(help_of):
+    """An intermediate task has neither test data nor a benchmark's languages, and retrieval saves no model."""
+    lines = help_of("intermediate", "--help", "all")
+    assert not {"benchmark", "do_predict"} & {*flags_in(lines)} and not any("--do_predict" in line for line in lines)
+    text = " ".join(" ".join(help_of("retrieval", "--help")).split())
+    assert "--output_dir PATH Where the results, the predictions and the log go." in text and "losses" not in text
+    assert "--layer N|last|best " in text and "--layers all|N ... " in text
 
 
 def test_help_beside_a_task_shows_the_task_and_its_defaults(help_of):

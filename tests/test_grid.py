@@ -373,6 +373,9 @@ def test_each_slurm_job_runs_its_cells(fake, tmp_path):
     process, lines = fake("slurm_grid.sbatch", "target", "1", "none", FAIL="bucc", **job)
     assert process.returncode == 2 and len(lines) == 2, "both ran, and one failed"
     assert {path.name for path in (out / "logs").iterdir()} == {"seed1-none-xquad.log", "seed1-none-bucc.log"}
+    tuned = {**job, "STARTS": "none/panx", "MODELS": "m", "TARGETS": "tatoeba"}
+    assert fake("slurm_grid.sbatch", "target", "1", "none/panx", **tuned)[0].returncode == 0
+    assert (out / "logs" / "seed1-none-panx-tatoeba.log").is_file(), "a start may be a finished target"
     process, (line,) = fake("slurm_grid.sbatch", "intermediate", **job)
     assert process.returncode == 0 and line.startswith("run_intermediate.py --task mnli")
 

@@ -283,6 +283,40 @@ def test_an_arm_at_chance_is_named(tmp_path):
     assert "smaller drop under typos:0.1, mean over sw ur (less than 10 GiB in CC-100): undecided" in said(found)[0]
 
 
+def test_a_target_without_low_resource_languages_takes_nothing_from_the_others(arms):
+    """PAWS-X has none, and the level and the drop of each arm are those on XNLI."""
+    before = rows_of(section(arms, "low_resource"))
+    for arm, level in (("none", 80.0), ("mnli", 81.0), ("multilingual", 82.0)):
+        more = {"train_languages": ["de", "en"] if arm == "multilingual" else ["en"]}
+        start = "mnli" if arm == "mnli" else None
+        write_arm(
+            arms / f"{arm}-pawsx", lambda seed, _, level=level: level + seed, start=start, target="pawsx", languages=("en", "de"), **more
+        )
+    after_pawsx = rows_of(section(arms, "low_resource"))
+    assert {what: cells for what, cells in after_pawsx.items() if "spread" not in what} == {
+        what: cells for what, cells in before.items() if "spread" not in what
+    }
+
+
+def test_of_targets_with_unlike_numbers_of_languages_each_counts_once_for_chance(tmp_path):
+    """PAN-X, where one tag for all scores 0, has three times as many of the languages as XNLI, where one label scores 33.3."""
+    gold, tags = ["entailment", "neutral", "contradiction"] * 4, [["O", "O", "B-PER"]] * 4
+    for arm in ("none", "mnli", "multilingual"):
+        for seed in (1, 2):
+            more = {"train_languages": ["de", "en", "sw", "ur"] if arm == "multilingual" else ["en"]}
+            lineage = after("mnli", seed) if arm == "mnli" else ()
+            is_blind = arm == "multilingual"
+            pairs = dict.fromkeys(("en", *LOW), (gold, ["neutral"] * 12 if is_blind else gold))
+            names = dict.fromkeys(("en", *LOW, "jv", "ml", "my", "yo"), (tags, [["O"] * 3] * 4 if is_blind else tags))
+            write_scored_run(tmp_path / arm / f"{seed}-xnli", "xnli", pairs, lineage, seed, **more)
+            write_scored_run(tmp_path / arm / f"{seed}-panx", "panx", names, lineage, seed, **more)
+            write_scored_run(
+                tmp_path / arm / f"{seed}-pawsx", "pawsx", dict.fromkeys(("en", "de"), (["0", "1"], ["0", "1"])), lineage, seed, **more
+            )
+    notes = [note for note in said(section(tmp_path, "low_resource"))[1] if "above chance" in note and "CC-100" in note]
+    assert len(notes) == 1 and "16.7, one answer for all 16.7" in notes[0], notes
+
+
 def test_a_users_group_counts_too_and_missing_arms_are_named(tmp_path):
     write_arm(tmp_path / "none", lambda seed, language: 50.0 + seed, languages=("en", "de", "tr"))
     write_arm(tmp_path / "mnli", lambda seed, language: 54.0 + seed, start="mnli", languages=("en", "de", "tr"))

@@ -213,6 +213,12 @@ def test_a_question_tunes_on_the_languages_that_are_named(question, name, arms):
     assert [command.partition("--train_languages ")[2] for command in commands if "--train_languages" in command] == arms
 
 
+def test_a_cell_that_starts_from_a_finished_target_has_a_log_beside_other_cells(question, tmp_path):
+    process, commands = question("alignment", STARTS="none", TUNED="xnli", AT_ONCE="2", PASS="3")
+    assert process.returncode == 0 and len(commands) == 1, process.stderr
+    assert [path.name for path in (tmp_path / "out/tuned/logs").iterdir()] == ["seed1-none-xnli-tatoeba.log"]
+
+
 def test_a_question_takes_the_settings_of_the_grid_that_it_names(question):
     process, commands = question("low_resource", STARTS="none mnli", TARGETS="sib200", NOISES="typos:0.1", DATA_DIR="/tmp",
                                  GRID="recipes/real_languages.sh", TARGET_FLAGS="--max_steps 9")  # fmt: skip

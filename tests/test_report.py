@@ -130,6 +130,15 @@ def test_the_summary_says_of_how_many_languages_a_mean_is(tmp_path):
     assert "Not all languages: xnli (2 of 15), xquad (3 of XTREME-R's 12)." in notes
 
 
+def test_all_languages_of_xtreme_r_are_not_said_to_be_few(tmp_path):
+    languages = with_languages_of(TASKS["xquad"], "xtreme-r").languages
+    write_run(tmp_path / "a", "xquad", dict.fromkeys(languages, 50.0), benchmark="xtreme-r")
+    write_run(tmp_path / "b", "xnli", dict.fromkeys(TASKS["xnli"].languages, 50.0))
+    notes = " ".join(tables.summary(Analysis(collect([tmp_path]), resamples=0)).notes)
+    assert "Not all languages" not in notes and "In all of XTREME-R's languages: xquad (12)." in notes
+    assert "; more languages than XTREME's in xquad." in notes and "not all languages of xquad" not in notes
+
+
 def test_one_run_has_no_spread_and_a_row_with_fewer_seeds_says_so():
     assert tables.score_cell([1.25]).text == "1.2" and tables.score_cell([1.0, 2.0]).text == "1.5 ± 0.7"
     assert tables.score_cell([1.0, 2.0], 3).text == "1.5 ± 0.7 (n=2)"
