@@ -28,9 +28,11 @@ def low_resource(analysis: Analysis) -> Section:
             if kind:
                 arms.setdefault(kind, {}).setdefault((run.task, run.start), {})[run.seed] = run
         name = of_model(analysis, model)
+        arms = of_shared_targets(section, arms, name)
         for arm in (arm for arm in ("none", "intermediate", "multilingual") if arm not in arms):
             section.missing.append(f"the arm `{arm}`{name}.")
-        for title, low in low_groups(analysis, {language for run in runs for language in run.scores}):
+        scored = {language for seeds in arms.values() for by_seed in seeds.values() for run in by_seed.values() for language in run.scores}
+        for title, low in low_groups(analysis, scored):
             if len(low) < 2:
                 section.missing.append(
                     f"languages of the low-resource group by {title}: {'only ' + low[0] if low else 'none'} among the scored ones{name}."
@@ -61,6 +63,17 @@ def arm_of(run: Run, plain_examples: set) -> str | None:
         is_small = run.arm.get("max_train_samples") is not None and run.arm["max_train_samples"] not in plain_examples
         return "few-shot" if is_small else "multilingual"
     return "none" if run.start == BASELINE else "intermediate" if is_english_intermediate(run.start) else None
+
+
+def of_shared_targets(section: Section, arms: dict, name: str) -> dict:
+    """The arms without the targets that not all of them have, whose levels would be those of unlike targets; all if none is shared."""
+    targets = [{task for task, _ in runs} for runs in arms.values()]
+    shared = set.intersection(*targets) if targets else set()
+    others = sorted(set().union(*targets) - shared)
+    if not shared or not others:
+        return arms
+    section.notes.append(f"Left out, because not every arm has them{name}: {', '.join(others)}.")
+    return {arm: {key: seeds for key, seeds in runs.items() if key[0] in shared} for arm, runs in arms.items()}
 
 
 def low_groups(analysis: Analysis, languages: Iterable[str]) -> list[tuple[str, list[str]]]:
@@ -116,7 +129,7 @@ def compare_arms(section: Section, arms: dict, title: str, low: list[str], name:
     def worst(run):
         return min((mean_score(run, [language]) for language in low if language in run.scores), default=None)
 
-    for what, value_of in ((f"mean over {' '.join(low)} ({title})", of_group), ("the worst of them", worst)):
+    for what, value_of in ((f"mean over {' '.join(low)} ({title})", of_group), (f"worst of {' '.join(low)} ({title})", worst)):
         add_levels(section, arms, what + name, value_of)
         for other in ("multilingual", "few-shot", "none"):
             found = arm_difference(arms, "intermediate", other, value_of)

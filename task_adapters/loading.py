@@ -71,7 +71,7 @@ def _first_source_that_is_here(task, split, language, data_dir):
         except Absent as error:
             passed_over.append(str(error))
     if data_dir is not None and not Path(data_dir).is_dir():
-        raise InputError(f"--data_dir {data_dir}: no such folder.")
+        raise InputError(f"--data_dir {data_dir}: no such folder. It must be one laid out by hub id, such as DIR/facebook/xnli.")
     raise InputError(" | ".join(dict.fromkeys(passed_over)) + _languages_that_are_here(task, split, language, data_dir))
 
 

@@ -298,6 +298,15 @@ def test_a_target_without_low_resource_languages_takes_nothing_from_the_others(a
     }
 
 
+def test_a_target_that_only_some_arms_have_is_left_out_and_named(arms):
+    """The levels stand below each other, and the group of languages is that of the targets that all arms have."""
+    before = rows_of(section(arms, "low_resource"))
+    write_arm(arms / "mnli-panx", lambda seed, _: 10.0 + 9 * seed, start="mnli", target="panx", languages=("en", "sw", "yo"))
+    found = section(arms, "low_resource")
+    assert rows_of(found) == before
+    assert "Left out, because not every arm has them: panx." in found.notes
+
+
 def test_of_targets_with_unlike_numbers_of_languages_each_counts_once_for_chance(tmp_path):
     """PAN-X, where one tag for all scores 0, has three times as many of the languages as XNLI, where one label scores 33.3."""
     gold, tags = ["entailment", "neutral", "contradiction"] * 4, [["O", "O", "B-PER"]] * 4

@@ -221,7 +221,7 @@ def test_a_run_never_destroys_the_model_that_it_starts_from(model, output_dir, m
 
 
 @pytest.mark.parametrize("flags, message", [
-    (("--data_dir", "no/such/folder"), "does not exist: --data_dir must hold"),
+    (("--data_dir", "no/such/folder"), "--data_dir no/such/folder: no such folder"),
     (("--max_seq_length", "100000"), "is more than .* can read"),
     (("--model_name_or_path", "no/such/model"), "Cannot load a"),
     (("--train_file", "no/such/file.tsv"), "no/such/file.tsv"),
