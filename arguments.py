@@ -9,6 +9,7 @@ The effective batch is the recipe's, whatever the number of processes: accumulat
 import argparse
 import dataclasses
 import os
+import re
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -192,7 +193,8 @@ class Parser(HfArgumentParser):
     """transformers' parser, whose complaint is one line. argparse prints all two hundred flags before its own."""
 
     def error(self, message: str) -> NoReturn:
-        raise InputError(message)
+        commas = ": blanks stand between numbers, not commas" if re.search(r"invalid int value: '\d+(,\d*)+'$", message) else ""
+        raise InputError(message + commas)
 
     def given_flags(self, words: list[str] | None = None) -> tuple[dict, list[str]]:
         """({name: typed value} of the given flags, the words that are no flag of this parser). words: None for the command line"""

@@ -16,6 +16,7 @@ import numpy as np
 
 from console import run_script, say
 from task_adapters import PAPERS_TASKS, TASKS, InputError, get_task, nearest
+from task_adapters.errors import OneLineParser
 
 DEFAULT = [name for name in PAPERS_TASKS if TASKS[name].phase == "intermediate"]
 
@@ -44,7 +45,7 @@ def arguments(parser: argparse.ArgumentParser) -> argparse.Namespace:
 
 def main() -> dict:
     """Runs the script. -> {target: {method: {intermediate task: score}}}"""
-    args = arguments(argparse.ArgumentParser(description=__doc__.splitlines()[0]))
+    args = arguments(OneLineParser(description=__doc__.splitlines()[0]))
     check(args)
     from report.analysis import Analysis
     from report.choice import grid_of, judgement

@@ -8,7 +8,6 @@ folders of BUCC and Mewsli-X have other names than the tasks, bucc2018 and mewsl
 it raises an error for files whose rows XTREME would silently shift, skip or score as 0.
 """
 
-import argparse
 import json
 import operator
 import os
@@ -21,6 +20,7 @@ from typing import Any
 
 from metrics import XTREME_METRIC, XTREME_R_METRIC, xtreme_overall, xtreme_task_score
 from task_adapters import TASKS, add_task_file, nearest, nlu_evals, with_languages_of
+from task_adapters.errors import OneLineParser
 from task_adapters.examples import LANGUAGE
 
 EXTENSIONS = {"span_qa": "json", "ranking": "json", "multiple_choice": "jsonl"}  # all others: tsv
@@ -171,7 +171,7 @@ def metrics_of(benchmark: str, own_task: str | None = None) -> dict[str, tuple[s
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description="Scores of a folder of predictions in XTREME's submission format.")
+    parser = OneLineParser(description="Scores of a folder of predictions in XTREME's submission format.")
     parser.add_argument("--prediction_folder", required=True, help="folder in XTREME's submission format: TASK/test-LANGUAGE.tsv or .json")
     parser.add_argument("--label_folder", required=True, help="folder of the gold labels, laid out in the same way")
     parser.add_argument(

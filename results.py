@@ -186,6 +186,10 @@ class RunFolder:
         self.run = json.loads(json.dumps({**settings, "model_name_or_path": model_name_or_path.rstrip("/")}))
         if self.path.exists() and not self.path.is_dir():
             raise InputError(f"--output_dir {output_dir} is a file.")
+        if self.path.resolve() == Path(__file__).resolve().parent:
+            raise InputError(
+                f"--output_dir {output_dir} is the folder of the scripts. One of the run's own, such as out/my_run, would be right."
+            )
         refuse_clash(self.path, Path(model_name_or_path))
         for note in NOTES:
             if (self.path / note).is_dir() and not overwrite:  # a file cannot take its place, and hours later the run would end by it

@@ -27,6 +27,7 @@ from report.statistics import RESAMPLES
 from report.submission import PASSED_OVER, TASKS_OF, write_submission
 from report.tables import SHOWN, all_tables
 from task_adapters import InputError, add_task_file
+from task_adapters.errors import OneLineParser
 
 PAGE = "html"
 
@@ -119,7 +120,7 @@ def intro(collection: Collection, folders: Sequence[str]) -> list[str]:
 
 
 def arguments(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = OneLineParser(description=__doc__.splitlines()[0])
     parser.add_argument("folders", nargs="+", metavar="OUT", help="folders with runs, at any depth")
     parser.add_argument("--output_dir", default="out/report", help="where tables, pictures and the page go")
     parser.add_argument("--format", default=",".join((*FORMATS, PAGE)), help="formats to write, separated by commas: md, tex, csv, html")

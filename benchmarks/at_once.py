@@ -23,6 +23,7 @@ from benchmarks.memory_formula import SHAPES  # noqa: E402
 from benchmarks.retrieval import write_model  # noqa: E402
 from console import run_script  # noqa: E402
 from task_adapters import InputError  # noqa: E402
+from task_adapters.errors import OneLineParser  # noqa: E402
 from trainer.tokenizers import load_tokenizer  # noqa: E402
 
 
@@ -43,7 +44,7 @@ def train(count: int, folder: str, args) -> list[dict]:
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser = OneLineParser(description=__doc__.split("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--runs", type=at_least(1), nargs="+", default=[1, 2, 4], help="numbers of runs at the same time")
     parser.add_argument("--shape", default="xlmr-large", choices=tuple(SHAPES))
     parser.add_argument("--max_steps", type=at_least(2), default=300, help="steps of each run")

@@ -21,6 +21,7 @@ from benchmarks.memory_formula import SHAPES, config_of
 from console import run_script
 from speed import padding_free
 from task_adapters import InputError
+from task_adapters.errors import OneLineParser
 
 CALLS = 10  # Calls in one CUDA graph.
 
@@ -76,7 +77,7 @@ def times(lengths, heads: int, width: int, rounds: int) -> dict:
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser = OneLineParser(description=__doc__.split("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--shape", default="xlmr-large", choices=tuple(SHAPES))
     parser.add_argument("--tokens", type=at_least(512), default=12544)
     parser.add_argument("--lengths", type=at_least(1), nargs="+", default=[16, 32, 64, 96, 128, 192, 256, 512])

@@ -10,7 +10,6 @@ bit by bit, scores, predictions, steps, training loss, tokens and the scores of 
 folder. The system must support fork.
 """
 
-import argparse
 import json
 import os
 import random
@@ -33,6 +32,7 @@ import run_intermediate
 import run_retrieval
 import run_target
 from console import run_script
+from task_adapters.errors import OneLineParser
 from task_types import TASK_TYPES  # noqa: F401
 from trainer import masked_lm, multitask, selection  # noqa: F401
 
@@ -168,7 +168,7 @@ def cut_newest_file(folder: Path) -> str:
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = OneLineParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=48)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--cases", nargs="+", default=list(CASES), choices=list(CASES))

@@ -7,7 +7,6 @@ thread. It takes the tag of a word from the logits of its first token, of its fi
 all its tokens. Each cell of the table is F1 (accuracy).
 """
 
-import argparse
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 from benchmarks.flags import at_least  # noqa: E402
 from console import run_script, say  # noqa: E402
+from task_adapters.errors import OneLineParser  # noqa: E402
 
 READINGS = ("first", "first_content", "mean")
 BATCH_TOKENS = 1024  # About as many tokens as fit in the caches of a CPU.
@@ -48,7 +48,7 @@ def scores_of(task, examples, model, tokenizer, length):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = OneLineParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model_name_or_path", required=True, help="folder of a trained tagger")
     parser.add_argument("--task", default="udpos", choices=("udpos", "panx"))
     parser.add_argument("--data_dir", help="in place of the hub, as for the scripts")

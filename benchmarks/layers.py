@@ -7,7 +7,6 @@ Both commands run in turn, each `--repeats` times, after one of each that is not
 the clock's) of whole runs: data, embedding, search, measures, files. The model is random: its scores mean nothing.
 """
 
-import argparse
 import json
 import shutil
 import statistics
@@ -23,6 +22,7 @@ import run_retrieval
 from benchmarks.flags import at_least, existing_folder, new_file
 from benchmarks.retrieval import write_model
 from console import run_script
+from task_adapters.errors import OneLineParser
 from trainer.tokenizers import load_tokenizer
 
 LIMIT = 1.3  # what all layers may cost, in passes to the last one
@@ -39,7 +39,7 @@ def seconds_of(argv, folder) -> float:
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = OneLineParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model_name_or_path", default="FacebookAI/xlm-roberta-large", help="the model whose tokenizer is used")
     parser.add_argument("--data_dir", type=existing_folder)
     parser.add_argument("--languages", nargs="+", default=["de", "fr"])

@@ -27,6 +27,7 @@ import run_intermediate  # noqa: E402
 from benchmarks.flags import at_least, existing_folder  # noqa: E402
 from console import run_script  # noqa: E402
 from task_adapters import InputError  # noqa: E402
+from task_adapters.errors import OneLineParser  # noqa: E402
 from trainer.loop import Clock  # noqa: E402
 
 
@@ -57,7 +58,7 @@ def train(flags: list[str]) -> dict:
 def main():
     if "--measure" in sys.argv:
         return measured(sys.argv[2:])
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser = OneLineParser(description=__doc__.split("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--model_name_or_path", default="FacebookAI/xlm-roberta-large")
     parser.add_argument("--data_dir", type=existing_folder, help="a folder laid out by hub id, in place of the hub")
     parser.add_argument("--lora_rank", type=at_least(1), default=8)

@@ -35,6 +35,7 @@ from benchmarks.flags import above_zero, at_least
 from benchmarks.memory_formula import CHECKPOINTING, CONTEXT, GIB, PIECES, SHAPES, ZERO, Setting, config_of, estimate, moments, trim
 from console import run_script
 from task_adapters import TASKS, InputError, Task, nearest
+from task_adapters.errors import OneLineParser
 from trainer import deepspeed as deepspeed_support
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -396,7 +397,7 @@ FLAGS_OF_ANSWER = {
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser = OneLineParser(description=__doc__.split("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--gb", type=above_zero, help="memory of the card; without it the table")
     parser.add_argument("--task", default="xnli", help="with --gb: task of the command line that is printed")
     parser.add_argument("--max_seq_length", type=at_least(8), help="with --gb: longest input; the task's recipe by default")

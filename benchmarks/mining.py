@@ -9,7 +9,6 @@ mining, threshold on dev, F1 on ids), with bags of words instead of a model. The
 its result.
 """
 
-import argparse
 import itertools
 import json
 import math
@@ -28,6 +27,7 @@ from benchmarks.flags import at_least, new_file
 from console import run_script
 from metrics import pair_f1
 from task_adapters import TASKS, load_examples
+from task_adapters.errors import OneLineParser
 from task_types import mining
 
 WIDTH = 1024
@@ -129,7 +129,7 @@ def mine_sentences(folder, noise, device):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = OneLineParser(description=__doc__.split("\n")[0])
     parser.add_argument("--count", type=at_least(1), default=20_000, help="vectors on each side")
     parser.add_argument("--pairs", type=at_least(1), default=10_000, help="how many of the vectors on a side have a translation")
     parser.add_argument("--noise", type=float, default=0.0, help="length of the noise; a vector has length 1")

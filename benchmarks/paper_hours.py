@@ -19,7 +19,6 @@ micro-batches. Steps = features (rows x features per row) / the recipe's effecti
 waits for the host, and several cells at the same time (AT_ONCE of recipes/paper_grid.sh) need fewer hours than one after the other.
 """
 
-import argparse
 import statistics
 import sys
 from pathlib import Path
@@ -32,6 +31,7 @@ from benchmarks.memory_formula import SHAPES, parameters_of
 from console import run_script
 from run_intermediate import ScriptArguments
 from task_adapters import PAPERS_TASKS, TASKS, InputError, labels_of, load_examples
+from task_adapters.errors import OneLineParser
 from task_types import NEEDS_OFFSETS, TASK_TYPES, make_features
 from trainer.multitask import count_steps, sampling_probabilities
 
@@ -83,7 +83,7 @@ def retrieval_per_row(task, tokenizer, data_dir):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = OneLineParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tokens_per_second", type=above_zero, help="speed of training, in real tokens")
     parser.add_argument("--scoring_tokens_per_second", type=above_zero, help="speed of scoring; default: three times the training speed")
     parser.add_argument("--tflops", type=above_zero, help="in place of a measured speed: model TFLOP/s that the GPU sustains, an ESTIMATE")

@@ -8,7 +8,6 @@ On a CPU tf32 is emulated: the inputs of matrix products in linear layers and at
 tensor cores.
 """
 
-import argparse
 import contextlib
 import sys
 import tempfile
@@ -24,6 +23,7 @@ import run_retrieval  # noqa: E402
 from benchmarks.flags import existing_folder  # noqa: E402
 from console import run_script  # noqa: E402
 from task_adapters import TASKS, InputError, load_examples  # noqa: E402
+from task_adapters.errors import OneLineParser  # noqa: E402
 
 PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
 
@@ -71,7 +71,7 @@ def compare(task, languages, args, folder):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = OneLineParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model_name_or_path", default=str(ROOT / "samples/encoder"))
     parser.add_argument("--data_dir", type=existing_folder, default=str(ROOT / "samples/data"))
     parser.add_argument("--layer", type=int, default=2)

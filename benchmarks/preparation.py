@@ -30,6 +30,7 @@ sys.path.insert(0, str(ROOT))
 from benchmarks.flags import at_least, existing_folder, new_file  # noqa: E402
 from console import run_script  # noqa: E402
 from task_adapters import InputError  # noqa: E402
+from task_adapters.errors import OneLineParser  # noqa: E402
 
 MNLI_ROWS, XLMR_VOCABULARY, LENGTH = 392_702, 250_002, 256
 
@@ -198,7 +199,7 @@ def second_start(data, model, output, repeats):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = OneLineParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model_name_or_path", default="FacebookAI/xlm-roberta-large", help="the model whose tokenizer is extended")
     parser.add_argument("--data_dir", type=existing_folder, help="folder with MNLI's rows; without it they come from the hub")
     parser.add_argument("--rows", type=at_least(1), default=MNLI_ROWS)

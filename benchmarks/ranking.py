@@ -7,7 +7,6 @@ Vectors are drawn at random, part by part, as `run_retrieval.py` embeds them (`t
 same tiles on the same threads and kept nowhere. Of the first --checked queries the answer is compared with sorting all scores.
 """
 
-import argparse
 import json
 import sys
 from pathlib import Path
@@ -18,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.flags import at_least, new_file
 from benchmarks.mining import peak_of_memory, seconds, start_of_memory
 from console import run_script
+from task_adapters.errors import OneLineParser
 from task_types import ranking
 
 
@@ -37,7 +37,7 @@ def plain_product(queries, candidates, block=ranking.BLOCK):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = OneLineParser(description=__doc__.split("\n")[0])
     parser.add_argument("--queries", type=at_least(1), default=14_624)
     parser.add_argument("--candidates", type=at_least(20), default=1_003_893)
     parser.add_argument("--width", type=at_least(1), default=1024)

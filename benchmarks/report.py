@@ -4,7 +4,6 @@ python -m benchmarks.report read --results 10000      # seconds and memory of re
 python -m benchmarks.report coverage --draws 1000     # share of 95% intervals that hold the true difference
 """
 
-import argparse
 import json
 import resource
 import tempfile
@@ -18,6 +17,7 @@ from report.collect import INTERMEDIATE
 from report.statistics import Rows, resampled_scores
 from run_report import write_report
 from task_adapters import PAPERS_TASKS
+from task_adapters.errors import OneLineParser
 
 TARGETS = [name for name in PAPERS_TASKS if name not in INTERMEDIATE]
 
@@ -68,7 +68,7 @@ def coverage(draws: int, examples: int, rows: int, seeds: int, spread: float, re
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = OneLineParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=("read", "coverage"))
     parser.add_argument("--results", type=int, default=10_000)
     parser.add_argument("--draws", type=int, default=1000)

@@ -11,7 +11,6 @@ Ours is run_retrieval.main() itself, including reading data and writing predicti
 of which layer 14 is used. --hidden_size sets its width.
 """
 
-import argparse
 import json
 import sys
 import tempfile
@@ -27,6 +26,7 @@ from benchmarks.flags import at_least, existing_folder, new_file
 from benchmarks.memory_formula import config_of
 from console import run_script
 from task_adapters import TASKS, InputError, load_examples
+from task_adapters.errors import OneLineParser
 from task_types.retrieval import nearest_neighbours, sorted_english
 from trainer.tokenizers import load_tokenizer
 
@@ -76,7 +76,7 @@ def cpu_of(function, *arguments):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = OneLineParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model_name_or_path", default="FacebookAI/xlm-roberta-large", help="the model whose tokenizer is used")
     parser.add_argument("--data_dir", type=existing_folder)
     parser.add_argument("--languages", nargs="+", help="without this flag: all languages that have data")

@@ -33,6 +33,7 @@ from console import run_script
 from speed import padding_free, trimmed_embeddings
 from speed.real_tokens import GroupedByLength, compile_blocks, lengths_of, scoring_batches
 from task_adapters import TASKS, InputError, labels_of, load_examples
+from task_adapters.errors import OneLineParser
 from task_types import TASK_TYPES, make_features
 from task_types.collator import Collator, what_is_read
 from task_types.retrieval import different, embedding_batches
@@ -309,7 +310,7 @@ def table(head, rows) -> str:
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser = OneLineParser(description=__doc__.split("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--data_dir", type=existing_folder, help="a folder laid out by hub id, in place of the hub")
     parser.add_argument("--tokenizer", default="FacebookAI/xlm-roberta-large")
     shown = ["mnli", "udpos", "squad_v1", "hellaswag", "tatoeba"]

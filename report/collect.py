@@ -144,7 +144,10 @@ class Collection:
 
 def collect(folders: Iterable[str | Path]) -> Collection:
     """Reads every results.json below `folders`. Raises InputError for a folder that is not there, and where no result is usable."""
+    folders = list(folders)
     runs, problems = [], []
+    if len(folders) > 1:
+        problems = [Problem(str(top), "empty", "no run is in this folder") for top in folders if not run_folders([top])]
     for folder in run_folders(folders):
         try:
             runs.append(read_run(folder))

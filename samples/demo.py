@@ -15,6 +15,7 @@ from results import read_json
 from samples import grid
 from samples.write_data import output_folder
 from task_adapters import TASKS
+from task_adapters.errors import OneLineParser
 
 STARTS = (None, "mnli", "squad_v1")
 TARGETS = ("xnli", "udpos", "xquad", "bucc", "tatoeba")
@@ -79,7 +80,7 @@ def picture(columns, rows, chances, path):
 
 
 def main():
-    parser = grid.Parser(description=__doc__.splitlines()[0])
+    parser = OneLineParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output_dir", type=output_folder, default="out/demo")
     args = parser.parse_args()
     started = time.time()

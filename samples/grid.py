@@ -7,7 +7,6 @@ and then calls the scripts' own main(). Everything that a cell prints is in FOLD
 cells that were cut off go on. At the end comes the report of run_report.py. `samples/demo.py` runs some of the same cells.
 """
 
-import argparse
 import os
 import signal
 import sys
@@ -26,6 +25,7 @@ from run_log import close_log
 from samples.lexicon import LANGUAGES
 from samples.write_data import output_folder
 from task_adapters import PAPERS_TASKS, TASKS, InputError, nearest
+from task_adapters.errors import OneLineParser
 
 ENCODER = "samples/encoder"
 DATA = "samples/data"
@@ -217,13 +217,6 @@ def clock(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 600 else f"{seconds / 60:.0f} min"
 
 
-class Parser(argparse.ArgumentParser):
-    """A mistake is one line, without the list of all flags before it."""
-
-    def error(self, message):
-        self.exit(2, f"{self.prog}: error: {message}\n")
-
-
 def stop_in_one_line(main) -> None:
     """Calls `main`. A user's mistake is one line and exit code 2, Ctrl-C one line and exit code 130."""
     # Ctrl-C kills the workers, and multiprocessing's tracker, a process of its own, would warn of the semaphores that they leave.
@@ -249,7 +242,7 @@ def make_world():
 
 
 def main():
-    parser = Parser(description=__doc__.splitlines()[0])
+    parser = OneLineParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output_dir", type=output_folder, default="out/grid")
     parser.add_argument("--jobs", type=int, default=2, help="processes, of one thread each")
     parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))

@@ -9,7 +9,6 @@ The text of the languages is not parallel; names and numbers are all that they s
 tokens, one vocabulary for all languages, no language marks.
 """
 
-import argparse
 import math
 import string
 from collections import Counter
@@ -17,6 +16,7 @@ from pathlib import Path
 
 from samples.lexicon import read_lexicon
 from samples.write_data import output_folder
+from task_adapters.errors import OneLineParser
 
 WIDTH, LAYERS, HEADS, VOCABULARY, MAX_LENGTH = 64, 3, 4, 3000, 64
 
@@ -100,7 +100,7 @@ def pretrain(data_dir, output_dir, steps, seed=0, batch_size=64, learning_rate=2
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = OneLineParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data_dir", default="samples/data")
     parser.add_argument("--output_dir", type=output_folder, default="samples/encoder")
     parser.add_argument("--steps", type=int, default=42000)

@@ -17,6 +17,7 @@ from samples.grid import Cell
 from samples.lexicon import LANGUAGES
 from samples.write_data import NLI, output_folder
 from task_adapters import TASKS, load_examples
+from task_adapters.errors import OneLineParser
 
 SEEDS = (42, 43)
 RESOURCES = "samples/resources.csv"
@@ -108,7 +109,7 @@ def parallel_rows(taken: set[str]) -> dict[str, list[dict]]:
 
 
 def main():
-    parser = grid.Parser(description=__doc__.splitlines()[0])
+    parser = OneLineParser(description=__doc__.splitlines()[0])
     parser.add_argument("question", choices=QUESTIONS)
     parser.add_argument("--output_dir", type=output_folder, help="out/questions/QUESTION-miniature by default")
     parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))

@@ -17,6 +17,7 @@ from datasets import ClassLabel, Features, List, Value
 
 from samples import tasks
 from samples.lexicon import LANGUAGES
+from task_adapters.errors import OneLineParser
 
 MARKER = "written_by"
 TEXT = Value("string")
@@ -157,7 +158,7 @@ def factor(text: str) -> float:
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = OneLineParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output_dir", type=output_folder, default="samples/data")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--scale", type=factor, default=1.0, help="multiplies the number of rows of every split")

@@ -13,10 +13,10 @@ The exit code is 1 where something is missing or differs from the published coun
 import argparse
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NoReturn
 
 from task_adapters import TASKS, InputError, add_task_file, data_line, load_examples, nearest, with_languages_of
 from task_adapters.base import Task
+from task_adapters.errors import OneLineParser
 from task_adapters.xtreme_download import NAME as XTREMES_DOWNLOAD
 
 SHOWN = 160  # The number of characters that are printed of a text.
@@ -128,13 +128,8 @@ def prefetch_model(name: str) -> None:
         raise InputError(f"Cannot fetch {name!r}: {' '.join(str(error).split())[:300]}") from error
 
 
-class Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise InputError(message)
-
-
 def main(argv: list[str] | None = None) -> int:
-    parser = Parser(prog="python -m task_adapters", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = OneLineParser(prog="python -m task_adapters", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--check",
         nargs="*",

@@ -1,10 +1,12 @@
 """Mistakes of the user, and what reading data can raise, as one line."""
 
+import argparse
 import difflib
 import errno
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import NoReturn
 
 import datasets
 import pyarrow
@@ -23,6 +25,13 @@ class Absent(InputError):
 
 class DropRow(Exception):
     """Raised by a `to_example` whose row the protocol leaves out; the reason is counted and stands in the result."""
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """argparse prints the usage of all flags before a complaint; here the complaint stands alone."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: error: {message}\n")
 
 
 def nearest(name: str, candidates: Iterable[str]) -> str:

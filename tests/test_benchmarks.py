@@ -79,7 +79,8 @@ def test_senseless_flags_are_refused_in_one_line(name, flags, said, call, capsys
     monkeypatch.setattr(write_data, "write_all", None)  # No test may overwrite samples/data.
     with pytest.raises(SystemExit, match="2"):
         call(importlib.import_module(name), *flags.split())
-    assert said in capsys.readouterr().err.splitlines()[-1] and not list(tmp_path.iterdir())
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line and not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("name, flags, said", [

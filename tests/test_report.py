@@ -545,15 +545,29 @@ def test_a_folder_with_nothing_usable_is_one_line(tmp_path, capsys):
     assert "results.json cannot be read" in capsys.readouterr().err
 
 
+def test_a_folder_without_runs_beside_another_is_named(tmp_path, capsys):
+    write_run(tmp_path / "good", "xquad", {"de": 1.0})
+    (tmp_path / "not_begun").mkdir()
+    assert left_out(tmp_path / "good", tmp_path / "not_begun") == {"not_begun": ("empty", "no run is in this folder")}
+    assert run_report.main([str(tmp_path / "good"), str(tmp_path / "not_begun"), "--output_dir", str(tmp_path / "report")]) == 0
+    assert "1 more are left out; the last table names each with the reason." in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("flags, said", [
     (["--format", "pdf"], "--format pdf: one or several of md, tex, csv, html"),
     (["--resamples", "3"], "--resamples 3: 0, or at least 100"),
     (["--output_dir", "{}/good/results.json"], "cannot be written"),
     (["--baseline", "nothing"], "--baseline nothing: neither a start nor a model"),
+    (["--resamples", "many"], "argument --resamples: invalid int value: 'many'"),
+    (["--benchmrk", "xtreme"], "unrecognized arguments: --benchmrk xtreme"),
 ])  # fmt: skip
 def test_mistakes_are_one_line(tmp_path, capsys, flags, said):
     write_run(tmp_path / "good", "xquad", {"de": 1.0})
-    assert run_report.main([str(tmp_path), *(flag.format(tmp_path) for flag in flags)]) == 2
+    try:
+        code = run_report.main([str(tmp_path), *(flag.format(tmp_path) for flag in flags)])
+    except SystemExit as end:  # argparse's own way out
+        code = end.code
+    assert code == 2
     error = capsys.readouterr().err
     assert said in error and error.count("\n") == 1
 

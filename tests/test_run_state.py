@@ -220,6 +220,13 @@ def test_a_run_never_destroys_the_model_that_it_starts_from(model, output_dir, m
     assert sorted(tmp_path.rglob("*")) == before
 
 
+def test_a_run_does_not_go_into_the_folder_of_the_scripts(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    with pytest.raises(InputError, match=r"^--output_dir \. is the folder of the scripts. One of the run's own, such as out/my_run, would"):
+        RunFolder(".", {}, "no/model", overwrite=False, started=0.0)
+    assert not (ROOT / "run.lock").exists()
+
+
 @pytest.mark.parametrize("flags, message", [
     (("--data_dir", "no/such/folder"), "--data_dir no/such/folder: no such folder"),
     (("--max_seq_length", "100000"), "is more than .* can read"),
