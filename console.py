@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from run_log import beside_bars, close_log, note, note_traceback
 from task_adapters.base import InputError
+from task_adapters.errors import causes
 
 
 def is_main_process() -> bool:
@@ -148,12 +149,11 @@ def disk_full(error: BaseException) -> str | None:
 
     Looks through the errors that led to this one, because `datasets` puts its own around them.
     """
-    while error is not None:
-        is_full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-        if is_full or any(text in str(error) for text in DISK_FULL):
-            path = getattr(error, "filename", None)
+    for cause in causes(error):
+        is_full = isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT)
+        if is_full or any(text in str(cause) for text in DISK_FULL):
+            path = getattr(cause, "filename", None)
             return f" ({path})" if path else ""
-        error = error.__cause__ or error.__context__
     return None
 
 

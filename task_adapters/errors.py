@@ -53,8 +53,10 @@ def one_line(error: BaseException) -> str:
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:
-    """The error, the one that caused it, and so on."""
-    while error is not None:
+    """The error, the one that caused it, and so on. An error that is raised again can stand among its own causes: it comes once."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
         yield error
         error = error.__cause__ or error.__context__
 

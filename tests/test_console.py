@@ -1,6 +1,7 @@
 """The end of a script: one line and an exit code for each known kind of error, and a traceback for all other errors."""
 
 import errno
+import itertools
 import os
 import signal
 import subprocess
@@ -15,6 +16,7 @@ from huggingface_hub import errors
 import console
 from console import Collapsed, ending_of, run_script, say
 from task_adapters.base import InputError
+from task_adapters.errors import causes
 
 
 def http_error(name):
@@ -30,11 +32,24 @@ def wrapped(error):
     return outer
 
 
+def among_its_own_causes():
+    """As a file in Latin-1 left it: an error that was raised again while the next one was handled."""
+    first, error = UnicodeDecodeError("utf-8", b"\xe4", 0, 1, "invalid"), InputError("x.tsv, line 1: not UTF-8 text.")
+    first.__context__, error.__cause__ = error, first
+    return error
+
+
 def surrogate():
     try:
         "a word \ud800 more".encode()
     except UnicodeEncodeError as error:
         return error
+
+
+def test_the_causes_of_an_error_come_once_each():
+    """The search for a full disk went round and round, and the script never ended."""
+    error = among_its_own_causes()
+    assert list(itertools.islice(causes(error), 9)) == [error, error.__cause__]
 
 
 ENDINGS = [
@@ -46,6 +61,7 @@ ENDINGS = [
     (wrapped(OSError(errno.ENOSPC, "No space left on device")), 1, "error: no space left on the disk. Make room"),
     (safetensors.SafetensorError("I/O error: No space left on device (os error 28)"), 1, "error: no space left on the disk. Make room"),
     (RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 576 vs 534"), 1, "error: no space left on the disk. Make"),
+    (among_its_own_causes(), 2, "error: x.tsv, line 1: not UTF-8 text."),
     (surrogate(), 2, "error: '\\ud800' in 'a word \\ud800 more' is no character of utf-8."),
     (torch.OutOfMemoryError("CUDA out of memory.\nMore."), 1, "error: CUDA out of memory. A smaller --per_device_train_batch_size"),
     (http_error("RemoteProtocolError"), 1, "error: the hub closed the connection, or was not reached (Server disconnected without sending a"
