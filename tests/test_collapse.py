@@ -133,6 +133,8 @@ def test_learning_rate_ten_is_exit_code_3_with_every_try_remembered_and_the_seco
     (line,) = [line for line in process.stderr.splitlines() if "error:" in line]
     assert "failed to learn (seed 42 at step 310 of 310: dev accuracy of mnli is 3" in line
     assert line.endswith("--retries 2 tries another seed, --overwrite begins anew.")
+    said = [text.partition(" failed to learn")[0] for text in process.stdout.splitlines() if " failed to learn" in text]
+    assert said == ["seed 42"], "the last try's reason stands in the line of the error"
     tries = read(tmp_path / "out", "failed_tries.json")
     assert [(tried["seed"], tried["step"], len(tried["last_losses"])) for tried in tries] == [(42, 310, 5), (1042, 310, 5)]
     assert not (tmp_path / "out" / "results.json").exists() and not list((tmp_path / "out").glob("checkpoint-*"))

@@ -355,11 +355,11 @@ def test_a_head_below_chance_is_named_where_the_gain_over_the_most_frequent_labe
 def test_a_model_without_a_head_for_the_task_is_one_line_before_data_are_read(as_it_is, trained, tiny_model, tmp_path):
     nli, qa = trained(run_intermediate, "mnli"), trained(run_intermediate, "squad_v1")
     for script, task, model, said in (
-        (run_target, "xnli", tiny_model, "it is a XLMRobertaForMaskedLM, and a head ForSequenceClassification is needed"),
-        (run_target, "xquad", nli, "it is a XLMRobertaForSequenceClassification, and a head ForQuestionAnswering"),
-        (run_target, "udpos", qa, "it is a XLMRobertaForQuestionAnswering, and a head ForTokenClassification"),
-        (run_target, "xcopa", qa, "and a head ForMultipleChoice"),
-        (run_intermediate, "hellaswag", tiny_model, "and a head ForMultipleChoice"),
+        (run_target, "xnli", tiny_model, "its class is XLMRobertaForMaskedLM, and one that ends in ForSequenceClassification is"),
+        (run_target, "xquad", nli, "its class is XLMRobertaForSequenceClassification, and one that ends in ForQuestionAnswering"),
+        (run_target, "udpos", qa, "its class is XLMRobertaForQuestionAnswering, and one that ends in ForTokenClassification"),
+        (run_target, "xcopa", qa, "one that ends in ForMultipleChoice"),
+        (run_intermediate, "hellaswag", tiny_model, "one that ends in ForMultipleChoice"),
         (run_target, "pawsx", nli, "names .*; this task needs 0, 1."),
     ):
         with pytest.raises(InputError, match=said) as error:

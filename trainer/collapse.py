@@ -328,7 +328,8 @@ def train_with_retries(attempt: Callable[[], Any], folder: RunFolder, training_a
             torch.cuda.empty_cache()
         with training_args.main_process_first(desc="failed attempt"):
             if is_main_process():
-                say(f"seed {training_args.seed} failed to learn, at step {failed[-1]['step']}: {failed[-1]['reason']}")
+                if len(failed) <= retries:  # the last attempt's reason stands in the line that ends the script
+                    say(f"seed {training_args.seed} failed to learn, at step {failed[-1]['step']}: {failed[-1]['reason']}")
                 # A kill in between does no harm: the next attempt has another seed, and `RunFolder.begin` removes what this one left.
                 write_json(folder.path / RECORD, failed)
                 remove_checkpoints(folder.path)

@@ -41,8 +41,8 @@ def with_own_head(task: Task, args: Any, dual: Any = None) -> Task:
     architecture = (config.architectures or ["model without a name"])[0]
     if architecture.rpartition("For")[2] != kind:
         raise InputError(
-            f"{path!r} has no head for {task.name}: it is a {architecture}, and a head For{kind} is needed. Without --do_train false,"
-            " --do_eval and --do_predict one is trained."
+            f"{path!r} has no head for {task.name}: its class is {architecture}, and one that ends in For{kind} is needed."
+            " Without --do_train false, --do_eval and --do_predict one is trained."
         )
     labels = ()
     if task.task_type in ("classification", "tagging"):
