@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from task_adapters import TASKS, InputError, add_task_file, data_line, load_examples, nearest, with_languages_of
 from task_adapters.base import Task
 from task_adapters.errors import OneLineParser
+from task_adapters.flores import meant_or_all
 from task_adapters.xtreme_download import NAME as XTREMES_DOWNLOAD
 
 SHOWN = 160  # The number of characters that are printed of a text.
@@ -166,7 +167,7 @@ def main(argv: list[str] | None = None) -> int:
     all_languages = {language for task in tasks for language in task.languages}
     for language in (*(args.languages or ()), *args.train_languages):
         if language not in all_languages:
-            raise InputError(f"None of these tasks has {language!r} data. {nearest(language, sorted(all_languages))}")
+            raise InputError(f"None of these tasks has {language!r} data. {meant_or_all(language, sorted(all_languages))}")
 
     import datasets
 

@@ -62,3 +62,8 @@ def meant(language: str, codes: Iterable[str]) -> str:
     if name is None:
         return near(language, codes) if len(language) > 2 else ""
     return "".join(f" Did you mean {code!r}?" for code in codes if flores_name(code) == name)
+
+
+def meant_or_all(language: str, codes: Iterable[str]) -> str:
+    """`Did you mean 'de'?`, or the list of codes where no other spelling of one is meant."""
+    return meant(language, codes).lstrip() or f"Known: {', '.join(codes)}."

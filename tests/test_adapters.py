@@ -976,6 +976,7 @@ def test_long_texts_are_cut_in_the_shown_example():
 @pytest.mark.parametrize(("arguments", "message"), [
     (["--check", "xnlo"], "Unknown task 'xnlo'. Did you mean 'xnli'"),
     (["--check", "xnli", "--languages", "xx"], "None of these tasks has 'xx' data"),
+    (["--check", "xnli", "--languages", "German"], "None of these tasks has 'German' data. Did you mean 'de'?"),
     (["--chekc"], "unrecognized arguments: --chekc"),
 ])  # fmt: skip
 def test_wrong_flags_of_the_command_end_in_one_line(arguments, message):

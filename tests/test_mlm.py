@@ -440,6 +440,7 @@ def test_a_run_killed_in_the_middle_goes_on_to_the_same_weights(call, tiny_model
     (["--mlm_data", "wikipedia"], "--mlm_data is given without --mlm_languages"),
     (["--mlm_languages", "de", "en", "de", "--mlm_data", "TEXT"], "--mlm_languages names 'de' 2 times"),
     (["--mlm_languages", "all", "--mlm_data", "TEXT"], "has no text for 'af'"),
+    (["--mlm_languages", "german", "--mlm_data", "TEXT"], "has no text for 'german'. Did you mean 'de'?"),
     (["--mlm_languages", "den", "--mlm_data", "TEXT"], "has no text for 'den'. Did you mean 'en'?|Did you mean 'de'?"),
     (["--mlm_languages", "de", "--mlm_data", "nowhere"], "--mlm_data nowhere is no folder"),
     (["--mlm_languages", "de", "--mlm_data", "de=nowhere.txt"], "--mlm_data de=nowhere.txt: there is no such file"),

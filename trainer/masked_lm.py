@@ -30,9 +30,10 @@ from safetensors.torch import load_file
 from transformers import AutoModelForMaskedLM, DataCollatorForLanguageModeling, PreTrainedModel, Trainer
 
 from speed.real_tokens import broken_logits
-from task_adapters import InputError, nearest
+from task_adapters import InputError
 from task_adapters.base import fingerprint
 from task_adapters.content import file_key
+from task_adapters.flores import meant_or_all
 from task_types.collator import Collator
 from task_types.loss import IGNORED, cross_entropy
 from trainer.checkpoints import count_training, first_line, load_config, read_weights
@@ -131,7 +132,7 @@ def _local(languages, data):
         folder, named = "--mlm_data", {language: Path(path) for language, path in (part.split("=", 1) for part in data)}
     for language in languages:
         if language not in named:
-            raise InputError(f"{folder} has no text for {language!r}. {nearest(language, named) if named else 'It has none at all.'}")
+            raise InputError(f"{folder} has no text for {language!r}. {meant_or_all(language, named) if named else 'It has none at all.'}")
         if not named[language].is_file():
             raise InputError(f"--mlm_data {language}={named[language]}: there is no such file.")
     return {language: [str(named[language])] for language in languages}
@@ -157,7 +158,7 @@ def _wikipedia(languages, data_dir):
         if not names:
             folders = {name.split("/")[0] for name in present if name.startswith(CONFIG.format("")) and "/" in name}
             languages_there = sorted(folder.partition(".")[2] for folder in folders)
-            hint = nearest(language, languages_there) if languages_there else "It has no language at all."
+            hint = meant_or_all(language, languages_there) if languages_there else "It has no language at all."
             raise InputError(f"{root} holds no {CONFIG.format(language)}/*.parquet. {hint}")
         files[language] = [f"{root}/{name}" for name in names]
     return files, revision, system
