@@ -132,6 +132,12 @@ def of_all_languages(column: Column) -> str:
     return f"{len(column.languages)} of XTREME-R's {len(with_languages_of(task, 'xtreme-r').languages)}"
 
 
+def said_arm(arm: dict) -> str:
+    """`train_languages de en sw; max_train_samples 100`: how a target was trained otherwise than usual."""
+    words = {name: " ".join(map(str, value)) if isinstance(value, list) else value for name, value in arm.items()}
+    return "; ".join(f"{name} {value}" for name, value in words.items())
+
+
 def summary(analysis: Analysis) -> Table:
     """Scores of all rows on all targets, the benchmark's average, chance, and published scores under the same conditions."""
     averages = analysis.averages
@@ -160,6 +166,9 @@ def summary(analysis: Analysis) -> Table:
     own = [f"{column.target} ({' '.join(column.own)})" for column in analysis.columns if column.own]
     if own:
         notes.append(f"Own data: {', '.join(own)}. They are part of the mean, and of no average of {' or '.join(averages)}.")
+    arms = {f"{column.target} ({said_arm(run.arm)})": None for column in analysis.columns for run in column.runs if run.arm}
+    if arms:
+        notes.append(f"Trained otherwise than usual: {', '.join(arms)}.")
     if any(run.warning for run in analysis.collection.scored):
         notes.append(LITTLE_NOTE)
     without = [column.target for column in analysis.columns if TASKS[column.target].task_type not in ("retrieval", "mining", "ranking")

@@ -130,6 +130,14 @@ def test_the_summary_says_of_how_many_languages_a_mean_is(tmp_path):
     assert "Not all languages: xnli (2 of 15), xquad (3 of XTREME-R's 12)." in notes
 
 
+def test_a_column_of_targets_that_were_not_trained_on_english_alone_says_so(tmp_path):
+    """The folder of an arm of its own: without other runs of the target nothing else would show it."""
+    write_run(tmp_path / "a", "xnli", {"en": 50.0, "de": 40.0}, train_languages=["de", "en"], max_train_samples=100)
+    write_run(tmp_path / "b", "xquad", {"en": 50.0})
+    notes = tables.summary(Analysis(collect([tmp_path]), resamples=0)).notes
+    assert "Trained otherwise than usual: xnli (max_train_samples 100; train_languages de en)." in notes
+
+
 def test_all_languages_of_xtreme_r_are_not_said_to_be_few(tmp_path):
     languages = with_languages_of(TASKS["xquad"], "xtreme-r").languages
     write_run(tmp_path / "a", "xquad", dict.fromkeys(languages, 50.0), benchmark="xtreme-r")
