@@ -228,6 +228,7 @@ def test_heads_are_found_again_and_give_the_scores_of_the_run(joint_run, data_di
     for name in THREE:
         task, task_type = TASKS[name], TASK_TYPES[TASKS[name].task_type]
         model = load_task_model(str(joint_run), name)
+        assert model.config.task_trainings == 1, "that of all three together"
         assert not task.labels or tuple(model.config.id2label[place] for place in range(len(task.labels))) == task.labels
         examples, _ = load_examples(task, "dev", "en", data_dir)
         trainer = Trainer(model, training_args, data_collator=Collator(tokenizer.pad_token_id), compute_loss_func=task_type.loss)

@@ -36,7 +36,7 @@ from task_adapters.content import file_key
 from task_adapters.flores import meant_or_all
 from task_types.collator import Collator
 from task_types.loss import IGNORED, cross_entropy
-from trainer.checkpoints import count_training, first_line, load_config, read_weights
+from trainer.checkpoints import first_line, load_config, read_weights
 
 NAME = "mlm"  # instead of a task's name in heads/, in the schedule and in results.json
 WIKIPEDIA, CONFIG = "wikimedia/wikipedia", "20231101.{}"
@@ -295,7 +295,6 @@ def load_lm(path: str) -> PreTrainedModel:
             f"{path!r} has no pretrained masked-LM head ({sorted(missing)[0]} is missing). Masked LM starts from the checkpoint that was"
             " pretrained with it, such as FacebookAI/xlm-roberta-large, or from a run that had --mlm_languages."
         )
-    count_training(model, path)
     return model
 
 

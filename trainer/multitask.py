@@ -28,7 +28,7 @@ from task_adapters import InputError, nearest
 from task_types import TASK_TYPES
 from task_types.collator import Collator, what_is_read
 from trainer import lora, masked_lm
-from trainer.checkpoints import check_model, load_config, load_encoder, load_model
+from trainer.checkpoints import TRAININGS, check_model, count_training, load_config, load_encoder, load_model
 from trainer.loop import RunTrainer, note_trained, pad_as, restore, run_trainer, score, watch_losses
 
 
@@ -153,6 +153,7 @@ def load_models(
     """
     set_seed(seed)  # for the pooler, which is drawn where the checkpoint has none
     encoder, models, losses = load_encoder(path, None), {}, {name: TASK_TYPES[task.task_type].loss for name, task in tasks.items()}
+    count_training(encoder, path)
     if freeze_embeddings:
         encoder.get_input_embeddings().requires_grad_(False)
     for name, task in tasks.items():
@@ -316,6 +317,7 @@ def task_model(output_dir: str, name: str) -> PreTrainedModel:
     # By the Auto class, because heads of our own (task_types/heads.py) are no classes of transformers.
     model_class = getattr(transformers, "AutoModelFor" + config.architectures[0].rpartition("For")[2])
     model, _ = load_model(model_class, output_dir, tuple(config.id2label[i] for i in range(config.num_labels)), seed=0)
+    setattr(model.config, TRAININGS, getattr(config, TRAININGS, 0))  # it is not trained again
     loaded = model.load_state_dict(load_file(folder / "model.safetensors"), strict=False)
     missing = [key for key in loaded.missing_keys if not key.startswith(model.base_model_prefix + ".")]
     if missing or loaded.unexpected_keys:
