@@ -11,6 +11,7 @@ Reads every results.json below the folders, whatever made it. Trains nothing, ne
 """
 
 import argparse
+import csv
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +19,7 @@ from pathlib import Path
 from pandas import concat
 
 from report.analysis import Analysis
-from report.collect import BASELINE, Collection, collect
+from report.collect import BASELINE, COLUMNS, Collection, collect, lines_of
 from report.formats import FORMATS, to_plain, visible
 from report.languages import read_groups
 from report.layers import layers_table
@@ -54,7 +55,8 @@ def write_report(
     tables += [table for other in analyses[1:] for table in all_tables(other)]
     try:
         output_dir.mkdir(parents=True, exist_ok=True)
-        write(output_dir / "results.csv", collection.table.to_csv(index=False))
+        with open(output_dir / "results.csv", "w", encoding="utf-8", errors="backslashreplace", newline="") as file:
+            csv.writer(file, lineterminator="\n").writerows([COLUMNS, *lines_of(collection.runs)])
         write(output_dir / "differences.csv", concat([part.differences for part in analyses]).to_csv())
         write(output_dir / "calibration.csv", concat([part.calibration for part in analyses]).to_csv(index=False))
         if not (by_layer := layers_table(collection.runs)).empty:

@@ -6,15 +6,12 @@ duplicate is left out and named; the others are reported.
 
 import math
 import os
-from collections import Counter
-from collections.abc import Iterable
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from pathlib import Path
 from types import NoneType
 from typing import Any
-
-import pandas
 
 from results import read_json
 from settings import NAMED, NAMED_IF_SET
@@ -112,7 +109,7 @@ class Run:
 
 @dataclass
 class Collection:
-    """All usable runs, the same as one table (`COLUMNS`, one row per run, language and metric), and what was left out.
+    """All usable runs, and what was left out.
 
     arms       runs that no other table can hold, because their target was trained otherwise (`ARM`); report/questions.py compares them.
     perturbed  runs on perturbed text, which stand in no table of scores.
@@ -122,10 +119,6 @@ class Collection:
     problems: list[Problem]
     arms: list[Run] = field(default_factory=list)
     perturbed: list[Run] = field(default_factory=list)
-
-    @cached_property
-    def table(self) -> pandas.DataFrame:
-        return to_table(self.runs)
 
     @property
     def scored(self) -> list[Run]:
@@ -466,11 +459,13 @@ def without_contradictions(runs: list[Run]) -> tuple[list[Run], list[Problem]]:
 
     Of equally frequent settings the plain one stays where they are arms of an experiment, else that of the first run.
     """
-    votes, first = {}, {}
+    votes: dict[tuple, Counter[str]] = defaultdict(Counter)
+    first: dict[tuple, str] = {}
     for run in runs:
         for key, value in run.settings.items():
-            votes.setdefault(key, Counter())[repr(value)] += 1
-            first.setdefault((key, repr(value)), run.folder)
+            said = repr(value)
+            votes[key][said] += 1
+            first.setdefault((key, said), run.folder)
     usual = {key: usual_of(key[1], counter) for key, counter in votes.items() if len(counter) > 1}
     kept, problems = [], []
     for run in runs:
@@ -508,28 +503,13 @@ def without_duplicates(runs: list[Run]) -> tuple[list[Run], list[Problem]]:
     return kept, problems
 
 
-def to_table(runs: list[Run]) -> pandas.DataFrame:
-    """One row for each run, language and metric; columns as in `COLUMNS`. An intermediate run has rows for the dev metrics of its tasks."""
-    cells = [(run, name, scores) for run in runs for name, scores in run.scores.items()]
-    rows = [len(scores) for _, _, scores in cells]
-
-    def repeated(values, kind="category"):
-        """A column of one value per run and language, as many times as there are metrics. Categories: long names are stored once."""
-        values = list(values)
-        return pandas.Series(values, dtype=kind if len(values) else None).repeat(rows).reset_index(drop=True)
-
-    is_scored = [run.phase != "intermediate" for run, _, _ in cells]
-    columns = {
-        "model": repeated(run.model for run, _, _ in cells),
-        "start": repeated(run.start for run, _, _ in cells),
-        "phase": repeated(run.phase for run, _, _ in cells),
-        "task": repeated(run.task if scored else name for (run, name, _), scored in zip(cells, is_scored)),
-        "language": repeated(utf8(name) if scored else "en" for (_, name, _), scored in zip(cells, is_scored)),
-        "seed": repeated((run.seed for run, _, _ in cells), "Int64"),
-        "metric": pandas.Series([utf8(metric) for _, _, scores in cells for metric in scores], dtype="category"),
-        "value": pandas.Series([value for _, _, scores in cells for value in scores.values()], dtype="float64"),
-        "examples": repeated((run.examples[name] for run, name, _ in cells), "Int64"),
-        "failed_tries": repeated((run.failed_tries for run, _, _ in cells), "int64"),
-        "folder": repeated(utf8(run.folder) for run, _, _ in cells),
-    }
-    return pandas.DataFrame(columns)[COLUMNS]
+def lines_of(runs: Iterable[Run]) -> Iterator[tuple]:
+    """results.csv, line by line: one for each run, language and metric (`COLUMNS`), or each task and dev metric of intermediate runs."""
+    for run in runs:
+        is_scored, folder = run.phase != "intermediate", utf8(run.folder)
+        for name, scores in run.scores.items():
+            task, language = (run.task, utf8(name)) if is_scored else (name, "en")
+            cell = (run.model, run.start, run.phase, task, language, run.seed)
+            last = (run.examples[name], run.failed_tries, folder)
+            for metric, value in scores.items():
+                yield *cell, utf8(metric), float(value), *last

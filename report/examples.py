@@ -15,6 +15,8 @@ from metrics import XTREME_METRIC, XTREME_R_METRIC, chunks
 from predictions import prediction_path, read_labels, read_predictions
 from task_adapters import TASKS
 
+BENCHMARK_METRIC = {**XTREME_R_METRIC, **XTREME_METRIC}
+
 
 def statistics_of_runs(folders: Sequence[str], task: str, language: str) -> tuple[np.ndarray, np.ndarray, dict[str, str]]:
     """Numerators and denominators of several runs on the same examples, for 100 * sum(numerators) / sum(denominators).
@@ -115,13 +117,14 @@ def score_of(numerators: np.ndarray, denominators: np.ndarray) -> np.ndarray:
 
 def metrics_of(task: str) -> tuple[str, ...]:
     """The metrics whose mean is the task's score: XTREME's or XTREME-R's, or outside both the one that the task is known by."""
-    return {**XTREME_R_METRIC, **XTREME_METRIC}.get(task, (TASKS[task].dev_metric,))
+    return BENCHMARK_METRIC.get(task) or (TASKS[task].dev_metric,)
 
 
 def score_in(task: str, scores: dict[str, float]) -> float | None:
     """One language's score as XTREME counts the task (of answers: the mean of exact match and F1); None where a metric is absent."""
-    values = [scores[name] for name in metrics_of(task) if name in scores]
-    return sum(values) / len(values) if len(values) == len(metrics_of(task)) else None
+    names = metrics_of(task)
+    values = [scores[name] for name in names if name in scores]
+    return sum(values) / len(values) if len(values) == len(names) else None
 
 
 def chance(folder: str | Path, task: str, languages: Iterable[str]) -> dict[str, float | None]:
