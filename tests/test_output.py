@@ -243,6 +243,7 @@ def test_a_run_shows_its_progress_keeps_a_log_and_shows_its_scores_again_when_it
     log = (tmp_path / "out" / "log.txt").read_text()
     assert "started: python run_target.py --task udpos" in log and "udpos de test: 60 examples" in log and "ended: finished" in log
     assert all(line in log for line in table.splitlines())
+    assert re.search(r"  step 2 of 2, dev: loss \d\.\d{4}, f1 [\d.]+, precision [\d.]+, recall [\d.]+, accuracy [\d.]+$", log, re.M)
     call(run_target, *flags)
     assert capsys.readouterr().out.endswith(f"{tmp_path}/out is finished: skipped (--overwrite redoes it)\n{table}")
     assert (tmp_path / "out" / "log.txt").read_text() == log, "a finished run is only read"

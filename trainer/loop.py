@@ -248,12 +248,16 @@ class Clock(TrainerCallback):
         self.began, self.first_step = time.time(), state.global_step
 
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict | None = None, **_) -> None:
-        """How far training is, for the log and for a terminal without progress bars."""
-        if not is_main_process() or "loss" not in (logs or {}) or state.global_step <= self.first_step:
+        """How far training is, for the log and for a terminal without progress bars. Dev scores for the log: transformers prints them."""
+        if not is_main_process() or not logs:
             return
-        left = (time.time() - self.began) * (state.max_steps - state.global_step) / (state.global_step - self.first_step)
-        line = f"step {state.global_step:,} of {state.max_steps:,}, loss {float(logs['loss']):.4f}, about {duration(left)} of training left"
-        (say if args.disable_tqdm else note)(line)
+        step = f"step {state.global_step:,} of {state.max_steps:,}"
+        scores = {name: float(logs[name]) for name in logs if name.startswith("eval_") and not name.endswith(("_second", "_runtime"))}
+        if scores:
+            note(f"{step}, dev: " + ", ".join(f"{name.removeprefix('eval_')} {value:.4f}" for name, value in scores.items()))
+        if "loss" in logs and state.global_step > self.first_step:
+            left = (time.time() - self.began) * (state.max_steps - state.global_step) / (state.global_step - self.first_step)
+            (say if args.disable_tqdm else note)(f"{step}, loss {float(logs['loss']):.4f}, about {duration(left)} of training left")
 
 
 def remove_old_checkpoints(folder: Path, limit: int | None, best: str | None) -> None:
