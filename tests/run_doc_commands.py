@@ -35,7 +35,6 @@ SHORT = {"--max_steps": "4", "--eval_steps": "2", "--save_steps": "2", "--max_tr
 SMALL = {
     "at_once": "--shape small --max_steps 3 --runs 1 2 --use_cpu --tokenizer samples/encoder --data_dir samples/data",
     "kills": "--kills 1 --cases retrieval",
-    "label_pieces": "--model_name_or_path out/udpos/seed42 --data_dir samples/data --languages en de --max_predict_samples 20",
     "layers": "--model_name_or_path samples/encoder --data_dir samples/data --languages de --hidden_size 64 --layers 2 --repeats 1"
               " --max_predict_samples 20",
     "lora": "--model_name_or_path samples/encoder --data_dir samples/data --use_cpu --max_steps 2 --rounds 1",
@@ -58,6 +57,7 @@ NOT_HERE = {
     r"^make (test|lint|coverage)|^\.ci/run|tests/pages.py": "the test suite itself",
     r"my_task.py|make_reviews.py": "tests/test_task_file.py runs the page",
     r"wrong.tsv": "a mistake on purpose: tests/test_own_languages.py",
+    r"benchmarks/label_pieces": "needs a trained tagger",
     r"benchmarks/(attention|on_a_gpu)": "needs a GPU",
     r"--compile": "compiles for minutes",
     r"benchmarks/memory.py --check|benchmarks/memory.py$": "minutes: tests/test_memory.py",
@@ -67,6 +67,8 @@ NOT_HERE = {
     r"slurm_grid": "SLURM: tests/test_grid.py",
     r"multi_gpu|--multi_gpu|torchrun": "several processes: tests/test_scripts.py, tests/test_grid.py",
     r"--mlm_languages all": "Wikipedia of all languages, streamed",
+    r"--protocol nlu-evals": "its settings cannot be cut short: tests/test_protocol.py",
+    r"panx --train_languages": "the miniature PAN-X has English training data alone: tests/test_training_data.py",
     r"labels$|--grid|--checkpoints out$|--submission": "needs a whole grid: tests/test_choice.py, tests/test_report.py",
 }
 RECIPES = {"recipes/paper_grid.sh", "recipes/real_languages.sh", "recipes/questions/domain.sh"}  # each once; the others start these
@@ -119,7 +121,8 @@ def on_the_miniature(words: list[str]) -> list[str]:
         if (value_of(flags, "--layer") or ["14"])[0].isdigit():
             put(flags, "--layer", "2")
         is_whole = any(task.task_type in ("ranking", "mining") for task in tasks)  # all candidates are needed: no cut of the rows
-        put(flags, *(("--languages", "de", "en") if is_whole else ("--max_predict_samples", "40")))
+        few = [language for language in ("de", "en") if any(language in task.languages for task in tasks)]
+        put(flags, *(("--languages", *few) if is_whole else ("--max_predict_samples", "40")))
     if only_scores:
         for flag in ("--max_steps", "--eval_steps", "--save_steps", "--collapse", "--max_train_samples", "--effective_batch_size"):
             del flags[flags.index(flag) : flags.index(flag) + 2]
@@ -151,9 +154,11 @@ def runnable(command: Command, done: set[str]) -> tuple[list[str] | None, str]:
             return None, "the recipe runs once, with few cells"
         done.add(f"{words[0]} ")
         return words[:1], ""
+    grid = "out/paper_grid" if Path("out/paper_grid").is_dir() else "out"
     places = {"DATA": DATA, "D": DATA, "DIR": DATA, "M": ENCODER, "T": ENCODER, "ENCODER": ENCODER, "OUT": "out", "N": "8", "NAME": "xnli",
               "P": "out/mnli/xnli/predictions",
-              "L": "out/mnli/xnli/labels", "out/grid": "out", "out/xlmr": "out/mnli", "out/mmbert": "out/first"}  # fmt: skip
+              "L": "out/mnli/xnli/labels", "out/grid": grid, "out/xlmr": "out/mnli", "out/mmbert": "out/first",
+              "out/a": "out/mnli", "out/b": "out/first", "out/questions/alignment": "out"}  # fmt: skip
     words = [places.get(word, word) for word in words]
     if words[0].startswith("run_") and words[0] != "run_report.py":
         return on_the_miniature(words), ""
@@ -230,7 +235,7 @@ def prepare(folder: Path) -> None:
     source, target = (tatoeba[name] for name in [name for name in tatoeba.column_names if name != "id"][:2])
     Path("pairs.tsv").write_text("source\ttarget\n" + "".join(f"{a}\t{b}\n" for a, b in zip(source, target)))
     train = load_examples(TASKS["hellaswag"], "train", "en", DATA)[0].select(range(64))
-    train.to_json("hellaswag.de.jsonl")
+    train.add_column("language", ["de"] * 64).to_json("hellaswag.de.jsonl")  # as translate.py writes it
 
 
 def main() -> None:
