@@ -137,11 +137,14 @@ class Collection:
 
 def collect(folders: Iterable[str | Path]) -> Collection:
     """Reads every results.json below `folders`. Raises InputError for a folder that is not there, and where no result is usable."""
-    folders = list(folders)
+    below = {Path(top): run_folders(Path(top)) for top in folders}
     runs, problems = [], []
-    if len(folders) > 1:
-        problems = [Problem(str(top), "empty", "no run is in this folder") for top in folders if not run_folders([top])]
-    for folder in run_folders(folders):
+    if len(below) > 1:
+        problems = [Problem(str(top), "empty", "no run is in this folder") for top, found in below.items() if not found]
+    each_once: dict[str, Path] = {}
+    for found in below.values():
+        each_once = found | each_once  # a run below two of the folders has its path below the first
+    for folder in sorted(each_once.values()):
         try:
             runs.append(read_run(folder))
         except Unusable as error:
@@ -157,7 +160,7 @@ def collect(folders: Iterable[str | Path]) -> Collection:
     problems = [replace(problem, kind="arm") if problem.folder in read_by_questions else problem for problem in problems]
     if not runs:
         named = f"; {problems[0].folder}: {problems[0].what}" if problems else ""
-        raise InputError(f"{' '.join(map(str, folders))}: no finished run of this collection{named}")
+        raise InputError(f"{' '.join(map(str, below))}: no finished run of this collection{named}")
     return Collection(runs, sorted(problems, key=lambda problem: problem.folder), arms, perturbed)
 
 
@@ -174,18 +177,17 @@ def arms_of(usable: list[Run], kept: list[Run]) -> list[Run]:
     return [run for run in usable if run.folder not in folders and run.phase == "target" and is_arm(run)]
 
 
-def run_folders(folders: Iterable[str | Path]) -> list[Path]:
-    """Every folder that a run finished, left unfinished or failed in, each once, in order of their names."""
-    seen = {}
-    for top in map(Path, folders):
-        if not top.is_dir():
-            raise InputError(f"{top} is not a folder of results.")
-        for path, inner, files in os.walk(top):
-            inner[:] = [name for name in inner if name == "results.json" or not name.startswith(SKIPPED_FOLDERS)]
-            if {"results.json", "run.json", "failed_tries.json", "results.json.part"} & {*files, *inner}:
-                seen.setdefault(os.path.realpath(path), Path(path))
-            inner[:] = [name for name in inner if name != "results.json"]
-    return sorted(seen.values())
+def run_folders(top: Path) -> dict[str, Path]:
+    """{real path: path} of every folder at or below `top` that a run finished, left unfinished or failed in."""
+    if not top.is_dir():
+        raise InputError(f"{top} is not a folder of results.")
+    found: dict[str, Path] = {}
+    for path, inner, files in os.walk(top):
+        inner[:] = [name for name in inner if name == "results.json" or not name.startswith(SKIPPED_FOLDERS)]
+        if {"results.json", "run.json", "failed_tries.json", "results.json.part"} & {*files, *inner}:
+            found.setdefault(os.path.realpath(path), Path(path))
+        inner[:] = [name for name in inner if name != "results.json"]
+    return found
 
 
 def read_run(folder: Path) -> Run:
